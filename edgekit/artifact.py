@@ -1,0 +1,339 @@
+"""Model files: metadata inside the ONNX, hashes, and writes that are whole or not there.
+
+An edgekit ONNX carries one JSON object in `metadata_props["edgekit"]`: the ModelSpec, the lineage hashes
+(checkpoint -> folded -> graph), versions and the verdict of the gate. Reading it back recomputes the hashes, so a graph
+with another model's metadata, or metadata that was edited, is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import IO, Any
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from edgekit.errors import ArtifactError, InputError, OutputError
+from edgekit.spec import ModelSpec, digest
+
+KEY = "edgekit"
+FORMAT = 1
+STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
+# what each kind of file needs to be run again
+EXPORT_AGAIN = "export it again from its checkpoint: edgekit export CHECKPOINT"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """sha256 (hex) of the checkpoint file, of the folded weights and of the graph of this file."""
+
+    checkpoint: str
+    folded: str
+    graph: str = ""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels inside the model file.
+
+    Attributes:
+        model: task, classes, preprocessing, temperature.
+        lineage: where it came from.
+        input: `uint8` (picture as resized, preprocessing in the graph) or `float` (normalized NCHW).
+        precision: `fp32`.
+        target: name of the target it was made for.
+        tools: versions that made it.
+        verification: the gate's verdict, as in the .verify.json beside the file; empty before the gate ran.
+    """
+
+    model: ModelSpec
+    lineage: Lineage
+    input: str
+    precision: str
+    target: str
+    tools: Mapping[str, str] = field(default_factory=dict)
+    verification: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "model": self.model.to_dict(),
+            "preprocess_digest": self.model.preprocess.digest,
+            "lineage": asdict(self.lineage),
+            "input": self.input,
+            "precision": self.precision,
+            "target": self.target,
+            "tools": dict(self.tools),
+            "verification": dict(self.verification),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Metadata:
+        """Inverse of `to_dict`. Raises InputError when a key is missing, unknown or has a wrong value."""
+        if data.get("format") != FORMAT:
+            raise InputError(
+                "The metadata has another format version.",
+                got=repr(data.get("format")),
+                expected=str(FORMAT),
+                fix="use the edgekit that wrote it, or " + EXPORT_AGAIN,
+            )
+        names = {f.name for f in fields(cls)}
+        missing = sorted(names - set(data))
+        if missing:
+            raise InputError("The metadata is incomplete.", got="no " + ", ".join(missing), fix=EXPORT_AGAIN)
+        values = {name: data[name] for name in names}
+        values["model"] = ModelSpec.from_dict(data["model"])
+        values["lineage"] = Lineage(**data["lineage"])
+        if data.get("preprocess_digest") != values["model"].preprocess.digest:
+            raise InputError(
+                "The preprocessing in the metadata does not have the hash it was written with.",
+                got=values["model"].preprocess.digest[:12],
+                expected=str(data.get("preprocess_digest"))[:12],
+                fix=EXPORT_AGAIN,
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An ONNX file that was read and checked: its bytes, its graph and its metadata."""
+
+    path: Path
+    data: bytes
+    model: onnx.ModelProto
+    metadata: Metadata
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha(stream)
+
+
+def _sha(stream: IO[bytes]) -> str:
+    sha = hashlib.sha256()  # Python 3.10 has no file_digest
+    for block in iter(lambda: stream.read(1 << 20), b""):
+        sha.update(block)
+    return sha.hexdigest()
+
+
+def graph_digest(model: onnx.ModelProto) -> str:
+    """sha256 (hex) of what a graph computes: opsets, inputs, outputs, nodes in order, weights.
+
+    Written out field by field instead of hashing the serialized file, whose bytes may differ between protobuf versions.
+    Metadata, documentation strings and intermediate shapes are not part of it.
+    """
+    sha = hashlib.sha256()
+
+    def add(*parts: str | bytes) -> None:
+        for part in parts:
+            raw = part.encode() if isinstance(part, str) else part
+            sha.update(len(raw).to_bytes(8, "little"))
+            sha.update(raw)
+
+    for opset in sorted(model.opset_import, key=lambda o: o.domain):
+        add("opset", opset.domain, str(opset.version))
+    for function in model.functions:
+        add("function", function.SerializeToString(deterministic=True))
+    for kind, values in (("input", model.graph.input), ("output", model.graph.output)):
+        for value in values:
+            add(kind, value.name, value.type.SerializeToString(deterministic=True))
+    for node in model.graph.node:
+        add("node", node.domain, node.op_type, *node.input, "->", *node.output)
+        for attribute in sorted(node.attribute, key=lambda a: a.name):
+            add(attribute.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        add("weight", tensor.name, str(tensor.data_type), *map(str, tensor.dims))
+        # raw_data is every large tensor's form; the others are small
+        add(tensor.raw_data if tensor.raw_data else onnx.numpy_helper.to_array(tensor).tobytes())
+    return sha.hexdigest()
+
+
+def embed(model: onnx.ModelProto, metadata: Metadata) -> Metadata:
+    """Writes `metadata`, completed with the graph's hash, into `model` in place, and returns it."""
+    metadata = replace(metadata, lineage=replace(metadata.lineage, graph=graph_digest(model)))
+    content = metadata.to_dict()
+    text = json.dumps({**content, "digest": digest(content)}, sort_keys=True, allow_nan=False)
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {KEY: text})
+    return metadata
+
+
+def read_onnx(path: Path) -> Artifact:
+    """An edgekit ONNX, checked: whole, self-contained, standard operators, its own metadata.
+
+    Raises:
+        ArtifactError: anything else, with what was found.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read.", got=reason(error), expected="an ONNX file") from error
+    return parse_onnx(data, path)
+
+
+def parse_onnx(data: bytes, path: Path) -> Artifact:
+    """As `read_onnx`, from bytes; `path` is for the messages."""
+    if not data:
+        raise ArtifactError(f"{path} is empty.", got="0 bytes", expected="an ONNX file", fix=EXPORT_AGAIN)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError as error:
+        raise ArtifactError(
+            f"{path} is not an ONNX file, or a broken one.",
+            got=f"{len(data)} bytes that do not parse ({error})",
+            expected="a whole ONNX file",
+            fix="copy it again, or " + EXPORT_AGAIN,
+        ) from error
+    _refuse_unsafe(model, path)
+    text = {p.key: p.value for p in model.metadata_props}.get(KEY)
+    if text is None or not model.graph.node:
+        raise ArtifactError(
+            f"{path} was not written by edgekit.",
+            got=f"an ONNX of {model.producer_name or 'an unnamed producer'} without edgekit metadata",
+            expected="classes, preprocessing and verdict inside the file",
+            fix="edgekit export CHECKPOINT makes one from the trained weights",
+        )
+    try:
+        content = json.loads(text)
+        stored = content.pop("digest", None)
+        metadata = Metadata.from_dict(content)
+    except (InputError, ValueError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path} has metadata that cannot be used.", got=str(error), fix=EXPORT_AGAIN) from error
+    found = digest(content)
+    if stored != found:
+        raise ArtifactError(
+            f"{path} has metadata that was changed after it was written.",
+            got=f"hash {found[:12]}",
+            expected=f"hash {str(stored)[:12]}",
+            fix=EXPORT_AGAIN,
+        )
+    graph = graph_digest(model)
+    if graph != metadata.lineage.graph:
+        raise ArtifactError(
+            f"{path} has the metadata of another model: the graph's hash is not the one in its lineage.",
+            got=f"graph {graph[:12]}",
+            expected=f"graph {metadata.lineage.graph[:12]}",
+            fix=EXPORT_AGAIN,
+        )
+    return Artifact(path, data, model, metadata)
+
+
+def _refuse_unsafe(model: onnx.ModelProto, path: Path) -> None:
+    """External data can name any file of the machine (CVE-2024-27318 and later); custom domains need foreign code."""
+    for graph in _graphs(model.graph):
+        tensors = [*graph.initializer, *(a.t for n in graph.node for a in n.attribute if a.HasField("t"))]
+        for tensor in tensors:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+                raise ArtifactError(
+                    f"{path} keeps weights outside the file.",
+                    got=f"external data for {tensor.name or 'a constant'}",
+                    expected="one self-contained file",
+                    fix=EXPORT_AGAIN,
+                )
+        for node in graph.node:
+            if node.domain not in STANDARD_DOMAINS:
+                raise ArtifactError(
+                    f"{path} needs operators that are not ONNX's own.",
+                    got=f"{node.domain}::{node.op_type}",
+                    expected="operators of the standard domain",
+                    fix=EXPORT_AGAIN,
+                )
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """`graph` and the graphs inside its If, Loop and Scan nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                yield from _graphs(inner)
+
+
+def reason(error: OSError) -> str:
+    """What the operating system said, for a message."""
+    return error.strerror or str(error)
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raises OutputError when `path` exists and may not be replaced."""
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already.", fix="--force replaces it, --out DIR writes elsewhere")
+
+
+def make_folder(path: Path) -> None:
+    """Creates a folder for output and proves that it can be written to.
+
+    Raises:
+        OutputError: with the reason.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".edgekit-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written to.",
+            got=reason(error),
+            expected="a folder that may be written",
+            fix="--out DIR names another one",
+        ) from error
+
+
+@contextlib.contextmanager
+def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
+    """A binary stream whose content appears under `path` whole, or not at all.
+
+    It is written beside `path` under a hidden temporary name, flushed to the disk and renamed when the block ends; an
+    error or Ctrl-C removes it. A killed process can leave the hidden file, which the next write to `path` removes.
+
+    Raises:
+        OutputError: `path` exists and `overwrite` is False, the folder cannot be written, or the disk is full.
+    """
+    refuse_existing(path, overwrite)
+    _remove_leftovers(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename not in (None, str(temporary), str(path)):
+            raise  # something else that the block was reading
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise OutputError(
+            f"{path} could not be written{': the disk is full' if full else ''}.",
+            got=reason(error),
+            fix="free some space, or --out DIR on another disk" if full else "--out DIR names another folder",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
+    """`data` under `path`, atomically; raises as `atomic`."""
+    with atomic(path, overwrite=overwrite) as stream:
+        stream.write(data)
+
+
+def _remove_leftovers(path: Path) -> None:
+    for old in path.parent.glob(f".{path.name}.*-*.tmp"):
+        pid = old.name.rsplit(".", 2)[-2].split("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            old.unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""Runs a torch module as a Session: the trained net itself, which every export is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgekit.backends.base import Arrays, Session
+from edgekit.spec import TensorSpec
+
+
+class TorchSession(Session):
+    """A classifier on the CPU, in evaluation mode, float32.
+
+    Takes `image` float32 [N, 3, H, W], normalized; gives `logits` float32 [N, C], divided by the temperature.
+    """
+
+    backend = "torch"
+
+    def __init__(self, net: nn.Module, size: tuple[int, int], classes: int, temperature: float = 1.0) -> None:
+        self.net = net.eval()
+        self.temperature = temperature
+        self.inputs = (TensorSpec("image", "float32", ("N", 3, *size)),)
+        self.outputs = (TensorSpec("logits", "float32", ("N", classes)),)
+
+    def _run(self, feeds: Arrays) -> Arrays:
+        with torch.inference_mode():
+            logits = self.net(torch.from_numpy(feeds["image"])) / self.temperature
+        return {"logits": logits.numpy()}
+
+    def intermediates(self, feeds: Mapping[str, np.ndarray]) -> Arrays:
+        """What every layer gave, by module path; the second call of one module is `path_1`, and so on.
+
+        The names are those of the tensors in an exported ONNX, so the two can be compared one by one.
+        """
+        kept: Arrays = {}
+
+        def keeper(path: str) -> object:
+            def keep(module: nn.Module, args: object, output: object) -> None:
+                if isinstance(output, Tensor):
+                    name = next(n for n in _numbered(path) if n not in kept)
+                    kept[name] = output.detach().clone().numpy()  # an in-place ReLU would change it later
+
+            return keep
+
+        hooks = [
+            module.register_forward_hook(keeper(path))  # type: ignore[arg-type]
+            for path, module in self.net.named_modules()
+            if path and not list(module.children())
+        ]
+        try:
+            self.run(feeds)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return kept
+
+
+def _numbered(path: str) -> list[str]:
+    return [path, *(f"{path}_{i}" for i in range(1, 1000))]

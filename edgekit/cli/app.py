@@ -1,0 +1,95 @@
+"""The `edgekit` command: its sub-commands, its exit codes, and how errors are shown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from edgekit import __version__
+from edgekit.cli import demo, doctor, evaluate, export, predict, verify
+from edgekit.errors import EdgekitError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="edgekit",
+    help="From a PyTorch checkpoint to a verified model on an edge camera.\n\n"
+    "Exit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 4 regression, 5 environment or incompatible file.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # rich costs 60 ms at every start
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for name, command in (
+    ("export", export.export),
+    ("verify", verify.verify),
+    ("eval", evaluate.evaluate),
+    ("predict", predict.predict),
+    ("doctor", doctor.doctor),
+    ("demo", demo.demo),
+):
+    app.command(name)(command)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"edgekit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["EDGEKIT_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Entry point: runs a command and ends the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command line `arguments` and returns the exit code; an error is told on stderr, in words."""
+    try:
+        result = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except EdgekitError as error:
+        return _tell(str(error), error.exit_code)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _tell("Interrupted; nothing was left half written.", INTERRUPTED)
+    except BrokenPipeError:
+        # the reader of stdout went away (`edgekit ... | head`): not an error, but nothing more can be printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _tell("There is not enough memory for this.\n  fix:      use fewer pictures or a smaller batch", 1)
+    except Exception as error:
+        if _is_usage(error):
+            error.show()  # type: ignore[attr-defined]
+            return 2
+        return _tell(f"Unexpected {type(error).__name__}: {error}\n  fix:      edgekit --debug ... shows where", 1)
+
+
+def _is_usage(error: Exception) -> bool:
+    """Whether it is the option parser's own error: typer bundles its parser, and the class's place differs by version."""
+    return getattr(error, "exit_code", None) == 2 and hasattr(error, "show")
+
+
+def _tell(message: str, code: int) -> int:
+    if os.environ.get("EDGEKIT_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    typer.echo(f"error: {message}", err=True)
+    return code

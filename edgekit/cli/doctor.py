@@ -1,0 +1,187 @@
+"""`edgekit doctor`: what is here, what is missing for which job, and the command that mends it. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from edgekit import __version__
+from edgekit.cli.options import Format, FormatOption, next_command, print_json
+
+# what each extra brings: distribution -> the module that must be importable
+EXTRAS: dict[str, dict[str, str]] = {
+    "base": {"numpy": "numpy", "onnx": "onnx", "pillow": "PIL", "pydantic": "pydantic", "typer": "typer"},
+    "cpu": {"onnxruntime": "onnxruntime", "opencv-python-headless": "cv2"},
+    "gpu": {"onnxruntime-gpu": "onnxruntime", "opencv-python-headless": "cv2"},
+    "train": {"torch": "torch", "torchvision": "torchvision", "onnxscript": "onnxscript", "safetensors": "safetensors"},
+    "tensorrt": {"tensorrt": "tensorrt", "pycuda": "pycuda"},
+    "rtx": {"tensorrt-rtx": "tensorrt_rtx"},
+}
+JOBS = {
+    "cpu": "predict, eval and verify exported models on a CPU",
+    "gpu": "the same on an NVIDIA GPU",
+    "train": "export checkpoints",
+    "tensorrt": "not used yet: engines for Jetsons and GPUs",
+    "rtx": "not used yet: engines for GeForce and RTX boards",
+}
+# modules that a Jetson's or a distribution's own packages provide under another distribution name
+BY_IMPORT = {"cv2", "tensorrt", "onnxruntime"}
+
+
+def doctor(output_format: FormatOption = Format.text) -> int:
+    """Say what this machine has and what is missing for which job. Exit code 5 when no job is possible."""
+    found = examine()
+    if output_format is Format.json:
+        print_json(found)
+    else:
+        _print(found)
+    ready = [name for name, extra in found["extras"].items() if name != "base" and not extra["missing"]]
+    if found["extras"]["base"]["missing"] or not ready:
+        return 5
+    next_command("edgekit", "demo")
+    return 0
+
+
+def examine() -> dict[str, Any]:
+    """Everything doctor says, as plain data."""
+    return {
+        "edgekit": __version__,
+        "python": {"version": platform.python_version(), "executable": sys.executable},
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "memory_gb": _memory(),
+            "instructions": _instructions(),
+        },
+        "accelerators": _accelerators(),
+        "packages": {
+            name: version
+            for extra in EXTRAS.values()
+            for name, module in extra.items()
+            if (version := _version(name, module))
+        },
+        "onnxruntime_providers": _providers(),
+        "opencv": _opencv(),
+        "extras": {name: _extra(name, parts) for name, parts in EXTRAS.items()},
+    }
+
+
+def _extra(name: str, parts: dict[str, str]) -> dict[str, Any]:
+    missing = [dist for dist, module in parts.items() if not _version(dist, module)]
+    wanted = "edgekit" if name == "base" else f"edgekit[{name}]"
+    fix = f"pip install '{wanted}'"
+    if name == "gpu" and missing and _distribution("onnxruntime"):
+        fix = f"pip uninstall -y onnxruntime && {fix}"  # the two share one folder and the CPU one would win
+    return {"for": JOBS.get(name, "everything"), "missing": missing, "fix": fix if missing else None}
+
+
+def _version(distribution: str, module: str) -> str | None:
+    version = _distribution(distribution)
+    if version:
+        return version
+    # the GPU build of onnxruntime is another distribution of the same module, and so counts only by its own name
+    if module in BY_IMPORT and distribution != "onnxruntime-gpu" and util.find_spec(module):
+        return "present (not from pip)"
+    return None
+
+
+def _distribution(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _providers() -> list[str]:
+    try:
+        import onnxruntime
+    except ImportError:
+        return []
+    return list(onnxruntime.get_available_providers())
+
+
+def _opencv() -> dict[str, Any] | None:
+    try:
+        import cv2
+    except ImportError:
+        return None
+    text = cv2.getBuildInformation()
+    parts = {}
+    for part in ("GStreamer", "FFMPEG", "V4L/V4L2", "CUDA", "NVIDIA CUDA"):
+        match = re.search(rf"^\s+{re.escape(part)}:\s+(.+)$", text, re.MULTILINE)
+        if match:
+            parts[part] = match.group(1).strip()
+    return {"version": cv2.__version__, **parts}
+
+
+def _processor() -> str:
+    for line in _lines("/proc/cpuinfo"):
+        if line.startswith(("model name", "Model")):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _instructions() -> list[str]:
+    """The vector instructions that decide how fast int8 and bf16 are."""
+    telling = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16")
+    for line in _lines("/proc/cpuinfo"):
+        if line.startswith(("flags", "Features")):
+            flags = set(line.split(":", 1)[1].split())
+            return [name for name in telling if name in flags]
+    return []
+
+
+def _memory() -> float | None:
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemTotal"):
+            return round(int(line.split()[1]) / 1e6, 1)
+    return None
+
+
+def _accelerators() -> list[str]:
+    found = [f"Jetson: {line}" for line in _lines("/proc/device-tree/model") if "NVIDIA" in line]
+    for folder in sorted(Path("/proc/driver/nvidia/gpus").glob("*")):
+        name = next((x.split(":", 1)[1].strip() for x in _lines(folder / "information") if x.startswith("Model")), "")
+        found.append(f"NVIDIA GPU: {name or folder.name}")
+    if Path("/dev/dri/renderD128").exists():
+        found.append("GPU with a render node: /dev/dri/renderD128")
+    return found
+
+
+def _lines(path: str | Path) -> list[str]:
+    try:
+        return Path(path).read_text(errors="replace").replace("\0", "").splitlines()
+    except OSError:
+        return []
+
+
+def _print(found: dict[str, Any]) -> None:
+    machine = found["machine"]
+    rows = [
+        ("edgekit", f"{found['edgekit']}, Python {found['python']['version']} ({found['python']['executable']})"),
+        ("system", machine["system"]),
+        ("processor", f"{machine['processor']}, {machine['cores']} cores usable, {machine['memory_gb']} GB"),
+        ("instructions", " ".join(machine["instructions"]) or "none that matter here"),
+        ("accelerators", "; ".join(found["accelerators"]) or "none found"),
+        ("onnxruntime", ", ".join(found["onnxruntime_providers"]) or "not installed"),
+        ("OpenCV", ", ".join(f"{k} {v}" for k, v in found["opencv"].items()) if found["opencv"] else "not installed"),
+    ]
+    for name, value in rows:
+        typer.echo(f"{name:<13} {value}")
+    typer.echo("")
+    for name, version in found["packages"].items():
+        typer.echo(f"  {name:<24} {version}")
+    typer.echo("")
+    for name, extra in found["extras"].items():
+        state = "ok" if not extra["missing"] else "missing " + ", ".join(extra["missing"])
+        typer.echo(f"  {name:<9} {state:<40} {extra['for']}")
+        if extra["fix"]:
+            typer.echo(f"            {extra['fix']}")

@@ -1,0 +1,93 @@
+"""`edgekit export`: a checkpoint becomes one ONNX file that was proven equal to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgekit.cli import options
+from edgekit.cli.options import (
+    ClassesOption,
+    ForceOption,
+    Format,
+    FormatOption,
+    Input,
+    NormOption,
+    PreprocessOption,
+    next_command,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from edgekit.pipeline import ExportResult
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A .pt, .pth or .safetensors file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write to; default: beside the checkpoint.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Pictures to verify on; default: a small set made in code.")
+    ] = None,
+    target: Annotated[str, typer.Option("--target", "-t", help="A board's name, or a .toml of your own.")] = "x86-cpu",
+    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many pictures to verify on.")] = 64,
+    input_kind: Annotated[
+        Input, typer.Option("--input", help="uint8: preprocessing in the graph; float: normalized NCHW.")
+    ] = Input.uint8,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Fixed batch size; default: dynamic.")] = None,
+    classes: ClassesOption = None,
+    preprocess: PreprocessOption = None,
+    norm: NormOption = None,
+    force: ForceOption = False,
+    output_format: FormatOption = Format.text,
+) -> int:
+    """Export a checkpoint to a verified ONNX file.
+
+    Folds BatchNorm, puts the preprocessing into the graph, and compares every step with the checkpoint on pictures.
+    Writes NAME.onnx and NAME.verify.json. A file that is not equal is kept as NAME.onnx.rejected and the exit code
+    is 3.
+    """
+    from edgekit import pipeline
+
+    result = pipeline.export(
+        checkpoint,
+        out,
+        target=target,
+        data=data,
+        pictures=pictures,
+        input_kind=input_kind.value,
+        batch=batch,
+        classes=options.read_classes(classes),
+        preprocess_spec=options.read_preprocess(preprocess),
+        norm=norm,
+        force=force,
+        say=say,
+    )
+    if output_format is Format.json:
+        print_json(result.content)
+    else:
+        _print(result)
+    if not result.passed:
+        failed = next(stage for stage in result.content["stages"] if not stage["passed"])
+        where = failed["first_wrong"]
+        say(f"error: verification failed at stage {failed['name']}: " + "; ".join(failed["problems"]))
+        if where:
+            say(f"  first tensor that differs: {where['tensor']} (max|d| {where['max_abs']:.3g})")
+        say(f"  report:   {result.report}")
+        return 3
+    next_command("edgekit", "predict", str(result.model), *([str(data)] if data else ["PICTURE"]))
+    return 0
+
+
+def _print(result: ExportResult) -> None:
+    content = result.content
+    verdict = "verified: equal to the checkpoint" if result.passed else "REJECTED: not equal to the checkpoint"
+    source = content["data"]
+    typer.echo(f"{verdict} on {source['pictures']} pictures ({source['source']})")
+    if result.model is not None:
+        typer.echo(f"{result.model}  {content['file']['bytes'] / 1e6:.1f} MB  sha256 {content['file']['sha256'][:16]}")
+    typer.echo(str(result.report))

@@ -1,0 +1,105 @@
+"""Options that several commands share, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.spec import PreprocessSpec
+
+
+class Format(str, Enum):
+    text = "text"
+    json = "json"
+
+
+class Input(str, Enum):
+    uint8 = "uint8"
+    float = "float"
+
+
+class Provider(str, Enum):
+    cpu = "cpu"
+    cuda = "cuda"
+    tensorrt = "tensorrt"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the result is printed on stdout.")]
+ClassesOption = Annotated[
+    Path | None, typer.Option("--classes", help="Class names, one a line, for a checkpoint that has none.")
+]
+PreprocessOption = Annotated[
+    Path | None,
+    typer.Option("--preprocess", help="TOML with the PreprocessSpec of a checkpoint that has none."),
+]
+NormOption = Annotated[
+    str | None, typer.Option("--norm", help="group, layer or instance, for a state dict that does not tell.")
+]
+ProviderOption = Annotated[Provider, typer.Option("--provider", help="onnxruntime's execution provider.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per physical core.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
+
+
+def say(line: str) -> None:
+    """A line of progress: stderr, so that stdout stays the result."""
+    typer.echo(line, err=True)
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def next_command(*words: str | os.PathLike[str]) -> None:
+    """Ends a command with the next one to copy."""
+    import shlex
+
+    say("next: " + shlex.join(str(word) for word in words))
+
+
+def read_classes(path: Path | None) -> Sequence[str] | None:
+    """Names from a text file, one a line; empty lines at the end don't count.
+
+    Raises:
+        UsageError: not readable, no names, an empty line between names, or a name that comes twice.
+    """
+    if path is None:
+        return None
+    try:
+        names = path.read_text(encoding="utf-8").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as class names.", got=str(error), expected="a text file") from error
+    names = [name.strip() for name in names]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or "" in names or twice:
+        problem = "no names" if not names else "an empty line" if "" in names else "twice: " + ", ".join(twice[:5])
+        raise UsageError(f"{path} is not a list of class names.", got=problem, expected="one name a line, each once")
+    return names
+
+
+def read_preprocess(path: Path | None) -> PreprocessSpec | None:
+    """A PreprocessSpec from TOML. Raises UsageError with the key that is wrong."""
+    if path is None:
+        return None
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    from edgekit.errors import InputError
+    from edgekit.spec import PreprocessSpec
+
+    try:
+        return PreprocessSpec.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as TOML.", got=str(error)) from error
+    except (InputError, TypeError) as error:
+        raise UsageError(f"{path} is not a preprocessing.", got=str(error)) from error

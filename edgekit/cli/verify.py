@@ -1,0 +1,84 @@
+"""`edgekit verify`: are these two models equal on these pictures?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekit.cli import options
+from edgekit.cli.options import (
+    ClassesOption,
+    Format,
+    FormatOption,
+    NormOption,
+    PreprocessOption,
+    Provider,
+    ProviderOption,
+    ThreadsOption,
+    next_command,
+    print_json,
+    say,
+)
+
+
+def verify(
+    reference: Annotated[Path, typer.Argument(help="What is right: a checkpoint or an exported ONNX.")],
+    candidate: Annotated[Path, typer.Argument(help="What must equal it: an exported ONNX, or a checkpoint.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Pictures to compare on; default: a small set made in code.")
+    ] = None,
+    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many pictures.")] = 64,
+    target: Annotated[str, typer.Option("--target", "-t", help="Whose limits hold.")] = "x86-cpu",
+    max_abs: Annotated[
+        float | None, typer.Option("--max-abs", min=0, help="Largest allowed |d logits|; default: the target's.")
+    ] = None,
+    classes: ClassesOption = None,
+    preprocess: PreprocessOption = None,
+    norm: NormOption = None,
+    provider: ProviderOption = Provider.cpu,
+    threads: ThreadsOption = 0,
+    output_format: FormatOption = Format.text,
+) -> int:
+    """Compare two models, from pictures to logits, each with its own preprocessing.
+
+    Exit code 3 when they differ, 5 when the exported file was made from another checkpoint.
+    """
+    from edgekit import pipeline
+    from edgekit import verify as gate
+    from edgekit.artifact import read_onnx
+    from edgekit.config import load_target
+
+    limits = load_target(target).gate["fp32"]
+    if max_abs is not None:
+        limits = limits.model_copy(update={"max_abs": max_abs})
+    opened = {"provider": provider.value, "threads": threads, "unverified": True, "norm": norm}
+    names = options.read_classes(classes)
+    spec = options.read_preprocess(preprocess)
+    if reference.suffix in pipeline.CHECKPOINTS and candidate.suffix not in pipeline.CHECKPOINTS:
+        artifact = read_onnx(candidate)
+        pipeline.refuse_stale(artifact, reference)
+        # a plain state dict says neither; what the export was told stands in the file
+        names = names or artifact.metadata.model.classes
+        spec = spec or artifact.metadata.model.preprocess
+    with (
+        pipeline.open_predictor(reference, classes=names, preprocess_spec=spec, **opened) as right,
+        pipeline.open_predictor(candidate, classes=names, preprocess_spec=spec, **opened) as other,
+    ):
+        dataset = pipeline.pictures_for_gate(data, pictures)
+        stage = gate.verify(right, other, dataset, limits)
+    if output_format is Format.json:
+        source = "made in code" if data is None else str(data)
+        print_json({"passed": stage.passed, "data": source, "stages": [stage.to_dict()]})
+    else:
+        verdict = "equal" if stage.passed else "NOT equal"
+        typer.echo(
+            f"{verdict} on {stage.pictures} pictures: max|d| {stage.max_abs:.3g} (limit {limits.max_abs:g}), "
+            f"top-1 agreement {stage.top1_agreement:.2%}"
+        )
+    if not stage.passed:
+        say(f"error: verification failed for {candidate}: " + "; ".join(stage.problems))
+        return 3
+    next_command("edgekit", "predict", candidate, data or "PICTURE")
+    return 0

@@ -1,0 +1,117 @@
+"""Configuration read from TOML: targets now. Unknown keys are errors that name the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgekit.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Precision = Literal["fp32"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Table):
+    """What the gate allows between the checkpoint and one precision of it."""
+
+    max_abs: float = Field(gt=0, description="largest |difference| of any logit")
+    top1_agreement: float = Field(gt=0, le=1, description="smallest share of pictures with the same first class")
+
+
+class Runtime(_Table):
+    """How the exported file is run, for the gate and as the target's default."""
+
+    backend: Literal["onnxruntime"] = "onnxruntime"
+    provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
+    threads: int = Field(0, ge=0, description="0: one per physical core")
+
+
+class Target(_Table):
+    """A kind of board: what its runtime takes, and what must hold there."""
+
+    name: str
+    description: str
+    opset: int = Field(ge=18, le=25)
+    runtimes: tuple[Literal["onnxruntime", "openvino", "tensorrt"], ...] = Field(min_length=1)
+    runtime: Runtime = Runtime()
+    precisions: tuple[Precision, ...] = ("fp32",)
+    gate: dict[Precision, Limits]
+
+
+def target_names() -> tuple[str, ...]:
+    """Names of the targets that edgekit ships."""
+    found = (entry.name for entry in files("edgekit.targets").iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
+
+
+def load_target(name: str) -> Target:
+    """A shipped target by name, or one's own by the path of its TOML file.
+
+    Raises:
+        UsageError: unknown name, or a file that is not a target.
+    """
+    if name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"There is no target file {path}.", expected="a TOML file, or a shipped target's name")
+        return parse_target(path.read_text(encoding="utf-8"), str(path))
+    if name not in target_names():
+        raise UsageError(
+            "Unknown target.",
+            got=name,
+            expected="one of " + ", ".join(target_names()) + ", or a path to a .toml",
+            fix=nearest(name, target_names()),
+        )
+    return parse_target(files("edgekit.targets").joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
+
+
+def parse_target(text: str, source: str) -> Target:
+    """A target from TOML text; `source` is for the messages. Raises UsageError as `load_target`."""
+    try:
+        return Target.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{source} is not TOML.", got=str(error)) from error
+    except ValidationError as error:
+        raise UsageError(f"{source} is not a target.", **explain(error, Target)) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
+    """The first problem that pydantic found, as got / expected / fix."""
+    problem = error.errors()[0]
+    where = ".".join(map(str, problem["loc"]))
+    if problem["type"] != "extra_forbidden":
+        return {"got": f"{where} = {problem.get('input')!r}", "expected": problem["msg"]}
+    known = _fields(model, problem["loc"][:-1])
+    return {
+        "got": f"unknown key {where}",
+        "expected": "one of " + ", ".join(known),
+        "fix": nearest(str(problem["loc"][-1]), known) or f"remove {where}",
+    }
+
+
+def _fields(model: Any, path: tuple[int | str, ...]) -> tuple[str, ...]:
+    for step in path:
+        inner = model.model_fields[step].annotation if step in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return tuple(Limits.model_fields)  # the only table inside a dictionary
+        model = inner
+    return tuple(model.model_fields)
+
+
+def nearest(word: str, known: tuple[str, ...]) -> str | None:
+    """A suggestion when `word` is close to a known one."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else None

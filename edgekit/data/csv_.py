@@ -1,0 +1,125 @@
+"""A table of labelled pictures: `file,class_index` or `file,class`, with paths relative to the table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.data.pictures import left_out, readable
+from edgekit.data.sample import Dataset, Sample, class_index, some
+from edgekit.errors import DataError
+from edgekit.vision.image import scan_pictures
+
+_HEADER = "file,class_index or file,class"
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    file: str
+    value: str
+
+
+def load_csv(path: Path, classes: Sequence[str] | None = None) -> Dataset:
+    """The pictures that the table `path` lists, in its order.
+
+    Args:
+        path: UTF-8 with a header. Of `class_index` and `class` the first is used; other columns are ignored.
+        classes: the model's. Without them indices stay numbers, and class names are sorted.
+
+    Raises:
+        DataError: no such columns, no rows, missing files (the first five are named), an index or name that is not
+            one of `classes`, or one file with two labels.
+    """
+    rows, by_index, notes = _rows(path)
+    missing = [r.file for r in rows if not (path.parent / r.file).is_file()]
+    if missing:
+        raise DataError(
+            f"{path} lists files that are not there.",
+            got=f"{len(missing)} missing: {some(missing)}",
+            expected=f"paths relative to {path.parent}",
+        )
+    names = tuple(classes) if classes is not None else None
+    if names is None and not by_index:
+        names = tuple(sorted({r.value for r in rows}))
+    labels: dict[str, int] = {}
+    doubled = 0
+    for row in rows:
+        label = _index(row, names, path) if by_index else _named(row, names or (), path)
+        if labels.setdefault(row.file, label) != label:
+            raise DataError(
+                f"{path} gives one picture two labels.",
+                got=f"{row.file}: {labels[row.file]} and {label} (line {row.line})",
+                expected="one label a picture",
+            )
+    doubled = len(rows) - len(labels)
+    samples, unreadable = readable(Sample(path.parent / f, None, label, f) for f, label in labels.items())
+    if doubled:
+        notes += (f"{doubled} row(s) list a picture again; each picture is taken once",)
+    listed = {(path.parent / f).resolve() for f in labels}
+    unlisted = [p for p in scan_pictures(path.parent)[0] if p.resolve() not in listed]
+    notes += unreadable + left_out(unlisted, path.parent, f"not listed in {path.name}")
+    return Dataset(samples, names, "csv", notes)
+
+
+def _rows(path: Path) -> tuple[list[_Row], bool, tuple[str, ...]]:
+    """The rows, whether their values are indices, and notes."""
+    rows: list[_Row] = []
+    try:
+        with path.open(
+            newline="", encoding="utf-8-sig"
+        ) as stream:  # -sig: spreadsheets write a byte-order mark
+            reader = csv.reader(stream)
+            header = [c.strip().lower() for c in next(reader, [])]
+            column = next((c for c in ("class_index", "class") if c in header), None)
+            if column is None or "file" not in header:
+                raise DataError(
+                    f"{path} has not the columns of a label table.",
+                    got=",".join(header) or "an empty file",
+                    expected=_HEADER,
+                )
+            file_at, value_at = header.index("file"), header.index(column)
+            for cells in reader:
+                if not any(c.strip() for c in cells):
+                    continue  # a blank line lists no picture
+                if (
+                    len(cells) <= max(file_at, value_at)
+                    or not cells[file_at].strip()
+                    or not cells[value_at].strip()
+                ):
+                    raise _bad_row(path, reader.line_num, ",".join(cells), f"values for {_HEADER}")
+                rows.append(_Row(reader.line_num, cells[file_at].strip(), cells[value_at].strip()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path} cannot be read as a table.", got=str(error), expected="a UTF-8 CSV file"
+        ) from error
+    if not rows:
+        raise DataError(
+            f"{path} lists no pictures.", got="a header and nothing below", expected="one row a picture"
+        )
+    ignored = [c for c in header if c not in ("file", column)]
+    return rows, column == "class_index", (f"columns not used: {some(ignored)}",) if ignored else ()
+
+
+def _index(row: _Row, names: tuple[str, ...] | None, path: Path) -> int:
+    expected = f"an index from 0 to {len(names) - 1}" if names is not None else "an index, 0 or more"
+    try:
+        index = int(row.value)
+    except ValueError as error:
+        raise _bad_row(path, row.line, row.value, expected) from error
+    if index < 0 or (names is not None and index >= len(names)):
+        raise _bad_row(path, row.line, row.value, expected)
+    return index
+
+
+def _named(row: _Row, names: tuple[str, ...], path: Path) -> int:
+    index = class_index(row.value, names)
+    if index is None:
+        raise _bad_row(path, row.line, row.value, "one of " + some(names, 10))
+    return index
+
+
+def _bad_row(path: Path, line: int, got: str, expected: str) -> DataError:
+    return DataError(f"{path} line {line} has a label that cannot be used.", got=got, expected=expected)

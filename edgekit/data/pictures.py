@@ -1,0 +1,60 @@
+"""A folder of pictures without labels, or one picture; and the check of headers every layout makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgekit.data.sample import Dataset, Sample, some
+from edgekit.errors import DataError
+from edgekit.vision.image import SUFFIXES, picture_problem, scan_pictures
+
+
+def load_pictures(path: Path) -> Dataset:
+    """Every picture below the folder `path`, sorted, without labels. Raises DataError if there is none."""
+    if path.is_file():
+        samples, notes = readable([Sample(path, None, None)])
+        return Dataset(samples, None, "pictures", notes)
+    pictures, others = scan_pictures(path)
+    if not pictures:
+        raise DataError(
+            f"{path} holds no pictures.",
+            got=f"{len(others)} other file(s)",
+            expected="files ending in " + " ".join(sorted(SUFFIXES)),
+        )
+    samples, notes = readable(Sample(p, None, None, p.relative_to(path).as_posix()) for p in pictures)
+    return Dataset(
+        samples, None, "pictures", (*notes, *left_out(others, path, "not pictures by their suffix"))
+    )
+
+
+def readable(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+    """The samples whose file begins as a picture does, and a note that lists the others.
+
+    Only headers are read, 0.1 ms a file: a picture that is cut off later on raises PictureError when it is read.
+
+    Raises:
+        DataError: none is left.
+    """
+    good: list[Sample] = []
+    bad: list[str] = []
+    for sample in samples:
+        problem = None if sample.path is None else picture_problem(sample.path)
+        if problem is None:
+            good.append(sample)
+        else:
+            bad.append(f"{sample.name} ({problem})")
+    if not good:
+        raise DataError(
+            "None of the pictures can be read.",
+            got=some(bad),
+            expected="at least one picture",
+            fix="copy them again",
+        )
+    return tuple(good), (f"{len(bad)} unreadable, left out: {some(bad)}",) if bad else ()
+
+
+def left_out(files: Iterable[Path], root: Path, why: str) -> tuple[str, ...]:
+    """The note about files that were not used, or none."""
+    names = [f.relative_to(root).as_posix() for f in files]
+    return (f"{len(names)} left out, {why}: {some(names)}",) if names else ()

@@ -1,0 +1,97 @@
+"""Everything edgekit raises on purpose. Each class carries the exit code the command line ends with.
+
+    EdgekitError                 1   something went wrong and it says what
+    ├── UsageError               2   an option or its value makes no sense
+    ├── InputError               1   what was read cannot be used
+    │   ├── CheckpointError          a .pt/.pth/.safetensors file
+    │   ├── PictureError             an image file
+    │   └── DataError                a folder or table of labelled pictures
+    ├── OutputError              1   what should be written cannot be
+    ├── FoldError                1   a BatchNorm that must not be folded
+    ├── VerificationError        3   two models that should be equal are not
+    ├── RegressionError          4   a measured figure got worse than allowed
+    ├── ArtifactError            5   a model file that must not run here: broken, foreign or changed
+    └── BackendError             5   a runtime, provider or device that is not there
+
+Every message answers three questions: what was got, what was expected, and how to fix it.
+"""
+
+from __future__ import annotations
+
+
+class EdgekitError(Exception):
+    """Base of all edgekit errors.
+
+    Args:
+        what: one sentence, the problem.
+        got: what was found.
+        expected: what would have been right.
+        fix: what to do now, a command where there is one.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: str | None = None,
+        expected: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.got = got
+        self.expected = expected
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        for label, text in (("got", self.got), ("expected", self.expected), ("fix", self.fix)):
+            if text:
+                lines.append(f"  {label + ':':<9} {text}")
+        return "\n".join(lines)
+
+
+class UsageError(EdgekitError):
+    exit_code = 2
+
+
+class InputError(EdgekitError):
+    pass
+
+
+class CheckpointError(InputError):
+    pass
+
+
+class PictureError(InputError):
+    pass
+
+
+class DataError(InputError):
+    pass
+
+
+class OutputError(EdgekitError):
+    pass
+
+
+class FoldError(EdgekitError):
+    pass
+
+
+class VerificationError(EdgekitError):
+    exit_code = 3
+
+
+class RegressionError(EdgekitError):
+    exit_code = 4
+
+
+class ArtifactError(EdgekitError):
+    exit_code = 5
+
+
+class BackendError(EdgekitError):
+    exit_code = 5

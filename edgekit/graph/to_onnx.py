@@ -1,0 +1,170 @@
+"""From a folded torch classifier to one self-contained ONNX, with its preprocessing and temperature inside."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+
+import onnx
+import torch
+from torch import Tensor, fx, nn
+
+from edgekit.errors import EdgekitError
+from edgekit.graph import passes
+from edgekit.spec import ModelSpec, PreprocessSpec
+
+
+class Deploy(nn.Module):
+    """uint8 [N, H, W, 3] BGR, as resized, -> the net's output.
+
+    Channel order and 1/(255 std) are folded into the first convolution, which is exact: both are linear and keep zero
+    at zero, so they commute with its zero padding. The mean does not, so it stays one subtraction.
+    """
+
+    def __init__(self, net: nn.Module, spec: PreprocessSpec) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net)
+        order = [2, 1, 0] if spec.color == "rgb" else [0, 1, 2]  # where the net's channels are in BGR, and back
+        std = torch.tensor(spec.std, dtype=torch.float64) * 255
+        mean = torch.tensor(spec.mean, dtype=torch.float64) * 255
+        self.register_buffer("mean", mean[order].float().reshape(1, 3, 1, 1))
+        first = first_convolution(self.net)
+        self.folded = first is not None
+        if first is not None:
+            weight = first.weight.detach().double() / std.reshape(1, 3, 1, 1)
+            first.weight = nn.Parameter(weight[:, order].float())
+        else:
+            self.register_buffer("scale", (1 / std[order]).float().reshape(1, 3, 1, 1))
+            self.register_buffer("order", torch.tensor(order))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = image.to(torch.float32).permute(0, 3, 1, 2) - self.mean
+        if not self.folded:
+            x = (x * self.scale).index_select(1, self.order)
+        out: Tensor = self.net(x)
+        return out
+
+
+def first_convolution(net: nn.Module) -> nn.Conv2d | None:
+    """The ungrouped Conv2d with three inputs that alone reads the net's input, if there is one."""
+    graph = fx.Tracer().trace(net)
+    source = next(node for node in graph.nodes if node.op == "placeholder")
+    readers = list(source.users)
+    if len(readers) != 1 or readers[0].op != "call_module":
+        return None
+    path = str(readers[0].target)
+    calls = sum(node.op == "call_module" and node.target == path for node in graph.nodes)
+    module = net.get_submodule(path)
+    fits = isinstance(module, nn.Conv2d) and module.groups == 1 and module.in_channels == 3
+    plain = fits and module.padding_mode == "zeros" and calls == 1
+    return module if plain and isinstance(module, nn.Conv2d) else None
+
+
+def divide_head(net: nn.Module, path: str, temperature: float) -> nn.Module:
+    """A copy whose last linear layer gives logits / temperature."""
+    net = copy.deepcopy(net)
+    head = net.get_submodule(path)
+    assert isinstance(head, nn.Linear)
+    head.weight = nn.Parameter((head.weight.detach().double() / temperature).float())
+    if head.bias is not None:
+        head.bias = nn.Parameter((head.bias.detach().double() / temperature).float())
+    return net
+
+
+def onnx_from_torch(
+    net: nn.Module, spec: ModelSpec, *, opset: int, batch: int | None = None, input_kind: str = "uint8"
+) -> onnx.ModelProto:
+    """Exports a folded classifier.
+
+    Args:
+        net: evaluation mode, BatchNorm folded; its last layer is named by `net.head`.
+        spec: what the net is.
+        opset: the opset that the result must have.
+        batch: fixed batch size; None for a dynamic one, called N.
+        input_kind: `uint8` takes `image` uint8 [N, H, W, 3] BGR with the preprocessing in the graph; `float` takes
+            `image` float32 [N, 3, H, W], normalized.
+
+    Returns:
+        A checked model with the output `logits` float32 [N, C], nodes and tensors named after the torch modules.
+
+    Raises:
+        EdgekitError: the exporter gave another opset, kept a BatchNormalization, or made an invalid graph.
+    """
+    net = divide_head(net.eval(), str(net.head), spec.temperature)
+    size = (spec.preprocess.height, spec.preprocess.width)
+    n = batch or 2  # a dynamic batch needs an example of two: one would be taken for a constant
+    if input_kind == "uint8":
+        deploy: nn.Module = Deploy(net, spec.preprocess).eval()
+        example = torch.zeros(n, *size, 3, dtype=torch.uint8)
+    else:
+        deploy = _Named(net).eval()
+        example = torch.zeros(n, 3, *size)
+    model = _export(deploy, example, opset, dynamic=batch is None)
+    passes.name_by_module(model, strip="net.")
+    passes.drop_debug_info(model)
+    passes.name_batch(model)
+    model.producer_name = "edgekit"
+    model.graph.name = spec.arch
+    model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    _ensure(model, opset)
+    return model
+
+
+class _Named(nn.Module):
+    """Puts a net under the path `net`, as Deploy does, so that both exports give the same names."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        out: Tensor = self.net(image)
+        return out
+
+
+def _export(module: nn.Module, example: Tensor, opset: int, dynamic: bool) -> onnx.ModelProto:
+    loud = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loud]
+    for logger in loud:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # deprecations inside the exporter; the result is checked instead
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                opset_version=opset,
+                input_names=["image"],
+                output_names=["logits"],
+                dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC}} if dynamic else None,
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        for logger, level in zip(loud, levels, strict=True):
+            logger.setLevel(level)
+    assert program is not None
+    model = program.model_proto
+    assert isinstance(model, onnx.ModelProto)
+    return model
+
+
+def _ensure(model: onnx.ModelProto, opset: int) -> None:
+    found = {o.domain: o.version for o in model.opset_import}
+    if found.get("") != opset:
+        raise EdgekitError(
+            "The exporter did not give the opset that the target needs.",
+            got=str(found),
+            expected=str(opset),
+            fix="set the target's opset to one that this torch can write (18 or newer)",
+        )
+    left = [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
+    if left:
+        raise EdgekitError(
+            "BatchNormalization is left in the graph: it does not follow a layer that it could be folded into.",
+            got=", ".join(left),
+            expected="each BatchNorm directly after a convolution or linear layer",
+        )
+    onnx.checker.check_model(model, full_check=True)

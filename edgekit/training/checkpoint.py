@@ -1,0 +1,355 @@
+"""Checkpoints: edgekit's own format, and plain state dicts as torchvision and timm publish them.
+
+An edgekit checkpoint is a `torch.save`d dictionary of tensors and plain data, so it loads with `weights_only=True`:
+format, spec (ModelSpec), state_dict, ema (or None), metrics, recipe, versions. Nothing here ever unpickles an object:
+a file that needs code to load is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import pickletools
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgekit import __version__, nets
+from edgekit.artifact import atomic, file_sha256, reason
+from edgekit.errors import CheckpointError, InputError, UsageError
+from edgekit.spec import ModelSpec, PreprocessSpec
+
+FORMAT = 1
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "_orig_mod.", "model.")
+NORMS_UNNAMED = ("group", "layer", "instance")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained net at rest.
+
+    Attributes:
+        spec: what it is.
+        state_dict: weights that evaluation and export use: the EMA's where there is one.
+        sha256: of the file it was read from; empty when it was not.
+        source: `edgekit`, or what kind of foreign file it was.
+        notes: what was assumed, for people.
+        metrics, recipe, versions: plain data kept for the record.
+    """
+
+    spec: ModelSpec
+    state_dict: Mapping[str, Tensor]
+    sha256: str = ""
+    source: str = "edgekit"
+    notes: tuple[str, ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def net(self) -> nn.Module:
+        """The net with these weights, float32, in evaluation mode.
+
+        Raises:
+            CheckpointError: keys or shapes that are not the net's.
+        """
+        net = nets.build(self.spec)
+        try:
+            net.load_state_dict(dict(self.state_dict), strict=True)
+        except RuntimeError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise CheckpointError(
+                f"The weights do not fit {self.spec.arch}.",
+                got=" ".join(lines[1:3])[:300],
+                expected=f"the keys and shapes of {self.spec.arch} with {len(self.spec.classes)} classes",
+            ) from error
+        return net.float().eval()
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool = False) -> None:
+    """Writes edgekit's format, atomically. Raises OutputError as `edgekit.artifact.atomic`."""
+    content = {
+        "edgekit": FORMAT,
+        "spec": checkpoint.spec.to_dict(),
+        "state_dict": {k: v.detach().cpu().contiguous() for k, v in checkpoint.state_dict.items()},
+        "metrics": dict(checkpoint.metrics),
+        "recipe": dict(checkpoint.recipe),
+        "versions": {"edgekit": __version__, "torch": torch.__version__, **checkpoint.versions},
+    }
+    with atomic(path, overwrite=overwrite) as stream:
+        torch.save(content, stream)
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    classes: Sequence[str] | None = None,
+    preprocess: PreprocessSpec | None = None,
+    norm: str | None = None,
+) -> Checkpoint:
+    """Reads a checkpoint of any accepted kind and checks that it is whole and finite.
+
+    Args:
+        path: `.pt`/`.pth` (edgekit's format or a plain state dict) or `.safetensors`.
+        classes: names in the order of the logits, for a file that has none.
+        preprocess: for a file that says none; default is torchvision's for its ImageNet ResNets.
+        norm: for a plain state dict whose keys don't tell group, layer and instance norm apart.
+
+    Raises:
+        CheckpointError: missing, empty, not a checkpoint, truncated, needs code, unknown net, or weights that are not
+            finite.
+        UsageError: `classes` or `preprocess` contradict the file.
+    """
+    content = _read(path)
+    if isinstance(content.get("edgekit"), int):
+        checkpoint = _own(content, path, classes, preprocess)
+    else:
+        checkpoint = _foreign(content, path, classes, preprocess, norm)
+    _refuse_nonfinite(checkpoint.state_dict, path)
+    return replace(checkpoint, sha256=file_sha256(path))
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """sha256 (hex) over names, shapes, dtypes and values of a state dict, in the order of the names."""
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        sha.update(tensor.numpy().tobytes())
+    return sha.hexdigest()
+
+
+def _own(
+    content: Mapping[str, Any], path: Path, classes: Sequence[str] | None, preprocess: PreprocessSpec | None
+) -> Checkpoint:
+    if content["edgekit"] != FORMAT:
+        raise CheckpointError(
+            f"{path} has another checkpoint format.",
+            got=str(content["edgekit"]),
+            expected=str(FORMAT),
+            fix="upgrade edgekit",
+        )
+    try:
+        spec = ModelSpec.from_dict(content["spec"])
+        state = content["state_dict"]
+    except (InputError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is an edgekit checkpoint with a broken description.", got=str(error)) from error
+    if classes is not None and tuple(classes) != spec.classes:
+        raise UsageError(
+            "The class names contradict the checkpoint's own.",
+            got=_some(classes),
+            expected=_some(spec.classes),
+            fix="leave --classes out: the checkpoint knows its classes",
+        )
+    if preprocess is not None and preprocess != spec.preprocess:
+        raise UsageError(
+            "The preprocessing contradicts the checkpoint's own.",
+            got=preprocess.describe(),
+            expected=spec.preprocess.describe(),
+            fix="leave --preprocess out: the checkpoint knows how it was trained",
+        )
+    return Checkpoint(
+        spec,
+        state,
+        metrics=content.get("metrics", {}),
+        recipe=content.get("recipe", {}),
+        versions=content.get("versions", {}),
+    )
+
+
+def _foreign(
+    content: Mapping[str, Any],
+    path: Path,
+    classes: Sequence[str] | None,
+    preprocess: PreprocessSpec | None,
+    norm: str | None,
+) -> Checkpoint:
+    state = _plain_state(content, path)
+    guess = dict(state)
+    if norm is not None:
+        if norm not in NORMS_UNNAMED:
+            raise UsageError("--norm cannot be this.", got=norm, expected=", ".join(NORMS_UNNAMED))
+        if "bn1.running_mean" in state or "bn1.weight" not in state:
+            raise UsageError("--norm contradicts the keys of the state dict.", got=norm, fix="leave --norm out")
+        guess = {k: v for k, v in state.items() if ".bn" not in f".{k}"}
+    arch, width, arch_args = nets.infer(guess)
+    if norm is not None:
+        arch_args["norm"] = norm
+    notes = [f"plain state dict of {arch} ({arch_args['norm']} norm), {width} classes"]
+    if classes is None:
+        classes = _imagenet_classes(path, width)
+        notes.append("class names: ImageNet's 1000, since the head is 1000 wide")
+    if len(classes) != width:
+        raise CheckpointError(
+            "The number of class names is not the width of the last layer.",
+            got=f"{len(classes)} names",
+            expected=f"{width} (fc.weight of {path.name})",
+            fix="give one name per logit, in their order",
+        )
+    if preprocess is None:
+        preprocess = PreprocessSpec()
+        notes.append(f"preprocessing: torchvision's ({preprocess.describe()}); --preprocess FILE names another")
+    spec = ModelSpec(arch, tuple(classes), preprocess, arch_args)
+    kind = "safetensors" if path.suffix == ".safetensors" else "state dict"
+    return Checkpoint(spec, state, source=kind, notes=tuple(notes))
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(64)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read.", got=reason(error), expected="a checkpoint: .pt, .pth or .safetensors"
+        ) from error
+    if size == 0:
+        raise CheckpointError(f"{path} is empty.", got="0 bytes", expected="a checkpoint")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if not (head.startswith(b"PK") or head[:1] == b"\x80"):
+        raise CheckpointError(
+            f"{path} is not a checkpoint.",
+            got=f"a file that begins with {head[:16]!r}",
+            expected="what torch.save writes, or .safetensors",
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused_pickle(path, error) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path} is broken or truncated.",
+            got=f"{size} bytes: {(str(error) or type(error).__name__).splitlines()[0][:200]}",
+            expected="a whole checkpoint",
+            fix="copy or download it again and compare its size or hash",
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path} does not hold a state dict.",
+            got=type(content).__name__,
+            expected="a dictionary of tensors, or an edgekit checkpoint",
+            fix="torch.save(net.state_dict(), path)",
+        )
+    return content
+
+
+def _refused_pickle(path: Path, error: pickle.UnpicklingError) -> CheckpointError:
+    wanted = _globals_of(path)
+    if not wanted:  # not a refused object but a stream that ends or breaks off
+        return CheckpointError(
+            f"{path} is broken or truncated.",
+            got=str(error).splitlines()[0][:200],
+            expected="a whole checkpoint",
+            fix="copy or download it again and compare its size or hash",
+        )
+    return CheckpointError(
+        f"{path} needs code to load, and edgekit does not run code from files.",
+        got="a pickle that calls " + ", ".join(wanted[:3]),
+        expected="tensors and plain data only",
+        fix="where the model's code is: torch.save(net.state_dict(), 'weights.pt'), then export weights.pt",
+    )
+
+
+def _globals_of(path: Path) -> list[str]:
+    """Names that a pickle would import, read without executing anything; torch's own tensor rebuilding left out."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                name = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+                data = archive.read(name)
+        else:
+            data = path.read_bytes()
+        found: list[str] = []
+        strings: list[str] = []
+        for code, value, _ in pickletools.genops(data):
+            if code.name == "GLOBAL":
+                found.append(str(value).replace(" ", "."))
+            elif code.name == "STACK_GLOBAL":
+                found.append(".".join(strings[-2:]))
+            elif isinstance(value, str):
+                strings.append(value)
+    except (ValueError, StopIteration, zipfile.BadZipFile, OSError, IndexError):
+        return []
+    harmless = ("torch._utils._rebuild", "collections.OrderedDict", "torch.FloatStorage", "torch.LongStorage")
+    return [name for name in dict.fromkeys(found) if not name.startswith(harmless)]
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise CheckpointError(
+            f"{path} needs the safetensors package.", got=str(error), fix="pip install 'edgekit[train]'"
+        ) from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file.", got=str(error)[:200], fix="copy or download it again"
+        ) from error
+
+
+def _plain_state(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    for wrapper in WRAPPERS:
+        if isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    if not state or len(state) != len(content):
+        strange = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
+        raise CheckpointError(
+            f"{path} does not hold a state dict.",
+            got="entries that are not tensors: " + ", ".join(strange[:4]) if strange else "no tensors",
+            expected="a dictionary of tensors (or one under " + ", ".join(WRAPPERS) + ")",
+            fix="torch.save(net.state_dict(), path)",
+        )
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
+
+
+def _refuse_nonfinite(state: Mapping[str, Tensor], path: Path) -> None:
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise CheckpointError(
+                f"{path} has weights that are not numbers.",
+                got=f"{bad} of {tensor.numel()} values of {name} are NaN or infinite",
+                expected="finite weights",
+                fix="use an earlier checkpoint of that training; it had diverged",
+            )
+
+
+def _imagenet_classes(path: Path, width: int) -> tuple[str, ...]:
+    if width != 1000:
+        raise CheckpointError(
+            f"{path} does not say what its classes are called.",
+            got=f"a plain state dict with {width} classes",
+            expected="class names",
+            fix="--classes FILE, one name per line in the order of the logits",
+        )
+    from torchvision.models import ResNet18_Weights  # the list ships with torchvision; nothing is downloaded
+
+    return _unique(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """ImageNet has two cranes and two maillots: the second gets its number, so that a name means one class."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(result)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f", ... ({len(names)})" if len(names) > 5 else "")

@@ -1,0 +1,84 @@
+"""From a net's outputs to answers. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edgekit.errors import InputError, UsageError
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a picture shows.
+
+    Attributes:
+        index: class index of the best answer.
+        label: its name.
+        score: its softmax probability, 0..1.
+        top: the best answers as (label, score), best first; the first one is (label, score).
+        logits: float32 [C], read-only; left out of == and of the text form.
+    """
+
+    index: int
+    label: str
+    score: float
+    top: tuple[tuple[str, float], ...]
+    logits: NDArray[np.float32] = field(repr=False, compare=False)
+
+
+def softmax(logits: ArrayLike) -> NDArray[np.float64]:
+    """Probabilities over the last axis: float64 [..., C], in 0..1, summing to 1.
+
+    The largest logit is subtracted first, so no finite input overflows. A row with NaN or +inf gives NaN.
+    """
+    x = np.asarray(logits, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # inf - inf: the NaN is the answer
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def classify(logits: ArrayLike, classes: Sequence[str], top: int = 5) -> list[Classification]:
+    """One answer a row; among equal logits the lower class index comes first.
+
+    Args:
+        logits: [N, C], before softmax.
+        classes: C names in the order of the logits.
+        top: how many answers to keep in `Classification.top`; more than C gives C.
+
+    Raises:
+        UsageError: `top` below 1.
+        InputError: a shape that does not fit the classes, or a logit that is not finite: a score made from it
+            would look like an answer.
+    """
+    if top < 1:
+        raise UsageError("top must be at least 1.", got=str(top), expected="1 or more")
+    rows = np.asarray(logits, dtype=np.float32)
+    if rows.ndim != 2 or rows.shape[1] != len(classes) or not classes:
+        raise InputError(
+            "The logits do not fit the classes.",
+            got=f"logits {list(rows.shape)}, {len(classes)} classes",
+            expected="logits [N, C] with one column a class",
+            fix="use the classes the model was exported with",
+        )
+    bad = ~np.isfinite(rows).all(axis=1)
+    if bad.any():
+        raise InputError(
+            "The net gave logits that are not finite.",
+            got=f"NaN or infinity in {int(bad.sum())} of {len(rows)} rows, the first is row {int(bad.argmax())}",
+            expected="finite numbers",
+            fix="verify the model: edgekit verify; a half-precision overflow is the usual cause",
+        )
+    return [_one(row, classes, top) for row in rows]
+
+
+def _one(row: NDArray[np.float32], classes: Sequence[str], top: int) -> Classification:
+    order = np.argsort(-row, kind="stable")[:top]
+    scores = softmax(row)
+    own = row.copy()  # the session writes its next answer into the same buffer
+    own.flags.writeable = False
+    best = tuple((classes[i], float(scores[i])) for i in order)
+    return Classification(index=int(order[0]), label=best[0][0], score=best[0][1], top=best, logits=own)

@@ -1,0 +1,1 @@
+"""Recipes and model cards; read through importlib.resources as `edgekit.recipes`."""
