@@ -28,7 +28,7 @@ def demo(
 
     make_folder(out / "pictures")
     checkpoint = out / "patterns.pt"
-    say("1/4 a ResNet-18 whose last layer is fitted to made-up pictures of six patterns")
+    say("1/4 a ResNet-18, trained for half a minute on made-up pictures of six patterns")
     save_checkpoint(checkpoint, pattern_checkpoint(), overwrite=not keep)
     say("2/4 export, each step compared with the checkpoint")
     result = pipeline.export(checkpoint, out, force=not keep, say=lambda line: say("    " + line))

@@ -68,9 +68,7 @@ def _rows(path: Path) -> tuple[list[_Row], bool, tuple[str, ...]]:
     """The rows, whether their values are indices, and notes."""
     rows: list[_Row] = []
     try:
-        with path.open(
-            newline="", encoding="utf-8-sig"
-        ) as stream:  # -sig: spreadsheets write a byte-order mark
+        with path.open(newline="", encoding="utf-8-sig") as stream:  # -sig: spreadsheets write a byte-order mark
             reader = csv.reader(stream)
             header = [c.strip().lower() for c in next(reader, [])]
             column = next((c for c in ("class_index", "class") if c in header), None)
@@ -84,21 +82,13 @@ def _rows(path: Path) -> tuple[list[_Row], bool, tuple[str, ...]]:
             for cells in reader:
                 if not any(c.strip() for c in cells):
                     continue  # a blank line lists no picture
-                if (
-                    len(cells) <= max(file_at, value_at)
-                    or not cells[file_at].strip()
-                    or not cells[value_at].strip()
-                ):
+                if len(cells) <= max(file_at, value_at) or not cells[file_at].strip() or not cells[value_at].strip():
                     raise _bad_row(path, reader.line_num, ",".join(cells), f"values for {_HEADER}")
                 rows.append(_Row(reader.line_num, cells[file_at].strip(), cells[value_at].strip()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path} cannot be read as a table.", got=str(error), expected="a UTF-8 CSV file"
-        ) from error
+        raise DataError(f"{path} cannot be read as a table.", got=str(error), expected="a UTF-8 CSV file") from error
     if not rows:
-        raise DataError(
-            f"{path} lists no pictures.", got="a header and nothing below", expected="one row a picture"
-        )
+        raise DataError(f"{path} lists no pictures.", got="a header and nothing below", expected="one row a picture")
     ignored = [c for c in header if c not in ("file", column)]
     return rows, column == "class_index", (f"columns not used: {some(ignored)}",) if ignored else ()
 

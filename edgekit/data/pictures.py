@@ -23,9 +23,7 @@ def load_pictures(path: Path) -> Dataset:
             expected="files ending in " + " ".join(sorted(SUFFIXES)),
         )
     samples, notes = readable(Sample(p, None, None, p.relative_to(path).as_posix()) for p in pictures)
-    return Dataset(
-        samples, None, "pictures", (*notes, *left_out(others, path, "not pictures by their suffix"))
-    )
+    return Dataset(samples, None, "pictures", (*notes, *left_out(others, path, "not pictures by their suffix")))
 
 
 def readable(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:

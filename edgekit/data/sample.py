@@ -48,7 +48,7 @@ class Sample:
         return read_picture(self.path)
 
     def content(self) -> str:
-        """sha256 (hex) of the file's bytes, or of the frame's shape and pixels. Raises DataError if the file is gone."""
+        """sha256 (hex) of the file's bytes, or of the frame's shape and pixels. Raises DataError if a file is gone."""
         if self.frame is not None:
             shape = canonical_json(list(self.frame.shape)).encode()
             return hashlib.sha256(shape + self.frame.tobytes()).hexdigest()

@@ -32,9 +32,7 @@ def made_pictures(n: int, seed: int = 0) -> Dataset:
         UsageError: n below 1 or a negative seed.
     """
     if n < 1 or seed < 0:
-        raise UsageError(
-            "Pictures cannot be made so.", got=f"n={n}, seed={seed}", expected="n >= 1 and seed >= 0"
-        )
+        raise UsageError("Pictures cannot be made so.", got=f"n={n}, seed={seed}", expected="n >= 1 and seed >= 0")
     samples = []
     for i in range(n):
         label = i % len(PATTERNS)
@@ -48,9 +46,7 @@ def _picture(pattern: str, rng: _Rng) -> Frame:
     w = min(640, max(160, h * int(rng.integers(50, 201)) // 100))
     y, x = np.arange(h, dtype=np.float32)[:, None], np.arange(w, dtype=np.float32)[None, :]
     texture = _clouds(h, w, 3, rng) * np.float32(0.65) + _clouds(h, w, 11, rng) * np.float32(0.35)
-    light = (x * _in(rng, -0.5, 0.5) / np.float32(w) + y * _in(rng, -0.5, 0.5) / np.float32(h)) + _in(
-        rng, 0.8, 1.1
-    )
+    light = (x * _in(rng, -0.5, 0.5) / np.float32(w) + y * _in(rng, -0.5, 0.5) / np.float32(h)) + _in(rng, 0.8, 1.1)
     cover = _mask(pattern, x, y, rng)
     # the two ends of the background and the pattern: any colours, the pattern's brightness apart from the ground's
     dark, bright, own = _colours(rng)

@@ -79,7 +79,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool = Fal
         "state_dict": {k: v.detach().cpu().contiguous() for k, v in checkpoint.state_dict.items()},
         "metrics": dict(checkpoint.metrics),
         "recipe": dict(checkpoint.recipe),
-        "versions": {"edgekit": __version__, "torch": torch.__version__, **checkpoint.versions},
+        "versions": {"edgekit": __version__, "torch": str(torch.__version__), **checkpoint.versions},
     }
     with atomic(path, overwrite=overwrite) as stream:
         torch.save(content, stream)

@@ -50,9 +50,7 @@ def annotate(frame: Frame, classification: Classification) -> Frame:
     score = f"{100 * classification.score:.1f} %"
     name = ascii_only(classification.label)
     label = _fitted(name, width - 3 * pad - text_width(score), text_width)
-    if len(label) < min(
-        len(name), 6
-    ):  # too narrow for both: the name says more, and the line shows the score
+    if len(label) < min(len(name), 6):  # too narrow for both: the name says more, and the line shows the score
         label, score = _fitted(name, width - 2 * pad, text_width), ""
 
     strip = picture[:bar]

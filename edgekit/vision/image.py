@@ -1,7 +1,8 @@
 """Pictures in and out of files, through Pillow.
 
 Pillow and not `cv2.imread`, because cv2.imread returns a truncated JPEG half grey without saying so, and because
-Pillow's decoder is what torchvision trains with. Only bitmap formats are opened: Pillow's EPS reader would start Ghostscript.
+Pillow's decoder is what torchvision trains with. Only bitmap formats are opened: Pillow's EPS reader would start
+Ghostscript.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ _BROKEN = (
     OverflowError,
     struct.error,
     zlib.error,
+    Image.DecompressionBombError,
 )
 
 
@@ -65,8 +67,8 @@ def read_picture(path: str | os.PathLike[str]) -> Frame:
     Unlike torchvision's loader the EXIF orientation is applied.
 
     Raises:
-        PictureError: missing, empty, truncated, not a picture, of unknown range, or larger than Pillow's limit
-            for decompression bombs (`PIL.Image.MAX_IMAGE_PIXELS`).
+        PictureError: missing, empty, truncated, not a picture, of unknown range, or over Pillow's limit for
+            decompression bombs (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million pixels unless changed).
     """
     path = Path(path)
     with _opened(path) as image:
@@ -74,9 +76,7 @@ def read_picture(path: str | os.PathLike[str]) -> Frame:
             image.load()
             rgb = _rgb(image, path)
         except _BROKEN as error:
-            raise _unreadable(
-                path, f"broken or cut off: {error}", "copy the file again, or remove it"
-            ) from error
+            raise _unreadable(path, f"broken or cut off: {error}", "copy the file again, or remove it") from error
         except MemoryError as error:
             raise _unreadable(path, f"{image.width} x {image.height} pixels, too many for memory") from error
         turn = _UPRIGHT.get(_orientation(image))
@@ -135,9 +135,7 @@ def check_frame(frame: object) -> None:
         got = f"{frame.dtype} {list(frame.shape)}"
     else:
         return
-    raise PictureError(
-        "This is not a frame.", got=got, expected="uint8 [height, width, 3] in BGR order, not empty"
-    )
+    raise PictureError("This is not a frame.", got=got, expected="uint8 [height, width, 3] in BGR order, not empty")
 
 
 def scan_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -170,9 +168,7 @@ def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(
-            f"{path} is not there.", got="no such file or folder", expected="a picture or a folder of them"
-        )
+        raise DataError(f"{path} is not there.", got="no such file or folder", expected="a picture or a folder of them")
     pictures, others = scan_pictures(path)
     if not pictures:
         raise DataError(
@@ -188,7 +184,7 @@ def _opened(path: Path) -> Image.Image:
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise _unreadable(path, "an empty file (0 bytes)", "copy the file again, or remove it")
-        image = Image.open(path, formats=_FORMATS)
+        return Image.open(path, formats=_FORMATS)
     except FileNotFoundError as error:
         raise _unreadable(path, "no such file", "check the path") from error
     except UnidentifiedImageError as error:
@@ -197,14 +193,6 @@ def _opened(path: Path) -> Image.Image:
         raise _unreadable(path, str(error), "make the picture smaller") from error
     except _BROKEN as error:
         raise _unreadable(path, str(error)) from error
-    limit = Image.MAX_IMAGE_PIXELS
-    if (
-        limit is not None and image.width * image.height > limit
-    ):  # Pillow itself only warns up to twice the limit
-        size = f"{image.width} x {image.height} pixels"
-        image.close()
-        raise _unreadable(path, f"{size}, over the limit of {limit}", "make the picture smaller")
-    return image
 
 
 def _rgb(image: Image.Image, path: Path) -> Image.Image:

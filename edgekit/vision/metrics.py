@@ -81,9 +81,7 @@ def classification_report(
             expected=f"{len(classes)} classes",
         )
     if not len(rows):
-        raise DataError(
-            "There is nothing to measure.", got="no pictures", expected="at least one labelled picture"
-        )
+        raise DataError("There is nothing to measure.", got="no pictures", expected="at least one labelled picture")
     k = min(5, len(classes))
     first = topk_hits(rows, truth, 1)
     counts = np.bincount(truth, minlength=len(classes))
@@ -142,9 +140,7 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     if not 0 <= k <= n:
         raise UsageError("Hits must lie between 0 and the number of trials.", got=f"{k} of {n}")
     if not 0 < confidence < 1:
-        raise UsageError(
-            "A confidence lies between 0 and 1.", got=str(confidence), expected="for example 0.95"
-        )
+        raise UsageError("A confidence lies between 0 and 1.", got=str(confidence), expected="for example 0.95")
     alpha = (1 - confidence) / 2
     low = _lower_limit(k, n, alpha) if k else 0.0
     # k or fewer hits at p are n - k or more misses at 1 - p

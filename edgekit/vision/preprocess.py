@@ -1,4 +1,4 @@
-"""The one way from a frame to the numbers a net takes: training's evaluation, calibration, verification, bench and camera.
+"""The one way from a frame to the numbers a net takes, in evaluation, calibration, verification, bench and camera.
 
 Antialiased bilinear and bicubic go through Pillow, which is what torchvision trains with, so the pixels are equal bit
 for bit. The others are OpenCV's, imported only when one of them is asked for.
@@ -65,9 +65,7 @@ def geometry(frame_shape: tuple[int, ...], spec: PreprocessSpec) -> Geometry:
         PictureError: an empty frame, or one too thin to be resized (see `preprocess`).
     """
     if len(frame_shape) < 2 or min(frame_shape[:2]) < 1:
-        raise PictureError(
-            "This frame has no pixels.", got=str(list(frame_shape)), expected="[height, width, ...]"
-        )
+        raise PictureError("This frame has no pixels.", got=str(list(frame_shape)), expected="[height, width, ...]")
     h, w = frame_shape[:2]
     height, width, top, left = _place(h, w, spec)
     return Geometry(width / w, height / h, float(left), float(top))

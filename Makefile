@@ -1,0 +1,34 @@
+# make demo   set up .venv and run the whole path once        make test   the tests (default run)
+# make check  lint and types                                   make slow   the slow tests
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test slow check setup clean
+
+demo: $(READY)
+	$(BIN)/edgekit demo --out demo-output
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+
+slow: $(READY)
+	$(BIN)/python -m pytest -m slow $(PYTEST)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "The development environment needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[cpu,train,dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
