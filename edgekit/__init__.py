@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from edgekit.artifact import read_onnx
     from edgekit.errors import EdgekitError
     from edgekit.graph.fold_bn import fold_bn
-    from edgekit.pipeline import export, open_predictor
+    from edgekit.loading import open_predictor
+    from edgekit.pipeline import export
     from edgekit.predictor import Predictor
     from edgekit.spec import ModelSpec, PreprocessSpec, TensorSpec
     from edgekit.training.checkpoint import load_checkpoint, save_checkpoint
-    from edgekit.verify import verify
     from edgekit.vision.image import read_picture
 
 _HOME = {
@@ -30,11 +30,10 @@ _HOME = {
     "export": "edgekit.pipeline",
     "fold_bn": "edgekit.graph.fold_bn",
     "load_checkpoint": "edgekit.training.checkpoint",
-    "open_predictor": "edgekit.pipeline",
+    "open_predictor": "edgekit.loading",
     "read_onnx": "edgekit.artifact",
     "read_picture": "edgekit.vision.image",
     "save_checkpoint": "edgekit.training.checkpoint",
-    "verify": "edgekit.verify",
 }
 
 __all__ = [
@@ -51,7 +50,6 @@ __all__ = [
     "read_onnx",
     "read_picture",
     "save_checkpoint",
-    "verify",
 ]
 
 

@@ -312,7 +312,7 @@ def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         if error.filename not in (None, str(temporary), str(path)):
             raise  # something else that the block was reading

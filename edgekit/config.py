@@ -46,7 +46,7 @@ class Target(_Table):
     description: str
     opset: int = Field(ge=18, le=25)
     runtimes: tuple[Literal["onnxruntime", "openvino", "tensorrt"], ...] = Field(min_length=1)
-    runtime: Runtime = Runtime()
+    runtime: Runtime = Field(default_factory=lambda: Runtime(threads=0))
     precisions: tuple[Precision, ...] = ("fp32",)
     gate: dict[Precision, Limits]
 

@@ -36,9 +36,9 @@ from edgekit.artifact import (
 )
 from edgekit.config import Runtime, Target, load_target
 from edgekit.data import Dataset, load_dataset, made_pictures, sample_evenly
-from edgekit.errors import ArtifactError, UsageError
+from edgekit.errors import UsageError
 from edgekit.graph import lint, passes
-from edgekit.predictor import Logits, Predictor, require_verified
+from edgekit.predictor import Logits, Predictor
 from edgekit.spec import PreprocessSpec
 from edgekit.verify import FirstWrong, Gate, Stage, compare, first_wrong
 from edgekit.vision.preprocess import normalise, preprocess
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from edgekit.graph.fold_bn import FoldReport
     from edgekit.training.checkpoint import Checkpoint
 
-CHECKPOINTS = (".pt", ".pth", ".safetensors")
 PICTURES = 64
 NET_PICTURES = 16  # enough to tell two nets apart; every later stage sees all pictures
 BATCHES = (2, 5, 16)  # a row must not depend on its neighbours or on their number
@@ -261,7 +260,8 @@ def _sealed(model: onnx.ModelProto, described: Metadata, path: Path) -> Artifact
 
 def _batch_stage(predictor: Predictor, alone: Logits, gate: Gate) -> Stage:
     """Rows of a batch against the same pictures one at a time, in batches of several sizes."""
-    rows, start = [], 0
+    rows: list[Logits] = []
+    start = 0
     while start < len(gate.pixels) and start < sum(BATCHES):
         size = BATCHES[len(rows) % len(BATCHES)]
         rows.append(predictor.logits_of_pixels(gate.pixels[start : start + size], batch=size))
@@ -338,61 +338,6 @@ def _finish(
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     write_bytes(report, text.encode(), overwrite=force or not gate.passed)
     return ExportResult(written, report, content)
-
-
-def open_predictor(
-    path: Path,
-    *,
-    backend: str = "onnxruntime",
-    provider: str = "cpu",
-    threads: int = 0,
-    classes: Sequence[str] | None = None,
-    preprocess_spec: PreprocessSpec | None = None,
-    norm: str | None = None,
-    unverified: bool = False,
-) -> Predictor:
-    """A predictor of an exported file, or of a checkpoint run by torch itself.
-
-    Args:
-        path: .onnx, or .pt, .pth, .safetensors.
-        backend, provider, threads: how an exported file is run; a checkpoint runs in torch on the CPU.
-        classes, preprocess_spec, norm: what a foreign checkpoint does not say.
-        unverified: accept a file that did not pass the gate, to look into why.
-
-    Raises:
-        EdgekitError: of the kind that says why it cannot be opened.
-    """
-    if path.suffix in CHECKPOINTS:
-        from edgekit.backends.torch_ import TorchSession
-        from edgekit.training.checkpoint import load_checkpoint
-
-        loaded = load_checkpoint(path, classes=classes, preprocess=preprocess_spec, norm=norm)
-        spec = loaded.spec
-        size = (spec.preprocess.height, spec.preprocess.width)
-        session = TorchSession(loaded.net(), size, len(spec.classes), spec.temperature)
-        return Predictor(session, spec, name=path.name, sha256=loaded.sha256)
-    if path.suffix not in (".onnx", ".rejected"):
-        raise UsageError(
-            f"{path} is not a kind of model file that edgekit opens.",
-            got=path.suffix or "no suffix",
-            expected=".onnx, " + ", ".join(CHECKPOINTS),
-        )
-    artifact = read_onnx(path)
-    if not unverified:
-        require_verified(artifact)
-    return Predictor.from_artifact(artifact, backend, provider=provider, threads=threads)
-
-
-def refuse_stale(artifact: Artifact, checkpoint: Path) -> None:
-    """Raises ArtifactError when an exported file was not made from this checkpoint file."""
-    sha256 = file_sha256(checkpoint)
-    if artifact.metadata.lineage.checkpoint != sha256:
-        raise ArtifactError(
-            f"{artifact.path} was not made from {checkpoint}.",
-            got=f"lineage of checkpoint {artifact.metadata.lineage.checkpoint[:12]}",
-            expected=f"checkpoint {sha256[:12]}",
-            fix=f"edgekit export {checkpoint} --force",
-        )
 
 
 def _options(runtime: Runtime) -> dict[str, Any]:

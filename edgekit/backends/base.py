@@ -66,7 +66,8 @@ class Session(ABC):
                         got=str(size),
                         expected=str(sizes[dim]),
                     )
-            checked[spec.name] = np.ascontiguousarray(array)
+            # not ascontiguousarray: it makes a scalar [1] and keeps a foreign byte order
+            checked[spec.name] = np.asarray(array, dtype=spec.dtype, order="C")
         return checked
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""A real backend that computes nothing: zeros of the right shapes. For tests, and to measure what a loop costs itself."""
+"""A real backend that computes nothing: zeros of the right shapes, for tests and to measure what a loop costs."""
 
 from __future__ import annotations
 

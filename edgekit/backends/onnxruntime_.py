@@ -97,6 +97,7 @@ class OnnxRuntimeSession(Session):
         self._session.run_with_iobinding(self._binding)
         if results is None:  # an output whose size is known only after running
             values = self._binding.copy_outputs_to_cpu()
+            self._current = None  # onnxruntime would want the same size again: bind anew for the next run
             return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
         return {name: array.copy() for name, array in results.items()}
 

@@ -48,7 +48,7 @@ class TorchSession(Session):
             return keep
 
         hooks = [
-            module.register_forward_hook(keeper(path))  # type: ignore[arg-type]
+            module.register_forward_hook(keeper(path))
             for path, module in self.net.named_modules()
             if path and not list(module.children())
         ]

@@ -78,7 +78,7 @@ def run(arguments: list[str]) -> int:
         return 0
     except MemoryError:
         return _tell("There is not enough memory for this.\n  fix:      use fewer pictures or a smaller batch", 1)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last line of defence: words instead of a traceback
         if _is_usage(error):
             error.show()  # type: ignore[attr-defined]
             return 2
@@ -86,7 +86,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _is_usage(error: Exception) -> bool:
-    """Whether it is the option parser's own error: typer bundles its parser, and the class's place differs by version."""
+    """Whether it is the option parser's own error; typer brings its parser along, in another place in each version."""
     return getattr(error, "exit_code", None) == 2 and hasattr(error, "show")
 
 

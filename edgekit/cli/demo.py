@@ -17,12 +17,12 @@ def demo(
     ] = False,
 ) -> int:
     """Make a ResNet-18 checkpoint, export it, verify it, and label made-up pictures with it."""
-    from edgekit import pipeline
+    from edgekit import loading, pipeline
     from edgekit.artifact import make_folder, write_bytes
     from edgekit.bench.accuracy import evaluate
     from edgekit.data import made_pictures
-    from edgekit.training.demo import pattern_checkpoint
     from edgekit.training.checkpoint import save_checkpoint
+    from edgekit.training.demo import pattern_checkpoint
     from edgekit.vision.draw import annotate
     from edgekit.vision.image import encode_picture
 
@@ -37,7 +37,7 @@ def demo(
         return 3
     say("3/4 accuracy of the exported file on 60 new pictures")
     unseen = made_pictures(60, seed=1)
-    with pipeline.open_predictor(result.model) as predictor:
+    with loading.open_predictor(result.model) as predictor:
         evaluation = evaluate(predictor, unseen)
         say("4/4 twelve of them, labelled")
         for sample in unseen.samples[:12]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import sys
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,8 @@ def doctor(output_format: FormatOption = Format.text) -> int:
 
 def examine() -> dict[str, Any]:
     """Everything doctor says, as plain data."""
+    import platform
+
     return {
         "edgekit": __version__,
         "python": {"version": platform.python_version(), "executable": sys.executable},
@@ -94,6 +95,8 @@ def _version(distribution: str, module: str) -> str | None:
 
 
 def _distribution(name: str) -> str | None:
+    from importlib import metadata  # 20 ms, which `edgekit --help` need not spend
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -126,7 +129,7 @@ def _processor() -> str:
     for line in _lines("/proc/cpuinfo"):
         if line.startswith(("model name", "Model")):
             return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return os.uname().machine
 
 
 def _instructions() -> list[str]:

@@ -39,11 +39,11 @@ def evaluate(
     output_format: FormatOption = Format.text,
 ) -> int:
     """Measure a classifier: top-1, top-5 and per class, with 95 % Clopper-Pearson intervals."""
-    from edgekit import pipeline
+    from edgekit import loading
     from edgekit.bench.accuracy import evaluate as measure
     from edgekit.data.layouts import load_dataset
 
-    with pipeline.open_predictor(
+    with loading.open_predictor(
         model,
         provider=provider.value,
         threads=threads,

@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 
 
 class Format(str, Enum):
+    """How a result is printed."""
+
     text = "text"
     json = "json"
 
 
 class Input(str, Enum):
+    """What an exported file takes."""
+
     uint8 = "uint8"
     float = "float"
 
 
 class Provider(str, Enum):
+    """An execution provider of onnxruntime."""
+
     cpu = "cpu"
     cuda = "cuda"
     tensorrt = "tensorrt"

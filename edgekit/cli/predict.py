@@ -46,12 +46,12 @@ def predict(
 
     A picture that cannot be read is reported and the others go on; the exit code is then 1.
     """
-    from edgekit import pipeline
+    from edgekit import loading
     from edgekit.vision.image import find_pictures
 
     found = [path for given in pictures for path in find_pictures(given)]
     failed = 0
-    with pipeline.open_predictor(
+    with loading.open_predictor(
         model,
         provider=provider.value,
         threads=threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -45,29 +46,34 @@ def verify(
 
     Exit code 3 when they differ, 5 when the exported file was made from another checkpoint.
     """
-    from edgekit import pipeline
-    from edgekit import verify as gate
+    from edgekit import loading, pipeline
     from edgekit.artifact import read_onnx
     from edgekit.config import load_target
+    from edgekit.verify import verify as compare_models
 
     limits = load_target(target).gate["fp32"]
     if max_abs is not None:
         limits = limits.model_copy(update={"max_abs": max_abs})
-    opened = {"provider": provider.value, "threads": threads, "unverified": True, "norm": norm}
     names = options.read_classes(classes)
     spec = options.read_preprocess(preprocess)
-    if reference.suffix in pipeline.CHECKPOINTS and candidate.suffix not in pipeline.CHECKPOINTS:
+    if reference.suffix in loading.CHECKPOINTS and candidate.suffix not in loading.CHECKPOINTS:
         artifact = read_onnx(candidate)
-        pipeline.refuse_stale(artifact, reference)
+        loading.refuse_stale(artifact, reference)
         # a plain state dict says neither; what the export was told stands in the file
         names = names or artifact.metadata.model.classes
         spec = spec or artifact.metadata.model.preprocess
-    with (
-        pipeline.open_predictor(reference, classes=names, preprocess_spec=spec, **opened) as right,
-        pipeline.open_predictor(candidate, classes=names, preprocess_spec=spec, **opened) as other,
-    ):
-        dataset = pipeline.pictures_for_gate(data, pictures)
-        stage = gate.verify(right, other, dataset, limits)
+    dataset = pipeline.pictures_for_gate(data, pictures)
+    opened = functools.partial(
+        loading.open_predictor,
+        provider=provider.value,
+        threads=threads,
+        classes=names,
+        preprocess_spec=spec,
+        norm=norm,
+        unverified=True,  # looking into a rejected file is what this command is for
+    )
+    with opened(reference) as right, opened(candidate) as other:
+        stage = compare_models(right, other, dataset, limits)
     if output_format is Format.json:
         source = "made in code" if data is None else str(data)
         print_json({"passed": stage.passed, "data": source, "stages": [stage.to_dict()]})

@@ -67,11 +67,11 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
             norm used more than once, a layer whose output is read by something beside its norm, or a net that
             cannot be traced.
     """
-    modules = dict(net.named_modules())
+    modules: dict[str, nn.Module] = dict(net.named_modules())
     _refuse_training(net, modules)
     try:
         graph = fx.Tracer().trace(net)
-    except (fx.proxy.TraceError, TypeError) as error:
+    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:  # RuntimeError: len() of a traced tensor
         raise FoldError(
             "The net cannot be traced, so it is not known which layer feeds which norm.",
             got=str(error).splitlines()[0],
@@ -90,7 +90,7 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
         before = node.args[0]
         layer_path = str(before.target) if isinstance(before, fx.Node) and before.op == "call_module" else None
         layer = modules[layer_path] if layer_path else None
-        if layer_path is None or not isinstance(layer, FOLDABLE) or not _same_axis(layer, activations[before.name]):
+        if layer is None or layer_path is None or not _foldable(layer, activations[before.name]):
             left.append(path)
             continue
         for used, what in ((layer_path, "layer"), (path, "norm")):
@@ -128,7 +128,8 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
 
 def folded_layer(layer: nn.Module, norm: _BatchNorm) -> nn.Module:
     """A copy of `layer` that computes norm(layer(u)); see the module's text for the formula."""
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor)
     std = torch.sqrt(norm.running_var.double() + norm.eps)  # eps is inside the root, so var = 0 is fine
@@ -152,9 +153,9 @@ def _along_outputs(layer: nn.Module, weight: Tensor, scale: Tensor) -> Tensor:
     return rows.reshape(*rows.shape, *[1] * (weight.ndim - 2))
 
 
-def _same_axis(layer: nn.Module, output: Tensor) -> bool:
-    """Whether the layer's outputs lie on axis 1, where BatchNorm has its channels."""
-    return not isinstance(layer, nn.Linear) or output.ndim == 2
+def _foldable(layer: nn.Module, output: Tensor) -> bool:
+    """Whether it is a linear map whose outputs lie on axis 1, where BatchNorm has its channels."""
+    return isinstance(layer, FOLDABLE) and (not isinstance(layer, nn.Linear) or output.ndim == 2)
 
 
 def _refuse_training(net: nn.Module, modules: dict[str, nn.Module]) -> None:

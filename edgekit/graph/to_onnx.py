@@ -22,6 +22,10 @@ class Deploy(nn.Module):
     at zero, so they commute with its zero padding. The mean does not, so it stays one subtraction.
     """
 
+    mean: Tensor
+    scale: Tensor | None
+    order: Tensor
+
     def __init__(self, net: nn.Module, spec: PreprocessSpec) -> None:
         super().__init__()
         self.net = copy.deepcopy(net)
@@ -30,17 +34,16 @@ class Deploy(nn.Module):
         mean = torch.tensor(spec.mean, dtype=torch.float64) * 255
         self.register_buffer("mean", mean[order].float().reshape(1, 3, 1, 1))
         first = first_convolution(self.net)
-        self.folded = first is not None
         if first is not None:
             weight = first.weight.detach().double() / std.reshape(1, 3, 1, 1)
             first.weight = nn.Parameter(weight[:, order].float())
-        else:
-            self.register_buffer("scale", (1 / std[order]).float().reshape(1, 3, 1, 1))
-            self.register_buffer("order", torch.tensor(order))
+        scale = None if first is not None else (1 / std[order]).float().reshape(1, 3, 1, 1)
+        self.register_buffer("scale", scale)
+        self.register_buffer("order", torch.tensor(order))
 
     def forward(self, image: Tensor) -> Tensor:
         x = image.to(torch.float32).permute(0, 3, 1, 2) - self.mean
-        if not self.folded:
+        if self.scale is not None:
             x = (x * self.scale).index_select(1, self.order)
         out: Tensor = self.net(x)
         return out

@@ -11,7 +11,7 @@ from edgekit.errors import UsageError
 from edgekit.nets.resnet import LAYOUTS, ResNet, infer_resnet
 from edgekit.spec import ModelSpec
 
-NETS: dict[str, Callable[..., nn.Module]] = {name: ResNet for name in LAYOUTS}
+NETS: dict[str, Callable[..., nn.Module]] = dict.fromkeys(LAYOUTS, ResNet)
 
 
 def build(spec: ModelSpec) -> nn.Module:

@@ -120,4 +120,3 @@ def infer_resnet(state: Mapping[str, Tensor]) -> tuple[str, int, dict[str, Any]]
             fix="name it: --norm group, --norm layer or --norm instance",
         )
     return arch, int(head.shape[0]), {"norm": norm}
-

@@ -38,14 +38,14 @@ def pattern_checkpoint(pictures: int = 384, size: int = 64, epochs: int = 6, see
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps)
     net.train()
     for _ in range(epochs):
-        for chosen in torch.randperm(pictures).split(BATCH)[: pictures // BATCH]:
+        for chosen in torch.randperm(pictures)[: steps // epochs * BATCH].reshape(-1, BATCH):
             batch = inputs[chosen]
             for axis in (2, 3):  # none of the patterns changes its name when mirrored
                 batch = batch.flip(axis) if torch.rand(()) < 0.5 else batch
             logits = net(batch.contiguous(memory_format=torch.channels_last))
             loss = nn.functional.cross_entropy(logits, labels[chosen], label_smoothing=0.05)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     recipe = {"made_by": "edgekit demo", "pictures": pictures, "epochs": epochs, "seed": seed}

@@ -41,4 +41,5 @@ def reference_input(frame: NDArray[np.uint8], spec: PreprocessSpec) -> Tensor | 
         picture = transforms.center_crop(picture, [spec.height, spec.width])
     else:
         picture = transforms.resize(picture, [spec.height, spec.width], mode)
-    return transforms.normalize(transforms.to_tensor(picture), list(spec.mean), list(spec.std))
+    tensor: Tensor = transforms.normalize(transforms.to_tensor(picture), list(spec.mean), list(spec.std))
+    return tensor

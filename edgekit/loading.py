@@ -1,0 +1,68 @@
+"""Opens any model file as a predictor: an exported one in a runtime, a checkpoint in torch itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgekit.artifact import Artifact, file_sha256, read_onnx
+from edgekit.errors import ArtifactError, UsageError
+from edgekit.predictor import Predictor, require_verified
+from edgekit.spec import PreprocessSpec
+
+CHECKPOINTS = (".pt", ".pth", ".safetensors")
+
+
+def open_predictor(
+    path: Path,
+    *,
+    backend: str = "onnxruntime",
+    provider: str = "cpu",
+    threads: int = 0,
+    classes: Sequence[str] | None = None,
+    preprocess_spec: PreprocessSpec | None = None,
+    norm: str | None = None,
+    unverified: bool = False,
+) -> Predictor:
+    """A predictor of an exported file, or of a checkpoint run by torch itself.
+
+    Args:
+        path: .onnx, or .pt, .pth, .safetensors.
+        backend, provider, threads: how an exported file is run; a checkpoint runs in torch on the CPU.
+        classes, preprocess_spec, norm: what a foreign checkpoint does not say.
+        unverified: accept a file that did not pass the gate, to look into why.
+
+    Raises:
+        EdgekitError: of the kind that says why it cannot be opened.
+    """
+    if path.suffix in CHECKPOINTS:
+        from edgekit.backends.torch_ import TorchSession
+        from edgekit.training.checkpoint import load_checkpoint
+
+        loaded = load_checkpoint(path, classes=classes, preprocess=preprocess_spec, norm=norm)
+        spec = loaded.spec
+        size = (spec.preprocess.height, spec.preprocess.width)
+        session = TorchSession(loaded.net(), size, len(spec.classes), spec.temperature)
+        return Predictor(session, spec, name=path.name, sha256=loaded.sha256)
+    if path.suffix not in (".onnx", ".rejected"):
+        raise UsageError(
+            f"{path} is not a kind of model file that edgekit opens.",
+            got=path.suffix or "no suffix",
+            expected=".onnx, " + ", ".join(CHECKPOINTS),
+        )
+    artifact = read_onnx(path)
+    if not unverified:
+        require_verified(artifact)
+    return Predictor.from_artifact(artifact, backend, provider=provider, threads=threads)
+
+
+def refuse_stale(artifact: Artifact, checkpoint: Path) -> None:
+    """Raises ArtifactError when an exported file was not made from this checkpoint file."""
+    sha256 = file_sha256(checkpoint)
+    if artifact.metadata.lineage.checkpoint != sha256:
+        raise ArtifactError(
+            f"{artifact.path} was not made from {checkpoint}.",
+            got=f"lineage of checkpoint {artifact.metadata.lineage.checkpoint[:12]}",
+            expected=f"checkpoint {sha256[:12]}",
+            fix=f"edgekit export {checkpoint} --force",
+        )

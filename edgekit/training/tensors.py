@@ -1,0 +1,117 @@
+"""Reads files of tensors without running code from them."""
+
+from __future__ import annotations
+
+import pickle
+import pickletools
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgekit.artifact import reason
+from edgekit.errors import CheckpointError
+
+
+def read_tensors(path: Path) -> Mapping[str, Any]:
+    """What `torch.save` or safetensors wrote, as long as it is a dictionary of tensors and plain data.
+
+    Raises:
+        CheckpointError: missing, empty, another kind of file, truncated, or a pickle that would have to run code.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(64)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read.", got=reason(error), expected="a checkpoint: .pt, .pth or .safetensors"
+        ) from error
+    if size == 0:
+        raise CheckpointError(f"{path} is empty.", got="0 bytes", expected="a checkpoint")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if not (head.startswith(b"PK") or head[:1] == b"\x80"):
+        raise CheckpointError(
+            f"{path} is not a checkpoint.",
+            got=f"a file that begins with {head[:16]!r}",
+            expected="what torch.save writes, or .safetensors",
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused_pickle(path, error) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path} is broken or truncated.",
+            got=f"{size} bytes: {(str(error) or type(error).__name__).splitlines()[0][:200]}",
+            expected="a whole checkpoint",
+            fix="copy or download it again and compare its size or hash",
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path} does not hold a state dict.",
+            got=type(content).__name__,
+            expected="a dictionary of tensors, or an edgekit checkpoint",
+            fix="torch.save(net.state_dict(), path)",
+        )
+    return content
+
+
+def _refused_pickle(path: Path, error: pickle.UnpicklingError) -> CheckpointError:
+    wanted = _globals_of(path)
+    if not wanted:  # not a refused object but a stream that ends or breaks off
+        return CheckpointError(
+            f"{path} is broken or truncated.",
+            got=str(error).splitlines()[0][:200],
+            expected="a whole checkpoint",
+            fix="copy or download it again and compare its size or hash",
+        )
+    return CheckpointError(
+        f"{path} needs code to load, and edgekit does not run code from files.",
+        got="a pickle that calls " + ", ".join(wanted[:3]),
+        expected="tensors and plain data only",
+        fix="where the model's code is: torch.save(net.state_dict(), 'weights.pt'), then export weights.pt",
+    )
+
+
+def _globals_of(path: Path) -> list[str]:
+    """Names that a pickle would import, read without executing anything; torch's own tensor rebuilding left out."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                name = next(n for n in archive.namelist() if n.endswith("data.pkl"))
+                data = archive.read(name)
+        else:
+            data = path.read_bytes()
+        found: list[str] = []
+        strings: list[str] = []
+        for code, value, _ in pickletools.genops(data):
+            if code.name == "GLOBAL":
+                found.append(str(value).replace(" ", "."))
+            elif code.name == "STACK_GLOBAL":
+                found.append(".".join(strings[-2:]))
+            elif isinstance(value, str):
+                strings.append(value)
+    except (ValueError, StopIteration, zipfile.BadZipFile, OSError, IndexError):
+        return []
+    harmless = ("torch._utils._rebuild", "collections.OrderedDict", "torch.FloatStorage", "torch.LongStorage")
+    return [name for name in dict.fromkeys(found) if not name.startswith(harmless)]
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise CheckpointError(
+            f"{path} needs the safetensors package.", got=str(error), fix="pip install 'edgekit[train]'"
+        ) from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file.", got=str(error)[:200], fix="copy or download it again"
+        ) from error

@@ -1,0 +1,60 @@
+"""The public names: complete, importable, documented, and only grown on purpose."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import edgekit
+
+PUBLIC = [
+    "EdgekitError",
+    "ModelSpec",
+    "Predictor",
+    "PreprocessSpec",
+    "TensorSpec",
+    "__version__",
+    "export",
+    "fold_bn",
+    "load_checkpoint",
+    "open_predictor",
+    "read_onnx",
+    "read_picture",
+    "save_checkpoint",
+]
+
+
+def test_names_are_the_accepted_ones() -> None:
+    assert edgekit.__all__ == PUBLIC  # a new one is added here and to the README
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLIC if n != "__version__"])
+def test_each_name_is_there_and_documented(name: str) -> None:
+    thing = getattr(edgekit, name)
+    assert callable(thing)
+    assert len(inspect.getdoc(thing) or "") > 30
+
+
+def test_a_name_is_not_also_a_module() -> None:
+    # importing a submodule would replace the function of the same name
+    folder = Path(edgekit.__file__).parent
+    assert not [name for name in PUBLIC if (folder / f"{name}.py").exists() or (folder / name).is_dir()]
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = edgekit.nothing_like_it
+
+
+def test_every_public_function_of_the_package_has_a_docstring() -> None:
+    bare = []
+    for path in sorted(Path(edgekit.__file__).parent.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                short = len(node.body) <= 2 or path.name == "errors.py"
+                if not ast.get_docstring(node) and not short:
+                    bare.append(f"{path.name}:{node.name}")
+    assert not bare
