@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -89,6 +90,9 @@ class Metadata:
         missing = sorted(names - set(data))
         if missing:
             raise InputError("The metadata is incomplete.", got="no " + ", ".join(missing), fix=EXPORT_AGAIN)
+        unknown = sorted(set(data) - names - {"format", "preprocess_digest"})
+        if unknown:
+            raise InputError("The metadata has unknown keys.", got=", ".join(unknown), fix="upgrade edgekit")
         values = {name: data[name] for name in names}
         values["model"] = ModelSpec.from_dict(data["model"])
         values["lineage"] = Lineage(**data["lineage"])
@@ -233,9 +237,22 @@ def parse_onnx(data: bytes, path: Path) -> Artifact:
 
 
 def _refuse_unsafe(model: onnx.ModelProto, path: Path) -> None:
-    """External data can name any file of the machine (CVE-2024-27318 and later); custom domains need foreign code."""
+    """External data can name any file of the machine (CVE-2024-27318 and later); custom domains need foreign code.
+
+    Functions and sparse tensors could hide either, and edgekit writes none.
+    """
     for graph in _graphs(model.graph):
-        tensors = [*graph.initializer, *(a.t for n in graph.node for a in n.attribute if a.HasField("t"))]
+        attributes = [attribute for node in graph.node for attribute in node.attribute]
+        sparse = graph.sparse_initializer or any(a.HasField("sparse_tensor") or a.sparse_tensors for a in attributes)
+        if model.functions or sparse:
+            raise ArtifactError(
+                f"{path} has parts that edgekit does not write.",
+                got="functions" if model.functions else "sparse tensors",
+                expected="a plain graph",
+                fix=EXPORT_AGAIN,
+            )
+        tensors = [*graph.initializer, *(a.t for a in attributes if a.HasField("t"))]
+        tensors += [tensor for a in attributes for tensor in a.tensors]
         for tensor in tensors:
             if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
                 raise ArtifactError(
@@ -333,7 +350,7 @@ def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
 
 
 def _remove_leftovers(path: Path) -> None:
-    for old in path.parent.glob(f".{path.name}.*-*.tmp"):
+    for old in path.parent.glob(f".{glob.escape(path.name)}.*-*.tmp"):
         pid = old.name.rsplit(".", 2)[-2].split("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             old.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgekit.errors import UsageError
 
@@ -50,6 +50,13 @@ class Target(_Table):
     precisions: tuple[Precision, ...] = ("fp32",)
     gate: dict[Precision, Limits]
 
+    @field_validator("gate")
+    @classmethod
+    def _complete(cls, gate: dict[Precision, Limits]) -> dict[Precision, Limits]:
+        if "fp32" not in gate:  # every export begins there
+            raise ValueError("a table [gate.fp32]")
+        return gate
+
 
 def target_names() -> tuple[str, ...]:
     """Names of the targets that edgekit ships."""
@@ -67,7 +74,11 @@ def load_target(name: str) -> Target:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"There is no target file {path}.", expected="a TOML file, or a shipped target's name")
-        return parse_target(path.read_text(encoding="utf-8"), str(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read as a target.", got=str(error), expected="a TOML file") from error
+        return parse_target(text, str(path))
     if name not in target_names():
         raise UsageError(
             "Unknown target.",
@@ -92,6 +103,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
     """The first problem that pydantic found, as got / expected / fix."""
     problem = error.errors()[0]
     where = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "missing":
+        return {"got": f"no {where}", "expected": f"a value for {where}"}
     if problem["type"] != "extra_forbidden":
         return {"got": f"{where} = {problem.get('input')!r}", "expected": problem["msg"]}
     known = _fields(model, problem["loc"][:-1])

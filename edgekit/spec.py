@@ -90,8 +90,8 @@ class PreprocessSpec:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
-        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
         _choice("color", self.color, get_args(Color))
         _choice("resize", self.resize, get_args(Resize))
         _choice("interpolation", self.interpolation, get_args(Interpolation))
@@ -107,6 +107,7 @@ class PreprocessSpec:
             _require(ok, "shorter_side", self.shorter_side, "at least the crop's larger side")
         else:
             _require(self.shorter_side is None, "shorter_side", self.shorter_side, "none unless resize = 'crop'")
+        _require(isinstance(self.antialias, bool), "antialias", self.antialias, "true or false")
         fixed = {"area": True, "nearest": False}.get(self.interpolation)
         if fixed is not None:
             _require(self.antialias is fixed, "antialias", self.antialias, f"{fixed} for {self.interpolation}")
@@ -191,6 +192,13 @@ class ModelSpec:
 def _require(ok: bool, name: str, got: object, expected: str) -> None:
     if not ok:
         raise InputError(f"{name} has a value that cannot be used.", got=repr(got), expected=expected)
+
+
+def _numbers(name: str, got: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in got)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} has a value that cannot be used.", got=repr(got), expected="3 numbers") from error
 
 
 def _choice(name: str, got: object, allowed: tuple[str, ...]) -> None:

@@ -175,6 +175,8 @@ def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits:
     pairs = [(reference.logits([f]), candidate.logits([f])) for f in (s.read() for s in dataset.samples)]
     want = np.concatenate([a for a, _ in pairs])
     got = np.concatenate([b for _, b in pairs])
+    if ours != theirs:
+        got = got[:, [theirs.index(name) for name in ours]]
     stage = compare(candidate.name, want, got, limits)
     problems = list(stage.problems)
     if ours != theirs:

@@ -154,6 +154,8 @@ def run_once(model: bytes, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
 
 
 def _spec(value: Any) -> TensorSpec:
+    if value.type not in DTYPES:
+        raise ArtifactError(f"{value.name} has a type that edgekit does not feed.", got=value.type, expected="numbers")
     shape = tuple(dim if isinstance(dim, int) else str(dim or "?") for dim in value.shape)
     return TensorSpec(value.name, DTYPES[value.type], shape)
 

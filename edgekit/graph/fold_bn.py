@@ -80,6 +80,8 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
 
     activations = _activations(net, graph, example)
     calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    # forward() that reads conv.weight itself would read the folded one
+    calls.update(str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr")
     folded = copy.deepcopy(net)
     layers: list[FoldedLayer] = []
     left: list[str] = []
@@ -87,8 +89,8 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
         if node.op != "call_module" or not isinstance(modules[str(node.target)], _BatchNorm):
             continue
         path = str(node.target)
-        before = node.args[0]
-        layer_path = str(before.target) if isinstance(before, fx.Node) and before.op == "call_module" else None
+        before = node.all_input_nodes[0]  # args[0] is missing in norm(input=x)
+        layer_path = str(before.target) if before.op == "call_module" else None
         layer = modules[layer_path] if layer_path else None
         if layer is None or layer_path is None or not _foldable(layer, activations[before.name]):
             left.append(path)
@@ -96,8 +98,8 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
         for used, what in ((layer_path, "layer"), (path, "norm")):
             if calls[used] > 1:
                 raise FoldError(
-                    f"{used} is called {calls[used]} times: folding once would change the other calls.",
-                    expected=f"each {what} called once",
+                    f"{used} is used {calls[used]} times: folding once would change the other uses.",
+                    expected=f"each {what} used once",
                     fix="give each call its own module",
                 )
         if len(before.users) > 1:
@@ -110,7 +112,7 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
         assert isinstance(norm, _BatchNorm)
         replacement = folded_layer(layer, norm)
         with torch.no_grad():
-            after = replacement(activations[before.args[0].name])
+            after = replacement(activations[before.all_input_nodes[0].name])
         want = activations[node.name]
         layers.append(
             FoldedLayer(
@@ -154,8 +156,11 @@ def _along_outputs(layer: nn.Module, weight: Tensor, scale: Tensor) -> Tensor:
 
 
 def _foldable(layer: nn.Module, output: Tensor) -> bool:
-    """Whether it is a linear map whose outputs lie on axis 1, where BatchNorm has its channels."""
-    return isinstance(layer, FOLDABLE) and (not isinstance(layer, nn.Linear) or output.ndim == 2)
+    """Whether it is a linear map whose outputs lie on axis 1, where BatchNorm has its channels.
+
+    They do not where a Linear's input has more axes, or a convolution's lacks the batch.
+    """
+    return isinstance(layer, FOLDABLE) and output.ndim == layer.weight.ndim
 
 
 def _refuse_training(net: nn.Module, modules: dict[str, nn.Module]) -> None:

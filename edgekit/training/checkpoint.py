@@ -118,7 +118,7 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        sha.update(tensor.numpy().tobytes())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())  # numpy has no bfloat16
     return sha.hexdigest()
 
 
@@ -135,8 +135,10 @@ def _own(
     try:
         spec = ModelSpec.from_dict(content["spec"])
         state = content["state_dict"]
-    except (InputError, KeyError, TypeError) as error:
+    except (InputError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is an edgekit checkpoint with a broken description.", got=str(error)) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} is an edgekit checkpoint without weights.", got="a state_dict of other things")
     if classes is not None and tuple(classes) != spec.classes:
         raise UsageError(
             "The class names contradict the checkpoint's own.",
@@ -211,9 +213,9 @@ def _plain_state(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
             expected="a dictionary of tensors (or one under " + ", ".join(WRAPPERS) + ")",
             fix="torch.save(net.state_dict(), path)",
         )
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
+    # one inside the other in any order: torch.compile of a DDP module gives _orig_mod.module.
+    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 
 

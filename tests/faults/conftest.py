@@ -47,6 +47,11 @@ Cli = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
+def spec() -> ModelSpec:
+    return SPEC
+
+
+@pytest.fixture(scope="session")
 def cli() -> Cli:
     """`edgekit ARGUMENTS` in this process."""
 

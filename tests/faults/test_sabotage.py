@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 import edgekit.graph.fold_bn as fold_module
 import edgekit.vision.preprocess as vision
-from edgekit import nets, pipeline, predictor
-from edgekit.artifact import KEY, Lineage, Metadata, read_onnx
+from edgekit import pipeline, predictor
+from edgekit.artifact import KEY, Lineage, Metadata, embed, graph_digest, read_onnx
 from edgekit.data import made_pictures
 from edgekit.graph import to_onnx
 from edgekit.nets import blocks
@@ -46,10 +46,11 @@ class Defect:
         seed: plants it.
         stage: the stage that the message must name.
         tensor: the first wrong tensor that the message must name; None where the stage knows of none.
-        code: exit code of `edgekit export`.
+        code: exit code of `edgekit export`; where it is not 3 there is no verdict but an error that says `says`.
         arguments: options of the export beside the usual ones.
         foreign: whether it shows only with a plain state dict, which is compared with torchvision's own net.
         reuses: whether the torch module is intact, so that its export can be taken from an earlier run.
+        shows: whether the answers of the plain file are wrong; its form or description is otherwise.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Defect:
     arguments: tuple[str, ...] = ()
     foreign: bool = False
     reuses: bool = False
+    shows: bool = True
+    says: str = ""
 
 
 # -- the fold -----------------------------------------------------------------------------------------------------
@@ -380,8 +383,9 @@ def stale_lineage(patch: Patch) -> None:
     patch.setattr(pipeline, "Lineage", lambda checkpoint, folded: Lineage("0" * 64, folded))
 
 
-FILE = {"stage": "file", "reuses": True}
-GRAPH = {"stage": "onnx", "reuses": True}
+FILE: dict[str, Any] = {"stage": "file", "reuses": True, "shows": False}
+GRAPH: dict[str, Any] = {"stage": "onnx", "reuses": True}
+FORM: dict[str, Any] = {**GRAPH, "shows": False}
 
 DEFECTS = (
     Defect("BN eps wrong in the fold", fold_with(other_eps), "fold", "bn1"),
@@ -427,9 +431,11 @@ DEFECTS = (
     Defect("two logits swapped", edit_graph(swap_two_logits), tensor="logits", **GRAPH),
     Defect("probabilities instead of logits", edit_graph(append_softmax), tensor="logits", **GRAPH),
     Defect("padding moved", edit_graph(asymmetric_padding), tensor=LAYER, **GRAPH),
-    Defect("channels first where last is said", edit_graph(channels_first_input), code=5, **GRAPH),
-    Defect("batch taken for a constant", edit_graph(batch_of_two), code=1, **GRAPH),
-    Defect("another opset", edit_graph(old_opset), code=1, **GRAPH),
+    Defect(
+        "channels first where last is said", edit_graph(channels_first_input), code=5, says="input of tiny.onnx", **FORM
+    ),
+    Defect("batch taken for a constant", edit_graph(batch_of_two), code=1, says="batch", **FORM),
+    Defect("another opset", edit_graph(old_opset), code=1, says="opset", **FORM),
     Defect("file cut off", write_to_disk(lambda data: data[: len(data) // 2]), **FILE),
     Defect("one bit of a weight flipped on the disk", write_to_disk(flip_a_weight_bit), **FILE),
     Defect("classes sorted", describe_with(lambda m: replace(m, classes=tuple(sorted(m.classes)))), **FILE),
@@ -447,43 +453,328 @@ DEFECTS = (
 
 
 @pytest.fixture(scope="module")
-def foreign(net: nn.Module, conftest_spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def foreign(net: nn.Module, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same weights as a plain state dict, with the description that it needs beside it."""
     folder = tmp_path_factory.mktemp("foreign")
     torch.save(net.state_dict(), folder / "tiny.pt")
-    (folder / "classes.txt").write_text("\n".join(conftest_spec.classes))
+    (folder / "classes.txt").write_text("\n".join(spec.classes))
     (folder / "preprocess.toml").write_text("height = 48\nwidth = 64\nshorter_side = 72\n")
     return folder
 
 
+_kept: dict[bool, bytes] = {}
+_export = to_onnx._export
+
+
+def exported(*arguments: Any, **options: Any) -> Graph:
+    """torch's export of the intact module, made once: the defects that use it arise after it."""
+    if True not in _kept:
+        _kept[True] = _export(*arguments, **options).SerializeToString()
+    return onnx.load_from_string(_kept[True])
+
+
 @pytest.fixture
 def export(
-    cli: Any, checkpoint: Path, foreign: Path, pictures: Path, tmp_path: Path, good: Path, monkeypatch: Patch
-) -> Callable[[Defect | None], tuple[Any, Path]]:
+    cli: Any, checkpoint: Path, foreign: Path, pictures: Path, tmp_path: Path, monkeypatch: Patch
+) -> Callable[[Defect], tuple[Any, Path]]:
     """Exports into an empty folder with a defect; gives the outcome and the folder."""
 
-    def call(defect: Defect | None) -> tuple[Any, Path]:
-        source = [checkpoint]
-        if defect is not None:
-            if defect.foreign:
-                source = [foreign / "tiny.pt", "--classes", foreign / "classes.txt"]
-                source += ["--preprocess", foreign / "preprocess.toml"]
-            if defect.reuses:
-                monkeypatch.setattr(to_onnx, "_export", lambda *a, **k: exported(a, k))
-            defect.seed(monkeypatch)
+    def call(defect: Defect) -> tuple[Any, Path]:
+        source: list[object] = [checkpoint]
+        if defect.foreign:
+            source = [foreign / "tiny.pt", "--classes", foreign / "classes.txt"]
+            source += ["--preprocess", foreign / "preprocess.toml"]
+        if defect.reuses:
+            monkeypatch.setattr(to_onnx, "_export", exported)
+        defect.seed(monkeypatch)
         out = tmp_path / "out"
-        arguments = defect.arguments if defect else ()
-        return cli("export", *source, "--data", pictures, "--out", out, *arguments), out
+        return cli("export", *source, "--data", pictures, "--out", out, *defect.arguments), out
 
     return call
 
 
-_kept: list[bytes] = []
-_honest_export = to_onnx._export
+def nothing(patch: Patch) -> None:
+    """No defect."""
 
 
-def exported(arguments: Any, options: Any) -> Graph:
-    """torch's export of the intact module, made once: the defects that use it arise after it."""
-    if not _kept:
-        _kept.append(_honest_export(*arguments, **options).SerializeToString())
-    return onnx.load_from_string(_kept[0])
+CONTROLS = (
+    Defect("nothing, own checkpoint", nothing, "", reuses=True),
+    Defect("nothing, foreign checkpoint", nothing, "", reuses=True, foreign=True),
+    Defect("nothing, float input and fixed batch", nothing, "", arguments=("--input", "float", "--batch", "4")),
+)
+
+
+@pytest.mark.parametrize("defect", CONTROLS, ids=lambda d: d.name)
+def test_without_a_defect_the_same_export_passes(defect: Defect, export: Any) -> None:
+    outcome, out = export(defect)
+    assert outcome.code == 0, outcome.text
+    assert read_onnx(out / "tiny.onnx").metadata.verification["passed"] is True
+    assert json.loads((out / "tiny.verify.json").read_text())["passed"] is True
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda d: d.name)
+def test_the_gate_catches(defect: Defect, export: Any) -> None:
+    outcome, out = export(defect)
+    assert outcome.code == defect.code, outcome.text
+    assert "Traceback" not in outcome.text
+    assert "Unexpected" not in outcome.text
+    left = sorted(path.name for path in out.iterdir())
+    if defect.code != 3:
+        assert defect.says in outcome.err
+        assert left == []
+        return
+    assert f"verification failed at stage {defect.stage}: " in outcome.err
+    named = re.findall(r"first tensor that differs: (\S+) ", outcome.err)
+    assert named == ([defect.tensor] if defect.tensor else [])
+    assert set(left) <= {"tiny.onnx.rejected", "tiny.rejected.verify.json"}
+    report = json.loads((out / "tiny.rejected.verify.json").read_text())
+    assert report["passed"] is False
+    assert [s["name"] for s in report["stages"] if not s["passed"]] == [defect.stage]
+    if "tiny.onnx.rejected" in left:
+        assert read_onnx(out / "tiny.onnx.rejected").metadata.verification == {"passed": False}
+
+
+def test_a_rejected_export_leaves_the_old_file_and_its_report_alone(
+    cli: Any, checkpoint: Path, pictures: Path, tmp_path: Path, good: Path, monkeypatch: Patch
+) -> None:
+    for name in ("tiny.onnx", "tiny.verify.json"):
+        (tmp_path / name).write_bytes(good.with_name(name).read_bytes())
+    next(d for d in DEFECTS if d.stage == "fold").seed(monkeypatch)
+    assert cli("export", checkpoint, "--data", pictures, "--out", tmp_path, "--force").code == 3
+    for name in ("tiny.onnx", "tiny.verify.json"):
+        assert (tmp_path / name).read_bytes() == good.with_name(name).read_bytes()
+
+
+# -- a file that was changed after its export ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def changed(good: Path, tmp_path: Path) -> Callable[[Callable[[Graph, dict[str, Any]], None], bool], Path]:
+    """The good file with its graph or metadata changed; `seal` makes the metadata's own hash fit again."""
+
+    def call(change: Callable[[Graph, dict[str, Any]], None], seal: bool) -> Path:
+        model = onnx.load(good)
+        content = json.loads(next(p.value for p in model.metadata_props if p.key == KEY))
+        change(model, content)
+        if seal:
+            del content["digest"]
+            content["digest"] = digest(content)
+        del model.metadata_props[:]
+        onnx.helper.set_model_props(model, {KEY: json.dumps(content)})
+        path = tmp_path / "changed.onnx"
+        onnx.save(model, path)
+        return path
+
+    return call
+
+
+def classes_reversed(model: Graph, content: dict[str, Any]) -> None:
+    content["model"]["classes"].reverse()
+
+
+def verdict_forged(model: Graph, content: dict[str, Any]) -> None:
+    content["verification"] = {"passed": True, "pictures": 1000}
+
+
+def colour_edited(model: Graph, content: dict[str, Any]) -> None:
+    content["model"]["preprocess"]["color"] = "bgr"
+
+
+def weights_of_another_model(model: Graph, content: dict[str, Any]) -> None:
+    tensor = weight(model, f"{LAYER}.weight")
+    set_weight(tensor, onnx.numpy_helper.to_array(tensor) * np.float32(1.01))
+
+
+def node_of_another_model(model: Graph, content: dict[str, Any]) -> None:
+    asymmetric_padding(model)
+
+
+LOADER = (
+    (weights_of_another_model, True, "metadata of another model"),
+    (node_of_another_model, True, "metadata of another model"),
+    (classes_reversed, False, "metadata that was changed"),
+    (verdict_forged, False, "metadata that was changed"),
+    (colour_edited, False, "preprocessing in the metadata"),
+    (colour_edited, True, "preprocessing in the metadata"),
+)
+
+
+@pytest.mark.parametrize(("change", "seal", "says"), LOADER, ids=lambda v: getattr(v, "__name__", str(v)))
+def test_the_loader_refuses(change: Any, seal: bool, says: str, cli: Any, changed: Any, pictures: Path) -> None:
+    path = changed(change, seal)
+    ort.InferenceSession(path)  # nothing but edgekit minds
+    outcome = cli("predict", path, pictures)
+    assert outcome.code == 5, outcome.text
+    assert says in outcome.err
+    assert outcome.out == ""
+
+
+def test_the_loader_takes_the_file_that_was_not_changed(cli: Any, changed: Any, pictures: Path) -> None:
+    assert cli("predict", changed(lambda model, content: None, True), pictures).code == 0
+
+
+def test_verify_sees_classes_in_another_order_under_a_good_hash(
+    cli: Any, changed: Any, checkpoint: Path, pictures: Path
+) -> None:
+    path = changed(classes_reversed, True)
+    outcome = cli("verify", checkpoint, path, "--data", pictures)
+    assert outcome.code == 3, outcome.text
+    assert "class names in another order" in outcome.err
+
+
+def test_verify_refuses_the_lineage_of_another_checkpoint(
+    cli: Any, good: Path, spec: ModelSpec, net: nn.Module, pictures: Path, tmp_path: Path
+) -> None:
+    trained_on = copy.deepcopy(net)
+    with torch.no_grad():
+        trained_on.get_submodule("fc").bias += 1e-4
+    save_checkpoint(tmp_path / "tiny.pt", Checkpoint(spec, trained_on.state_dict()))
+    outcome = cli("verify", tmp_path / "tiny.pt", good, "--data", pictures)
+    assert outcome.code == 5, outcome.text
+    assert "was not made from" in outcome.err
+    assert "lineage" in outcome.err
+
+
+def test_verify_sees_weights_that_differ(cli: Any, good: Path, changed: Any, pictures: Path) -> None:
+    def both(model: Graph, content: dict[str, Any]) -> None:
+        weights_of_another_model(model, content)
+        content["lineage"]["graph"] = graph_digest(model)
+
+    outcome = cli("verify", good, changed(both, True), "--data", pictures)
+    assert outcome.code == 3, outcome.text
+    assert "max|d logits|" in outcome.err
+
+
+def test_predict_refuses_a_file_that_did_not_pass(cli: Any, good: Path, tmp_path: Path, pictures: Path) -> None:
+    artifact = read_onnx(good)
+    embed(artifact.model, replace(artifact.metadata, verification={"passed": False}))
+    for name in ("tiny.onnx", "tiny.onnx.rejected"):
+        onnx.save(artifact.model, tmp_path / name, format="protobuf")
+        outcome = cli("predict", tmp_path / name, pictures)
+        assert outcome.code == 3, outcome.text
+        assert "did not pass the gate" in outcome.err
+
+
+# -- without the gate ---------------------------------------------------------------------------------------------
+
+
+class Small(nn.Module):
+    """What the plain path exports: the layers that the defects name, with 8 channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, stride=2, bias=False)
+        self.bn1 = blocks.NORMS["batch"](8)
+        self.relu = nn.ReLU()
+        self.layer1 = nn.Sequential(BasicBlock(8, 8, 1, "batch"), BasicBlock(8, 8, 1, "batch"))
+        self.fc = nn.Linear(8, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.layer1(self.relu(self.bn1(self.conv1(x)))).mean((2, 3)))
+
+
+@dataclass(frozen=True)
+class Honest:
+    """What the plain path should give: computed before any defect is planted."""
+
+    frames: list[NDArray[np.uint8]]
+    state: dict[str, Tensor]
+    logits: NDArray[np.float32]
+    example: Tensor
+
+
+@pytest.fixture(scope="module")
+def honest(spec: ModelSpec) -> Honest:
+    frames = [sample.read() for sample in made_pictures(8, seed=4).samples]
+    torch.manual_seed(2)
+    net = Small()
+    inputs = torch.from_numpy(
+        vision.normalise(np.stack([vision.preprocess(f, spec.preprocess) for f in frames]), spec.preprocess)
+    )
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.3)
+                module.momentum = None
+        net.train()(inputs)
+        logits = net.eval()(inputs) / spec.temperature
+    return Honest(frames, net.state_dict(), logits.numpy(), inputs[:2])
+
+
+def plain_export(module: nn.Module, example: Tensor, opset: int, dynamic: bool) -> Graph:
+    program = torch.onnx.export(
+        module,
+        (example,),
+        dynamo=True,
+        opset_version=opset,
+        input_names=["image"],
+        output_names=["logits"],
+        dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC}},
+        verbose=False,
+    )
+    assert program is not None
+    return program.model_proto
+
+
+_plain: dict[str, bytes] = {}
+
+
+@pytest.fixture
+def plain(honest: Honest, spec: ModelSpec, tmp_path: Path, monkeypatch: Patch) -> Callable[[Defect], Path]:
+    """The steps of an export without the gate; gives the file."""
+
+    def call(defect: Defect) -> Path:
+        kind = "float" if defect.stage == "preprocess" or "float" in defect.arguments else "uint8"
+        intact = defect.reuses or kind == "float"
+
+        def export(*arguments: Any, **options: Any) -> Graph:
+            if not intact:
+                return plain_export(*arguments, **options)
+            if kind not in _plain:
+                _plain[kind] = plain_export(*arguments, **options).SerializeToString()
+            return onnx.load_from_string(_plain[kind])
+
+        monkeypatch.setattr(to_onnx, "_export", export)
+        defect.seed(monkeypatch)
+        net = Small().eval()
+        net.load_state_dict(honest.state)
+        folded, _ = fold_module.fold_bn(net, honest.example)
+        net = to_onnx.divide_head(folded, "fc", spec.temperature)
+        size = (spec.preprocess.height, spec.preprocess.width)
+        if kind == "uint8":
+            net, example = to_onnx.Deploy(net, spec.preprocess), torch.zeros(2, *size, 3, dtype=torch.uint8)
+        else:
+            net, example = to_onnx._Named(net), torch.zeros(2, 3, *size)
+        model = to_onnx._export(net.eval(), example, 20, dynamic=True)
+        described = pipeline.Metadata(spec, pipeline.Lineage("1" * 64, "2" * 64), kind, "fp32", "x86-cpu")
+        onnx.helper.set_model_props(model, {KEY: json.dumps(described.to_dict())})
+        path = tmp_path / "plain.onnx"
+        with pipeline.atomic(path) as stream:
+            stream.write(model.SerializeToString())
+        return path
+
+    return call
+
+
+def answers_of(path: Path, honest: Honest, spec: PreprocessSpec) -> NDArray[np.float32]:
+    session = ort.InferenceSession(path)
+    pixels = np.stack([vision.preprocess(f, spec) for f in honest.frames])
+    feed = pixels if session.get_inputs()[0].type == "tensor(uint8)" else predictor.normalise(pixels, spec)
+    return np.concatenate([session.run(["logits"], {"image": feed[i : i + 2]})[0] for i in range(0, len(feed), 2)])
+
+
+@pytest.mark.parametrize("defect", [*CONTROLS[:1], *DEFECTS], ids=lambda d: d.name)
+def test_a_plain_export_does_not_notice(defect: Defect, plain: Any, honest: Honest, spec: ModelSpec) -> None:
+    path = plain(defect)  # and nothing is raised
+    if defect.stage == "file":
+        return  # wrong only beside the graph, where nothing reads it back
+    onnx.checker.check_model(path, full_check=True)
+    if defect.name == "channels first where last is said":
+        ort.InferenceSession(path)
+        return
+    worst = np.abs(answers_of(path, honest, spec.preprocess) - honest.logits).max()
+    if defect.stage and defect.shows:
+        assert not worst < 1e-4
+    else:
+        assert worst < 1e-5
