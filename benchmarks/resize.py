@@ -3,7 +3,8 @@
     python benchmarks/resize.py resnet18.pth PICTURES/labels.csv
 
 The reference is torchvision alone (PIL picture, Resize, CenterCrop, ToTensor, Normalize, its own net); every other row
-uses edgekit's PreprocessSpec with the interpolation named. Times are of `preprocess` only, interleaved picture by picture.
+uses edgekit's PreprocessSpec with the interpolation named. Times are of `preprocess` only, the rows taking turns
+within each picture.
 """
 
 from __future__ import annotations

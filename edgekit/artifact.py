@@ -122,14 +122,10 @@ class Artifact:
 
 def file_sha256(path: Path) -> str:
     """sha256 (hex) of a file's bytes."""
+    sha = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha(stream)
-
-
-def _sha(stream: IO[bytes]) -> str:
-    sha = hashlib.sha256()  # Python 3.10 has no file_digest
-    for block in iter(lambda: stream.read(1 << 20), b""):
-        sha.update(block)
+        for block in iter(lambda: stream.read(1 << 20), b""):  # hashlib.file_digest is not in Python 3.10
+            sha.update(block)
     return sha.hexdigest()
 
 
@@ -147,7 +143,7 @@ def graph_digest(model: onnx.ModelProto) -> str:
             sha.update(len(raw).to_bytes(8, "little"))
             sha.update(raw)
 
-    for opset in sorted(model.opset_import, key=lambda o: o.domain):
+    for opset in sorted(model.opset_import, key=lambda o: str(o.domain)):  # a broken file's may be bytes
         add("opset", opset.domain, str(opset.version))
     for function in model.functions:
         add("function", function.SerializeToString(deterministic=True))
@@ -156,13 +152,21 @@ def graph_digest(model: onnx.ModelProto) -> str:
             add(kind, value.name, value.type.SerializeToString(deterministic=True))
     for node in model.graph.node:
         add("node", node.domain, node.op_type, *node.input, "->", *node.output)
-        for attribute in sorted(node.attribute, key=lambda a: a.name):
-            add(attribute.SerializeToString(deterministic=True))
+        add(*sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute))
     for tensor in model.graph.initializer:
         add("weight", tensor.name, str(tensor.data_type), *map(str, tensor.dims))
-        # raw_data is every large tensor's form; the others are small
-        add(tensor.raw_data if tensor.raw_data else onnx.numpy_helper.to_array(tensor).tobytes())
+        add(tensor.raw_data or _small_tensor(tensor))
     return sha.hexdigest()
+
+
+def _small_tensor(tensor: onnx.TensorProto) -> bytes:
+    """The values of a tensor without raw_data; not read as numbers, since a broken file may call them anything."""
+    bare = onnx.TensorProto()
+    bare.CopyFrom(tensor)
+    bare.doc_string = ""
+    del bare.metadata_props[:]
+    serialized: bytes = bare.SerializeToString(deterministic=True)
+    return serialized
 
 
 def embed(model: onnx.ModelProto, metadata: Metadata) -> Metadata:
@@ -340,7 +344,8 @@ def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
             fix="free some space, or --out DIR on another disk" if full else "--out DIR names another folder",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # nothing there; the error that led here is the one to tell
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:

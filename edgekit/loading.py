@@ -8,7 +8,7 @@ from pathlib import Path
 from edgekit.artifact import Artifact, file_sha256, read_onnx
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.predictor import Predictor, require_verified
-from edgekit.spec import PreprocessSpec
+from edgekit.spec import ModelSpec, PreprocessSpec
 
 CHECKPOINTS = (".pt", ".pth", ".safetensors")
 
@@ -23,6 +23,7 @@ def open_predictor(
     preprocess_spec: PreprocessSpec | None = None,
     norm: str | None = None,
     unverified: bool = False,
+    fallback: ModelSpec | None = None,
 ) -> Predictor:
     """A predictor of an exported file, or of a checkpoint run by torch itself.
 
@@ -31,6 +32,7 @@ def open_predictor(
         backend, provider, threads: how an exported file is run; a checkpoint runs in torch on the CPU.
         classes, preprocess_spec, norm: what a foreign checkpoint does not say.
         unverified: accept a file that did not pass the gate, to look into why.
+        fallback: what is taken for a foreign checkpoint where it and the three above say nothing.
 
     Raises:
         EdgekitError: of the kind that says why it cannot be opened.
@@ -39,7 +41,7 @@ def open_predictor(
         from edgekit.backends.torch_ import TorchSession
         from edgekit.training.checkpoint import load_checkpoint
 
-        loaded = load_checkpoint(path, classes=classes, preprocess=preprocess_spec, norm=norm)
+        loaded = load_checkpoint(path, classes=classes, preprocess=preprocess_spec, norm=norm, fallback=fallback)
         spec = loaded.spec
         size = (spec.preprocess.height, spec.preprocess.width)
         session = TorchSession(loaded.net(), size, len(spec.classes), spec.temperature)

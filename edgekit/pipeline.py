@@ -30,17 +30,16 @@ from edgekit.artifact import (
     file_sha256,
     make_folder,
     parse_onnx,
-    read_onnx,
     refuse_existing,
     write_bytes,
 )
 from edgekit.config import Runtime, Target, load_target
 from edgekit.data import Dataset, load_dataset, made_pictures, sample_evenly
-from edgekit.errors import UsageError
+from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph import lint, passes
 from edgekit.predictor import Logits, Predictor
 from edgekit.spec import PreprocessSpec
-from edgekit.verify import FirstWrong, Gate, Stage, compare, first_wrong
+from edgekit.verify import FirstWrong, Gate, Stage, compare, finite, first_wrong
 from edgekit.vision.preprocess import normalise, preprocess
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def export(
     loaded = load_checkpoint(checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm)
     for path in (model_path, report_path):
         refuse_existing(path, force)
-    gate = Gate(pictures_for_gate(data, pictures), target.gate["fp32"], loaded.spec.preprocess, say)
+    gate = Gate(pictures_for_gate(data, pictures), target.gate["fp32"], loaded.spec, say)
     make_folder(out)
     for note in (*loaded.notes, *gate.dataset.notes):
         say(note)
@@ -142,7 +141,7 @@ def export(
     if gate.passed:
         artifact = _onnx_stages(loaded, folded, gate, target, input_kind, batch, model_path)
     if fold_report is not None:
-        content["fold"] = {"layers": [asdict(f) for f in fold_report.layers], "left": list(fold_report.left)}
+        content["fold"] = finite({"layers": [asdict(f) for f in fold_report.layers], "left": list(fold_report.left)})
     content["environment"] = _environment()
     content["seconds"] = round(time.monotonic() - started, 2)
     return _finish(content, gate, artifact, model_path, target, force)
@@ -176,11 +175,12 @@ def _fold_stages(loaded: Checkpoint, gate: Gate) -> tuple[nn.Module, FoldReport 
 
     net = loaded.net()
     origin = (reference_net(loaded) if loaded.source != "edgekit" else None) or net
-    frames = [sample.read() for sample in gate.dataset.samples]
-    gate.pixels = [preprocess(frame, spec.preprocess) for frame in frames]
+    theirs = []
+    for sample in gate.dataset:
+        frame = sample.read()
+        gate.pixels.append(preprocess(frame, spec.preprocess))
+        theirs.append(reference_input(frame, spec.preprocess))
     ours = normalise(np.stack(gate.pixels), spec.preprocess)
-    theirs = [reference_input(frame, spec.preprocess) for frame in frames]
-    del frames
     if all(tensor is not None for tensor in theirs):
         independent = torch.stack([t for t in theirs if t is not None]).numpy()
         gate.reference = run(origin, independent)
@@ -231,7 +231,7 @@ def _onnx_stages(
     with Predictor.from_artifact(artifact, **_options(target.runtime)) as predictor:
         step = predictor.fixed_batch or 1
         alone = predictor.logits_of_pixels(gate.pixels, batch=1)
-        equal = gate.judge("onnx", alone, lambda: _blame_onnx(artifact, folded, loaded, gate.pixels[0], step))
+        equal = gate.judge("onnx", alone, lambda: _blame_onnx(artifact, folded, loaded, gate.pixels, step))
         if equal and predictor.fixed_batch is None:
             gate.add(_batch_stage(predictor, alone, gate))
     if gate.passed:
@@ -271,17 +271,19 @@ def _batch_stage(predictor: Predictor, alone: Logits, gate: Gate) -> Stage:
 
 
 def _blame_onnx(
-    artifact: Artifact, folded: nn.Module, loaded: Checkpoint, pixels: NDArray[np.uint8], batch: int
+    artifact: Artifact, folded: nn.Module, loaded: Checkpoint, pixels: Sequence[NDArray[np.uint8]], batch: int
 ) -> FirstWrong | None:
     from edgekit.backends.onnxruntime_ import run_once
     from edgekit.backends.torch_ import TorchSession
 
     spec = loaded.spec
-    block = np.stack([pixels] * batch)
+    block = np.stack([pixels[i % len(pixels)] for i in range(batch)])  # unlike rows show what mixes them
     inputs = normalise(block, spec.preprocess)
     size = (spec.preprocess.height, spec.preprocess.width)
     session = TorchSession(folded, size, len(spec.classes), spec.temperature)
-    want = {**session.intermediates({"image": inputs}), **session.run({"image": inputs})}
+    logits = session.run({"image": inputs})["logits"]
+    # the exported head has the temperature in its weights
+    want = {**session.intermediates({"image": inputs}), str(folded.head): logits, "logits": logits}
     feed = inputs if artifact.metadata.input == "float" else block
     got = run_once(passes.expose(artifact.model).SerializeToString(), {"image": feed})
     order = [name for node in artifact.model.graph.node for name in node.output]
@@ -292,19 +294,31 @@ class _RejectedError(Exception):
     """Leaves the block that writes the file, so that it does not get its name."""
 
 
-def _file_stage(gate: Gate, path: Path, artifact: Artifact, runtime: Runtime) -> None:
-    """Reads the written file as a device does and runs it on the pictures from the start."""
-    read = read_onnx(path)
-    expected = artifact.metadata
+def _file_stage(gate: Gate, written: Path, path: Path, lineage: Lineage, runtime: Runtime) -> None:
+    """Reads the written file as a device does and runs it on the pictures from the start.
+
+    Args:
+        written: where its bytes are; `path` is the name that it gets, for messages.
+        lineage: what must stand in it.
+    """
+    try:
+        read = parse_onnx(written.read_bytes(), path)
+        with Predictor.from_artifact(read, **_options(runtime)) as predictor:
+            answers = np.concatenate([predictor.logits([sample.read()]) for sample in gate.dataset.samples])
+    except ArtifactError as error:
+        problem = f"what was written cannot be read back: {error.what} ({error.got})"
+        gate.add(Stage("file", False, float("inf"), float("inf"), 0.0, 0, len(gate.pixels), (problem,)))
+        return
+    found, expected = read.metadata.model, gate.spec
     problems = []
-    if read.metadata.lineage != expected.lineage:
-        problems.append("the lineage hashes are not those of this export")
-    if read.metadata.model.classes != expected.model.classes:
+    if read.metadata.lineage != lineage:
+        problems.append("the lineage hashes are not those of this checkpoint")
+    if found.classes != expected.classes:
         problems.append("the class names, or their order, are not the checkpoint's")
-    if read.metadata.model.preprocess != gate.spec:
+    if found.preprocess != expected.preprocess:
         problems.append("the preprocessing is not the checkpoint's")
-    with Predictor.from_artifact(read, **_options(runtime)) as predictor:
-        answers = np.concatenate([predictor.logits([sample.read()]) for sample in gate.dataset.samples])
+    if not problems and found != expected:
+        problems.append("the description (net, task, temperature) is not the checkpoint's")
     stage = compare("file", gate.reference, answers, gate.limits)
     gate.add(replace(stage, passed=stage.passed and not problems, problems=(*stage.problems, *problems)))
 
@@ -320,7 +334,9 @@ def _finish(
         with contextlib.suppress(_RejectedError), atomic(path, overwrite=force) as stream:
             stream.write(artifact.data)
             stream.flush()
-            _file_stage(gate, Path(stream.name), artifact, target.runtime)
+            # from the checkpoint, not from the metadata that is being checked
+            lineage = replace(artifact.metadata.lineage, checkpoint=content["checkpoint"]["sha256"])
+            _file_stage(gate, Path(stream.name), path, lineage, target.runtime)
             if not gate.passed:
                 raise _RejectedError
         written = path if gate.passed else None

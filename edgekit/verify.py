@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -13,11 +14,12 @@ from edgekit.config import Limits
 from edgekit.data import Dataset
 from edgekit.errors import UsageError
 from edgekit.predictor import Logits, Predictor
-from edgekit.spec import PreprocessSpec
+from edgekit.spec import ModelSpec
 
 # A tensor inside the net counts as different from here on, relative to its largest value. Reordering float32 sums
-# costs about 1e-6; a wrong weight, channel or constant costs more than 1e-2.
-TENSOR_TOLERANCE = 1e-3
+# costs up to 1e-5 in a deep net; weights rounded to fp16 or a BatchNorm's other eps cost 1e-4 to 1e-3, a wrong weight
+# or channel more than 1e-2.
+TENSOR_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,17 @@ class Stage:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: a difference that is not a number is null."""
-        data = asdict(self)
-        for key in ("max_abs", "max_rel"):
-            data[key] = data[key] if np.isfinite(data[key]) else None
-        data["problems"] = list(self.problems)
+        data: dict[str, Any] = finite({**asdict(self), "problems": list(self.problems)})
         return data
+
+
+def finite(value: Any) -> Any:
+    """`value` with None for every NaN and infinity in it: JSON has neither."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def compare(name: str, reference: Logits, candidate: Logits, limits: Limits) -> Stage:
@@ -109,7 +117,7 @@ class Gate:
 
     dataset: Dataset
     limits: Limits
-    spec: PreprocessSpec
+    spec: ModelSpec
     say: Callable[[str], None]
     reference: Logits = field(default_factory=lambda: np.empty((0, 0), np.float32))
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)

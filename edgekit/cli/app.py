@@ -14,6 +14,8 @@ from edgekit.cli import demo, doctor, evaluate, export, predict, verify
 from edgekit.errors import EdgekitError
 
 INTERRUPTED = 130
+# which extra brings an optional package
+EXTRA_OF = {"torch": "train", "torchvision": "train", "onnxscript": "train", "safetensors": "train", "cv2": "cpu"}
 
 app = typer.Typer(
     name="edgekit",
@@ -76,6 +78,12 @@ def run(arguments: list[str]) -> int:
         # the reader of stdout went away (`edgekit ... | head`): not an error, but nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ImportError as error:
+        missing = (error.name or "").split(".")[0]
+        extra = EXTRA_OF.get(missing)
+        if extra is None:
+            return _tell(f"A package cannot be imported: {error}\n  fix:      edgekit doctor says what is missing", 5)
+        return _tell(f"This needs {missing}, which is not installed.\n  fix:      pip install 'edgekit[{extra}]'", 5)
     except MemoryError:
         return _tell("There is not enough memory for this.\n  fix:      use fewer pictures or a smaller batch", 1)
     except Exception as error:  # noqa: BLE001 - the last line of defence: words instead of a traceback

@@ -35,14 +35,15 @@ BY_IMPORT = {"cv2", "tensorrt", "onnxruntime"}
 
 
 def doctor(output_format: FormatOption = Format.text) -> int:
-    """Say what this machine has and what is missing for which job. Exit code 5 when no job is possible."""
+    """Say what this machine has and what is missing for which job. Exit code 5 when no model can run."""
     found = examine()
     if output_format is Format.json:
         print_json(found)
     else:
         _print(found)
-    ready = [name for name, extra in found["extras"].items() if name != "base" and not extra["missing"]]
-    if found["extras"]["base"]["missing"] or not ready:
+    extras = found["extras"]
+    runtime = any(not extras[name]["missing"] for name in ("cpu", "gpu"))
+    if extras["base"]["missing"] or not runtime:
         return 5
     next_command("edgekit", "demo")
     return 0

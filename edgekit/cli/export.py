@@ -76,7 +76,8 @@ def export(
         where = failed["first_wrong"]
         say(f"error: verification failed at stage {failed['name']}: " + "; ".join(failed["problems"]))
         if where:
-            say(f"  first tensor that differs: {where['tensor']} (max|d| {where['max_abs']:.3g})")
+            worst = "not a number" if where["max_abs"] is None else f"{where['max_abs']:.3g}"
+            say(f"  first tensor that differs: {where['tensor']} (max|d| {worst})")
         say(f"  report:   {result.report}")
         return 3
     next_command("edgekit", "predict", str(result.model), *([str(data)] if data else ["PICTURE"]))

@@ -56,12 +56,11 @@ def verify(
         limits = limits.model_copy(update={"max_abs": max_abs})
     names = options.read_classes(classes)
     spec = options.read_preprocess(preprocess)
+    described = None
     if reference.suffix in loading.CHECKPOINTS and candidate.suffix not in loading.CHECKPOINTS:
         artifact = read_onnx(candidate)
         loading.refuse_stale(artifact, reference)
-        # a plain state dict says neither; what the export was told stands in the file
-        names = names or artifact.metadata.model.classes
-        spec = spec or artifact.metadata.model.preprocess
+        described = artifact.metadata.model  # what the export of a plain state dict was told, since that says nothing
     dataset = pipeline.pictures_for_gate(data, pictures)
     opened = functools.partial(
         loading.open_predictor,
@@ -70,6 +69,7 @@ def verify(
         classes=names,
         preprocess_spec=spec,
         norm=norm,
+        fallback=described,
         unverified=True,  # looking into a rejected file is what this command is for
     )
     with opened(reference) as right, opened(candidate) as other:

@@ -110,7 +110,7 @@ def onnx_from_torch(
     model.producer_name = "edgekit"
     model.graph.name = spec.arch
     model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    _ensure(model, opset)
+    _ensure(model, opset, batch)
     return model
 
 
@@ -154,7 +154,7 @@ def _export(module: nn.Module, example: Tensor, opset: int, dynamic: bool) -> on
     return model
 
 
-def _ensure(model: onnx.ModelProto, opset: int) -> None:
+def _ensure(model: onnx.ModelProto, opset: int, batch: int | None) -> None:
     found = {o.domain: o.version for o in model.opset_import}
     if found.get("") != opset:
         raise EdgekitError(
@@ -163,6 +163,15 @@ def _ensure(model: onnx.ModelProto, opset: int) -> None:
             expected=str(opset),
             fix="set the target's opset to one that this torch can write (18 or newer)",
         )
+    for value in (*model.graph.input, *model.graph.output):
+        first = value.type.tensor_type.shape.dim[0]
+        if (first.dim_value or None) != batch:
+            raise EdgekitError(
+                f"The exporter did not give {value.name} the batch that was asked for.",
+                got=f"batch {first.dim_value or first.dim_param}",
+                expected=f"batch {batch or 'dynamic'}",
+                fix="--batch N asks for a fixed one; a dynamic one needs a net that does not depend on it",
+            )
     left = [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
     if left:
         raise EdgekitError(

@@ -89,6 +89,7 @@ def load_checkpoint(
     classes: Sequence[str] | None = None,
     preprocess: PreprocessSpec | None = None,
     norm: str | None = None,
+    fallback: ModelSpec | None = None,
 ) -> Checkpoint:
     """Reads a checkpoint of any accepted kind and checks that it is whole and finite.
 
@@ -97,6 +98,7 @@ def load_checkpoint(
         classes: names in the order of the logits, for a file that has none.
         preprocess: for a file that says none; default is torchvision's for its ImageNet ResNets.
         norm: for a plain state dict whose keys don't tell group, layer and instance norm apart.
+        fallback: what is taken for a plain state dict where the three above are not given.
 
     Raises:
         CheckpointError: missing, empty, not a checkpoint, truncated, needs code, unknown net, or weights that are not
@@ -107,6 +109,11 @@ def load_checkpoint(
     if isinstance(content.get("edgekit"), int):
         checkpoint = _own(content, path, classes, preprocess)
     else:
+        if fallback is not None:
+            stated = (fallback.arch_args or {}).get("norm")
+            classes = classes or fallback.classes
+            preprocess = preprocess or fallback.preprocess
+            norm = norm or (stated if stated in NORMS_UNNAMED else None)
         checkpoint = _foreign(content, path, classes, preprocess, norm)
     _refuse_nonfinite(checkpoint.state_dict, path)
     return replace(checkpoint, sha256=file_sha256(path))

@@ -218,10 +218,6 @@ def spoil_deploy(change: Callable[[Any], None]) -> Callable[[Patch], None]:
     return lambda patch: patch.setattr(to_onnx, "Deploy", deploy)
 
 
-def mean_in_units_of_one(deploy: Any) -> None:
-    deploy.mean /= 255
-
-
 def forget_255(deploy: Any) -> None:
     deploy.net.conv1.weight *= 255
 
@@ -234,11 +230,6 @@ class Mixing(to_onnx.Deploy):
     def forward(self, image: Tensor) -> Tensor:
         out = super().forward(image)
         return out + 0.1 * (out.mean(0, keepdim=True) - out)
-
-
-class Turned(to_onnx.Deploy):
-    def forward(self, image: Tensor) -> Tensor:
-        return super().forward(image.flip(1))
 
 
 def head_with(change: Callable[[nn.Module, str, float], nn.Module]) -> Callable[[Patch], None]:
@@ -413,10 +404,8 @@ DEFECTS = (
     Defect("RGB and BGR swapped in the graph", deploy_with(color="bgr"), "onnx", "conv1"),
     Defect("mean wrong in the graph", deploy_with(mean=(0.5, 0.5, 0.5)), "onnx", "conv1"),
     Defect("std wrong in the graph", deploy_with(std=(0.25, 0.25, 0.25)), "onnx", "conv1"),
-    Defect("mean not scaled by 255 in the graph", spoil_deploy(mean_in_units_of_one), "onnx", "conv1"),
     Defect("255 forgotten in the graph", spoil_deploy(forget_255), "onnx", "conv1"),
     Defect("mean in RGB order in the graph", spoil_deploy(mean_in_rgb_order), "onnx", "conv1"),
-    Defect("picture upside down in the graph", lambda p: p.setattr(to_onnx, "Deploy", Turned), "onnx", "conv1"),
     Defect("temperature applied twice", head_with(temperature_twice), "onnx", "logits"),
     Defect("temperature forgotten", head_with(lambda net, path, temperature: net), "onnx", "logits"),
     Defect("rows of a batch mixed", lambda p: p.setattr(to_onnx, "Deploy", Mixing), "batch"),
@@ -424,6 +413,7 @@ DEFECTS = (
         "rows of a fixed batch mixed",
         lambda p: p.setattr(to_onnx, "Deploy", Mixing),
         "onnx",
+        "logits",
         arguments=("--batch", "4"),
     ),
     Defect("ReLU dropped", edit_graph(drop_relu), tensor="layer1.1.conv2", **GRAPH),
@@ -462,15 +452,15 @@ def foreign(net: nn.Module, spec: ModelSpec, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-_kept: dict[bool, bytes] = {}
+_kept: list[bytes] = []
 _export = to_onnx._export
 
 
 def exported(*arguments: Any, **options: Any) -> Graph:
-    """torch's export of the intact module, made once: the defects that use it arise after it."""
-    if True not in _kept:
-        _kept[True] = _export(*arguments, **options).SerializeToString()
-    return onnx.load_from_string(_kept[True])
+    """torch's export of the intact checkpoint, made once: the defects that use it arise after it."""
+    if not _kept:
+        _kept.append(_export(*arguments, **options).SerializeToString())
+    return onnx.load_from_string(_kept[0])
 
 
 @pytest.fixture
@@ -499,7 +489,7 @@ def nothing(patch: Patch) -> None:
 
 CONTROLS = (
     Defect("nothing, own checkpoint", nothing, "", reuses=True),
-    Defect("nothing, foreign checkpoint", nothing, "", reuses=True, foreign=True),
+    Defect("nothing, foreign checkpoint", nothing, "", foreign=True),
     Defect("nothing, float input and fixed batch", nothing, "", arguments=("--input", "float", "--batch", "4")),
 )
 
@@ -666,7 +656,7 @@ class Small(nn.Module):
         self.conv1 = nn.Conv2d(3, 8, 3, stride=2, bias=False)
         self.bn1 = blocks.NORMS["batch"](8)
         self.relu = nn.ReLU()
-        self.layer1 = nn.Sequential(BasicBlock(8, 8, 1, "batch"), BasicBlock(8, 8, 1, "batch"))
+        self.layer1 = nn.Sequential(nn.Identity(), BasicBlock(8, 8, 1, "batch"))
         self.fc = nn.Linear(8, 7)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -769,8 +759,8 @@ def test_a_plain_export_does_not_notice(defect: Defect, plain: Any, honest: Hone
     path = plain(defect)  # and nothing is raised
     if defect.stage == "file":
         return  # wrong only beside the graph, where nothing reads it back
-    onnx.checker.check_model(path, full_check=True)
-    if defect.name == "channels first where last is said":
+    onnx.checker.check_model(path)
+    if defect.name == "channels first":
         ort.InferenceSession(path)
         return
     worst = np.abs(answers_of(path, honest, spec.preprocess) - honest.logits).max()
