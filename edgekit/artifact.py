@@ -188,7 +188,12 @@ def read_onnx(path: Path) -> Artifact:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{path} cannot be read.", got=reason(error), expected="an ONNX file") from error
+        raise ArtifactError(
+            f"{path} cannot be read.",
+            got=reason(error),
+            expected="an ONNX file",
+            fix="check the path; edgekit export CHECKPOINT writes one",
+        ) from error
     return parse_onnx(data, path)
 
 
@@ -313,6 +318,20 @@ def make_folder(path: Path) -> None:
             expected="a folder that may be written",
             fix="--out DIR names another one",
         ) from error
+
+
+@contextlib.contextmanager
+def output_folder(path: Path) -> Iterator[None]:
+    """`make_folder`, undone where the block fails and has written nothing. Raises as `make_folder`."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    make_folder(path)
+    try:
+        yield
+    except BaseException:  # Ctrl-C too
+        for folder in made:
+            with contextlib.suppress(OSError):  # something is in it after all
+                folder.rmdir()
+        raise
 
 
 @contextlib.contextmanager

@@ -73,7 +73,11 @@ def load_target(name: str) -> Target:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
-            raise UsageError(f"There is no target file {path}.", expected="a TOML file, or a shipped target's name")
+            raise UsageError(
+                f"There is no target file {path}.",
+                got="no such file",
+                expected="a TOML file, or a shipped target's name: " + ", ".join(target_names()),
+            )
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -94,14 +98,16 @@ def parse_target(text: str, source: str) -> Target:
     try:
         return Target.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{source} is not TOML.", got=str(error)) from error
+        raise UsageError(f"{source} is not TOML.", got=str(error), expected="key = value lines") from error
     except ValidationError as error:
         raise UsageError(f"{source} is not a target.", **explain(error, Target)) from error
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
     """The first problem that pydantic found, as got / expected / fix."""
-    problem = error.errors()[0]
+    problems = error.errors()
+    # a misspelt key is missing and unknown; the word that was written says more
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     where = ".".join(map(str, problem["loc"]))
     if problem["type"] == "missing":
         return {"got": f"no {where}", "expected": f"a value for {where}"}

@@ -28,7 +28,7 @@ from edgekit.artifact import (
     atomic,
     embed,
     file_sha256,
-    make_folder,
+    output_folder,
     parse_onnx,
     refuse_existing,
     write_bytes,
@@ -121,30 +121,33 @@ def export(
     for path in (model_path, report_path):
         refuse_existing(path, force)
     gate = Gate(pictures_for_gate(data, pictures), target.gate["fp32"], loaded.spec, say)
-    make_folder(out)
-    for note in (*loaded.notes, *gate.dataset.notes):
-        say(note)
+    net = loaded.net()
+    with output_folder(out):
+        for note in (*loaded.notes, *gate.dataset.notes):
+            say(note)
 
-    content: dict[str, Any] = {
-        "format": 1,
-        "passed": False,
-        "edgekit": __version__,
-        "checkpoint": {"name": checkpoint.name, "sha256": loaded.sha256, "kind": loaded.source},
-        "target": target.name,
-        "precision": "fp32",
-        "input": input_kind,
-        "data": _describe(gate.dataset, data),
-        "limits": gate.limits.model_dump(),
-    }
-    artifact = None
-    folded, fold_report = _fold_stages(loaded, gate)
-    if gate.passed:
-        artifact = _onnx_stages(loaded, folded, gate, target, input_kind, batch, model_path)
-    if fold_report is not None:
-        content["fold"] = finite({"layers": [asdict(f) for f in fold_report.layers], "left": list(fold_report.left)})
-    content["environment"] = _environment()
-    content["seconds"] = round(time.monotonic() - started, 2)
-    return _finish(content, gate, artifact, model_path, target, force)
+        content: dict[str, Any] = {
+            "format": 1,
+            "passed": False,
+            "edgekit": __version__,
+            "checkpoint": {"name": checkpoint.name, "sha256": loaded.sha256, "kind": loaded.source},
+            "target": target.name,
+            "precision": "fp32",
+            "input": input_kind,
+            "data": _describe(gate.dataset, data),
+            "limits": gate.limits.model_dump(),
+        }
+        artifact = None
+        folded, fold_report = _fold_stages(loaded, net, gate)
+        if gate.passed:
+            artifact = _onnx_stages(loaded, folded, gate, target, input_kind, batch, model_path)
+        if fold_report is not None:
+            content["fold"] = finite(
+                {"layers": [asdict(f) for f in fold_report.layers], "left": list(fold_report.left)}
+            )
+        content["environment"] = _environment()
+        content["seconds"] = round(time.monotonic() - started, 2)
+        return _finish(content, gate, artifact, model_path, target, force)
 
 
 def pictures_for_gate(data: Path | None, count: int) -> Dataset:
@@ -154,7 +157,7 @@ def pictures_for_gate(data: Path | None, count: int) -> Dataset:
     return made_pictures(count) if data is None else sample_evenly(load_dataset(data, None), count)
 
 
-def _fold_stages(loaded: Checkpoint, gate: Gate) -> tuple[nn.Module, FoldReport | None]:
+def _fold_stages(loaded: Checkpoint, net: nn.Module, gate: Gate) -> tuple[nn.Module, FoldReport | None]:
     """preprocess, net and fold; returns the folded net."""
     import torch
 
@@ -173,7 +176,6 @@ def _fold_stages(loaded: Checkpoint, gate: Gate) -> tuple[nn.Module, FoldReport 
             blocks = [opened.run({"image": inputs[i : i + 8]})["logits"] for i in range(0, len(inputs), 8)]
         return np.concatenate(blocks)
 
-    net = loaded.net()
     origin = (reference_net(loaded) if loaded.source != "edgekit" else None) or net
     theirs = []
     for sample in gate.dataset:

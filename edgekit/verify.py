@@ -75,6 +75,7 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@np.errstate(invalid="ignore")  # infinity minus infinity: the NaN is what fails
 def compare(name: str, reference: Logits, candidate: Logits, limits: Limits) -> Stage:
     """Compares two float32 [N, C] arrays of logits, row by row, against `limits`."""
     if reference.shape != candidate.shape:

@@ -67,6 +67,8 @@ def run(arguments: list[str]) -> int:
     """Runs the command line `arguments` and returns the exit code; an error is told on stderr, in words."""
     try:
         result = app(arguments, standalone_mode=False)
+        if result == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except EdgekitError as error:
         return _tell(str(error), error.exit_code)
@@ -74,7 +76,9 @@ def run(arguments: list[str]) -> int:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return _tell("Interrupted; nothing was left half written.", INTERRUPTED)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, BrokenPipeError):
+            raise  # typer turns a broken pipe into sys.exit(1)
         # the reader of stdout went away (`edgekit ... | head`): not an error, but nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

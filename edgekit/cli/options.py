@@ -81,7 +81,7 @@ def read_classes(path: Path | None) -> Sequence[str] | None:
     if path is None:
         return None
     try:
-        names = path.read_text(encoding="utf-8").rstrip().splitlines()
+        names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as class names.", got=str(error), expected="a text file") from error
     names = [name.strip() for name in names]
@@ -106,6 +106,11 @@ def read_preprocess(path: Path | None) -> PreprocessSpec | None:
     try:
         return PreprocessSpec.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} cannot be read as TOML.", got=str(error)) from error
-    except (InputError, TypeError) as error:
-        raise UsageError(f"{path} is not a preprocessing.", got=str(error)) from error
+        raise UsageError(f"{path} cannot be read as TOML.", got=str(error), expected="key = value lines") from error
+    except InputError as error:
+        told = f"{path} is not a preprocessing: {error.what}"
+        raise UsageError(told, got=error.got, expected=error.expected, fix=error.fix) from error
+    except TypeError as error:
+        raise UsageError(
+            f"{path} is not a preprocessing.", got=str(error), expected="values of a PreprocessSpec (docs/commands.md)"
+        ) from error

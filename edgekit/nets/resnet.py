@@ -31,55 +31,95 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-class ResNet(nn.Module):
-    """Picture to class scores: float32 [N, 3, H, W] (H, W >= 32), normalized -> logits float32 [N, classes].
+def scaled(channels: int, width: float) -> int:
+    """`channels` times `width`, to a multiple of 8, which SIMD and tensor-core kernels want; at least 8."""
+    return max(8, round(channels * width / 8) * 8)
+
+
+def he_init(net: nn.Module) -> None:
+    """He et al. 2015, "Delving Deep into Rectifiers", eq. 10, for every convolution of `net`."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+class Trunk(nn.Module):
+    """A ResNet without its last two layers: float32 [N, 3, H, W] -> feature maps at strides 4, 8, 16 and 32.
+
+    The net that it is part of calls `he_init`.
 
     Args:
         arch: a key of `LAYOUTS`.
-        classes: width of the last layer.
         norm: `batch` (foldable), `group`, `layer` (over C, H, W), `instance` or `none`. All sit under the key names
             `bn1`, `bn2`, ... of torchvision, so its and timm's plain ResNet state dicts load strictly.
+        width: factor on all channels, `scaled`; the published nets have 1.
+
+    Attributes:
+        channels: of the four feature maps.
 
     Raises:
-        UsageError: unknown arch or norm.
+        UsageError: unknown arch or norm, or a width that is not in (0, 4].
     """
 
-    head = "fc"
-
-    def __init__(self, arch: str, classes: int, norm: Norm = "batch") -> None:
+    def __init__(self, arch: str, norm: Norm = "batch", width: float = 1.0) -> None:
         super().__init__()
         if arch not in LAYOUTS:
             raise UsageError("Unknown net.", got=arch, expected="one of " + ", ".join(LAYOUTS))
         if norm not in NORMS:
             raise UsageError("Unknown norm.", got=norm, expected="one of " + ", ".join(NORMS))
+        if not isinstance(width, (int, float)) or not 0 < width <= 4:
+            raise UsageError("The width is a factor on the channels.", got=repr(width), expected="above 0, at most 4")
         layout = LAYOUTS[arch]
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=norm == "none")
-        self.bn1 = NORMS[norm](64)
+        stem, *inner = (scaled(channels, width) for channels in (64, 64, 128, 256, 512))
+        self.channels = tuple(channels * layout.block.expansion for channels in inner)
+        self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=norm == "none")
+        self.bn1 = NORMS[norm](stem)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = self._layer(layout, 0, 64, norm)
-        self.layer2 = self._layer(layout, 1, 64 * layout.block.expansion, norm)
-        self.layer3 = self._layer(layout, 2, 128 * layout.block.expansion, norm)
-        self.layer4 = self._layer(layout, 3, 256 * layout.block.expansion, norm)
-        self.fc = nn.Linear(512 * layout.block.expansion, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):  # He et al. 2015, "Delving Deep into Rectifiers", eq. 10
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.layer1 = self._layer(layout, 0, stem, inner[0], norm)
+        self.layer2 = self._layer(layout, 1, self.channels[0], inner[1], norm)
+        self.layer3 = self._layer(layout, 2, self.channels[1], inner[2], norm)
+        self.layer4 = self._layer(layout, 3, self.channels[2], inner[3], norm)
 
     @staticmethod
-    def _layer(layout: Layout, index: int, c_in: int, norm: Norm) -> nn.Sequential:
-        width = 64 << index
+    def _layer(layout: Layout, index: int, c_in: int, width: int, norm: Norm) -> nn.Sequential:
         c_out = width * layout.block.expansion
         first = layout.block(c_in, width, 1 if index == 0 else 2, norm)
         rest = [layout.block(c_out, width, 1, norm) for _ in range(layout.blocks[index] - 1)]
         return nn.Sequential(first, *rest)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # [N, 64, H/4, W/4]
-        x = self.layer1(x)
-        x = self.layer2(x)
-        x = self.layer3(x)
-        x = self.layer4(x)  # [N, 512 or 2048, H/32, W/32]
+        c2 = self.layer1(x)  # [N, 64 or 256, H/4, W/4]
+        c3 = self.layer2(c2)  # [N, 128 or 512, H/8, W/8]
+        c4 = self.layer3(c3)  # [N, 256 or 1024, H/16, W/16]
+        c5 = self.layer4(c4)  # [N, 512 or 2048, H/32, W/32]
+        return c2, c3, c4, c5
+
+    def forward(self, x: Tensor) -> Any:  # a ResNet, which is a trunk and more, gives a Tensor
+        return self.features(x)
+
+
+class ResNet(Trunk):
+    """Picture to class scores: float32 [N, 3, H, W] (H, W >= 32), normalized -> logits float32 [N, classes].
+
+    Args:
+        arch, norm, width: as `Trunk` has them.
+        classes: width of the last layer.
+
+    Raises:
+        UsageError: unknown arch or norm, or a width out of range.
+    """
+
+    head = "fc"
+
+    def __init__(self, arch: str, classes: int, norm: Norm = "batch", width: float = 1.0) -> None:
+        super().__init__(arch, norm, width)
+        self.fc = nn.Linear(self.channels[-1], classes)
+        he_init(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        *_, x = self.features(x)
         # a mean, not pool + flatten: with a dynamic batch a flatten exports as Shape and Reshape
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits

@@ -65,6 +65,7 @@ class Checkpoint:
                 f"The weights do not fit {self.spec.arch}.",
                 got=" ".join(lines[1:3])[:300],
                 expected=f"the keys and shapes of {self.spec.arch} with {len(self.spec.classes)} classes",
+                fix="save the whole net.state_dict() again, of a net with torchvision's layers",
             ) from error
         return net.float().eval()
 
@@ -182,7 +183,12 @@ def _foreign(
         if norm not in NORMS_UNNAMED:
             raise UsageError("--norm cannot be this.", got=norm, expected=", ".join(NORMS_UNNAMED))
         if "bn1.running_mean" in state or "bn1.weight" not in state:
-            raise UsageError("--norm contradicts the keys of the state dict.", got=norm, fix="leave --norm out")
+            raise UsageError(
+                "--norm contradicts the keys of the state dict.",
+                got=norm,
+                expected="batch norm, by its running statistics" if "bn1.running_mean" in state else "no norm",
+                fix="leave --norm out",
+            )
         guess = {k: v for k, v in state.items() if ".bn" not in f".{k}"}
     arch, width, arch_args = nets.infer(guess)
     if norm is not None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import pickle
 import pickletools
+import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +17,22 @@ import torch
 
 from edgekit.artifact import reason
 from edgekit.errors import CheckpointError
+
+COPY_AGAIN = "copy or download it again and compare its size or hash"
+# What torch.load raises on broken bytes beside UnpicklingError, found by feeding it cut and flipped files
+BROKEN = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
 
 def read_tensors(path: Path) -> Mapping[str, Any]:
@@ -27,10 +47,13 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
             head = stream.read(64)
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be read.", got=reason(error), expected="a checkpoint: .pt, .pth or .safetensors"
+            f"{path} cannot be read.",
+            got=reason(error),
+            expected="a checkpoint: .pt, .pth or .safetensors",
+            fix="check the path",
         ) from error
     if size == 0:
-        raise CheckpointError(f"{path} is empty.", got="0 bytes", expected="a checkpoint")
+        raise CheckpointError(f"{path} is empty.", got="0 bytes", expected="a checkpoint", fix=COPY_AGAIN)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if not (head.startswith(b"PK") or head[:1] == b"\x80"):
@@ -38,17 +61,20 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
             f"{path} is not a checkpoint.",
             got=f"a file that begins with {head[:16]!r}",
             expected="what torch.save writes, or .safetensors",
+            fix="name the checkpoint itself; a page or a Git LFS pointer that was saved in its place is not one",
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read is told below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused_pickle(path, error) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         raise CheckpointError(
             f"{path} is broken or truncated.",
             got=f"{size} bytes: {(str(error) or type(error).__name__).splitlines()[0][:200]}",
             expected="a whole checkpoint",
-            fix="copy or download it again and compare its size or hash",
+            fix=COPY_AGAIN,
         ) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(
@@ -65,9 +91,9 @@ def _refused_pickle(path: Path, error: pickle.UnpicklingError) -> CheckpointErro
     if not wanted:  # not a refused object but a stream that ends or breaks off
         return CheckpointError(
             f"{path} is broken or truncated.",
-            got=str(error).splitlines()[0][:200],
+            got=f"{path.stat().st_size} bytes with a pickle that breaks off",  # torch's text advises to run code
             expected="a whole checkpoint",
-            fix="copy or download it again and compare its size or hash",
+            fix=COPY_AGAIN,
         )
     return CheckpointError(
         f"{path} needs code to load, and edgekit does not run code from files.",
@@ -88,14 +114,17 @@ def _globals_of(path: Path) -> list[str]:
             data = path.read_bytes()
         found: list[str] = []
         strings: list[str] = []
-        for code, value, _ in pickletools.genops(data):
-            if code.name == "GLOBAL":
-                found.append(str(value).replace(" ", "."))
-            elif code.name == "STACK_GLOBAL":
-                found.append(".".join(strings[-2:]))
-            elif isinstance(value, str):
-                strings.append(value)
-    except (ValueError, StopIteration, zipfile.BadZipFile, OSError, IndexError):
+        stream = io.BytesIO(data)
+        with contextlib.suppress(ValueError, IndexError):  # after its pickles an old file has raw weights
+            while stream.tell() < len(data):  # which are several: magic number, version, system, object, keys
+                for code, value, _ in pickletools.genops(stream):
+                    if code.name == "GLOBAL":
+                        found.append(str(value).replace(" ", "."))
+                    elif code.name == "STACK_GLOBAL":
+                        found.append(".".join(strings[-2:]))
+                    elif isinstance(value, str):
+                        strings.append(value)
+    except (StopIteration, zipfile.BadZipFile, OSError, ValueError):
         return []
     harmless = ("torch._utils._rebuild", "collections.OrderedDict", "torch.FloatStorage", "torch.LongStorage")
     return [name for name in dict.fromkeys(found) if not name.startswith(harmless)]
@@ -113,5 +142,8 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is not a whole safetensors file.", got=str(error)[:200], fix="copy or download it again"
+            f"{path} is not a whole safetensors file.",
+            got=str(error)[:200],
+            expected="a whole checkpoint",
+            fix=COPY_AGAIN,
         ) from error

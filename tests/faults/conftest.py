@@ -106,6 +106,14 @@ def checkpoint(net: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
+def preprocess_toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a plain state dict of the net does not say about its pictures."""
+    path = tmp_path_factory.mktemp("spec") / "preprocess.toml"
+    path.write_text("height = 48\nwidth = 64\nshorter_side = 72\n")
+    return path
+
+
+@pytest.fixture(scope="session")
 def good(cli: Cli, checkpoint: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A verified export of the checkpoint: tiny.onnx with tiny.verify.json beside it."""
     out = tmp_path_factory.mktemp("good")

@@ -444,11 +444,10 @@ DEFECTS = (
 
 @pytest.fixture(scope="module")
 def foreign(net: nn.Module, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same weights as a plain state dict, with the description that it needs beside it."""
+    """The same weights as a plain state dict, with the names that it needs beside it."""
     folder = tmp_path_factory.mktemp("foreign")
     torch.save(net.state_dict(), folder / "tiny.pt")
     (folder / "classes.txt").write_text("\n".join(spec.classes))
-    (folder / "preprocess.toml").write_text("height = 48\nwidth = 64\nshorter_side = 72\n")
     return folder
 
 
@@ -465,7 +464,7 @@ def exported(*arguments: Any, **options: Any) -> Graph:
 
 @pytest.fixture
 def export(
-    cli: Any, checkpoint: Path, foreign: Path, pictures: Path, tmp_path: Path, monkeypatch: Patch
+    cli: Any, checkpoint: Path, foreign: Path, preprocess_toml: Path, pictures: Path, tmp_path: Path, monkeypatch: Patch
 ) -> Callable[[Defect], tuple[Any, Path]]:
     """Exports into an empty folder with a defect; gives the outcome and the folder."""
 
@@ -473,7 +472,7 @@ def export(
         source: list[object] = [checkpoint]
         if defect.foreign:
             source = [foreign / "tiny.pt", "--classes", foreign / "classes.txt"]
-            source += ["--preprocess", foreign / "preprocess.toml"]
+            source += ["--preprocess", preprocess_toml]
         if defect.reuses:
             monkeypatch.setattr(to_onnx, "_export", exported)
         defect.seed(monkeypatch)

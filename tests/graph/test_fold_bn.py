@@ -34,7 +34,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def shaken(norm: nn.Module, seed: int = 0, hard: bool = False) -> nn.Module:
-    """Random statistics; `hard` mixes in what real checkpoints have: dead channels, tiny and zero gammas, huge means."""
+    """Random statistics; `hard` mixes in dead channels, tiny and zero gammas and huge means."""
     rng = np.random.default_rng(seed)
     n = int(norm.num_features)  # type: ignore[call-overload]
     mean, var = rng.normal(size=n), rng.uniform(0.2, 3, n)
@@ -108,7 +108,7 @@ def absolute(layer: nn.Module, x: Tensor) -> Tensor:
 @settings(max_examples=200, deadline=None)
 @given(pair=pairs())
 def test_folding_changes_no_more_than_the_rounding_of_each_weight(pair: tuple[nn.Module, Tensor]) -> None:
-    """Net and folded net both run in float64, so all that is left is half a unit in the last place per stored weight."""
+    """Both nets run in float64, so all that is left is half a unit in the last place per stored weight."""
     net, x = pair
     folded, report = fold_bn(net, x)
     assert [(f.layer, f.norm) for f in report.layers] == [("0", "1")]

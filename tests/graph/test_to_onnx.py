@@ -107,7 +107,6 @@ def spec_of(preprocess: PreprocessSpec, temperature: float = 1.0) -> ModelSpec:
     return ModelSpec("tiny", CLASSES, preprocess, temperature=temperature)
 
 
-@functools.cache
 def exported(
     kind: type[nn.Module] = Tiny,
     preprocess: PreprocessSpec = RGB,
@@ -115,6 +114,18 @@ def exported(
     opset: int = 20,
     batch: int | None = None,
     input_kind: str = "uint8",
+) -> onnx.ModelProto:
+    return _exported(kind, preprocess, temperature, opset, batch, input_kind)
+
+
+@functools.cache  # an export takes a second
+def _exported(
+    kind: type[nn.Module],
+    preprocess: PreprocessSpec,
+    temperature: float,
+    opset: int,
+    batch: int | None,
+    input_kind: str,
 ) -> onnx.ModelProto:
     net = made(kind)
     before = {k: v.clone() for k, v in net.state_dict().items()}

@@ -1,0 +1,258 @@
+"""onnxruntime on the provider that was asked for, with buffers that never leak into a result."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnxruntime
+import pytest
+
+from edgekit.backends import open_session
+from edgekit.backends.onnxruntime_ import OnnxRuntimeSession, run_once
+from edgekit.errors import ArtifactError, BackendError, InputError
+from edgekit.spec import TensorSpec
+
+
+def serialized(graph: str) -> bytes:
+    return onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 20]> g {graph}').SerializeToString()
+
+
+TWO = serialized(
+    "(float[N,3] x, float[N,3] y) => (float[N,3] sum, float[N,3] product) { sum = Add(x, y) product = Mul(x, y) }"
+)
+
+
+TWO_SWAPPED = serialized(
+    "(float[N,3] y, float[N,3] x) => (float[N,3] product, float[N,3] sum) { sum = Add(x, y) product = Mul(x, y) }"
+)
+
+
+def pair(n: int, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=(n, 3)).astype(np.float32) for name in ("x", "y")}
+
+
+def assert_right(result: dict[str, np.ndarray], feeds: dict[str, np.ndarray]) -> None:
+    np.testing.assert_array_equal(result["sum"], feeds["x"] + feeds["y"])
+    np.testing.assert_array_equal(result["product"], feeds["x"] * feeds["y"])
+
+
+def test_specs_are_the_graphs() -> None:
+    session = open_session(TWO)
+    assert session.backend == "onnxruntime"
+    assert session.inputs == (TensorSpec("x", "float32", ("N", 3)), TensorSpec("y", "float32", ("N", 3)))
+    assert [str(o) for o in session.outputs] == ["sum float32[N, 3]", "product float32[N, 3]"]
+
+
+def test_batch_sizes_may_alternate() -> None:
+    session = OnnxRuntimeSession(TWO)
+    for seed, n in enumerate([1, 4, 1, 2, 4, 4, 1]):
+        feeds = pair(n, seed)
+        assert_right(session.run(feeds), feeds)
+
+
+def test_a_second_run_does_not_change_the_first_result() -> None:
+    session = OnnxRuntimeSession(TWO)
+    one, two = pair(2, 1), pair(2, 2)
+    first = session.run(one)
+    kept = {name: array.copy() for name, array in first.items()}
+    second = session.run(two)
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, kept[name])
+        assert not np.shares_memory(array, second[name])
+    first["sum"][:] = 99
+    assert_right(session.run(two), two)
+
+
+def test_buffers_are_allocated_once_per_shape() -> None:
+    session = OnnxRuntimeSession(TWO)
+    for n in (1, 2):
+        session.run(pair(n))
+    kept = {key: {**held, **(results or {})} for key, (held, results) in session._bound.items()}
+    assert list(kept) == [((1, 3), (1, 3)), ((2, 3), (2, 3))]
+    for n in (2, 1, 2):
+        session.run(pair(n, n))
+    for key, (held, results) in session._bound.items():
+        assert all(array is kept[key][name] for name, array in {**held, **(results or {})}.items())
+
+
+def test_the_callers_array_is_neither_kept_nor_changed() -> None:
+    session = OnnxRuntimeSession(TWO)
+    feeds = pair(2)
+    kept = {name: array.copy() for name, array in feeds.items()}
+    result = session.run(feeds)
+    feeds["x"][:] = 0
+    assert_right(result, kept)
+
+
+def test_outputs_are_bound_by_name_in_any_order() -> None:
+    feeds = pair(2)
+    session = OnnxRuntimeSession(TWO_SWAPPED)
+    assert [o.name for o in session.outputs] == ["product", "sum"]
+    assert_right(session.run(feeds), feeds)
+
+
+def test_inputs_are_checked() -> None:
+    session = OnnxRuntimeSession(TWO)
+    with pytest.raises(InputError, match="disagrees with another input about N"):
+        session.run({"x": np.zeros((1, 3), np.float32), "y": np.zeros((2, 3), np.float32)})
+    with pytest.raises(InputError, match="Input x does not fit"):
+        session.run({"x": np.zeros((1, 3)), "y": np.zeros((1, 3), np.float32)})
+
+
+def test_an_output_whose_size_depends_on_the_values() -> None:
+    """The input's shape stays, the output's does not: onnxruntime would insist on the size of the first run."""
+    session = OnnxRuntimeSession(serialized("(float[4] x) => (int64[1,K] y) { y = NonZero(x) }"))
+    results = [session.run({"x": np.array(x, np.float32)})["y"] for x in ([1, 0, 0, 0], [1, 0, 2, 3], [0, 0, 0, 0])]
+    assert [r.tolist() for r in results] == [[[0]], [[0, 2, 3]], [[]]]
+
+
+def test_scalars_go_in_and_out() -> None:
+    session = OnnxRuntimeSession(serialized("(float x) => (float y) { y = Neg(x) }"))
+    result = session.run({"x": np.array(2, np.float32)})["y"]
+    assert (result.shape, float(result)) == ((), -2)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int32", "int64", "float16", "double", "bool"])
+def test_types_of_inputs(kind: str) -> None:
+    session = OnnxRuntimeSession(serialized(f"({kind}[2] x) => ({kind}[2] y) {{ y = Identity(x) }}"))
+    array = np.array([0, 1]).astype({"double": "float64"}.get(kind, kind))
+    np.testing.assert_array_equal(session.run({"x": array})["y"], array)
+
+
+def test_a_type_that_is_not_known_is_said() -> None:
+    with pytest.raises(ArtifactError, match="x has a type"):
+        OnnxRuntimeSession(serialized("(string[2] x) => (string[2] y) { y = Identity(x) }"))
+
+
+# --- providers
+
+
+def test_a_provider_that_is_not_there_is_an_error() -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has a CUDA provider")
+    with pytest.raises(BackendError, match="no cuda provider") as caught:
+        OnnxRuntimeSession(TWO, provider="cuda")
+    assert "CPUExecutionProvider" in str(caught.value.got)
+    assert caught.value.expected == "CUDAExecutionProvider"
+    assert "onnxruntime-gpu" in str(caught.value.fix)
+
+
+def test_an_unknown_provider_is_an_error() -> None:
+    with pytest.raises(BackendError, match="no npu provider") as caught:
+        OnnxRuntimeSession(TWO, provider="npu")
+    assert caught.value.expected == "one of cpu, cuda, tensorrt"
+
+
+def faked(monkeypatch: pytest.MonkeyPatch, active: list[str]) -> list[Any]:
+    """onnxruntime that has a CUDA provider and starts `active` instead; the calls it got."""
+    calls: list[Any] = []
+
+    class Fake:
+        def __init__(self, model: bytes, options: Any, providers: list[str]) -> None:
+            calls.append((model, options, providers))
+
+        get_providers = staticmethod(lambda: active)
+        get_inputs = get_outputs = staticmethod(lambda: [])
+        io_binding = staticmethod(SimpleNamespace)
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPU"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Fake)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "active", [["CPUExecutionProvider"], ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]]
+)
+def test_a_provider_that_silently_gives_way_is_an_error(monkeypatch: pytest.MonkeyPatch, active: list[str]) -> None:
+    faked(monkeypatch, active)
+    with pytest.raises(BackendError, match="did not start its cuda provider") as caught:
+        OnnxRuntimeSession(TWO, provider="cuda")
+    assert caught.value.got == ", ".join(active)
+
+
+def test_a_provider_that_starts_is_taken_and_no_other_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = faked(monkeypatch, ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    assert OnnxRuntimeSession(TWO, provider="cuda").provider == "cuda"
+    assert [providers for _, _, providers in calls] == [["CUDAExecutionProvider"]]
+
+
+# --- options
+
+
+def options_of(monkeypatch: pytest.MonkeyPatch, **given: Any) -> Any:
+    real, seen = onnxruntime.InferenceSession, []
+
+    def spy(model: bytes, options: Any, providers: list[str]) -> Any:
+        seen.append(options)
+        return real(model, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    OnnxRuntimeSession(TWO, **given)
+    return seen[0]
+
+
+def test_threads_and_spinning_reach_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = options_of(monkeypatch, threads=3, spinning=True)
+    assert options.intra_op_num_threads == 3
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
+
+
+def test_by_default_idle_threads_do_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = options_of(monkeypatch)
+    assert options.intra_op_num_threads == 0
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.log_severity_level >= 3
+
+
+def test_options_reach_it_through_open_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(OnnxRuntimeSession, "__init__", lambda self, model, **options: seen.append(options))
+    open_session(TWO, "onnxruntime", provider="cpu", threads=2)
+    assert seen == [{"provider": "cpu", "threads": 2}]
+
+
+# --- broken models, closing
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"text",
+        TWO[: len(TWO) // 2],
+        serialized("(float[2] x) => (float[2] y) { y = Nonsense(x) }"),
+        serialized("(float[2] x) => (float[2] y) { y = Neg(z) }"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_an_artifact_error(data: bytes) -> None:
+    with pytest.raises(ArtifactError, match="onnxruntime cannot load the model") as caught:
+        OnnxRuntimeSession(data)
+    assert "\n" not in str(caught.value.got)
+
+
+def test_close_lets_go_of_everything() -> None:
+    with OnnxRuntimeSession(TWO) as session:
+        session.run(pair(1))
+    assert not session._bound
+    assert "_session" not in vars(session)
+    session.close()  # twice is once
+    with pytest.raises(Exception, match="_session|_binding"):
+        session.run(pair(1))
+
+
+def test_without_onnxruntime_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendError, match="onnxruntime is not installed") as caught:
+        OnnxRuntimeSession(TWO)
+    assert "edgekit[cpu]" in str(caught.value.fix)
+
+
+def test_run_once_names_its_results() -> None:
+    feeds = pair(2)
+    assert_right(run_once(TWO_SWAPPED, feeds), feeds)
