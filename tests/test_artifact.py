@@ -104,7 +104,10 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
         stream.write(b"new")
         stream.flush()
         assert path.read_bytes() == b"old"
+        reader = path.open("rb")
     assert path.read_bytes() == b"new"
+    with reader:  # who had the old file open keeps a whole one: it was renamed over, not written into
+        assert reader.read() == b"old"
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(1)])

@@ -12,6 +12,7 @@ FLOORS = (
     {"errors"},
     {"spec"},
     {"artifact", "config", "vision", "targets", "recipes"},
+    {"recipe"},
     {"data", "nets", "graph", "backends"},
     {"predictor"},
     {"training", "quantize", "verify", "bench", "camera"},

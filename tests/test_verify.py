@@ -72,6 +72,11 @@ def test_what_is_not_a_number_fails_whatever_the_limits(value: float, loose: boo
     json.dumps(data, allow_nan=False)
 
 
+def test_a_nan_is_never_the_first_class() -> None:
+    assert compare("x", REFERENCE, changed(0, 0, NAN), LIMITS).top1_agreement == 1.0
+    assert compare("x", REFERENCE, changed(0, 2, NAN), LIMITS).top1_agreement == 0.75
+
+
 def test_all_nan_agrees_with_nothing() -> None:
     stage = compare("x", REFERENCE, np.full_like(REFERENCE, NAN), LIMITS)
     assert not stage.passed
