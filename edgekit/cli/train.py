@@ -1,0 +1,120 @@
+"""`edgekit train`: from a recipe and labelled pictures to a checkpoint that exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgekit.cli.options import Format, FormatOption, next_command, print_json, say
+
+if TYPE_CHECKING:
+    from edgekit.training.loop import TrainResult
+    from edgekit.training.task import Task
+
+SHEET = 32
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a .toml of your own.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Folder with train/ and val/, or class folders to split.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; default: runs/RECIPE.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="What the trunk starts from: a file, imagenet (fetched) or none.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the recipe, e.g. schedule.epochs=20; repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Only write a sheet of augmented pictures here, to look at.")
+    ] = None,
+    output_format: FormatOption = Format.text,
+) -> int:
+    """Train a net as a recipe says.
+
+    Writes last.pt, best.pt, last.state.pt (for --resume), metrics.csv and TensorBoard to the run's folder. For several
+    GPUs or processes: torchrun --nproc-per-node N --no-python edgekit train ...
+    """
+    from edgekit.errors import UsageError
+    from edgekit.recipe import load_recipe
+
+    settings = list(changes or [])
+    if weights is not None:
+        settings.append(f"net.weights={weights}")
+    if seed is not None:
+        settings.append(f"schedule.seed={seed}")
+    chosen = load_recipe(recipe, settings)
+    folder = data or (Path(chosen.data.path) if chosen.data.path else None)
+    if folder is None:
+        raise UsageError("There are no pictures to train on.", expected="--data DIR, or data.path in the recipe")
+    run = out or Path("runs") / chosen.name
+
+    from edgekit.training.loop import train as train_loop
+    from edgekit.training.tasks import make_task
+
+    tell = say if _first_process() else lambda _: None
+    task = make_task(chosen, folder, tell)
+    if sheet is not None:
+        _write_sheet(sheet, task, chosen.schedule.seed)
+        typer.echo(str(sheet))
+        return 0
+    result = train_loop(task, chosen, run, resume=resume, say=tell)
+    if not _first_process():
+        return 0
+    if output_format is Format.json:
+        print_json({"recipe": chosen.name, "seed": chosen.schedule.seed, **_content(result)})
+    else:
+        _print(result)
+    next_command("edgekit", "export", result.best, "--data", folder)
+    return 0
+
+
+def _first_process() -> bool:
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _content(result: TrainResult) -> dict[str, Any]:
+    return {
+        "best": str(result.best),
+        "last": str(result.last),
+        "best_epoch": result.best_epoch,
+        "epochs": result.epochs,
+        "metrics": dict(result.metrics),
+        "final": dict(result.final),
+        "seconds": round(result.seconds, 1),
+        "images_per_second": round(result.images_per_second, 1),
+        "skipped": list(result.skipped),
+    }
+
+
+def _print(result: TrainResult) -> None:
+    for path, row, why in (
+        (result.best, result.metrics, f"epoch {result.best_epoch}, chosen on the validation data"),
+        (result.last, result.final, f"epoch {result.epochs}, the last"),
+    ):
+        figures = "  ".join(f"{k} {row[k]:.4f}" for k in ("top1", "balanced", "nll_calibrated", "ap50") if k in row)
+        interval = f"  95 % [{row['top1_low']:.2%}, {row['top1_high']:.2%}]" if "top1_low" in row else ""
+        typer.echo(f"{path}  {figures}{interval}  ({why})")
+    typer.echo(f"{result.seconds / 60:.1f} minutes, {result.images_per_second:.1f} pictures/s while training")
+    if result.skipped:
+        typer.echo(f"{len(result.skipped)} pictures skipped: {', '.join(result.skipped[:5])}")
+
+
+def _write_sheet(path: Path, task: Task, seed: int) -> None:
+    from edgekit.artifact import make_folder
+    from edgekit.training.augment import augmentation_sheet, frame_of, mixed_seed
+
+    make_folder(path.parent)
+    pictures = []
+    for i in range(SHEET):
+        index = i * len(task) // SHEET if len(task) >= SHEET else i % len(task)
+        sample = task.sample(index, mixed_seed(seed, 0, 2, i))
+        pictures.append((frame_of(sample["image"]), task.name(index)[-32:]))
+    augmentation_sheet(path, pictures)

@@ -1,0 +1,172 @@
+"""COCO: annotations/instances_<split>.json beside the split's pictures; also Roboflow's _annotations.coco.json.
+
+Format: cocodataset.org/#format-data. Boxes are x y w h in continuous pixels; category ids have gaps and become
+0, 1, 2, ... in the order of their ids.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from edgekit.data.annotations import ALL, HELD_OUT, Box, Collector, choose_split, unlisted, upright
+from edgekit.data.sample import Dataset, some
+from edgekit.errors import DataError
+
+ROBOFLOW = "_annotations.coco.json"
+
+
+def coco_files(path: Path) -> dict[str, Path]:
+    """The instance files of the folder `path` by split: `train` for instances_train2017.json or train/_annotations...
+
+    Of several of one split (instances_val2014, instances_val2017) each keeps its whole name.
+    """
+    files = sorted((path / "annotations").glob("instances_*.json"))
+    stems = [f.stem.removeprefix("instances_") for f in files]
+    plain = [s.rstrip("0123456789") for s in stems]
+    found = {p if plain.count(p) == 1 else s: f for s, p, f in zip(stems, plain, files, strict=True)}
+    if (path / ROBOFLOW).is_file():
+        found[path.name] = path / ROBOFLOW
+    for file in sorted(path.glob(f"*/{ROBOFLOW}")):
+        found[file.parent.name] = file
+    return found
+
+
+def load_coco(path: Path, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:
+    """The pictures of one split of a COCO data set.
+
+    Args:
+        path: the folder with annotations/, a folder with Roboflow's files, or one JSON file.
+        classes: the model's. Without them the file's categories.
+        split: `val` and the like, or "all". Without it the held-out one: val, else test. Means nothing for a file.
+
+    Raises:
+        DataError: a file that is no COCO file, no such split, no picture found, or an object that is none of `classes`.
+
+    Crowds are set aside (`Sample.aside_boxes`), the area of an object's mask is kept (`Sample.box_areas`), and a
+    picture of the list that is not there is left out and noted.
+    """
+    if path.is_file():
+        root = path.parent.parent if path.parent.name == "annotations" else path.parent
+        return _load(root, [path], classes, ())
+    files = coco_files(path)
+    if split == ALL:
+        return _load(path, list(files.values()), classes, ())
+    notes: tuple[str, ...] = ()
+    if split is None and len(files) > 1:
+        # coco128 lists a val2017 whose pictures are train2017's
+        gone = [name for name in files if name in HELD_OUT and _folder(path, files[name]) is None]
+        notes = tuple(f"{name} left out: {files[name].name} has no folder of pictures" for name in gone)
+        files = {name: file for name, file in files.items() if name not in gone}
+    chosen = path.name if list(files) == [path.name] and split is None else choose_split(list(files), split, path)
+    left = [name for name in files if name != chosen]
+    if split is None and left:
+        notes += (f"{chosen} was taken, beside it left out: {some(left)}",)
+    return _load(path, [files[chosen]], classes, notes)
+
+
+def _load(root: Path, files: list[Path], classes: Sequence[str] | None, notes: tuple[str, ...]) -> Dataset:
+    parsed = [_read(file) for file in files]
+    ids = {c["id"]: str(c["name"]) for data in parsed for c in data["categories"]}
+    names = [ids[i] for i in sorted(ids)]
+    for file, data in zip(files, parsed, strict=True):
+        other = [c for c in data["categories"] if ids[c["id"]] != str(c["name"])]
+        if other:
+            raise DataError(
+                f"{file} and another split have different categories.",
+                got=f"id {other[0]['id']}: {other[0]['name']} and {ids[other[0]['id']]}",
+                expected="the same ids and names",
+            )
+    dense = {i: n for n, i in enumerate(sorted(ids))}
+    collector = Collector(root, names, classes)
+    for file, data in zip(files, parsed, strict=True):
+        folder = _folder(root, file)
+        if folder is None:
+            raise DataError(
+                f"{file} has no folder of pictures.",
+                got="none of " + ", ".join(str(p) for p in _places(root, file)),
+                expected="a folder called as the split is",
+                fix='rename the folder, or take another split: split="train"',
+            )
+        taken: set[Path] = set()
+        _add(collector, folder, data, dense, taken)
+        notes += unlisted(folder, taken, f"not listed in {file.name}") if folder != root else ()
+    return collector.dataset("coco", notes)
+
+
+def _add(collector: Collector, folder: Path, data: dict[str, Any], dense: dict[int, int], taken: set[Path]) -> None:
+    boxes: dict[Any, list[tuple[Any, Box]]] = {image["id"]: [] for image in data["images"]}
+    for item in data["annotations"]:
+        if item["image_id"] not in boxes:
+            collector.say("annotation(s) of a picture that is not listed, left out", f"id {item.get('id')}")
+            continue
+        boxes[item["image_id"]].append((item.get("id"), _box(item, dense)))
+    for image in data["images"]:
+        # only what lies in the folder: a file_name is foreign text and may hold ".." or a whole path
+        relative = PurePosixPath(str(image["file_name"]))
+        inside = not relative.is_absolute() and ".." not in relative.parts
+        path = folder / relative if inside else folder / relative.name
+        if not path.is_file():
+            collector.say(f"left out, not in {folder.name}", str(image["file_name"]))
+            continue
+        taken.add(path.resolve())
+        size = collector.check(path)
+        if size is None:
+            continue
+        own = [box for _, box in boxes[image["id"]]]
+        stated = (image.get("width"), image.get("height"))
+        if size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height):
+            collector.say("boxes turned upright with the picture (EXIF)", collector.name(path))
+            own = [Box(upright(b.xyxy, size), b.label, b.area, b.aside) for b in own]
+        elif None not in stated and stated != (size.width, size.height):
+            text = f"{collector.name(path)} ({stated[0]} x {stated[1]} stated, {size.width} x {size.height} found)"
+            collector.say("picture(s) of another size than their labels state", text)
+        collector.add(path, size, own)
+
+
+def _box(item: dict[str, Any], dense: dict[int, int]) -> Box:
+    if item["category_id"] not in dense:
+        raise DataError(
+            f"Annotation {item.get('id')} has a category that does not exist.",
+            got=str(item["category_id"]),
+            expected="one of " + some(list(dense), 10),
+        )
+    try:
+        x, y, w, h = (float(v) for v in item.get("bbox", ()))
+    except (TypeError, ValueError):
+        x = y = w = h = math.nan  # counted and listed as a box that is not finite
+    given = item.get("area")
+    area = float(given) if isinstance(given, (int, float)) and given >= 0 else None
+    return Box((x, y, x + w, y + h), dense[item["category_id"]], area, bool(item.get("iscrowd", 0)))
+
+
+def _places(root: Path, file: Path) -> list[Path]:
+    if file.name == ROBOFLOW:
+        return [file.parent]
+    name = file.stem.removeprefix("instances_")
+    return [root / name, root / "images" / name, root / name.rstrip("0123456789"), root / "images"]
+
+
+def _folder(root: Path, file: Path) -> Path | None:
+    return next((p for p in _places(root, file) if p.is_dir()), None)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{file} cannot be read as JSON.", got=str(error), expected="a COCO instances file") from error
+    wanted = {"images": {"id", "file_name"}, "annotations": {"image_id", "category_id"}, "categories": {"id", "name"}}
+    for key, fields in wanted.items():
+        items = data.get(key) if isinstance(data, dict) else None
+        bad = not isinstance(items, list) or any(not isinstance(i, dict) or not fields <= set(i) for i in items)
+        if bad or (key == "categories" and not items):
+            raise DataError(
+                f"{file} is not a COCO instances file.",
+                got=f"{key} missing, or one of them without " + " or ".join(sorted(fields)),
+                expected="images, annotations and categories",
+            )
+    return data  # type: ignore[no-any-return]

@@ -1,0 +1,222 @@
+"""Fine-tuning or training a classifier: one label a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision import tv_tensors
+
+from edgekit import nets
+from edgekit.data import Dataset
+from edgekit.data.sample import Sample, some
+from edgekit.errors import DataError, PictureError
+from edgekit.recipe import Recipe
+from edgekit.spec import ModelSpec, digest
+from edgekit.training.augment import cropped, mixed_seed, seeded
+from edgekit.training.pictures import Pictures
+from edgekit.training.probe import features, fit_head, linear_head
+from edgekit.training.task import Batch, Score, Task, normalised
+from edgekit.training.temperature import fit_temperature, nll
+from edgekit.training.weights import read_weights, start_from
+from edgekit.vision.image import Frame
+from edgekit.vision.metrics import classification_report
+from edgekit.vision.preprocess import normalise, preprocess
+
+EVAL_BATCH = 32
+
+
+class ClassificationTask(Task):
+    """Cross-entropy on augmented crops; top-1 on what `edgekit.vision.preprocess` makes of the validation pictures.
+
+    Args:
+        recipe: net, input, augmentation, schedule.
+        train, val: labelled, with the same classes.
+        say: is told what was found.
+
+    Raises:
+        DataError: no labels, fewer than two classes with pictures, or no readable pictures.
+    """
+
+    def __init__(self, recipe: Recipe, train: Dataset, val: Dataset, say: Callable[[str], None] = lambda _: None):
+        classes = _checked_classes(train, val)
+        self.recipe = recipe
+        self.spec = ModelSpec(recipe.net.arch, classes, recipe.input.preprocess(), {"norm": recipe.net.norm})
+        size, limit = recipe.input.train_size, recipe.data.cache_mb * 2**20
+        self.pictures = Pictures(train.samples, shorter_side=2 * size, limit=limit, say=say)
+        self.labels = torch.tensor([_label(s) for s in self.pictures.samples])
+        self._val = _Validation(val.samples, self.spec, limit, say)
+        self._augment = cropped(recipe.augment, size)
+        counts = torch.bincount(self.labels, minlength=len(classes))
+        self._balance = len(self.labels) / (len(classes) * counts.clamp(min=1).double())
+
+        torch.manual_seed(recipe.schedule.seed)
+        self.net = nets.build(self.spec)
+        self.heads = (str(getattr(self.net, "head", "fc")),)
+        state = read_weights(recipe.net.weights, recipe.net.arch, recipe.net.norm)
+        if state is not None:
+            count = start_from(self.net, state, self.heads)
+            say(f"{count} tensors from {recipe.net.weights}; {self.heads[0]} is new, for {len(classes)} classes")
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def name(self, index: int) -> str:
+        return self.pictures.samples[index].name
+
+    def digest(self) -> str:
+        samples = [[s.name, s.label] for s in self.pictures.samples]
+        return digest({"classes": list(self.spec.classes), "samples": samples})
+
+    def sample(self, index: int, seed: int) -> Batch:
+        image = tv_tensors.Image(self.pictures[index])
+        varied = seeded(self._augment, image, seed)
+        return {"image": varied.as_subclass(Tensor), "label": self.labels[index]}
+
+    def collate(self, samples: Sequence[Batch]) -> Batch:
+        return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
+
+    def loss(self, net: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        logits, labels = net(normalised(batch["image"], self.spec.preprocess)).float(), batch["label"]
+        smoothing = self.recipe.schedule.label_smoothing
+        each = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+        if self.recipe.schedule.class_balance == "loss":
+            # not divided by the batch's own weights: several processes must give what one gives
+            each = each * self._balance.to(each)[labels]
+        return {"loss": each.mean(), "train_top1": (logits.detach().argmax(1) == labels).float().mean()}
+
+    def sampling_weights(self) -> Tensor | None:
+        return self._balance[self.labels] if self.recipe.schedule.class_balance == "sample" else None
+
+    def evaluate(self, net: nn.Module) -> Score:
+        logits, labels = self._val.logits(net)
+        if not np.isfinite(logits).all():
+            return Score({"top1": 0.0, "nll": float("inf")}, (0.0, -float("inf")), self.spec)
+        report = classification_report(logits, labels, self.spec.classes)
+        temperature = fit_temperature(logits, labels)
+        recalls = [c.top1.value for c in report.classes if c.top1.value is not None]
+        metrics = {
+            "top1": report.top1.value or 0.0,
+            "top1_low": report.top1.low,
+            "top1_high": report.top1.high,
+            "balanced": float(np.mean(recalls)),
+            "nll": nll(logits, labels),
+            "nll_calibrated": nll(logits, labels, temperature),
+            "temperature": temperature,
+        }
+        balanced = self.recipe.schedule.class_balance != "none"
+        first = metrics["balanced"] if balanced else metrics["top1"]
+        return Score(metrics, (first, -metrics["nll_calibrated"]), replace(self.spec, temperature=temperature))
+
+    def start(self, net: nn.Module) -> None:
+        views = self.recipe.schedule.probe_views
+        if not views:
+            return
+        head = linear_head(net, self.heads)
+        net.eval()
+        rows: list[Tensor] = []
+        for view in range(views):
+            for start in range(0, len(self), EVAL_BATCH):
+                indices = range(start, min(start + EVAL_BATCH, len(self)))
+                images = torch.stack([self._view(i, view) for i in indices]).to(head.weight.device)
+                rows.append(features(net, head, normalised(images, self.spec.preprocess)))
+        labels = self.labels.to(head.weight.device).repeat(views)
+        balanced = self.recipe.schedule.class_balance != "none"
+        fit_head(head, torch.cat(rows), labels, self._balance.to(head.weight.device) if balanced else None)
+
+    def _view(self, index: int, view: int) -> Tensor:
+        """uint8 [3, H, W]: as in evaluation, that mirrored, then augmented crops at the evaluation's size."""
+        picture = self.pictures[index]
+        if view > 1:
+            transform = cropped(self.recipe.augment, self.spec.preprocess.height)
+            seed = mixed_seed(self.recipe.schedule.seed, view, index)
+            return seeded(transform, tv_tensors.Image(picture), seed).as_subclass(Tensor)
+        frame = np.ascontiguousarray(picture.permute(1, 2, 0).numpy()[..., ::-1])
+        pixels = preprocess(frame, self.spec.preprocess)
+        pixels = pixels[:, ::-1] if view == 1 else pixels
+        return torch.from_numpy(np.ascontiguousarray(pixels[..., ::-1])).permute(2, 0, 1)
+
+
+class _Validation:
+    """The validation pictures as the net sees them, kept in memory where they fit."""
+
+    def __init__(self, samples: Sequence[Sample], spec: ModelSpec, limit: int, say: Callable[[str], None]) -> None:
+        self.spec = spec
+        self.unread: list[str] = []
+        self._samples = list(samples)
+        self._kept: list[tuple[Frame, int]] | None = None
+        if len(samples) * spec.preprocess.height * spec.preprocess.width * 3 <= limit:
+            self._kept = list(self._read())
+            if not self._kept:
+                raise DataError("None of the validation pictures can be read.", got=some(self.unread))
+            if self.unread:
+                say(f"{len(self.unread)} unreadable in validation, left out: {some(self.unread)}")
+
+    def logits(self, net: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+        """float32 [N, C] and int64 [N]."""
+        device = next(net.parameters()).device
+        rows: list[np.ndarray] = []
+        labels: list[int] = []
+        held: list[Frame] = []
+
+        def run() -> None:
+            x = torch.from_numpy(normalise(np.stack(held), self.spec.preprocess)).to(device)
+            with torch.inference_mode():
+                rows.append(net(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+            held.clear()
+
+        for frame, label in self._kept if self._kept is not None else self._read():
+            held.append(frame)
+            labels.append(label)
+            if len(held) == EVAL_BATCH:
+                run()
+        if held:
+            run()
+        return np.concatenate(rows), np.asarray(labels)
+
+    def _read(self) -> Iterator[tuple[Frame, int]]:
+        self.unread.clear()
+        for sample in self._samples:
+            try:
+                frame = sample.read()
+            except PictureError as error:
+                self.unread.append(f"{sample.name} ({error.got or error.what})")
+                continue
+            yield preprocess(frame, self.spec.preprocess), _label(sample)
+
+
+def _label(sample: Sample) -> int:
+    assert sample.label is not None  # _checked_classes has seen to it
+    return sample.label
+
+
+def _checked_classes(train: Dataset, val: Dataset) -> tuple[str, ...]:
+    for which, dataset in (("training", train), ("validation", val)):
+        if not dataset.labelled:
+            raise DataError(
+                f"The {which} pictures have no labels.",
+                got=f"layout {dataset.layout!r}",
+                expected="class folders, or a csv of file,class",
+            )
+    classes = train.classes or tuple(str(i) for i in range(1 + max(_label(s) for s in train)))
+    if val.classes is not None and val.classes != classes:
+        raise DataError("The splits have different classes.", got=some(val.classes), expected=some(classes))
+    with_pictures = {_label(s) for s in train}
+    if len(with_pictures) < 2:
+        raise DataError(
+            "There is nothing to tell apart: only one class has training pictures.",
+            got=", ".join(classes[i] for i in sorted(with_pictures)),
+            expected="two classes or more",
+            fix="add a folder of pictures without it, e.g. none/",
+        )
+    outside = sorted({_label(s) for s in val} - set(range(len(classes))))
+    if outside:
+        raise DataError(
+            "A validation label is for a class that does not exist.",
+            got=str(outside[0]),
+            expected=f"0 to {len(classes) - 1}",
+        )
+    return classes

@@ -1,0 +1,101 @@
+"""What a training tells: progress on a terminal, one line an epoch, metrics.csv and TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekit.artifact import write_bytes
+
+_SHOWN = ("loss", "train_top1", "top1", "balanced", "nll_calibrated", "ap50", "ap")
+
+
+class Journal:
+    """Writes into the run's folder; on a process that is not the first it does nothing.
+
+    Args:
+        folder: of the run.
+        active: False on all processes but the first.
+        say: takes one line.
+        total: steps of the whole training.
+        step: where it begins; later entries of an earlier attempt are dropped from TensorBoard.
+    """
+
+    def __init__(self, folder: Path, *, active: bool, say: Callable[[str], None], total: int, step: int) -> None:
+        self._folder = folder
+        self._active = active
+        self._say = say
+        self._total = total
+        self._first = step
+        self._began = time.monotonic()
+        self._shown = 0.0
+        self._terminal = active and sys.stderr.isatty()
+        self._board = _board(folder / "tensorboard", step, say) if active else None
+
+    def step(self, step: int, epoch: str, loss: float, rates: Mapping[str, float]) -> None:
+        """After each step: a line that overwrites itself, at most five times a second, and only on a terminal."""
+        if self._board is not None:
+            self._board.add_scalar("step/loss", loss, step)
+            for name, rate in rates.items():
+                self._board.add_scalar(f"step/{name}", rate, step)
+        now = time.monotonic()
+        if self._terminal and (now - self._shown > 0.2 or step == self._total):
+            self._shown = now
+            left = (now - self._began) / max(1, step - self._first) * (self._total - step)
+            sys.stderr.write(f"\r\x1b[Kepoch {epoch}  step {step}/{self._total}  loss {loss:.4f}  ETA {_clock(left)}")
+            sys.stderr.flush()
+
+    def epoch(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """After each epoch: metrics.csv anew from all `rows`, and the last of them told."""
+        if not self._active:
+            return
+        self.clear()
+        row = rows[-1]
+        write_bytes(self._folder / "metrics.csv", table(rows).encode(), overwrite=True)
+        if self._board is not None:
+            for name, value in row.items():
+                if name not in ("epoch", "step"):
+                    self._board.add_scalar(f"epoch/{name}", value, int(row["step"]))
+            self._board.flush()
+        figures = "  ".join(f"{name} {row[name]:.4f}" for name in _SHOWN if name in row)
+        self._say(f"epoch {row['epoch']:.0f}  {figures}  {row['images_per_second']:.1f} pictures/s")
+
+    def clear(self) -> None:
+        """Takes the progress line away, before something else is written."""
+        if self._terminal:
+            sys.stderr.write("\r\x1b[K")
+
+    def close(self) -> None:
+        self.clear()
+        if self._board is not None:
+            self._board.close()
+
+
+def table(rows: Sequence[Mapping[str, float]]) -> str:
+    """CSV with every column that any row has, in order of appearance; what a row has not stays empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{value:.8g}" for name, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _board(folder: Path, step: int, say: Callable[[str], None]) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        say("TensorBoard is not installed (pip install 'edgekit[train]'): metrics.csv only")
+        return None
+    return SummaryWriter(str(folder), purge_step=step or None)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,293 @@
+"""The one training loop, for every task: on a CPU, on GPUs, in one process or several (torchrun), interruptible."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
+from torch import Tensor, nn
+
+from edgekit.artifact import make_folder
+from edgekit.data.sample import some
+from edgekit.errors import DataError, EdgekitError, OutputError, UsageError
+from edgekit.recipe import Recipe
+from edgekit.spec import ModelSpec
+from edgekit.training.checkpoint import Checkpoint, save_checkpoint
+from edgekit.training.ema import Ema
+from edgekit.training.feed import Fed, feed, order_for
+from edgekit.training.journal import Journal
+from edgekit.training.schedule import Plan, freeze, make_optimizer, require_parts, set_rates
+from edgekit.training.state import Progress, load_state, restore_random, save_state
+from edgekit.training.sync_norm import shared_norms
+from edgekit.training.task import Score, Task
+
+STATE, LAST, BEST = "last.state.pt", "last.pt", "best.pt"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training ended.
+
+    Attributes:
+        best, last: checkpoints, with the weights' running mean where the recipe has one.
+        metrics: of the best checkpoint, on the validation data.
+        final: of the last one. It was not chosen by its score, so it flatters less.
+        epochs, best_epoch: done, and the one of `best`, counted from 1.
+        seconds: of this process, evaluation included.
+        images_per_second: while training, evaluation left out.
+        skipped: pictures that could not be read on the way.
+    """
+
+    best: Path
+    last: Path
+    metrics: Mapping[str, float]
+    final: Mapping[str, float]
+    epochs: int
+    best_epoch: int
+    seconds: float
+    images_per_second: float
+    skipped: tuple[str, ...]
+
+
+def train(
+    task: Task, recipe: Recipe, out: Path, *, resume: bool = False, say: Callable[[str], None] = lambda _: None
+) -> TrainResult:
+    """Trains `task` as `recipe` says and writes last.pt, best.pt, last.state.pt, metrics.csv and TensorBoard to `out`.
+
+    Args:
+        resume: go on with the run in `out`; its final weights equal those of a run that was never interrupted, on a
+            CPU with the same number of threads bit for bit.
+
+    Raises:
+        OutputError: `out` holds a training already and `resume` is False, or cannot be written to.
+        EdgekitError: the loss is not a number; last.pt and best.pt are from before.
+        UsageError: the recipe and the machine or the run in `out` contradict each other.
+    """
+    return _Run(task, recipe, out, resume, say).run()
+
+
+class _Run:
+    def __init__(self, task: Task, recipe: Recipe, out: Path, resume: bool, say: Callable[[str], None]) -> None:
+        self.began = time.monotonic()
+        self.task, self.recipe, self.out = task, recipe, out
+        schedule = recipe.schedule
+        self.accelerator = _accelerator(recipe)
+        self.first = self.accelerator.is_main_process
+        self.say = say if self.first else lambda _: None
+        state = out / STATE
+        make_folder(out)
+        if resume and not state.is_file():
+            raise OutputError(f"{out} holds no training to go on with.", got=f"no {STATE}", fix="leave --resume out")
+        self.accelerator.wait_for_everyone()
+        if state.exists() and not resume:
+            raise OutputError(
+                f"{out} holds a training already.", got=STATE, fix="--resume goes on with it, or another --out"
+            )
+
+        self.device = self.accelerator.device
+        self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
+        self.order = order_for(task, schedule.batch, self.processes, schedule.seed)
+        self.plan = Plan(self.order.steps, schedule.epochs, schedule.freeze_epochs, schedule.warmup, schedule.cosine)
+        require_parts(task.net, schedule.frozen)
+        net = shared_norms(task.net, self.processes, self.device)
+        self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.progress = Progress()
+        content: Mapping[str, Any] | None = None
+        if resume:
+            content, self.progress = load_state(state, recipe.model_dump(mode="json"), task.digest())
+            self.net.load_state_dict(content["net"])
+        else:
+            torch.manual_seed(schedule.seed)
+            task.start(self.net)
+        self.ema = Ema(self.net, schedule.ema)
+        optimizer = make_optimizer(self.net, schedule, task.heads)
+        self.optimizer = self.accelerator.prepare_optimizer(optimizer, device_placement=False)
+        if content is not None:
+            self.ema.load_state_dict(content["ema"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            if self.accelerator.scaler is not None and content["scaler"]:
+                self.accelerator.scaler.load_state_dict(content["scaler"])
+            restore_random(content["random"])
+        self.journal = Journal(out, active=self.first, say=self.say, total=self.plan.steps, step=self.progress.step)
+        self.spec = task.spec if content is None else ModelSpec.from_dict(content["spec"])
+        self.metrics: Mapping[str, float] = {} if content is None else content["metrics"]
+        self.wrapped: nn.Module | None = None
+        self.busy, self.seen = 0.0, 0
+
+    def run(self) -> TrainResult:
+        progress, plan = self.progress, self.plan
+        if progress.step:
+            self.say(f"going on at step {progress.step} of {plan.steps}")
+        try:
+            for epoch in range(progress.step // plan.epoch_steps, plan.epochs):
+                if progress.stopped:
+                    break
+                self._epoch(epoch)
+                last = epoch + 1 == plan.epochs
+                if last or (epoch + 1) % self.recipe.schedule.evaluate_every == 0:
+                    self._evaluate(epoch)
+        finally:
+            self.journal.close()
+        if self.busy:
+            self._save()
+        self.accelerator.wait_for_everyone()
+        scored = [row for row in progress.rows if row.get("scored")]
+        return TrainResult(
+            best=self.out / BEST,
+            last=self.out / LAST,
+            metrics=next(row for row in scored if row["epoch"] == progress.best_epoch),
+            final=scored[-1],
+            epochs=len(progress.rows),
+            best_epoch=progress.best_epoch,
+            seconds=time.monotonic() - self.began,
+            images_per_second=self.seen / self.busy if self.busy else 0.0,
+            skipped=tuple(progress.skipped),
+        )
+
+    def _epoch(self, epoch: int) -> None:
+        schedule, plan, progress = self.recipe.schedule, self.plan, self.progress
+        freeze(self.net, schedule, self.task.heads, trunk=epoch < plan.frozen_epochs)
+        if self.wrapped is None or (self.processes > 1 and epoch == plan.frozen_epochs):
+            # wrapped anew when the trunk thaws: a DDP module fixes what learns when it is made
+            self.wrapped = self.accelerator.prepare_model(self.net) if self.processes > 1 else self.net
+        done = progress.step % plan.epoch_steps
+        workers = self.recipe.data.workers
+        if workers is None:
+            workers = min(8, max(1, (os.cpu_count() or 2) - 1)) if self.device.type == "cuda" else 0
+        began, seen = time.monotonic(), 0
+        fed = feed(self.task, self.order, epoch, done, rank=self.rank, processes=self.processes, workers=workers)
+        for part in fed:
+            self._note_unread(part)
+            rates = set_rates(self.optimizer, plan, progress.step)
+            losses = self._step(self.wrapped, part, epoch)
+            progress.step += 1
+            progress.count += 1
+            for name, value in losses.items():
+                progress.sums[name] = progress.sums.get(name, 0.0) + value
+            seen += len(part.indices) * self.processes
+            label = f"{epoch + 1}/{plan.epochs}"
+            self.journal.step(progress.step, label, losses["loss"], {"lr_head": rates[0], "lr_trunk": rates[1]})
+            if progress.step % schedule.save_steps == 0 and progress.step % plan.epoch_steps:
+                self._save()
+        spent = time.monotonic() - began
+        self.busy, self.seen = self.busy + spent, self.seen + seen
+        row = {"epoch": epoch + 1.0, "step": float(progress.step), "lr_head": rates[0], "lr_trunk": rates[1]}
+        row |= {name: total / progress.count for name, total in progress.sums.items()}
+        row |= {"images_per_second": seen / spent}
+        progress.rows.append(row)
+        progress.sums, progress.count = {}, 0
+        last = epoch + 1 == plan.epochs
+        if not last and (epoch + 1) % schedule.evaluate_every:
+            self.journal.epoch(progress.rows)
+            if progress.step % schedule.save_steps == 0:
+                self._save()
+
+    def _step(self, net: nn.Module, part: Fed, epoch: int) -> dict[str, float]:
+        if part.batch is None:
+            raise DataError("Not one picture of a batch can be read.", got=some(part.unread), fix="is the disk there?")
+        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in part.batch.items()}
+        with self.accelerator.autocast():
+            losses = self.task.loss(net, batch)
+        values = self._mean({name: value.detach() for name, value in losses.items()})
+        if not math.isfinite(values["loss"]):
+            self._diverged("loss", values["loss"], part, epoch)
+        self.accelerator.backward(losses["loss"])
+        if self.accelerator.sync_gradients:
+            norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.recipe.schedule.clip or math.inf)
+            # with fp16 an overflow is the scaler's business: it skips the step and scales less
+            if self.accelerator.scaler is None and norm is not None and not math.isfinite(float(norm)):
+                self._diverged("gradient", float(norm), part, epoch)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.net)
+        return values
+
+    def _mean(self, values: dict[str, Tensor]) -> dict[str, float]:
+        if self.processes == 1:
+            return {name: float(value) for name, value in values.items()}
+        stacked = self.accelerator.reduce(torch.stack([v.float() for v in values.values()]), reduction="mean")
+        return dict(zip(values, stacked.tolist(), strict=True))
+
+    def _diverged(self, what: str, value: float, part: Fed, epoch: int) -> None:
+        self.journal.clear()
+        step = self.progress.step % self.plan.epoch_steps + 1
+        kept = [name for name in (BEST, LAST) if (self.out / name).exists()]
+        raise EdgekitError(
+            f"The {what} is not a number any more, in epoch {epoch + 1}, batch {step} of {self.plan.epoch_steps}.",
+            got=f"{value} on {some([self.task.name(i) for i in part.indices])}",
+            expected="a finite number",
+            fix=f"a lower learning rate (--set schedule.lr_trunk=...), or look at these pictures; "
+            f"{' and '.join(kept) + ' in ' + str(self.out) + ' are from before' if kept else 'nothing was saved yet'}",
+        )
+
+    def _note_unread(self, part: Fed) -> None:
+        for name in part.unread:
+            if name not in self.progress.skipped:
+                self.progress.skipped.append(name)
+                self.journal.clear()
+                self.say(f"skipped, cannot be read any more: {name}")
+
+    def _evaluate(self, epoch: int) -> None:
+        progress = self.progress
+        held: list[Any] = [self.task.evaluate(self.ema.net) if self.first else None]
+        if self.processes > 1:
+            broadcast_object_list(held)
+        score: Score = held[0]
+        self.spec, self.metrics = score.spec, score.metrics
+        progress.rows[-1] |= {**score.metrics, "scored": 1.0}
+        if progress.best is None or list(score.key) > progress.best:
+            progress.best, progress.best_epoch = list(score.key), epoch + 1
+            self._write(BEST)
+        patience = self.recipe.schedule.patience
+        thawed = epoch + 1 > self.plan.frozen_epochs
+        if patience and thawed and epoch + 1 - max(progress.best_epoch, self.plan.frozen_epochs) >= patience:
+            progress.stopped = True
+        self.journal.epoch(progress.rows)
+        if progress.stopped:
+            self.say(f"stopped: nothing better for {patience} epochs")
+        if progress.step % self.recipe.schedule.save_steps == 0:
+            self._save()
+
+    def _save(self) -> None:
+        if not self.first:
+            return
+        content = {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "digest": self.task.digest(),
+            "spec": self.spec.to_dict(),
+            "metrics": dict(self.metrics),
+            "net": self.net.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {},
+        }
+        save_state(self.out / STATE, content, self.progress)
+        self._write(LAST)
+
+    def _write(self, name: str) -> None:
+        if not self.first:
+            return
+        checkpoint = Checkpoint(
+            self.spec,
+            self.ema.net.state_dict(),
+            metrics={**self.metrics, "step": self.progress.step},
+            recipe=self.recipe.model_dump(mode="json"),
+        )
+        save_checkpoint(self.out / name, checkpoint, overwrite=True)
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    if recipe.precision == "fp16" and not torch.cuda.is_available():
+        raise UsageError("fp16 training needs a GPU.", got="a CPU", fix="--set precision=fp32, or bf16")
+    AcceleratorState._reset_state()  # accelerate keeps one for all; an earlier training's precision must not bind this one
+    mixed = "no" if recipe.precision == "fp32" else recipe.precision
+    return Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available())

@@ -1,0 +1,93 @@
+"""What the loop needs to know about a task: its net, its samples, its loss and its score. One file a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgekit.spec import ModelSpec, PreprocessSpec
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a net is on the validation data.
+
+    Attributes:
+        metrics: figures for the record, by name.
+        key: what decides which net is better, larger being better, compared in order.
+        spec: the task's ModelSpec, with what was fitted on the validation data (temperature, thresholds).
+    """
+
+    metrics: Mapping[str, float]
+    key: tuple[float, ...]
+    spec: ModelSpec
+
+
+class Task(ABC):
+    """One kind of net on one set of data.
+
+    Attributes:
+        spec: what the net is.
+        net: float32, on the CPU, with its first weights.
+        heads: names of the modules that are new and learn at `lr_head`; all others are the trunk.
+    """
+
+    spec: ModelSpec
+    net: nn.Module
+    heads: tuple[str, ...]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Training samples."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """What messages call a training sample."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Hash of the training samples' names and labels: a training is only resumed on the same ones."""
+
+    @abstractmethod
+    def sample(self, index: int, seed: int) -> Batch:
+        """One varied training sample, the same for the same seed. Runs in loader processes. Raises PictureError."""
+
+    @abstractmethod
+    def collate(self, samples: Sequence[Batch]) -> Batch:
+        """A batch of samples, on the CPU. Runs in loader processes."""
+
+    @abstractmethod
+    def loss(self, net: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Scalars by name; `loss` is what is minimized, a mean over the batch's samples.
+
+        Args:
+            net: the task's, maybe wrapped for several processes: call it, don't look into it.
+            batch: on the net's device.
+        """
+
+    @abstractmethod
+    def evaluate(self, net: nn.Module) -> Score:
+        """The score of `net` (evaluation mode, its own device) on the validation data."""
+
+    def sampling_weights(self) -> Tensor | None:
+        """float64 [len(self)]: how often each sample is drawn in relation to the others, or None for once an epoch."""
+        return None
+
+    def start(self, net: nn.Module) -> None:  # noqa: B027 - most tasks have nothing to do
+        """Called once before the first step, with the net on its device; may fit the head."""
+
+
+def normalised(images: Tensor, spec: PreprocessSpec) -> Tensor:
+    """uint8 [N, 3, H, W] in RGB -> float32, as `edgekit.vision.preprocess.normalise` gives it, channels last."""
+    if spec.color == "bgr":
+        images = images.flip(1)
+    x = images.contiguous(memory_format=torch.channels_last).float().div_(255)
+    mean = torch.tensor(spec.mean, dtype=torch.float32, device=x.device).view(1, 3, 1, 1)
+    std = torch.tensor(spec.std, dtype=torch.float32, device=x.device).view(1, 3, 1, 1)
+    return x.sub_(mean).div_(std)

@@ -1,0 +1,31 @@
+"""Which task a recipe names. A new one is one file beside this one and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edgekit.recipe import Recipe
+from edgekit.training.classification import ClassificationTask
+from edgekit.training.splits import load_splits
+from edgekit.training.task import Task
+
+
+def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _: None) -> Task:
+    """The task of `recipe` on the pictures in the folder `data`; `say` is told what was found there.
+
+    Raises:
+        DataError: pictures that cannot be trained on.
+        CheckpointError: weights that do not fit.
+    """
+    return TASKS[recipe.task](recipe, data, say)
+
+
+def _classification(recipe: Recipe, data: Path, say: Callable[[str], None]) -> Task:
+    splits = load_splits(data, recipe.data, recipe.schedule.seed)
+    for note in splits.notes:
+        say(note)
+    return ClassificationTask(recipe, splits.train, splits.val, say)
+
+
+TASKS: dict[str, Callable[[Recipe, Path, Callable[[str], None]], Task]] = {"classification": _classification}
