@@ -110,6 +110,10 @@ def export(
     """
     started = time.monotonic()
     target = load_target(target) if isinstance(target, str) else target
+    if batch is not None and batch < 1:
+        raise UsageError(
+            "--batch cannot be this.", got=str(batch), expected="1 or more; leave it out for a dynamic one"
+        )
     if input_kind not in ("uint8", "float"):
         raise UsageError("--input cannot be this.", got=input_kind, expected="uint8 or float")
     out = checkpoint.parent if out is None else out

@@ -97,6 +97,7 @@ class Schedule(_Table):
     warmup: float = Field(1.0, ge=0, description="epochs in which the learning rate rises from 0")
     cosine: bool = Field(True, description="fall to 0 along a half cosine; else stay")
     probe_views: int = Field(0, ge=0, le=16, description="fit the head first, on features of so many views a picture")
+    refit_head: bool = Field(False, description="fit the head again at the end, on the size it will see (FixRes)")
     freeze_epochs: int = Field(0, ge=0, description="epochs in which only the head learns")
     frozen: tuple[str, ...] = Field((), description="parts of the net that never learn, e.g. conv1, bn1, layer1")
     norm_stats: Literal["train", "fixed"] = Field("train", description="fixed: BatchNorm keeps its statistics")
@@ -113,6 +114,8 @@ class Schedule(_Table):
     def _some_epochs_thawed(self) -> Schedule:
         if self.freeze_epochs > self.epochs:
             raise ValueError("freeze_epochs of at most epochs")
+        if self.refit_head and not self.probe_views:
+            raise ValueError("probe_views of at least 1 with refit_head")
         return self
 
 

@@ -15,7 +15,7 @@ from edgekit.graph.lint import RULES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = ("export", "verify", "eval", "predict", "doctor", "demo")
+COMMANDS = ("train", "export", "verify", "eval", "predict", "doctor", "demo")
 
 
 def help_of(*words: str) -> str:
@@ -36,7 +36,7 @@ def test_every_option_is_in_the_readme_or_the_reference(command: str) -> None:
     reference = (ROOT / "docs" / "commands.md").read_text()
     assert f"## edgekit {command}" in reference
     section = reference.split(f"## edgekit {command}\n")[1].split("\n## ")[0]
-    options = set(re.findall(r"(--[a-z][a-z-]+)", help_of(command))) - {"--help"}
+    options = set(re.findall(r"(--[a-z][a-z-]+)", help_of(command).split("Options:")[1])) - {"--help"}
     missing = {option for option in options if f"`{option}" not in section}
     assert not missing
     unknown = set(re.findall(r"`(--[a-z][a-z-]+)", section)) - options

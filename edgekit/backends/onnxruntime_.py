@@ -88,6 +88,8 @@ class OnnxRuntimeSession(Session):
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
 
     def _run(self, feeds: Arrays) -> Arrays:
+        if not hasattr(self, "_session"):
+            raise BackendError("The session is closed.", got="a run after close()", expected="an open session")
         key = tuple(feeds[spec.name].shape for spec in self.inputs)
         if key != self._current:
             self._bind(key)

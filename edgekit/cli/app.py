@@ -10,12 +10,15 @@ from typing import Annotated
 import typer
 
 from edgekit import __version__
-from edgekit.cli import demo, doctor, evaluate, export, predict, verify
+from edgekit.cli import demo, doctor, evaluate, export, predict, train, verify
 from edgekit.errors import EdgekitError
 
 INTERRUPTED = 130
 # which extra brings an optional package
-EXTRA_OF = {"torch": "train", "torchvision": "train", "onnxscript": "train", "safetensors": "train", "cv2": "cpu"}
+EXTRA_OF = {
+    **dict.fromkeys(("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard"), "train"),
+    "cv2": "cpu",
+}
 
 app = typer.Typer(
     name="edgekit",
@@ -28,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for name, command in (
+    ("train", train.train),
     ("export", export.export),
     ("verify", verify.verify),
     ("eval", evaluate.evaluate),

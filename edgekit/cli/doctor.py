@@ -19,14 +19,16 @@ EXTRAS: dict[str, dict[str, str]] = {
     "base": {"numpy": "numpy", "onnx": "onnx", "pillow": "PIL", "pydantic": "pydantic", "typer": "typer"},
     "cpu": {"onnxruntime": "onnxruntime", "opencv-python-headless": "cv2"},
     "gpu": {"onnxruntime-gpu": "onnxruntime", "opencv-python-headless": "cv2"},
-    "train": {"torch": "torch", "torchvision": "torchvision", "onnxscript": "onnxscript", "safetensors": "safetensors"},
+    "train": {
+        name: name for name in ("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard")
+    },
     "tensorrt": {"tensorrt": "tensorrt", "pycuda": "pycuda"},
     "rtx": {"tensorrt-rtx": "tensorrt_rtx"},
 }
 JOBS = {
     "cpu": "predict, eval and verify exported models on a CPU",
     "gpu": "the same on an NVIDIA GPU",
-    "train": "export checkpoints",
+    "train": "train, and export checkpoints",
     "tensorrt": "not used yet: engines for Jetsons and GPUs",
     "rtx": "not used yet: engines for GeForce and RTX boards",
 }

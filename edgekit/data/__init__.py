@@ -1,7 +1,20 @@
 """Labelled pictures for evaluation, calibration and verification. No torch."""
 
 from edgekit.data.layouts import load_dataset
+from edgekit.data.likeness import near_duplicates
 from edgekit.data.sample import Dataset, Sample, sample_evenly
+from edgekit.data.split import by_folder, by_pattern, split_by_group
 from edgekit.data.synthetic import PATTERNS, made_pictures
 
-__all__ = ["PATTERNS", "Dataset", "Sample", "load_dataset", "made_pictures", "sample_evenly"]
+__all__ = [
+    "PATTERNS",
+    "Dataset",
+    "Sample",
+    "by_folder",
+    "by_pattern",
+    "load_dataset",
+    "made_pictures",
+    "near_duplicates",
+    "sample_evenly",
+    "split_by_group",
+]

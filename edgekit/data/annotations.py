@@ -1,4 +1,4 @@
-"""What YOLO, Pascal VOC and COCO have in common: boxes as written -> checked samples, and notes on all that was found."""
+"""What YOLO, Pascal VOC and COCO have in common: boxes as written -> checked samples, with notes on what was found."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
 from edgekit.data.sample import Dataset, Layout, Sample, class_index, some
 from edgekit.errors import DataError
 from edgekit.vision.boxes import clip
 from edgekit.vision.image import picture_problem, scan_pictures
 
-# What a layout calls its splits; the first that is there is taken. Held-out ones first, as for class folders.
-_ALIASES = {"val": ("val", "valid", "validation"), "test": ("test",), "train": ("train",)}
-HELD_OUT = (*_ALIASES["val"], *_ALIASES["test"])
+# What layouts call their held-out splits; the first that is there is taken, as for class folders
+VALIDATION = ("val", "valid", "validation")
+HELD_OUT = (*VALIDATION, "test")
 ALL = "all"
 _OUTSIDE = 0.01  # pixels: text labels are rounded, and what that puts outside is not worth a word
 
@@ -33,41 +33,9 @@ class Box:
     aside: bool = False
 
 
-@dataclass(frozen=True)
-class Size:
-    """Pixels of the upright picture, and the EXIF orientation (1..8) that made it upright."""
-
-    width: int
-    height: int
-    orientation: int = 1
-
-
-def picture_size(path: Path) -> Size:
-    """From the header alone, for a picture that `picture_problem` has passed."""
-    with Image.open(path) as image:
-        try:
-            orientation = int(image.getexif().get(0x0112, 1))  # EXIF 2.32, tag Orientation
-        except (OSError, SyntaxError, ValueError, TypeError, LookupError):
-            orientation = 1  # as `read_picture` does with a broken EXIF block
-        w, h = image.size
-    return Size(h, w, orientation) if 5 <= orientation <= 8 else Size(w, h, orientation)
-
-
-def upright(xyxy: tuple[float, float, float, float], size: Size) -> tuple[float, float, float, float]:
-    """A box drawn on the picture as stored, for one whose orientation swaps its sides (5 to 8), turned with it."""
-    x1, y1, x2, y2 = xyxy
-    h, w = size.width, size.height  # as stored
-    return {
-        5: (y1, x1, y2, x2),
-        6: (h - y2, x1, h - y1, x2),
-        7: (h - y2, w - x2, h - y1, w - x1),
-        8: (y1, w - x2, y2, w - x1),
-    }.get(size.orientation, xyxy)
-
-
 def split_order(split: str | None) -> tuple[str, ...]:
     """The names to look for: of the split asked for, or of the held-out ones."""
-    return HELD_OUT if split is None else _ALIASES["val"] if split in _ALIASES["val"] else (split,)
+    return HELD_OUT if split is None else VALIDATION if split in VALIDATION else (split,)
 
 
 def choose_split(available: Sequence[str], split: str | None, path: Path) -> str:
@@ -178,7 +146,7 @@ class Collector:
             DataError: no picture, or no box of those that were written could be used.
         """
         said = [f"{len(where)} {what}: {some(where)}" for what, where in self._said.items()]
-        boxes = sum(len(s.boxes) + len(() if s.aside_boxes is None else s.aside_boxes) for s in self._boxed())
+        boxes = sum(_len(s.boxes) + _len(s.aside_boxes) for s in self.samples)
         dropped = any("dropped" in what for what in self._said)
         if not self.samples or (dropped and not boxes):
             raise DataError(
@@ -195,15 +163,12 @@ class Collector:
         absent = [name for name, n in zip(self.classes, counted, strict=True) if not n]
         if absent:
             yield f"{len(absent)} of {len(self.classes)} classes have no objects: {some(absent)}"
-        empty = [s.name for s in self._boxed() if not len(s.boxes)]
+        empty = [s.name for s in self.samples if not _len(s.boxes)]
         if empty:
             yield f"{len(empty)} picture(s) without objects: {some(empty)}"
-        aside = [s.name for s in self.samples for _ in (() if s.aside_boxes is None else s.aside_boxes)]
+        aside = [s.name for s in self.samples for _ in range(_len(s.aside_boxes))]
         if aside:
             yield f"{len(aside)} box(es) set aside (crowds or difficult objects), in {some(sorted(set(aside)))}"
-
-    def _boxed(self) -> Iterator[_Boxed]:
-        yield from self.samples  # type: ignore[misc]
 
     def _cut(self, name: str, box: Box, size: Size) -> NDArray[np.float32] | None:
         x1, y1, x2, y2 = box.xyxy
@@ -224,12 +189,8 @@ class Collector:
         return cut
 
 
-class _Boxed:
-    """A sample whose boxes are known, for the type checker."""
-
-    name: str
-    boxes: NDArray[np.float32]
-    aside_boxes: NDArray[np.float32] | None
+def _len(boxes: NDArray[np.float32] | None) -> int:
+    return 0 if boxes is None else len(boxes)
 
 
 def unlisted(folder: Path, taken: set[Path], why: str) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgekit.data.annotations import ALL, HELD_OUT, Box, Collector, choose_split, unlisted, upright
+from edgekit.data.annotations import ALL, Box, Collector, choose_split, unlisted
+from edgekit.data.orientation import upright
 from edgekit.data.sample import Dataset, some
 from edgekit.errors import DataError
 
@@ -53,14 +54,14 @@ def load_coco(path: Path, classes: Sequence[str] | None = None, split: str | Non
         root = path.parent.parent if path.parent.name == "annotations" else path.parent
         return _load(root, [path], classes, ())
     files = coco_files(path)
-    if split == ALL:
-        return _load(path, list(files.values()), classes, ())
     notes: tuple[str, ...] = ()
-    if split is None and len(files) > 1:
+    if split in (None, ALL) and len(files) > 1:
         # coco128 lists a val2017 whose pictures are train2017's
-        gone = [name for name in files if name in HELD_OUT and _folder(path, files[name]) is None]
+        gone = [name for name in files if _folder(path, files[name]) is None]
         notes = tuple(f"{name} left out: {files[name].name} has no folder of pictures" for name in gone)
         files = {name: file for name, file in files.items() if name not in gone}
+    if split == ALL:
+        return _load(path, list(files.values()), classes, notes)
     chosen = path.name if list(files) == [path.name] and split is None else choose_split(list(files), split, path)
     left = [name for name in files if name != chosen]
     if split is None and left:
@@ -82,6 +83,7 @@ def _load(root: Path, files: list[Path], classes: Sequence[str] | None, notes: t
             )
     dense = {i: n for n, i in enumerate(sorted(ids))}
     collector = Collector(root, names, classes)
+    taken: dict[Path, set[Path]] = {}
     for file, data in zip(files, parsed, strict=True):
         folder = _folder(root, file)
         if folder is None:
@@ -91,9 +93,9 @@ def _load(root: Path, files: list[Path], classes: Sequence[str] | None, notes: t
                 expected="a folder called as the split is",
                 fix='rename the folder, or take another split: split="train"',
             )
-        taken: set[Path] = set()
-        _add(collector, folder, data, dense, taken)
-        notes += unlisted(folder, taken, f"not listed in {file.name}") if folder != root else ()
+        _add(collector, folder, data, dense, taken.setdefault(folder, set()))
+    for folder, pictures in taken.items():
+        notes += unlisted(folder, pictures, "not listed in " + " or ".join(f.name for f in files))
     return collector.dataset("coco", notes)
 
 
@@ -147,7 +149,8 @@ def _places(root: Path, file: Path) -> list[Path]:
     if file.name == ROBOFLOW:
         return [file.parent]
     name = file.stem.removeprefix("instances_")
-    return [root / name, root / "images" / name, root / name.rstrip("0123456789"), root / "images"]
+    beside = [file.parent] if file.parent.name != "annotations" else []
+    return [root / name, root / "images" / name, root / name.rstrip("0123456789"), root / "images", *beside]
 
 
 def _folder(root: Path, file: Path) -> Path | None:
@@ -169,4 +172,6 @@ def _read(file: Path) -> dict[str, Any]:
                 got=f"{key} missing, or one of them without " + " or ".join(sorted(fields)),
                 expected="images, annotations and categories",
             )
+    if any(not isinstance(c["id"], int) for c in data["categories"]):
+        raise DataError(f"{file} has a category id that is no number.", expected="whole numbers")
     return data  # type: ignore[no-any-return]

@@ -6,37 +6,81 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgekit.data.annotations import ALL, choose_split
+from edgekit.data.coco import coco_files, load_coco
 from edgekit.data.csv_ import load_csv
 from edgekit.data.folder import has_class_folders, load_folder
 from edgekit.data.pictures import load_pictures
 from edgekit.data.sample import Dataset
+from edgekit.data.voc import is_voc, load_voc
+from edgekit.data.yolo import find_config, is_split, load_yolo
 from edgekit.errors import DataError
 
 TABLE = "labels.csv"
 
 
-def load_dataset(path: str | os.PathLike[str], classes: Sequence[str] | None = None) -> Dataset:
-    """The pictures at `path`, labelled where their layout says how.
+def load_dataset(
+    path: str | os.PathLike[str], classes: Sequence[str] | None = None, split: str | None = None
+) -> Dataset:
+    """The pictures at `path`, labelled where their layout says how. The first that fits:
 
-    A .csv file, or a folder with a labels.csv, is a table (`load_csv`); a folder with pictures in folders is one of
-    class folders (`load_folder`); any other folder, or a picture, has no labels (`load_pictures`).
+    =================================================  ==================================
+    a .csv file, or a folder with a labels.csv         a table (`load_csv`)
+    a .yaml file, a folder with a data.yaml, or one    YOLO boxes (`load_yolo`)
+    with images/ and labels/
+    a folder with XML in Annotations/                  Pascal VOC boxes (`load_voc`)
+    a .json file, a folder with annotations/           COCO boxes (`load_coco`)
+    instances_*.json or Roboflow's COCO files
+    pictures in folders                                class folders (`load_folder`)
+    any other folder, or a picture                     no labels (`load_pictures`)
+    =================================================  ==================================
 
     Args:
         path: file or folder.
         classes: the model's names, in the order of its logits; labels then index into them.
+        split: `train`, `val`, `test` or what the layout calls it, or `all` for every picture. Without it the
+            held-out one is taken where there are splits.
 
     Raises:
-        DataError: nothing there, no readable picture, or labels that do not fit `classes`.
+        DataError: nothing there, no such split, no readable picture, or labels that do not fit `classes`.
     """
     path = Path(path)
     if path.is_file():
-        return load_csv(path, classes) if path.suffix.lower() == ".csv" else load_pictures(path)
+        suffix = path.suffix.lower()
+        if suffix in (".yaml", ".yml"):
+            return load_yolo(path, classes, split)
+        if suffix in (".csv", ".json"):
+            _no_split(path, split)
+            return load_csv(path, classes) if suffix == ".csv" else load_coco(path, classes)
+        _no_split(path, split)
+        return load_pictures(path)
     if not path.is_dir():
         raise DataError(
             f"{path} is not there.",
             got="no such file or folder",
-            expected=f"a folder of pictures, of class folders, or with a {TABLE}",
+            expected=f"a folder of pictures, of class folders, with a {TABLE}, or a YOLO, VOC or COCO data set",
         )
     if (path / TABLE).is_file():
+        _no_split(path, split)
         return load_csv(path / TABLE, classes)
+    for fits, load in (
+        (lambda p: find_config(p) is not None or is_split(p), load_yolo),
+        (is_voc, load_voc),
+        (coco_files, load_coco),
+    ):
+        if fits(path):
+            return load(path, classes, split)
+    if split not in (None, ALL):
+        return _in_folder(path, classes, split)
     return load_folder(path, classes) if has_class_folders(path) else load_pictures(path)
+
+
+def _in_folder(path: Path, classes: Sequence[str] | None, split: str) -> Dataset:
+    """The split of a folder is the folder of its name."""
+    folders = {p.name.lower(): p for p in sorted(path.iterdir()) if p.is_dir()}
+    return load_dataset(folders[choose_split(list(folders), split, path)], classes)
+
+
+def _no_split(path: Path, split: str | None) -> None:
+    if split not in (None, ALL):
+        raise DataError(f"{path} has no splits.", got=f"split {split!r}", expected="no split, or a path of its own")

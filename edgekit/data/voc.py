@@ -13,7 +13,8 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from edgekit.data.annotations import ALL, Box, Collector, Size, choose_split, unlisted, upright
+from edgekit.data.annotations import ALL, Box, Collector, choose_split, unlisted
+from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset, some
 from edgekit.errors import DataError
 from edgekit.vision.image import scan_pictures
@@ -91,10 +92,15 @@ def _chosen(path: Path, keys: list[str], split: str | None) -> tuple[list[str], 
 
 
 def _lists(path: Path) -> dict[str, Path]:
-    """The split lists; VOC's one-class lists (cat_val.txt) only where a split cannot be meant."""
+    """The split lists, without VOC's lists of one class (cat_val.txt), which have a 1, 0 or -1 behind each name."""
     folder = path / "ImageSets" / "Main"
     files = sorted(folder.glob("*.txt")) if folder.is_dir() else []
-    return {p.stem: p for p in files if not p.stem.endswith(("_train", "_val", "_trainval", "_test"))}
+    return {p.stem: p for p in files if not _of_one_class(p)}
+
+
+def _of_one_class(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.readline(4096).split()[1:] in ([b"1"], [b"0"], [b"-1"])
 
 
 def _add(collector: Collector, picture: Path, root: Element, size: Size, names: list[str]) -> None:
@@ -118,7 +124,7 @@ def _add(collector: Collector, picture: Path, root: Element, size: Size, names: 
 
 
 def _number(node: Element | None, tag: str) -> float:
-    """The number in a tag; 0 where the tag is missing (size, difficult), NaN where a box has none or it is no number."""
+    """The number in a tag; NaN where it is none or a box has none, 0 where another tag (difficult) is missing."""
     text = None if node is None else node.findtext(tag)
     try:
         return float(text) if text is not None else math.nan if node is None or node.tag == "bndbox" else 0.0

@@ -1,4 +1,4 @@
-"""As much YAML as a data.yaml has: top-level keys with a word, a list or a mapping. No dependency for ten lines of text.
+"""As much YAML as a data.yaml has: top-level keys with a word, a list or a mapping. No dependency for that.
 
 Understood: comments, quotes, `[a, b]` and `{0: a, 1: b}` over one or more lines, `- a` and `0: a` blocks. A value in
 another form (anchors, block text, nested blocks: Roboflow's own section, a `download:` script) is refused only when it
@@ -84,13 +84,13 @@ def _flow(text: str) -> Value:
     if len(tokens) < 2 or tokens[0] + tokens[-1] not in ("[]", "{}"):
         raise YamlError(text[:80])
     items: list[list[str]] = [[]]
-    for token in tokens[1:-1]:
-        if token == ",":
+    for piece in tokens[1:-1]:
+        if piece == ",":
             items.append([])
-        elif token in ("[", "]", "{", "}"):
+        elif piece in ("[", "]", "{", "}"):
             raise YamlError("brackets in brackets: " + text[:80])
         else:
-            items[-1].append(token)
+            items[-1].append(piece)
     if not items[-1]:
         items.pop()  # [] and a comma behind the last
     if tokens[0] == "[":

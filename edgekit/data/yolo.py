@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.data.annotations import ALL, Box, Collector, Size, choose_split
+from edgekit.data.annotations import ALL, Box, Collector, choose_split
+from edgekit.data.orientation import Size
 from edgekit.data.sample import Dataset, some
 from edgekit.data.yaml_subset import Value, YamlError, sections, value
 from edgekit.errors import DataError
@@ -61,7 +62,9 @@ def load_yolo(path: Path, classes: Sequence[str] | None = None, split: str | Non
     config = read_config(config_file)
     chosen = list(config.splits) if split == ALL else [choose_split(list(config.splits), split, config_file)]
     left = [name for name in config.splits if name not in chosen]
-    notes = [f"{chosen[0]} was taken" + (f", beside it left out: {some(left)}" if left else "")] if split is None else []
+    notes = []
+    if split is None:
+        notes = [f"{chosen[0]} was taken" + (f", beside it left out: {some(left)}" if left else "")]
     places: list[Path] = []
     for entry in dict.fromkeys(e for name in chosen for e in config.splits[name]):
         place, note = _place(config, entry)
@@ -100,7 +103,7 @@ def read_config(file: Path) -> Config:
     names = _names(file, given.get("names"))
     count = given.get("nc")
     if count is not None and count != str(len(names)):
-        raise DataError(f"{file} contradicts itself.", got=f"nc: {count}, and {len(names)} names", expected="one number")
+        raise DataError(f"{file} contradicts itself.", got=f"nc: {count} and {len(names)} names", expected="one number")
     splits = {k: _entries(file, given[k]) for k in _SPLITS if given.get(k) not in (None, "", "null", "~")}
     root = given.get("path", "")
     return Config(file, root if isinstance(root, str) else "", names, splits)
@@ -120,7 +123,7 @@ def _names(file: Path, given: Value | None) -> tuple[str, ...]:
 
 def _entries(file: Path, given: Value) -> tuple[str, ...]:
     if isinstance(given, dict):
-        raise DataError(f"{file} names a split in a way that is not known.", got=str(given), expected="a path or several")
+        raise DataError(f"{file} has a split that is no place.", got=str(given), expected="a path or several")
     return (given,) if isinstance(given, str) else tuple(given)
 
 

@@ -189,7 +189,7 @@ def check_size(height: int, width: int) -> None:
 
 
 def bilinear_init(layer: nn.ConvTranspose2d) -> None:
-    """Weights that enlarge bilinearly (Long et al. 2015, sec. 3.3) and mix the channels at random, as `he_init` does."""
+    """Weights that enlarge bilinearly (Long et al. 2015, sec. 3.3) and mix channels at random, as `he_init` does."""
     side, stride = layer.kernel_size[0], layer.stride[0]
     taps = 1 - (torch.arange(side) - (side - 1) / 2).abs() / stride  # [1/4, 3/4, 3/4, 1/4] for side 4, stride 2
     with torch.no_grad():

@@ -1,8 +1,8 @@
 """Checkpoints: edgekit's own format, and plain state dicts as torchvision and timm publish them.
 
 An edgekit checkpoint is a `torch.save`d dictionary of tensors and plain data, so it loads with `weights_only=True`:
-format, spec (ModelSpec), state_dict, ema (or None), metrics, recipe, versions. Nothing here ever unpickles an object:
-a file that needs code to load is refused.
+format, spec (ModelSpec), state_dict (the EMA's where there is one), metrics, recipe, versions. Nothing here ever
+unpickles an object: a file that needs code to load is refused.
 """
 
 from __future__ import annotations

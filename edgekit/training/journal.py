@@ -63,7 +63,8 @@ class Journal:
                     self._board.add_scalar(f"epoch/{name}", value, int(row["step"]))
             self._board.flush()
         figures = "  ".join(f"{name} {row[name]:.4f}" for name in _SHOWN if name in row)
-        self._say(f"epoch {row['epoch']:.0f}  {figures}  {row['images_per_second']:.1f} pictures/s")
+        speed = row.get("images_per_second")
+        self._say(f"epoch {row['epoch']:.0f}  {figures}" + (f"  {speed:.1f} pictures/s" if speed else ""))
 
     def clear(self) -> None:
         """Takes the progress line away, before something else is written."""

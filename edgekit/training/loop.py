@@ -26,7 +26,7 @@ from edgekit.training.ema import Ema
 from edgekit.training.feed import Fed, feed, order_for
 from edgekit.training.journal import Journal
 from edgekit.training.schedule import Plan, freeze, make_optimizer, require_parts, set_rates
-from edgekit.training.state import Progress, load_state, restore_random, save_state
+from edgekit.training.state import Progress, load_state, restore_random, save_state, telling_why
 from edgekit.training.sync_norm import shared_norms
 from edgekit.training.task import Score, Task
 
@@ -128,6 +128,8 @@ class _Run:
         if progress.step:
             self.say(f"going on at step {progress.step} of {plan.steps}")
         try:
+            if progress.step == 0 and self.recipe.schedule.probe_views:
+                self._baseline()
             for epoch in range(progress.step // plan.epoch_steps, plan.epochs):
                 if progress.stopped:
                     break
@@ -135,6 +137,8 @@ class _Run:
                 last = epoch + 1 == plan.epochs
                 if last or (epoch + 1) % self.recipe.schedule.evaluate_every == 0:
                     self._evaluate(epoch)
+            if self.recipe.schedule.refit_head and not progress.refitted:
+                self._refit()
         finally:
             self.journal.close()
         if self.busy:
@@ -146,12 +150,28 @@ class _Run:
             last=self.out / LAST,
             metrics=next(row for row in scored if row["epoch"] == progress.best_epoch),
             final=scored[-1],
-            epochs=len(progress.rows),
+            epochs=progress.step // plan.epoch_steps,
             best_epoch=progress.best_epoch,
             seconds=time.monotonic() - self.began,
             images_per_second=self.seen / self.busy if self.busy else 0.0,
             skipped=tuple(progress.skipped),
         )
+
+    def _baseline(self) -> None:
+        """Row 0: what the fitted head alone reaches. Training has to beat it, or best.pt stays this."""
+        self.progress.rows.append({"epoch": 0.0, "step": 0.0})
+        self._evaluate(-1)
+
+    def _refit(self) -> None:
+        """Fits the mean's head to features at the evaluation's size; the last row is scored anew.
+
+        A trunk trained on crops sees other statistics on whole, larger pictures (Touvron et al. 2019, "Fixing the
+        train-test resolution discrepancy").
+        """
+        self.task.start(self.ema.net)
+        self.progress.refitted = True
+        self.progress.rows[-1]["refitted"] = 1.0
+        self._evaluate(self.progress.step // self.plan.epoch_steps - 1)
 
     def _epoch(self, epoch: int) -> None:
         schedule, plan, progress = self.recipe.schedule, self.plan, self.progress
@@ -254,7 +274,7 @@ class _Run:
         self.journal.epoch(progress.rows)
         if progress.stopped:
             self.say(f"stopped: nothing better for {patience} epochs")
-        if progress.step % self.recipe.schedule.save_steps == 0:
+        if progress.step and progress.step % self.recipe.schedule.save_steps == 0:
             self._save()
 
     def _save(self) -> None:
@@ -282,12 +302,13 @@ class _Run:
             metrics={**self.metrics, "step": self.progress.step},
             recipe=self.recipe.model_dump(mode="json"),
         )
-        save_checkpoint(self.out / name, checkpoint, overwrite=True)
+        with telling_why(self.out / name):
+            save_checkpoint(self.out / name, checkpoint, overwrite=True)
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
     if recipe.precision == "fp16" and not torch.cuda.is_available():
         raise UsageError("fp16 training needs a GPU.", got="a CPU", fix="--set precision=fp32, or bf16")
-    AcceleratorState._reset_state()  # accelerate keeps one for all; an earlier training's precision must not bind this one
+    AcceleratorState._reset_state()  # one for the whole process: an earlier training's precision would bind this one
     mixed = "no" if recipe.precision == "fp32" else recipe.precision
     return Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available())

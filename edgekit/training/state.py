@@ -5,8 +5,10 @@ It lies beside last.pt as last.state.pt, holds tensors and plain data only, and 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekit.artifact import atomic
+from edgekit.artifact import atomic, reason
 from edgekit.errors import CheckpointError, OutputError, UsageError
 from edgekit.training.tensors import read_tensors
 
@@ -34,6 +36,8 @@ class Progress:
         best: key of the best score, or None before the first.
         best_epoch: when that was, counted from 1.
         skipped: pictures that could not be read in mid-epoch.
+        stopped: nothing got better for too long.
+        refitted: whether the head was fitted again at the end.
     """
 
     step: int = 0
@@ -44,6 +48,7 @@ class Progress:
     best_epoch: int = 0
     skipped: list[str] = field(default_factory=list)
     stopped: bool = False
+    refitted: bool = False
 
 
 def random_state() -> dict[str, Any]:
@@ -75,20 +80,23 @@ def save_state(path: Path, content: Mapping[str, Any], progress: Progress) -> No
         OutputError: the folder cannot be written to or the disk is full; an earlier file stays as it was.
     """
     whole = {"edgekit_state": FORMAT, **content, "progress": asdict(progress), "random": random_state()}
-    write_torch(path, whole)
+    with telling_why(path), atomic(path, overwrite=True) as stream:
+        torch.save(whole, stream)
 
 
-def write_torch(path: Path, content: Mapping[str, Any]) -> None:
-    """`torch.save`, atomically, with a full disk told as such. Raises OutputError."""
+@contextlib.contextmanager
+def telling_why(path: Path) -> Iterator[None]:
+    """Turns what torch's zip writer raises on a full disk, a RuntimeError about positions, into an OutputError."""
     try:
-        with atomic(path, overwrite=True) as stream:
-            torch.save(content, stream)
-    except RuntimeError as error:  # torch's zip writer wraps what the stream raised
+        yield
+    except RuntimeError as error:
+        cause = error.__context__
+        full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
         raise OutputError(
-            f"{path} could not be written.",
-            got=str(error).splitlines()[0][:200],
+            f"{path} could not be written{': the disk is full' if full else ''}.",
+            got=reason(cause) if isinstance(cause, OSError) else str(error).splitlines()[0][:200],
             expected="enough room on the disk",
-            fix="free some space and go on with --resume, or --out DIR on another disk",
+            fix="free some space and go on with --resume; the earlier files are whole",
         ) from error
 
 

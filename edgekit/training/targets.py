@@ -160,10 +160,10 @@ def _heatmap(cell: Tensor, size: Tensor, labels: Tensor, classes: int, h: int, w
     for axis, n in ((1, h), (0, w)):
         d = torch.arange(n, device=cell.device) - cell[:, axis : axis + 1]  # [M, n]
         bell = torch.exp(-(d * d) / (2 * ((2 * r + 1) / 6) ** 2))
-        along.append(torch.where(d.abs() <= r, bell, 0.0))
+        along.append(torch.where(d.abs() <= r, bell, 0.0).float())
     bells = along[0][:, :, None] * along[1][:, None, :]  # [M, h, w]
     heatmap = bells.new_zeros(classes, h, w)
-    return heatmap.scatter_reduce(0, labels[:, None, None].expand_as(bells), bells, "amax").float()
+    return heatmap.scatter_reduce(0, labels[:, None, None].expand_as(bells), bells, "amax")
 
 
 def _cell(centre: Tensor, h: int, w: int) -> Tensor:

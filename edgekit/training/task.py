@@ -80,7 +80,10 @@ class Task(ABC):
         return None
 
     def start(self, net: nn.Module) -> None:  # noqa: B027 - most tasks have nothing to do
-        """Called once before the first step, with the net on its device; may fit the head."""
+        """Called before the first step, and with `refit_head` after the last, with the net on its device.
+
+        May fit the head; must leave the rest alone.
+        """
 
 
 def normalised(images: Tensor, spec: PreprocessSpec) -> Tensor:

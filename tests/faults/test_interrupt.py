@@ -159,7 +159,9 @@ def test_a_killed_export_leaves_whole_files(
 @pytest.mark.parametrize("moment", ["at once", "preprocess", "fold", "onnx", "file"])
 def test_ctrl_c_ends_with_130_and_leaves_nothing(moment: str, checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
     """Interrupted a little after a stage was reported; the exporter runs between `fold` and `onnx`."""
-    code = "from edgekit.cli.app import main; print('ready', flush=True); main()"
+    # a shell's background jobs, and so these tests in one, are born with SIGINT ignored
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from edgekit.cli.app import main; print('ready', flush=True); main()"
     arguments = ["export", str(checkpoint), "--data", str(pictures), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

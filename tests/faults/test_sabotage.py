@@ -421,9 +421,7 @@ DEFECTS = (
     Defect("two logits swapped", edit_graph(swap_two_logits), tensor="logits", **GRAPH),
     Defect("probabilities instead of logits", edit_graph(append_softmax), tensor="logits", **GRAPH),
     Defect("padding moved", edit_graph(asymmetric_padding), tensor=LAYER, **GRAPH),
-    Defect(
-        "channels first where last is said", edit_graph(channels_first_input), code=5, says="input of tiny.onnx", **FORM
-    ),
+    Defect("channels first", edit_graph(channels_first_input), code=5, says="input of tiny.onnx", **FORM),
     Defect("batch taken for a constant", edit_graph(batch_of_two), code=1, says="batch", **FORM),
     Defect("another opset", edit_graph(old_opset), code=1, says="opset", **FORM),
     Defect("file cut off", write_to_disk(lambda data: data[: len(data) // 2]), **FILE),
@@ -489,7 +487,6 @@ def nothing(patch: Patch) -> None:
 CONTROLS = (
     Defect("nothing, own checkpoint", nothing, "", reuses=True),
     Defect("nothing, foreign checkpoint", nothing, "", foreign=True),
-    Defect("nothing, float input and fixed batch", nothing, "", arguments=("--input", "float", "--batch", "4")),
 )
 
 
@@ -507,11 +504,11 @@ def test_the_gate_catches(defect: Defect, export: Any) -> None:
     assert outcome.code == defect.code, outcome.text
     assert "Traceback" not in outcome.text
     assert "Unexpected" not in outcome.text
-    left = sorted(path.name for path in out.iterdir())
     if defect.code != 3:
         assert defect.says in outcome.err
-        assert left == []
+        assert not out.exists()
         return
+    left = sorted(path.name for path in out.iterdir())
     assert f"verification failed at stage {defect.stage}: " in outcome.err
     named = re.findall(r"first tensor that differs: (\S+) ", outcome.err)
     assert named == ([defect.tensor] if defect.tensor else [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torchvision
@@ -21,6 +23,15 @@ PARAMETERS = {  # He et al. 2015 give these nets; the counts are torchvision's, 
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small pictures: threads that wait for each other on a busy machine cost more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def shaken(net: nn.Module, seed: int = 0) -> nn.Module:

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from edgekit.recipe import Augment
+from edgekit.training.augment import augmentation_sheet, cropped, frame_of, mixed_seed, seeded, variations
+from edgekit.vision.image import read_picture
+
+EVERYTHING = {
+    "mirror": 0.5,
+    "upside_down": 0.5,
+    "degrees": 20,
+    "translate": 0.1,
+    "scale": [0.8, 1.2],
+    "shear": 5,
+    "brightness": 0.3,
+    "contrast": 0.3,
+    "saturation": 0.3,
+    "hue": 0.1,
+    "noise": 0.05,
+    "erasing": 0.5,
+}
+NOTHING = {"crop": [1.0, 1.0], "mirror": 0.0}
+
+
+def augment(**values: object) -> Augment:
+    return Augment.model_validate(values)
+
+
+def picture(h: int = 60, w: int = 80) -> Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return tv_tensors.Image(torch.randint(0, 256, (3, h, w), generator=rng, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("options", [{}, EVERYTHING, {"trivial": True}, NOTHING])
+def test_size_and_type(options: dict[str, object]) -> None:
+    for seed in range(8):
+        result = seeded(cropped(augment(**options), 32), picture(), seed)
+        assert result.shape == (3, 32, 32)
+        assert result.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("options", [EVERYTHING, {"trivial": True}])
+def test_the_seed_alone_decides_and_the_generator_is_left_alone(options: dict[str, object]) -> None:
+    transform = cropped(augment(**options), 32)
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first = seeded(transform, picture(), 7)
+    assert torch.equal(state, torch.get_rng_state())
+    torch.rand(10)
+    assert torch.equal(first, seeded(transform, picture(), 7))
+    others = [seeded(transform, picture(), seed) for seed in range(8, 16)]
+    assert sum(torch.equal(first, other) for other in others) == 0
+
+
+@pytest.mark.parametrize("name", [k for k in EVERYTHING if k != "scale"] + ["trivial"])
+def test_each_option_does_something_and_zero_does_nothing(name: str) -> None:
+    strong = 20.0 if name in ("degrees", "shear") else True if name == "trivial" else 0.5
+    steps = variations(augment(mirror=0.0))
+    assert steps == []
+    transform = v2.Compose(variations(augment(**{"mirror": 0.0, name: strong})))
+    changed = [not torch.equal(seeded(transform, picture(), seed), picture()) for seed in range(12)]
+    assert sum(changed) >= 3, name
+    assert seeded(transform, picture(), 0).shape == picture().shape
+
+
+def test_boxes_move_with_the_pixels() -> None:
+    image = torch.zeros(3, 50, 70, dtype=torch.uint8)
+    image[:, 10:20, 5:25] = 255
+    boxes = tv_tensors.BoundingBoxes([[5, 10, 25, 20]], format="XYXY", canvas_size=(50, 70))
+    transform = v2.Compose(variations(augment(mirror=1.0, upside_down=1.0)))
+    turned, moved = transform(tv_tensors.Image(image), boxes)
+    x1, y1, x2, y2 = (int(v) for v in moved[0])
+    assert (x1, y1, x2, y2) == (45, 30, 65, 40)
+    assert bool((turned[:, y1:y2, x1:x2] == 255).all())
+    assert int(turned.sum()) == 255 * 3 * 10 * 20
+
+
+def test_seeds_mix() -> None:
+    seeds = {mixed_seed(a, b, c) for a in range(4) for b in range(4) for c in range(50)}
+    assert len(seeds) == 800
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert mixed_seed(1, 2) == mixed_seed(1, 2) != mixed_seed(2, 1)
+
+
+def test_the_sheet_shows_every_picture_and_its_boxes(tmp_path: Path) -> None:
+    red, blue = torch.zeros(3, 20, 30, dtype=torch.uint8), torch.zeros(3, 20, 30, dtype=torch.uint8)
+    red[0], blue[2] = 255, 255
+    path = tmp_path / "sheet.png"
+    augmentation_sheet(path, [(frame_of(red), "a"), (frame_of(blue), "b")], boxes=[[], [(5, 5, 15, 15)]])
+    sheet = read_picture(path)
+    assert sheet.shape == (36, 64, 3)
+    assert sheet[10, 10].tolist() == [0, 0, 255]  # BGR
+    assert sheet[3, 40].tolist() == [255, 0, 0]
+    assert sheet[5, 42].tolist() == [0, 64, 255]  # the box's corner
+    assert (np.unique(sheet[20:34, :30]) < 128).any()  # a title

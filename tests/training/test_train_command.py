@@ -1,0 +1,68 @@
+"""`edgekit train`, from its options to what it prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from edgekit.cli.train import train
+from edgekit.errors import OutputError, UsageError
+from edgekit.vision.image import read_picture
+from tests.training.conftest import TINY
+
+pytestmark = pytest.mark.usefixtures("tiny_net")
+app = typer.Typer()
+app.command("train")(train)
+
+
+def call(*arguments: object) -> tuple[str, str]:
+    """stdout and stderr of a run that succeeds; what it raises is raised."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    assert not result.return_value
+    return result.stdout, result.stderr
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+def test_it_trains_and_ends_with_the_export(tiny: Path, pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ["--set", "schedule.epochs=1", "--seed", 3, "--weights", "none", "--format", "json"]
+    out, err = call(tiny, "--data", pictures, "--out", run, *options)
+    content = json.loads(out)
+    assert content["seed"] == 3
+    assert content["epochs"] == 1
+    assert Path(content["best"]) == run / "best.pt"
+    assert 0 <= content["metrics"]["top1_low"] <= content["metrics"]["top1"] <= 1
+    assert "training: 20 pictures (green 10, red 10)" in err
+    assert err.rstrip().splitlines()[-1] == f"next: edgekit export {run / 'best.pt'} --data {pictures}"
+    with pytest.raises(OutputError, match="holds a training already"):
+        call(tiny, "--data", pictures, "--out", run)
+    text, _ = call(tiny, "--data", pictures, "--out", run, *options[:-2], "--resume")
+    assert "best.pt  top1" in text
+    assert "chosen on the validation data" in text
+
+
+def test_it_only_writes_a_sheet_if_asked(tiny: Path, pictures: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "new" / "sheet.jpg"
+    out, _ = call(tiny, "--data", pictures, "--out", tmp_path / "run", "--sheet", sheet)
+    assert out.strip() == str(sheet)
+    assert read_picture(sheet).shape == (4 * 48, 8 * 34, 3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_missing_or_unknown_is_named(tiny: Path, pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--data DIR"):
+        call(tiny, "--out", tmp_path / "run")
+    with pytest.raises(UsageError, match="did you mean epochs"):
+        call(tiny, "--data", pictures, "--out", tmp_path / "run", "--set", "schedule.epoch=3")
