@@ -55,16 +55,12 @@ class Matched:
         right: bool [T, D], matched an object.
         ignored: bool [T, D], neither right nor wrong.
         objects: how many there were to find.
-        picture: int [D], which picture.
-        match: int [T, D], the index of the object in its picture's `Truth`; -1 for none.
     """
 
     scores: Floats
     right: Flags
     ignored: Flags
     objects: int
-    picture: NDArray[np.intp]
-    match: NDArray[np.intp]
 
 
 def coco_ap(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int) -> CocoAP:
@@ -78,8 +74,7 @@ def coco_ap(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int) ->
     check_pairs(truths, founds, n_classes)
     precision = np.full((len(IOUS), len(RECALLS), n_classes, len(AREAS)), np.nan)
     for label in range(n_classes):
-        for a, (low, high) in enumerate(AREAS.values()):
-            matched = match(truths, founds, label, IOUS, (low, high))
+        for a, matched in enumerate(match(truths, founds, label, IOUS, tuple(AREAS.values()))):
             if matched.objects:
                 precision[:, :, label, a] = _interpolated(matched)
     return CocoAP(precision)
@@ -90,68 +85,70 @@ def match(
     founds: Sequence[Found],
     label: int,
     ious: Floats,
-    areas: tuple[float, float] = AREAS["all"],
+    areas: Sequence[tuple[float, float]] = (AREAS["all"],),
     limit: int = MAX_DETECTIONS,
-) -> Matched:
+) -> list[Matched]:
     """One class's detections matched to its objects at each of `ious`, picture by picture, best score first.
 
     A detection takes the free object with the highest IoU; only if none is near enough one that is ignored (a crowd,
-    or out of `areas`). Detections out of `areas` that match nothing are ignored.
+    or out of the area range). Detections out of the range that match nothing are ignored. One result a range.
     """
-    parts = []
-    objects = 0
-    for i, (truth, found) in enumerate(zip(truths, founds, strict=True)):
-        mine, aside = np.flatnonzero(truth.labels == label), truth.aside_boxes[truth.aside_labels == label]
+    low, high = np.array(areas, dtype=np.float64).T[:, :, None]
+    floors = np.tile(np.minimum(ious, 1 - 1e-10), len(areas))  # every range at every IoU: rows of one matching
+    scores: list[Floats] = [np.zeros(0)]
+    right, ignored = ([np.zeros((len(floors), 0), dtype=np.bool_)] for _ in range(2))
+    objects = np.zeros(len(areas), dtype=np.int64)
+    for truth, found in zip(truths, founds, strict=True):
+        mine, aside = truth.labels == label, truth.aside_boxes[truth.aside_labels == label]
         chosen = np.flatnonzero(found.labels == label)
         chosen = chosen[np.argsort(-found.scores[chosen], kind="stable")][:limit]
-        if not len(chosen) and not len(mine):
+        outside = (truth.areas[mine] < low) | (truth.areas[mine] > high)
+        objects += (~outside).sum(axis=1)
+        if not len(chosen):
             continue
-        outside = (truth.areas[mine] < areas[0]) | (truth.areas[mine] > areas[1])
-        objects += int((~outside).sum())
-        boxes = found.boxes[chosen]
-        order = np.argsort(outside, kind="stable")  # what is ignored comes last
-        crowd = np.arange(len(mine) + len(aside)) >= len(mine)
-        all_boxes = np.concatenate([truth.boxes[mine][order], aside])
-        ignored_objects = np.concatenate([outside[order], np.ones(len(aside), dtype=np.bool_)])
-        taken = _matches(iou_matrix(boxes, all_boxes, crowd), ious, ignored_objects, crowd)
-        hit = taken >= 0
-        ignored = np.zeros_like(hit)
-        own = np.full_like(taken, -1)
-        if len(all_boxes):
-            ignored = hit & ignored_objects[taken]
-            own = np.where(hit, np.concatenate([mine[order], np.full(len(aside), -1)])[taken], -1)
-        sizes = area(boxes)
-        ignored |= ~hit & ((sizes < areas[0]) | (sizes > areas[1]))
-        parts.append((found.scores[chosen], hit & ~ignored, ignored, np.full(len(chosen), i), own))
-    if not parts:
-        none = np.zeros((len(ious), 0), dtype=np.bool_)
-        at = np.zeros(0, dtype=np.intp)
-        return Matched(np.zeros(0), none, none, 0, at, np.zeros((len(ious), 0), dtype=np.intp))
-    scores, right, ignored, picture, own = (np.concatenate(p, axis=-1) for p in zip(*parts, strict=True))
-    order = np.argsort(-scores, kind="stable")
-    return Matched(scores[order], right[:, order], ignored[:, order], objects, picture[order], own[:, order])
+        boxes, sizes = found.boxes[chosen], area(found.boxes[chosen])
+        strays = np.repeat((sizes < low) | (sizes > high), len(ious), axis=0)
+        hits = spared = np.zeros_like(strays)
+        if len(aside) or mine.any():
+            crowd = np.arange(outside.shape[1] + len(aside)) >= outside.shape[1]
+            passed = np.repeat(np.pad(outside, ((0, 0), (0, len(aside))), constant_values=True), len(ious), axis=0)
+            hits, spared = _matches(
+                iou_matrix(boxes, np.concatenate([truth.boxes[mine], aside]), crowd), floors, passed, crowd
+            )
+        scores.append(found.scores[chosen])
+        right.append(hits & ~spared)
+        ignored.append(spared | (~hits & strays))
+    score = np.concatenate(scores)
+    order = np.argsort(-score, kind="stable")
+    rights, ignoreds = (np.split(np.concatenate(x, axis=1)[:, order], len(areas)) for x in (right, ignored))
+    return [Matched(score[order], r, i, int(n)) for r, i, n in zip(rights, ignoreds, objects, strict=True)]
 
 
-def _matches(overlap: Floats, ious: Floats, ignored: Flags, crowd: Flags) -> NDArray[np.intp]:
-    """int [T, D]: the column of `overlap` [D, G] that each detection takes, or -1. Ignored columns come last."""
-    found, objects = overlap.shape
-    taken = np.full((len(ious), found), -1, dtype=np.intp)
-    floor = np.minimum(ious, 1 - 1e-10)
-    free = np.ones((len(ious), objects), dtype=np.bool_)
-    counted = int((~ignored).sum())
-    rows = np.arange(len(ious))
-    for d in np.flatnonzero(overlap.max(axis=1, initial=-1.0) >= floor.min()):
-        near = np.where(free & (overlap[d] >= floor[:, None]), overlap[d], -1.0)
-        choice = np.full(len(ious), -1)
-        for start, end in ((counted, objects), (0, counted)):  # counted objects go before ignored ones
-            if end > start:
-                part = near[:, start:end]
-                last = end - 1 - np.argmax(part[:, ::-1], axis=1)  # of equal overlaps the last, as the reference
-                choice = np.where(part.max(axis=1) >= 0, last, choice)
-        got = choice >= 0
-        taken[got, d] = choice[got]
-        free[rows[got], choice[got]] = crowd[choice[got]]
-    return taken
+def _matches(overlap: Floats, floors: Floats, passed: Flags, crowd: Flags) -> tuple[Flags, Flags]:
+    """bool [R, D] twice: which detections match an object, and which of these one that is ignored.
+
+    Args:
+        overlap: [D, G], detections in the order in which they choose.
+        floors: [R], the IoU that it takes.
+        passed: bool [R, G], ignored objects.
+        crowd: bool [G], objects that never count as taken.
+    """
+    hits, spared = np.zeros((2, len(floors), len(overlap)), dtype=np.bool_)
+    free = np.ones(passed.shape, dtype=np.bool_)
+    rows, last = np.arange(len(floors)), len(crowd) - 1
+    some_passed = passed.any()
+    for d in np.flatnonzero(overlap.max(axis=1) >= floors.min()):
+        near = np.where(free & (overlap[d] >= floors[:, None]), overlap[d], -1.0)
+        counted = np.where(passed, -1.0, near) if some_passed else near
+        best = last - counted[:, ::-1].argmax(axis=1)  # of equal overlaps the last, as the reference
+        got = counted[rows, best] >= 0
+        if some_passed and not got.all():  # an ignored object only where no other is near enough
+            best = np.where(got, best, last - near[:, ::-1].argmax(axis=1))
+            got = near[rows, best] >= 0
+        hits[:, d] = got
+        spared[:, d] = got & passed[rows, best]
+        free[rows[got], best[got]] = crowd[best[got]]
+    return hits, spared
 
 
 def _interpolated(matched: Matched) -> Floats:

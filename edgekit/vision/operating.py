@@ -49,7 +49,7 @@ def operating_points(
         raise UsageError("The thresholds do not fit the classes.", got=got, expected=expected)
     points = []
     for label, (name, limit) in enumerate(zip(classes, limits, strict=True)):
-        matched = match(truths, founds, label, np.array([iou]), limit=max((len(f.scores) for f in founds), default=0))
+        (matched,) = match(truths, founds, label, np.array([iou]), limit=max(len(f.scores) for f in founds))
         shown = matched.scores >= limit
         found = int((matched.right[0] & shown).sum())
         wrong = int((~matched.right[0] & ~matched.ignored[0] & shown).sum())

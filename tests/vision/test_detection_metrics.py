@@ -115,6 +115,16 @@ def test_more_than_a_hundred_detections_equal_pycocotools() -> None:
     np.testing.assert_allclose(coco_ap(truths, founds, 1).precision, reference(truths, founds, 1), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_of_equal_overlaps_the_last_object_is_taken_as_in_pycocotools(order: list[int]) -> None:
+    # the first detection lies midway; only if it takes the second object, the next one finds the first free
+    truths = [Truth(np.array([[0, 0, 10, 10], [4, 0, 14, 10]])[order], [0, 0])]
+    founds = [Found([[2, 0, 12, 10], [0, 0, 10, 10]], [0.9, 0.8], [0, 0])]
+    ours = coco_ap(truths, founds, 1)
+    np.testing.assert_allclose(ours.precision, reference(truths, founds, 1), rtol=0, atol=1e-12)
+    assert (ours.mean(0.5) == pytest.approx(1)) == (order == [0, 1])
+
+
 def test_the_comparison_can_fail() -> None:
     truths, founds = case(0)
     theirs = reference(truths, founds, 3)

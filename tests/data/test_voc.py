@@ -1,0 +1,195 @@
+"""Pascal VOC: pixels counted from 1, difficult objects, split lists, hostile XML, turned pictures, and the real set."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from edgekit.data import Dataset, load_dataset
+from edgekit.data.orientation import Size, picture_size, upright
+from edgekit.errors import DataError
+
+REAL = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
+Make = Callable[..., Path]
+
+
+def obj(name: str, *box: float | str, difficult: int | None = None) -> str:
+    ends = "".join(f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=False))
+    flag = "" if difficult is None else f"<difficult>{difficult}</difficult>"
+    return f"<object><name>{name}</name>{flag}<bndbox>{ends}</bndbox></object>"
+
+
+def xml(*objects: str, size: tuple[int, int] = (20, 10)) -> str:
+    stated = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+    return f"<annotation><filename>elsewhere.jpg</filename>{stated}{''.join(objects)}</annotation>"
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """A data set of 20 x 10 pictures with these annotations; None writes none."""
+
+    def made(**annotations: str | None) -> Path:
+        for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in annotations.items():
+            Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(tmp_path / "JPEGImages" / f"{name}.jpg")
+            if text is not None:
+                (tmp_path / "Annotations" / f"{name}.xml").write_text(text)
+        return tmp_path
+
+    return made
+
+
+def boxes(dataset: Dataset, at: int = 0) -> list[list[float]]:
+    return dataset.samples[at].boxes.tolist()  # type: ignore[union-attr]
+
+
+def test_pixels_are_counted_from_one_and_ends_belong_to_the_box(make: Make) -> None:
+    data = load_dataset(make(a=xml(obj("wasp", 1, 1, 20, 10), obj("bee", 3, 4, 3.5, 5))))
+    assert (data.layout, data.classes) == ("voc", ("bee", "wasp"))
+    assert boxes(data) == [[0, 0, 20, 10], [2, 3, 3.5, 5]]
+    assert data.samples[0].box_labels.tolist() == [1, 0]  # type: ignore[union-attr]
+    assert data.notes == ("2 objects in 1 pictures: bee 1, wasp 1",)
+
+
+def test_difficult_objects_are_set_aside(make: Make) -> None:
+    data = load_dataset(make(a=xml(obj("bee", 1, 1, 5, 5, difficult=0), obj("bee", 6, 1, 9, 5, difficult=1))))
+    (sample,) = data.samples
+    assert boxes(data) == [[0, 0, 5, 5]]
+    assert sample.aside_boxes is not None
+    assert sample.aside_labels is not None
+    assert (sample.aside_boxes.tolist(), sample.aside_labels.tolist()) == ([[5, 0, 9, 5]], [0])
+    assert sample.truth().aside_boxes.tolist() == [[5, 0, 9, 5]]
+    assert data.box_counts == (1,)
+    assert "1 box(es) set aside (crowds or difficult objects), in JPEGImages/a.jpg" in data.notes
+
+
+def test_splits(make: Make) -> None:
+    one = xml(obj("bee", 1, 1, 5, 5))
+    root = make(a=one, b=xml(obj("wasp", 1, 1, 5, 5)), c=one)
+    lists = root / "ImageSets" / "Main"
+    (lists / "train.txt").write_text("a\n")
+    (lists / "val.txt").write_text("c\nb\n")
+    (lists / "trainval.txt").write_text("a\nb\nc\n")
+    (lists / "bee_val.txt").write_text("c  1\nb -1\n")
+    data = load_dataset(root)
+    assert [s.name for s in data] == ["JPEGImages/c.jpg", "JPEGImages/b.jpg"]
+    assert data.notes[0] == "val was taken, beside it left out: train, trainval"
+    train = load_dataset(root, split="train")
+    assert train.classes == data.classes == ("bee", "wasp")  # though train has no wasp
+    assert [len(load_dataset(root, split=s)) for s in ("trainval", "all")] == [3, 3]
+    with pytest.raises(DataError, match="(?s)test.*train, trainval, val, all"):
+        load_dataset(root, split="test")
+    (lists / "val.txt").unlink()
+    with pytest.raises(DataError, match="trained on"):
+        load_dataset(root)
+
+
+def test_what_is_missing_is_noted(make: Make) -> None:
+    good = xml(obj("bee", 1, 1, 5, 5))
+    root = make(a=good, b=None, c=good, d="<annotation><object>", e=xml(), f="<html/>")
+    (root / "JPEGImages" / "c.jpg").unlink()
+    data = load_dataset(root)
+    assert [s.name for s in data] == ["JPEGImages/a.jpg", "JPEGImages/e.jpg"]
+    text = "\n".join(data.notes)
+    assert "1 left out, without XML: b.jpg" in text
+    assert "1 left out, no picture in JPEGImages: c" in text
+    assert "2 left out, labels that cannot be read: d (" in text
+    assert "f (<html>, not <annotation>)" in text
+    assert "1 picture(s) without objects: JPEGImages/e.jpg" in text
+    (root / "ImageSets" / "Main" / "val.txt").write_text("a\nb\n")
+    assert "1 left out, labels that cannot be read: b (no XML)" in load_dataset(root).notes
+
+
+def test_boxes_that_are_none(make: Make) -> None:
+    wrong = [obj("bee", 7, 7, 7, 7), obj("bee", 9, 1, 5, 5), obj("bee", 1, 1, 5), obj("bee", "x", 1, 5, 5)]
+    data = load_dataset(make(a=xml(*wrong, obj("bee", 0, 5, 30, 9), obj("bee", 30, 1, 40, 5))))
+    assert boxes(data) == [[0, 4, 20, 9]]
+    counts = {n.split(":")[0]: n for n in data.notes}
+    assert "2 box(es) dropped, without area" in counts
+    assert "2 box(es) dropped, not finite" in counts
+    assert "1 box(es) dropped, outside the picture" in counts
+    assert "1 box(es) partly outside the picture, clipped" in counts
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><object><name>&x;</name></object></annotation>',
+        '<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;">]><annotation>&y;</annotation>',
+        '<!DOCTYPE annotation SYSTEM "http://example.com/a.dtd"><annotation/>',
+        "<annotation>&x;</annotation>",
+    ],
+)
+def test_hostile_xml_is_not_read(make: Make, attack: str) -> None:
+    data = load_dataset(make(a=xml(obj("bee", 1, 1, 5, 5)), b=attack))
+    assert [s.name for s in data] == ["JPEGImages/a.jpg"]
+    (said,) = [n for n in data.notes if "cannot be read" in n]
+    assert "document type" in said or "undefined entity" in said
+    assert "root:" not in "".join(data.notes)
+
+
+def test_a_model_of_other_classes(make: Make) -> None:
+    root = make(a=xml(obj("bee", 1, 1, 5, 5)))
+    assert load_dataset(root, ["wasp", "Bee"]).samples[0].box_labels.tolist() == [1]  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="(?s)got: +bee.*expected: +one of wasp"):
+        load_dataset(root, ["wasp"])
+    with pytest.raises(DataError, match="has no objects"):
+        load_dataset(make(a=xml()))
+
+
+def test_another_size_is_noted(make: Make) -> None:
+    data = load_dataset(make(a=xml(obj("bee", 1, 1, 5, 5), size=(40, 20)), b=xml(obj("bee", 1, 1, 5, 5), size=(0, 0))))
+    said = "1 picture(s) of another size than their labels state: JPEGImages/a.jpg (40 x 20 stated, 20 x 10 found)"
+    assert data.notes[1] == said
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_boxes_turn_with_their_picture(make: Make, orientation: int) -> None:
+    stored = np.zeros((16, 32, 3), np.uint8)
+    stored[4:8, 16:32] = 255  # x 16..32, y 4..8
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    root = make(a=xml(obj("bee", 17, 5, 32, 8), size=(32, 16)))
+    Image.fromarray(stored).save(root / "JPEGImages" / "a.jpg", exif=exif, quality=100)
+    data = load_dataset(root)
+    frame = data.samples[0].read()
+    x1, y1, x2, y2 = (int(v) for v in boxes(data)[0])
+    inside = np.zeros(frame.shape[:2], dtype=bool)
+    inside[y1:y2, x1:x2] = True
+    assert frame.shape == (32, 16, 3)
+    assert frame[inside].min() > 200
+    assert frame[~inside].max() < 60
+    assert data.notes[1] == "1 boxes turned upright with the picture (EXIF): JPEGImages/a.jpg"
+    # labels that state the upright size were drawn on the upright picture
+    (root / "Annotations" / "a.xml").write_text(xml(obj("bee", 5, 17, 8, 32), size=(16, 32)))
+    assert boxes(load_dataset(root)) == [[4, 16, 8, 32]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_is_that_of_the_upright_picture(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    with Image.open(tmp_path / "a.jpg") as image:
+        shown = ImageOps.exif_transpose(image).size
+    size = picture_size(tmp_path / "a.jpg")
+    assert ((size.width, size.height), size.orientation) == (shown, orientation)
+    if orientation < 5:
+        assert upright((1, 2, 3, 4), Size(6, 4, orientation)) == (1, 2, 3, 4)
+
+
+@pytest.mark.skipif(not (REAL / "bccd-voc").is_dir(), reason="EDGEKIT_DATA is not set: no real VOC set")
+def test_the_real_set() -> None:
+    whole = load_dataset(REAL / "bccd-voc", split="all")
+    assert (len(whole), whole.classes) == (364, ("Platelets", "RBC", "WBC"))
+    # 4888 <object> in the XML; two of one point, a click
+    assert whole.box_counts == (361, 4153, 372)
+    (dropped,) = [n for n in whole.notes if "dropped" in n]
+    assert dropped.startswith("2 box(es) dropped, without area: JPEGImages/BloodImage_00338.jpg")
+    sizes = [len(load_dataset(REAL / "bccd-voc", split=s)) for s in ("train", "val", "test", "trainval")]
+    assert sizes == [205, 87, 72, 292]
+    assert len(load_dataset(REAL / "bccd-voc")) == 87

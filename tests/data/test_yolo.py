@@ -1,0 +1,193 @@
+"""YOLO: data.yaml in its many forms, labels that are sound and labels that are not, and the real set."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgekit.data import Dataset, load_dataset
+from edgekit.errors import DataError
+
+REAL = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
+Make = Callable[..., Path]
+PLAIN = "train: train/images\nval: valid/images\nnc: 2\nnames: [bee, hornet]\n"
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """A data set of 20 x 10 pictures; a label of None writes no label file."""
+
+    def made(config: str | None = PLAIN, **labels: str | bytes | None) -> Path:
+        for key, text in (labels or {"train__a": "0 0.5 0.5 0.2 0.4", "valid__b": "1 0.5 0.5 0.2 0.4"}).items():
+            split, name = key.split("__")
+            picture = tmp_path / split / "images" / f"{name}.png"
+            label = tmp_path / split / "labels" / f"{name}.txt"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            label.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(picture)
+            if isinstance(text, bytes):
+                label.write_bytes(text)
+            elif text is not None:
+                label.write_text(text)
+        if config is not None:
+            (tmp_path / "data.yaml").write_text(config)
+        return tmp_path
+
+    return made
+
+
+def boxes(dataset: Dataset) -> list[tuple[str, list[list[float]], list[int]]]:
+    return [(s.name, s.boxes.tolist(), s.box_labels.tolist()) for s in dataset]  # type: ignore[union-attr]
+
+
+def note(dataset: Dataset, word: str) -> str:
+    return "\n".join(n for n in dataset.notes if word in n)
+
+
+def test_a_data_set(make: Make) -> None:
+    root = make()
+    data = load_dataset(root)
+    assert (data.layout, data.task, data.classes, data.boxed) == ("yolo", "detection", ("bee", "hornet"), True)
+    assert boxes(data) == [("valid/images/b.png", [[8, 3, 12, 7]], [1])]
+    assert data.notes[0] == "val was taken, beside it left out: train"
+    assert data.notes[1] == "1 objects in 1 pictures: hornet 1"
+    assert data.notes[2] == "1 of 2 classes have no objects: bee"
+    assert boxes(load_dataset(root, split="train")) == [("train/images/a.png", [[8, 3, 12, 7]], [0])]
+    assert boxes(load_dataset(root / "data.yaml", split="valid")) == boxes(data)
+    assert len(load_dataset(root, split="all")) == 2
+    assert boxes(load_dataset(root / "valid"))[0][1:] == boxes(data)[0][1:]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "train: ../train/images\nval: ../valid/images\nnames:\n  0: bee\n  1: hornet\n",  # Roboflow
+        "path: .\ntrain: train\nval: valid\nnames:\n- bee\n- hornet\n",
+        "path: ROOT\ntrain: train/images\nval: [valid/images]\nnames: {0: bee, 1: hornet}\n",
+        "train: ROOT/train/images\nval: ROOT/valid/images\nnames: ['bee', 'hornet']\nroboflow:\n  version: 2\n",
+        "val: list.txt\nnames: [bee, hornet]\n",
+    ],
+)
+def test_places_and_names_in_many_forms(make: Make, config: str) -> None:
+    root = make(config=None, train__a="", valid__b="1 0.5 0.5 0.2 0.4")
+    (root / "list.txt").write_text("./valid/images/b.png\n\n")
+    (root / "data.yaml").write_text(config.replace("ROOT", str(root)))
+    data = load_dataset(root, split="val")
+    assert [b[1:] for b in boxes(data)] == [([[8, 3, 12, 7]], [1])]
+    assert data.classes == ("bee", "hornet")
+    assert bool(note(data, "was not there")) == ("../" in config)
+
+
+def test_polygons_become_boxes(make: Make) -> None:
+    data = load_dataset(make(valid__b="1 0.1 0.2 0.5 0.1 0.4 0.9\n0 0.5 0.5 0.5 0.5"))
+    np.testing.assert_allclose(boxes(data)[0][1], [[2, 1, 10, 9], [5, 2.5, 15, 7.5]], atol=1e-6)
+    assert note(data, "polygon") == "1 polygon row(s), taken as their bounding boxes: valid/images/b.png line 1"
+
+
+def test_empty_and_missing_labels(make: Make) -> None:
+    data = load_dataset(make(valid__a="", valid__b=None, valid__c="0 .5 .5 .1 .1"))
+    assert [len(s.boxes) for s in data] == [0, 0, 1]  # type: ignore[arg-type]
+    assert note(data, "(s) without objects: ") == "2 picture(s) without objects: valid/images/a.png, valid/images/b.png"
+    missing = "1 picture(s) without a label file, taken as without objects: valid/images/b.png"
+    assert note(data, "label file") == missing
+
+
+def test_boxes_outside_and_without_area(make: Make) -> None:
+    rows = ["0 0 0.5 0.5 0.5", "0 0.5 0.5 0 0.5", "1 2 0.5 0.2 0.2", "1 nan 0.5 0.1 0.1", "0 0.5 0.5 1.00001 1"]
+    data = load_dataset(make(valid__b="\n".join([*rows, rows[4]])))
+    assert boxes(data)[0][1] == [[0, 2.5, 5, 7.5], [0, 0, 20, 10]]
+    assert note(data, "clipped").startswith(
+        "1 box(es) partly outside the picture, clipped: valid/images/b.png (bee -5 "
+    )
+    assert "1 box(es) dropped, without area: valid/images/b.png (bee 10 2.5 10 7.5)" in data.notes
+    assert "1 box(es) dropped, outside the picture: valid/images/b.png (hornet 38 4 42 6)" in data.notes
+    assert note(data, "not finite").startswith("1 box(es) dropped, not finite")
+    assert note(data, "twice") == "1 box(es) dropped, written twice: valid/images/b.png"
+
+
+def test_a_set_whose_boxes_are_all_dropped_is_refused(make: Make) -> None:
+    with pytest.raises(DataError, match="None of the boxes.*(?s:.)*outside the picture"):
+        load_dataset(make(valid__b="0 340 220 30 40"))  # pixels where parts belong
+
+
+@pytest.mark.parametrize("rows", ["0 0.5 0.5 0.1", "0 .5 .5 .1 .1 .9", "x .5 .5 .1 .1", "0.5 .5 .5 .1 .1", b"\xff\xfe"])
+def test_labels_that_cannot_be_read_leave_the_picture_out(make: Make, rows: str | bytes) -> None:
+    data = load_dataset(make(valid__a="0 .5 .5 .1 .1", valid__b=rows))
+    assert [s.name for s in data] == ["valid/images/a.png"]
+    assert note(data, "cannot be read").startswith("1 left out, labels that cannot be read: valid/images/b.png (")
+
+
+def test_pictures_that_cannot_be_read_are_left_out(make: Make) -> None:
+    root = make(valid__a="0 .5 .5 .1 .1", valid__b="0 .5 .5 .1 .1")
+    (root / "valid" / "images" / "b.png").write_bytes(b"")
+    (root / "valid" / "images" / "c.gif").write_bytes(b"")
+    data = load_dataset(root)
+    assert len(data) == 1
+    assert note(data, "unreadable") == "1 unreadable, left out: valid/images/b.png (an empty file (0 bytes))"
+    assert note(data, "suffix") == "1 left out, not pictures by their suffix: valid/images/c.gif"
+
+
+def test_classes_of_a_model(make: Make) -> None:
+    root = make(valid__b="1 .5 .5 .1 .1")
+    assert boxes(load_dataset(root, ["Hornet", "wasp"]))[0][2] == [0]
+    with pytest.raises(DataError, match="(?s)class that the model has not.*hornet.*bee, wasp"):
+        load_dataset(root, ["bee", "wasp"])
+    assert len(load_dataset(root, ["hornet"])) == 1  # bee has no object here
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("val: valid/images\n", "no names"),
+        ("val: valid/images\nnames: []\n", "no names"),
+        ("val: valid/images\nnames: [a, a]\n", "different names"),
+        ("val: valid/images\nnames: {1: a, 2: b}\n", "mapping from 0"),
+        ("val: valid/images\nnc: 3\nnames: [a, b]\n", "nc: 3 and 2 names"),
+        ("val: other/images\nnames: [a, b]\n", "(?s)not there.*other/images"),
+        ("val: valid/images\nnames: &x [a, b]\n", "cannot be read"),
+        ("train: train/images\nnames: [a, b]\n", "trained on"),
+        ("val: valid/images\nnames: [a]\n", "(?s)line 1 has a class that does not exist.*got: +1"),
+    ],
+)
+def test_configs_that_are_refused(make: Make, config: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load_dataset(make(config))
+
+
+def test_splits_that_are_not_there(make: Make) -> None:
+    with pytest.raises(DataError, match="(?s)has not this split.*test.*train, val, all"):
+        load_dataset(make(), split="test")
+
+
+def test_images_and_labels_without_names(make: Make) -> None:
+    root = make(config=None)
+    with pytest.raises(DataError, match=r"a data\.yaml with names"):
+        load_dataset(root / "valid")
+    assert boxes(load_dataset(root / "valid", ["bee", "hornet"]))[0][2] == [1]
+
+
+def test_boxes_are_parts_of_the_upright_picture(make: Make) -> None:
+    root = make(valid__b=None)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying, shown standing: 10 wide, 20 high
+    Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(root / "valid" / "images" / "c.jpg", exif=exif)
+    (root / "valid" / "labels" / "c.txt").write_text("0 0.5 0.25 1 0.5")
+    assert boxes(load_dataset(root))[1] == ("valid/images/c.jpg", [[0, 0, 10, 10]], [0])
+    assert load_dataset(root).samples[1].read().shape == (20, 10, 3)
+
+
+@pytest.mark.skipif(not (REAL / "hornets-yolo").is_dir(), reason="EDGEKIT_DATA is not set: no real YOLO set")
+def test_the_real_set() -> None:
+    train, valid = (load_dataset(REAL / "hornets-yolo", split=s) for s in ("train", "val"))
+    assert (len(train), len(valid)) == (593, 73)
+    assert train.classes == valid.classes == ("Bees", "Hornets")
+    assert (train.box_counts, valid.box_counts) == ((613, 663), (144, 55))
+    empties = [sum(not len(s.boxes) for s in d) for d in (train, valid)]  # type: ignore[arg-type]
+    assert empties == [16, 3]
+    assert note(train, "polygon").startswith("1 polygon row(s)")
+    assert not any("dropped" in n or "clipped" in n or "unreadable" in n for n in (*train.notes, *valid.notes))
+    assert len(load_dataset(REAL / "hornets-yolo", split="all")) == 666
+    assert len(load_dataset(REAL / "hornets-yolo" / "valid")) == 73
