@@ -6,7 +6,6 @@ import csv
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit import nets
 from edgekit.recipe import Recipe
 from edgekit.spec import ModelSpec
 from edgekit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -270,41 +268,3 @@ def test_the_shared_norm_is_batchnorm_where_there_is_one_process() -> None:
     torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-3, atol=1e-4)
     for name, value in honest.state_dict().items():
         torch.testing.assert_close(value, shared.state_dict()[name], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_it_is_as_fast_as_a_bare_loop_from_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ResNet-18 at 224, batch 16: pictures a second, paired: bare and ours in turns (issue 3, point 6)."""
-    from edgekit.nets.resnet import ResNet
-    from edgekit.recipe import load_recipe
-    from edgekit.training.schedule import make_optimizer
-    from tests.training.conftest import write_pictures
-
-    torch.set_num_threads(2)
-    monkeypatch.setitem(nets.NETS, "resnet18", ResNet)
-    write_pictures(tmp_path / "train", ("red", "green"), 16, 0)
-    write_pictures(tmp_path / "val", ("red", "green"), 2, 1)
-    changes = ["net.weights=none", "schedule.epochs=1", "schedule.batch=16", "schedule.probe_views=0"]
-    chosen = load_recipe("resnet18-finetune", [*changes, "schedule.norm_stats=train", "schedule.frozen=[]"])
-    task = make_task(chosen, tmp_path)
-    batch = task.collate([task.sample(i, i) for i in range(16)])
-    inputs, labels = normalised(batch["image"], task.spec.preprocess), batch["label"]
-
-    def bare() -> float:
-        net = nets.build(task.spec).to(memory_format=torch.channels_last)
-        optimizer = make_optimizer(net, chosen.schedule, ("fc",))
-        began = time.perf_counter()
-        for _ in range(2):
-            nn.functional.cross_entropy(net(inputs), labels).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        return 32 / (time.perf_counter() - began)
-
-    ours, theirs = [], []
-    for turn in range(6):
-        theirs.append(bare())
-        ours.append(train(task, chosen, tmp_path / f"run{turn}").images_per_second)
-    theirs.append(bare())
-    ratios = [o / ((a + b) / 2) for o, a, b in zip(ours, theirs, theirs[1:], strict=False)]
-    print("ratios", [f"{r:.3f}" for r in ratios])
-    assert np.median(ratios) >= 0.95, ratios
