@@ -49,7 +49,7 @@ class Defect:
         code: exit code of `edgekit export`; where it is not 3 there is no verdict but an error that says `says`.
         arguments: options of the export beside the usual ones.
         foreign: whether it shows only with a plain state dict, which is compared with torchvision's own net.
-        reuses: whether the torch module is intact, so that its export can be taken from an earlier run.
+        reuses: whether the torch module differs in nothing but weights, so that an earlier export can be refilled.
         shows: whether the answers of the plain file are wrong; its form or description is otherwise.
     """
 
@@ -379,16 +379,18 @@ GRAPH: dict[str, Any] = {"stage": "onnx", "reuses": True}
 FORM: dict[str, Any] = {**GRAPH, "shows": False}
 
 DEFECTS = (
-    Defect("BN eps wrong in the fold", fold_with(other_eps), "fold", "bn1"),
-    Defect("a gamma's sign flipped in the fold", spoil_folded(LAYER, flip_gamma), "fold", "layer1.1.bn2"),
-    Defect("std taken for var in the fold", fold_with(std_for_var), "fold", "bn1"),
-    Defect("BN mean left out of the fold", fold_with(no_mean), "fold", "bn1"),
-    Defect("fold adds beta before it scales", bias_before_scale, "fold", "bn1"),
-    Defect("weights transposed in the fold", spoil_folded(LAYER, transpose_weights), "fold", "layer1.1.bn2"),
-    Defect("NaN in one channel", spoil_folded(LAYER, nan_in_one_channel), "fold", "layer1.1.bn2"),
+    Defect("BN eps wrong in the fold", fold_with(other_eps), "fold", "bn1", reuses=True),
+    Defect("a gamma's sign flipped in the fold", spoil_folded(LAYER, flip_gamma), "fold", "layer1.1.bn2", reuses=True),
+    Defect("std taken for var in the fold", fold_with(std_for_var), "fold", "bn1", reuses=True),
+    Defect("BN mean left out of the fold", fold_with(no_mean), "fold", "bn1", reuses=True),
+    Defect("fold adds beta before it scales", bias_before_scale, "fold", "bn1", reuses=True),
+    Defect(
+        "weights transposed in the fold", spoil_folded(LAYER, transpose_weights), "fold", "layer1.1.bn2", reuses=True
+    ),
+    Defect("NaN in one channel", spoil_folded(LAYER, nan_in_one_channel), "fold", "layer1.1.bn2", reuses=True),
     Defect("residual dropped in the folded net", spoil_folded("layer1.1", drop_skip), "fold", "layer1.1.relu_1"),
     Defect("residual dropped in the net", no_skip_anywhere, "net", "layer1.0.relu_1", foreign=True),
-    Defect("BN eps wrong in the net", net_with_other_eps, "net", "bn1", foreign=True),
+    Defect("BN eps wrong in the net", net_with_other_eps, "net", "bn1", foreign=True, reuses=True),
     Defect("picture stretched instead of cropped", stretch, "preprocess", "image"),
     Defect("crop one pixel off", crop_one_pixel_off, "preprocess", "image"),
     Defect("no antialiasing", resize_as("bilinear"), "preprocess", "image"),
@@ -402,12 +404,12 @@ DEFECTS = (
         arguments=("--input", "float"),
     ),
     Defect("RGB and BGR swapped in the graph", deploy_with(color="bgr"), "onnx", "conv1"),
-    Defect("mean wrong in the graph", deploy_with(mean=(0.5, 0.5, 0.5)), "onnx", "conv1"),
-    Defect("std wrong in the graph", deploy_with(std=(0.25, 0.25, 0.25)), "onnx", "conv1"),
-    Defect("255 forgotten in the graph", spoil_deploy(forget_255), "onnx", "conv1"),
-    Defect("mean in RGB order in the graph", spoil_deploy(mean_in_rgb_order), "onnx", "conv1"),
-    Defect("temperature applied twice", head_with(temperature_twice), "onnx", "logits"),
-    Defect("temperature forgotten", head_with(lambda net, path, temperature: net), "onnx", "logits"),
+    Defect("mean wrong in the graph", deploy_with(mean=(0.5, 0.5, 0.5)), "onnx", "conv1", reuses=True),
+    Defect("std wrong in the graph", deploy_with(std=(0.25, 0.25, 0.25)), "onnx", "conv1", reuses=True),
+    Defect("255 forgotten in the graph", spoil_deploy(forget_255), "onnx", "conv1", reuses=True),
+    Defect("mean in RGB order in the graph", spoil_deploy(mean_in_rgb_order), "onnx", "conv1", reuses=True),
+    Defect("temperature applied twice", head_with(temperature_twice), "onnx", "logits", reuses=True),
+    Defect("temperature forgotten", head_with(lambda net, path, temperature: net), "onnx", "logits", reuses=True),
     Defect("rows of a batch mixed", lambda p: p.setattr(to_onnx, "Deploy", Mixing), "batch"),
     Defect(
         "rows of a fixed batch mixed",
@@ -454,10 +456,21 @@ _export = to_onnx._export
 
 
 def exported(*arguments: Any, **options: Any) -> Graph:
-    """torch's export of the intact checkpoint, made once: the defects that use it arise after it."""
+    """torch's export of the checkpoint's net, made once."""
     if not _kept:
         _kept.append(_export(*arguments, **options).SerializeToString())
-    return onnx.load_from_string(_kept[0])
+    return refilled(_kept[0], arguments[0])
+
+
+def refilled(kept: bytes, module: nn.Module) -> Graph:
+    """The graph of an earlier export of such a module with this one's weights: what torch would export again."""
+    model = onnx.load_from_string(kept)
+    state = {name: value.detach().numpy() for name, value in module.state_dict().items() if value.is_floating_point()}
+    for tensor in model.graph.initializer:
+        if tensor.name in state:
+            set_weight(tensor, state.pop(tensor.name))
+    assert not state  # or a weight would be the earlier one's
+    return model
 
 
 @pytest.fixture
@@ -719,7 +732,7 @@ def plain(honest: Honest, spec: ModelSpec, tmp_path: Path, monkeypatch: Patch) -
                 return plain_export(*arguments, **options)
             if kind not in _plain:
                 _plain[kind] = plain_export(*arguments, **options).SerializeToString()
-            return onnx.load_from_string(_plain[kind])
+            return refilled(_plain[kind], arguments[0])
 
         monkeypatch.setattr(to_onnx, "_export", export)
         defect.seed(monkeypatch)
