@@ -16,6 +16,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from edgekit.artifact import write_bytes
 from edgekit.recipe import Augment
+from edgekit.training.colour import Colour
 from edgekit.vision.image import Frame, encode_picture
 
 _GREY = 114
@@ -43,7 +44,7 @@ def variations(augment: Augment) -> list[v2.Transform]:
                 )
             )
         if augment.brightness or augment.contrast or augment.saturation or augment.hue:
-            steps.append(v2.ColorJitter(augment.brightness, augment.contrast, augment.saturation, augment.hue))
+            steps.append(Colour(augment.brightness, augment.contrast, augment.saturation, augment.hue))
     if augment.noise:
         steps.append(v2.GaussianNoise(sigma=augment.noise))
     if augment.erasing:

@@ -19,7 +19,7 @@ from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment import cropped, mixed_seed, seeded
 from edgekit.training.pictures import Pictures
 from edgekit.training.probe import features, fit_head, linear_head
-from edgekit.training.task import Batch, Score, Task, normalised
+from edgekit.training.task import Batch, Score, Task, normalised, stacked
 from edgekit.training.temperature import fit_temperature, nll
 from edgekit.training.weights import read_weights, start_from
 from edgekit.vision.image import Frame
@@ -77,7 +77,10 @@ class ClassificationTask(Task):
         return {"image": varied.as_subclass(Tensor), "label": self.labels[index]}
 
     def collate(self, samples: Sequence[Batch]) -> Batch:
-        return {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
+        return {
+            "image": stacked([sample["image"] for sample in samples]),
+            "label": torch.stack([sample["label"] for sample in samples]),
+        }
 
     def loss(self, net: nn.Module, batch: Batch) -> dict[str, Tensor]:
         logits, labels = net(normalised(batch["image"], self.spec.preprocess)).float(), batch["label"]
@@ -121,7 +124,7 @@ class ClassificationTask(Task):
         for view in range(views):
             for start in range(0, len(self), EVAL_BATCH):
                 indices = range(start, min(start + EVAL_BATCH, len(self)))
-                images = torch.stack([self._view(i, view) for i in indices]).to(head.weight.device)
+                images = stacked([self._view(i, view) for i in indices]).to(head.weight.device)
                 rows.append(features(net, head, normalised(images, self.spec.preprocess)))
         labels = self.labels.to(head.weight.device).repeat(views)
         balanced = self.recipe.schedule.class_balance != "none"

@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from edgekit.artifact import make_folder
 from edgekit.data.sample import some
@@ -221,15 +222,22 @@ class _Run:
         if not math.isfinite(values["loss"]):
             self._diverged("loss", values["loss"], part, epoch)
         self.accelerator.backward(losses["loss"])
-        if self.accelerator.sync_gradients:
-            norm = self.accelerator.clip_grad_norm_(self.net.parameters(), self.recipe.schedule.clip or math.inf)
-            # with fp16 an overflow is the scaler's business: it skips the step and scales less
-            if self.accelerator.scaler is None and norm is not None and not math.isfinite(float(norm)):
-                self._diverged("gradient", float(norm), part, epoch)
+        self._clip(part, epoch)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(self.net)
         return values
+
+    def _clip(self, part: Fed, epoch: int) -> None:
+        self.accelerator.unscale_gradients()
+        learning = [p for p in self.net.parameters() if p.grad is not None]
+        total = get_total_norm([p.grad for p in learning if p.grad is not None])
+        norm, most = float(total), self.recipe.schedule.clip
+        # with fp16 an overflow is the scaler's business: it skips the step and scales less
+        if self.accelerator.scaler is None and not math.isfinite(norm):
+            self._diverged("gradient", norm, part, epoch)
+        if most and math.isfinite(norm) and norm > most:
+            clip_grads_with_norm_(learning, most, total)
 
     def _mean(self, values: dict[str, Tensor]) -> dict[str, float]:
         if self.processes == 1:

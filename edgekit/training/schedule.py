@@ -82,8 +82,9 @@ def make_optimizer(net: nn.Module, schedule: Schedule, heads: Sequence[str]) -> 
         for (trunk, decayed), parameters in sorted(groups.items())
     ]
     if schedule.optimizer == "sgd":
-        return torch.optim.SGD(tables, lr=schedule.lr_head, momentum=schedule.momentum, nesterov=schedule.momentum > 0)
-    return torch.optim.AdamW(tables, lr=schedule.lr_head)
+        momentum = schedule.momentum
+        return torch.optim.SGD(tables, lr=schedule.lr_head, momentum=momentum, nesterov=momentum > 0, fused=True)
+    return torch.optim.AdamW(tables, lr=schedule.lr_head, fused=True)  # half the time of the plain one, on a CPU too
 
 
 def set_rates(optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> tuple[float, float]:

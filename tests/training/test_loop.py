@@ -268,3 +268,21 @@ def test_the_shared_norm_is_batchnorm_where_there_is_one_process() -> None:
     torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-3, atol=1e-4)
     for name, value in honest.state_dict().items():
         torch.testing.assert_close(value, shared.state_dict()[name], rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_are_clipped_to_the_recipes_norm(pictures: Path, tmp_path: Path, recipe: MakeRecipe) -> None:
+    """SGD without momentum moves the weights by the learning rate times the gradient, so the step's length is known."""
+    changes = ["schedule.optimizer=sgd", "schedule.momentum=0", "schedule.weight_decay=0", "schedule.ema=0"]
+    changes += ["schedule.epochs=1", "schedule.warmup=0", "schedule.cosine=false", "schedule.batch=20"]
+    changes += ["schedule.lr_head=0.5", "schedule.lr_trunk=0.5"]
+    lengths = {}
+    for clip in (0.0, 0.01, 1e6):
+        chosen = recipe(*changes, f"schedule.clip={clip}")
+        task = make_task(chosen, pictures)
+        before = [p.detach().clone() for p in task.net.parameters()]
+        train(task, chosen, tmp_path / str(clip))
+        moved = [(p.detach() - b).square().sum() for p, b in zip(task.net.parameters(), before, strict=True)]
+        lengths[clip] = float(torch.stack(moved).sum().sqrt()) / 0.5
+    assert lengths[0.01] == pytest.approx(0.01, rel=1e-3)
+    assert lengths[0.0] == pytest.approx(lengths[1e6], rel=1e-5)
+    assert lengths[0.0] > 0.05
