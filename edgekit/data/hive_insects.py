@@ -148,7 +148,10 @@ class _Canvas:
         rows, columns = np.nonzero(self.bgra[..., 3].max(1) > 0)[0], np.nonzero(self.bgra[..., 3].max(0) > 0)[0]
         step = 2**_LEVELS
         top, left = max(0, int(rows[0]) - 2 * step) // step * step, max(0, int(columns[0]) - 2 * step) // step * step
-        bottom, right = min(_SIZE, (int(rows[-1]) // step + 3) * step), min(_SIZE, (int(columns[-1]) // step + 3) * step)
+        bottom, right = (
+            min(_SIZE, (int(rows[-1]) // step + 3) * step),
+            min(_SIZE, (int(columns[-1]) // step + 3) * step),
+        )
         made = []
         for level in range(1, _LEVELS + 1):
             unit = _DRAWN / 2**level
@@ -224,8 +227,8 @@ def _hornet(rng: np.random.Generator) -> _Look:
         edge = t + np.float32(0.03) * v * v
         colour = _mix(dark, dark, t)
         for place in (0.16, 0.37, 0.57):  # fine yellow hind edges of the first three segments
-            line = _step(edge, place, place + 0.015) - _step(edge, place + 0.03, place + 0.045)
-            colour = _mix(colour, (40, 150, 215), line * np.float32(0.8))
+            line = _step(edge, place, place + 0.01) - _step(edge, place + 0.018, place + 0.028)
+            colour = _mix(colour, (40, 140, 200), line * np.float32(0.7))
         notch = np.float32(0.08) * (1 - _step(np.abs(v), 0.05, 0.3))
         broad = _step(edge - notch, 0.585, 0.625) - _step(edge, 0.79, 0.82) * np.float32(0.8)
         return _mix(colour, orange, broad * (1 - _step(edge, 0.82, 1.0) * np.float32(0.6)))
