@@ -27,9 +27,9 @@ _PICTURE_FPS = 20.0
 _SMALLEST = 96  # pixels
 _POOL = 64  # how far the noise's origin moves between frames
 # seconds from one chance of a visit to the next: a bee's lane, strays, a raid of hornets
-_BEE_LANE, _STRAY_LANE, _RAID = 9.0, 30.0, 45.0
-_LANES = 32  # at most so many at once; the lane and its turn make the identity
-_STRAYS, _HORNETS = 24, (25, 26, 27)  # their lanes; those before are bees'
+_BEE_LANE, _STRAY_LANE, _RAID = 12.0, 20.0, 45.0
+_LANES = 40  # at most so many at once; the lane and its turn make the identity
+_STRAYS, _HORNETS = 32, (33, 34, 35)  # their lanes; those before are bees'
 
 
 class HiveFrame(NamedTuple):
@@ -75,10 +75,10 @@ def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) ->
 class HiveClip:
     """One hive before a fixed camera, for as long as one looks.
 
-    Bees come, walk in and out, and fly past all the time; hornets come in raids of 8 to 20 seconds, one to three of
-    them, with half a minute or more without one in between. `frame(i)` depends on the arguments and i alone, and costs
-    about as much as the next one in turn. An insect keeps its id from where it appears to where it leaves; of which less
-    than VISIBLE is seen is left out of a frame and comes back under the same id.
+    Bees come, walk in and out, and fly past all the time; hornets come in raids of 8 to 25 seconds, one to three of
+    them, with a quarter of a minute to some minutes without one in between. `frame(i)` depends on the arguments and i alone, and costs
+    about as much as the next one in turn. An insect keeps its id from where it appears to where it leaves; while less
+    than VISIBLE of it is seen it is left out, and it comes back under the same id. Boxes are as in `hive_pictures`.
 
     Args:
         seed: 0 or more; another seed is another hive.
@@ -101,7 +101,7 @@ class HiveClip:
         rng = self._rng(0, 0)
         self.scene = make_scene(rng, height, width)
         self._phases = rng.uniform(0, 1, _LANES)
-        self._bees = int(rng.integers(9, 18))
+        self._bees = int(rng.integers(11, 23))
         self._visits: dict[tuple[int, int], tuple[int, Visit] | None] = {}
 
     def frame(self, index: int) -> HiveFrame:
@@ -153,15 +153,17 @@ class HiveClip:
         room = round(period * self.fps)
         if lane in _HORNETS:
             raid = self._rng(1, turn)
-            comes, start, size = raid.random() < 0.8, raid.uniform(0, 10), raid.choice(3, p=(0.6, 0.28, 0.12))
+            comes, start, size = raid.random() < 0.8, raid.uniform(0, 8), raid.choice(3, p=(0.6, 0.28, 0.12))
             if not comes or _HORNETS.index(lane) > size:
                 return None
             visit = hornet_visit(self.scene, rng, self.fps, rng.uniform(6, 15))
-            return min(round((start + rng.uniform(0, 3)) * self.fps), max(0, room - len(visit))), visit
-        if rng.random() < 0.15:
-            return None
-        visit = stray_visit(self.scene, rng, self.fps) if lane == _STRAYS else bee_visit(self.scene, rng, self.fps)
-        return int(rng.integers(0, max(1, room - len(visit)))), visit
+            first = round((start + rng.uniform(0, 3)) * self.fps)
+            return (first, visit) if first + len(visit) < room else None
+        for _ in range(4):  # a visit that doesn't fit into its turn would end in mid-air
+            visit = stray_visit(self.scene, rng, self.fps) if lane == _STRAYS else bee_visit(self.scene, rng, self.fps)
+            if len(visit) < room:
+                return int(rng.integers(0, room - len(visit))), visit
+        return None
 
     def _rng(self, purpose: int, index: int) -> Rng:
         return np.random.Generator(np.random.PCG64([self.seed, 2, purpose, index]))

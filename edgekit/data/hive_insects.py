@@ -26,10 +26,17 @@ _DRAWN = 192  # pixels a body length while drawing; the finest level has half of
 _REACH = 1.0  # the canvas spans -1 to 1
 _SIZE = int(2 * _REACH * _DRAWN)
 _LEVELS = 4
-_WING = ((0, 0.02), (0.2, 0.06), (0.5, 0.1), (0.8, 0.115), (0.96, 0.08), (1, 0.0), (0.93, -0.09), (0.72, -0.16))
-_WING += ((0.45, -0.15), (0.3, -0.1), (0.1, -0.04))
-_VEINS = (((0.02, 0.02), (0.45, 0.08), (0.85, 0.095)), ((0.05, 0), (0.45, 0.01), (0.8, -0.02)))
-_VEINS += (((0.1, -0.02), (0.35, -0.06), (0.62, -0.13)), ((0.5, 0.08), (0.55, -0.1)), ((0.7, 0.09), (0.75, -0.1)))
+_Line = tuple[tuple[float, float], ...]
+_LEADING: _Line = ((0, 0.02), (0.2, 0.06), (0.5, 0.1), (0.8, 0.115), (0.96, 0.08), (1, 0.0))
+_TRAILING: _Line = ((0.93, -0.09), (0.72, -0.16), (0.45, -0.15), (0.3, -0.1), (0.1, -0.04))
+_WING = _LEADING + _TRAILING  # along and across, in wing lengths
+_VEINS: tuple[_Line, ...] = (
+    ((0.02, 0.02), (0.45, 0.08), (0.85, 0.095)),
+    ((0.05, 0), (0.45, 0.01), (0.8, -0.02)),
+    ((0.1, -0.02), (0.35, -0.06), (0.62, -0.13)),
+    ((0.5, 0.08), (0.55, -0.1)),
+    ((0.7, 0.09), (0.75, -0.1)),
+)
 
 
 @dataclass(frozen=True)
@@ -115,13 +122,13 @@ class _Canvas:
         x, y = self.x[:, window[1]] - np.float32(ax), self.y[window[0]] - np.float32(ay)
         along = (x * ux + y * uy) / np.float32(length)
         across = y * ux - x * uy
-        t = np.clip(along, 0, 1)
-        across = across - np.float32(math.copysign(bend, -float(ux))) * t * t * np.float32(-1)
+        t = np.asarray(np.clip(along, 0, 1), np.float32)
+        across = across + np.float32(math.copysign(bend, -float(ux))) * t * t  # towards the feet, whichever way it runs
         half = np.float32(width) * np.interp(t, np.linspace(0, 1, len(profile)), profile).astype(np.float32)
         beyond = np.abs(along - t) * np.float32(length)
         edge = (half - np.abs(across) - beyond) * np.float32(_DRAWN) + np.float32(0.5)
         alpha = np.where(half > np.float32(0.004), np.clip(edge, 0, 1), np.float32(0))
-        v = np.clip(across / np.maximum(half, np.float32(1e-3)), -1, 1)
+        v = np.asarray(np.clip(across / np.maximum(half, np.float32(1e-3)), -1, 1), np.float32)
         # round ends: the surface falls away at both ends as it does at the sides
         w = (t * np.float32(2) - np.float32(1)) ** 3
         fall = np.float32(1) - v * v * np.float32(0.92) - w * w * np.float32(0.5)
@@ -129,7 +136,7 @@ class _Canvas:
         shaded = colour(t, v) * (np.float32(0.42) + np.float32(0.58) * height)[..., None]
         gloss = np.clip(height - np.float32(0.93), 0, 1) * np.float32(260)
         relief = np.stack([w * ux - v * uy, w * uy + v * ux], axis=-1)
-        self.over(alpha, shaded + gloss[..., None], window, relief)
+        self.over(np.asarray(alpha, np.float32), shaded + gloss[..., None], window, relief)
 
     def fur(self, centre: tuple[float, float], radii: tuple[float, float], n: int, length: float, colour: Any) -> None:
         """Short hairs pointing outwards and back, in three tones."""
@@ -140,7 +147,7 @@ class _Canvas:
         dy = np.sin(angle) * reach * length
         hairs = np.stack([np.stack([x, y], -1), np.stack([x + dx, y + dy], -1)], 1)
         for part, tone in ((0, 0.6), (1, 0.9), (2, 1.15)):
-            self.strokes(hairs[part::3], 0.012, np.multiply(colour, tone), 0.55)
+            self.strokes(list(hairs[part::3]), 0.012, np.multiply(colour, tone), 0.55)
 
     def levels(self) -> tuple[Level, ...]:
         import cv2

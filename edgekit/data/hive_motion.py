@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -269,5 +269,4 @@ def stray_visit(scene: Scene, rng: Rng, fps: float) -> Visit:
     tumbling /= np.linalg.norm(tumbling, axis=1, keepdims=True)
     side = np.cross(tumbling, np.array([0.2, 0.97, 0.1]))
     up = np.cross(side / np.linalg.norm(side, axis=1, keepdims=True), tumbling)
-    return Visit(visit.kind, visit.length, visit.variant, visit.tint, visit.points, tumbling, up, visit.velocity,
-                 ("folded",) * len(visit), fps)  # fmt: skip
+    return replace(visit, forward=tumbling, up=up)

@@ -131,13 +131,14 @@ def _layer(scene: Scene, insect: Insect) -> _Layer | None:
         return None
     offset = turn @ (0.5 - np.asarray(level.origin)) + centre - (left, top) - 0.5
     matrix, size = np.hstack([turn, offset[:, None]]), (right - left, bottom - top)
-    bgra = cv2.warpAffine(level.bgra, matrix, size, flags=cv2.INTER_LINEAR)
+    bgra = np.asarray(cv2.warpAffine(level.bgra, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
+    relief = np.asarray(cv2.warpAffine(level.relief, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
     bgra[..., :3] *= insect.tint * np.float32(_depth_in_slot(insect))
-    _light(bgra, cv2.warpAffine(level.relief, matrix, size, flags=cv2.INTER_LINEAR), axes, slope, scene)
+    _light(bgra, relief, axes, slope, scene)
     if speed > 0.8:
         bgra = _smear(bgra, move, speed)
     if sigma > 0.3:
-        bgra = cv2.GaussianBlur(bgra, (0, 0), sigma)
+        bgra = np.asarray(cv2.GaussianBlur(bgra, (0, 0), sigma), np.float32)
     total = float(bgra[..., 3].sum())
     if insect.point[2] < insect.length / 2:
         _under_the_lintel(bgra, left, top, scene, insect)
@@ -221,9 +222,10 @@ def _shadow(picture: Plane, scene: Scene, layer: _Layer) -> None:
     dx, dy = (there - here).round().astype(int).tolist()
     sigma = 0.4 + way * 0.012 * layer.scale
     pad = math.ceil(2 * sigma)
-    dark = cv2.copyMakeBorder(np.ascontiguousarray(layer.bgra[..., 3]), pad, pad, pad, pad, cv2.BORDER_CONSTANT)
-    dark = cv2.GaussianBlur(dark, (0, 0), sigma)
-    moved = _Layer(layer.insect, dark[..., None], layer.left + dx - pad, layer.top + dy - pad, 1, 0, 1)
+    alpha = np.ascontiguousarray(layer.bgra[..., 3])
+    dark = cv2.copyMakeBorder(alpha, pad, pad, pad, pad, cv2.BORDER_CONSTANT)
+    soft = np.asarray(cv2.GaussianBlur(dark, (0, 0), sigma), np.float32)
+    moved = _Layer(layer.insect, soft[..., None], layer.left + dx - pad, layer.top + dy - pad, 1, 0, 1)
     target, source = _overlap(moved, picture.shape[:2])
     picture[target] *= 1 - np.float32(scene.shade * math.exp(-way / 160)) * moved.bgra[source]
 

@@ -110,7 +110,7 @@ class Scene:
         frame = cv2.addWeighted(soft, 1.0, noise, self.noise, 0.0, dtype=cv2.CV_8U)
         if lossy and self.jpeg:
             _, code = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg])
-            frame = cv2.imdecode(code, cv2.IMREAD_COLOR)
+            return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
         return np.asarray(frame, np.uint8)
 
 
@@ -137,16 +137,15 @@ def make_scene(rng: Rng, height: int, width: int) -> Scene:
     sunny = not dusk and rng.random() < 0.65
     sun = np.array([rng.uniform(-0.8, 0.8), rng.uniform(0.7, 1.3), rng.uniform(0.35, 1.0)])
     warmth = rng.normal(0, 0.05) - (0.08 if dusk else 0.0)
-    level = rng.uniform(0.45, 0.62) if dusk else rng.uniform(0.78, 1.18)
+    level = rng.uniform(0.52, 0.7) if dusk else rng.uniform(0.78, 1.18)
     y, x = np.mgrid[0 : height // 8 + 2, 0 : width // 8 + 2].astype(np.float32)
     far = ((y * 8 / height - np.float32(0.5)) ** 2 + (x * 8 / width - np.float32(0.5)) ** 2) * np.float32(
         rng.uniform(0.1, 0.5)
     )
     backdrop = _garden(rng, height, width)
     _hive(backdrop, rng, camera, board, slot, aim, bee / BEE_MM)
-    backdrop = cv2.GaussianBlur(backdrop, (3, 3), 0.6)
     return Scene(
-        backdrop,
+        np.asarray(cv2.GaussianBlur(backdrop, (3, 3), 0.6), np.float32),
         camera,
         focus=distance * rng.uniform(0.95, 1.02),
         aperture=rng.uniform(1.0, 6.0) * width / 640,
@@ -203,8 +202,8 @@ def _garden(rng: Rng, height: int, width: int) -> Plane:
         at = (int(rng.integers(w)), int(rng.integers(h)))
         cv2.circle(picture, at, int(rng.integers(1, 5)), colour, -1, cv2.LINE_AA)
     blur = rng.uniform(0.6, 4)
-    picture = cv2.GaussianBlur(picture, (0, 0), blur)
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    soft = cv2.GaussianBlur(picture, (0, 0), blur)
+    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 _PAINTS = ((196, 190, 182), (150, 142, 138), (205, 178, 140), (120, 160, 130), (90, 175, 205), (215, 222, 226),
