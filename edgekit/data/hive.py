@@ -76,9 +76,10 @@ class HiveClip:
     """One hive before a fixed camera, for as long as one looks.
 
     Bees come, walk in and out, and fly past all the time; hornets come in raids of 8 to 25 seconds, one to three of
-    them, with a quarter of a minute to some minutes without one in between. `frame(i)` depends on the arguments and i alone, and costs
-    about as much as the next one in turn. An insect keeps its id from where it appears to where it leaves; while less
-    than VISIBLE of it is seen it is left out, and it comes back under the same id. Boxes are as in `hive_pictures`.
+    them, with a quarter of a minute to some minutes without one in between. `frame(i)` depends on the arguments and i
+    alone, and costs about as much as the next one in turn. An insect keeps its id from where it appears to where it
+    leaves; while less than VISIBLE of it is seen it is left out, and it comes back under the same id. Boxes are as in
+    `hive_pictures`.
 
     Args:
         seed: 0 or more; another seed is another hive.

@@ -15,6 +15,7 @@ from edgekit.data.hive_scene import BEE_MM, HORNET_MM, Plane, Points, Rng, Scene
 _POSES: tuple[Pose, ...] = ("folded", "open", "flying")
 _WALL = 3  # a walk on the hive's front instead of the board
 _STEPS_A_SECOND = 6
+_INSIDE = -20.0  # z where a bee in the entrance can't be seen any more
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,13 @@ class _Path:
         """On a bow to `goal` at about `speed` mm/s, slower at both ends; the head leads unless `facing` is given."""
         end = np.asarray(goal, np.float64)
         way = float(np.linalg.norm(end - self.here))
-        n = max(2, round(way / speed * self.fps))
-        t = (np.arange(1, n + 1) / n)[:, None]
+        t = self._shares(max(2, round(way / speed * self.fps)))
         t = 0.55 * t + 0.45 * t * t * (3 - 2 * t)
         middle = (self.here + end) / 2 + self.rng.normal(0, bow * way / 2, 3) * (1, 0.6, 0.6)
         middle[1], middle[2] = max(middle[1], 12), max(middle[2], 15)
         points = (1 - t) ** 2 * self.here + 2 * t * (1 - t) * middle + t * t * end
         steps = np.diff(np.vstack([self.here[None], points]), axis=0)
-        yaw = np.arctan2(steps[:, 0], steps[:, 2]) if facing is None else np.full(n, facing)
+        yaw = self._ahead(steps, 2) if facing is None else np.full(len(t), facing)
         self._add(points, yaw, 2)
 
     def hover(self, seconds: float, wobble: float, facing: float) -> None:
@@ -84,13 +84,12 @@ class _Path:
     def walk(self, goal: tuple[float, float, float], speed: float, wall: bool = False) -> None:
         end = np.asarray(goal, np.float64)
         way = float(np.linalg.norm(end - self.here))
-        n = max(2, round(way / speed * self.fps))
-        t = (np.arange(1, n + 1) / n)[:, None]
+        t = self._shares(max(2, round(way / speed * self.fps)))
         side = np.array([end[1] - self.here[1], self.here[0] - end[0], 0]) if wall else np.array(
             [end[2] - self.here[2], 0, self.here[0] - end[0]])  # fmt: skip
         points = self.here + (end - self.here) * t + side * np.sin(t * math.pi * 2) * self.rng.uniform(-0.07, 0.07)
         steps = np.diff(np.vstack([self.here[None], points]), axis=0)
-        yaw = np.arctan2(steps[:, 1], steps[:, 0]) if wall else np.arctan2(steps[:, 0], steps[:, 2])
+        yaw = self._ahead(steps, 1) if wall else self._ahead(steps, 2)
         self._add(points, yaw, _WALL if wall else 0)
 
     def stay(self, seconds: float, mode: int = 0) -> None:
@@ -98,6 +97,18 @@ class _Path:
         last = self.yaws[-1][-1] if self.yaws else self.rng.uniform(-math.pi, math.pi)
         turn = last + np.cumsum(self.rng.normal(0, 0.5 / self.fps, n))
         self._add(np.repeat(self.here[None], n, 0), turn, mode)
+
+    def _shares(self, n: int) -> Points:
+        """[n, 1] shares of the way, up to 1; the first piece of a path begins with 0."""
+        return (np.arange(1 if self.points else 0, n + 1) / n)[:, None]
+
+    @staticmethod
+    def _ahead(steps: Points, plane: int) -> Points:
+        """Yaw of each step [n, 3], on the board (2) or on the front (1); a path's first row is no step."""
+        yaw = np.arctan2(steps[:, 0], steps[:, 2]) if plane == 2 else np.arctan2(steps[:, 1], steps[:, 0])
+        if not steps[0].any() and len(yaw) > 1:
+            yaw[0] = yaw[1]
+        return np.asarray(yaw)
 
     def _add(self, points: Points, yaw: Points, mode: int) -> None:
         self.points.append(points)
@@ -176,12 +187,12 @@ def _comes(scene: Scene, rng: Rng, fps: float) -> _Path:
 def _goes_in(path: _Path, scene: Scene, rng: Rng) -> None:
     gate, speed = _gate(scene, rng), rng.uniform(22, 60)
     path.walk((gate, 3, 9), speed)
-    path.walk((gate, 3, -16), speed)
+    path.walk((gate, 3, _INSIDE), speed)
 
 
 def _comes_out(scene: Scene, rng: Rng, fps: float) -> _Path:
     gate, speed = _gate(scene, rng), rng.uniform(25, 65)
-    path = _Path(np.array([gate, 3, -16.0]), fps, rng)
+    path = _Path(np.array([gate, 3, _INSIDE]), fps, rng)
     path.walk((gate, 3, 9), speed)
     return path
 

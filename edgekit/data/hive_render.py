@@ -191,7 +191,7 @@ def _smear(bgra: Plane, move: Points, speed: float) -> Plane:
 
 
 def _depth_in_slot(insect: Insect) -> float:
-    return min(1.0, max(0.25, 1 + float(insect.point[2]) / 14))
+    return min(1.0, max(0.15, 1 + float(insect.point[2]) / 14))
 
 
 def _under_the_lintel(bgra: Plane, left: int, top: int, scene: Scene, insect: Insect) -> None:

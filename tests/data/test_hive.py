@@ -162,7 +162,8 @@ def test_a_box_holds_the_insect_and_nothing_more(kind: str) -> None:
 
 def test_without_an_insect_only_its_box_changes_and_its_shadow() -> None:
     scene = make_scene(rng(5, 3), 360, 640)
-    crowd = [bee_visit(scene, rng(8, i), 20).at(20, i) for i in range(8)]
+    visits = [bee_visit(scene, rng(8, i), 20) for i in range(8)]
+    crowd = [visit.at(len(visit) // 2, i) for i, visit in enumerate(visits)]
     crowd += [hornet_visit(scene, rng(9, i), 20, 4).at(50, 20 + i) for i in range(2)]
     everyone, seen = flat(scene, crowd, 120.0)
     assert len(seen) >= 5
@@ -296,7 +297,7 @@ def test_nobody_appears_or_vanishes_in_mid_air() -> None:
             gone = [present[k] for k in present.keys() - now.keys()]
             came = [now[k] for k in now.keys() - present.keys()] if i else []
             for insect in (*gone, *came):
-                if insect.kind in HIVE_CLASSES and insect.point[2] > -5:  # else it is in the entrance
+                if insect.kind in HIVE_CLASSES and insect.point[2] > -12:  # else it is in the entrance
                     (pixel,), _ = clip.scene.camera.project(insect.point[None])
                     assert not (20 < pixel[0] < 620 and 20 < pixel[1] < 340), f"seed {seed}, frame {i}: {insect}"
             present = now
@@ -309,7 +310,7 @@ def test_hornets_come_in_raids_with_quiet_in_between() -> None:
         edges = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(int)))
         starts, ends = edges[::2] / 2, edges[1::2] / 2
         assert len(starts) >= 4
-        assert 4 < (ends - starts).min()
+        assert (ends - starts).min() > 4
         assert (ends - starts).max() < 40
         assert (starts[1:] - ends[:-1]).min() > 8
 
