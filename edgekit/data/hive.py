@@ -75,11 +75,11 @@ def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) ->
 class HiveClip:
     """One hive before a fixed camera, for as long as one looks.
 
-    Bees come, walk in and out, and fly past all the time; hornets come in raids of 8 to 25 seconds, one to three of
-    them, with a quarter of a minute to some minutes without one in between. `frame(i)` depends on the arguments and i
-    alone, and costs about as much as the next one in turn. An insect keeps its id from where it appears to where it
-    leaves; while less than VISIBLE of it is seen it is left out, and it comes back under the same id. Boxes are as in
-    `hive_pictures`.
+    Bees come, walk in and out, and fly past all the time. Hornets come in raids of 8 to 25 seconds, one to three of
+    them; the first begins after 3 to 13 seconds, and between two there is a quarter of a minute to some minutes
+    without one. `frame(i)` depends on the arguments and i alone, and costs about as much as the next one in turn. An
+    insect keeps its id from where it appears to where it leaves; while less than VISIBLE of it is seen it is left out,
+    and it comes back under the same id. Boxes are as in `hive_pictures`.
 
     Args:
         seed: 0 or more; another seed is another hive.
@@ -102,6 +102,7 @@ class HiveClip:
         rng = self._rng(0, 0)
         self.scene = make_scene(rng, height, width)
         self._phases = rng.uniform(0, 1, _LANES)
+        self._phases[list(_HORNETS)] = 0  # the first raid begins soon, and not at once
         self._bees = int(rng.integers(11, 23))
         self._visits: dict[tuple[int, int], tuple[int, Visit] | None] = {}
 
@@ -132,8 +133,7 @@ class HiveClip:
         """Who is there in that frame, seen or not; flies and leaves too."""
         for lane in (*range(self._bees), _STRAYS, *_HORNETS):
             period = _RAID if lane in _HORNETS else _STRAY_LANE if lane == _STRAYS else _BEE_LANE
-            phase = self._phases[_HORNETS[0] if lane in _HORNETS else lane]
-            turn, since = divmod(index / self.fps + phase * period, period)
+            turn, since = divmod(index / self.fps + self._phases[lane] * period, period)
             planned = self._planned(lane, int(turn), period)
             if planned is not None:
                 first, visit = planned
@@ -154,7 +154,11 @@ class HiveClip:
         room = round(period * self.fps)
         if lane in _HORNETS:
             raid = self._rng(1, turn)
-            comes, start, size = raid.random() < 0.8, raid.uniform(0, 8), raid.choice(3, p=(0.6, 0.28, 0.12))
+            comes, start, size = (
+                turn == 0 or raid.random() < 0.8,
+                raid.uniform(3, 10),
+                raid.choice(3, p=(0.6, 0.28, 0.12)),
+            )
             if not comes or _HORNETS.index(lane) > size:
                 return None
             visit = hornet_visit(self.scene, rng, self.fps, rng.uniform(6, 15))

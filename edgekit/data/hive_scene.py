@@ -137,13 +137,15 @@ def make_scene(rng: Rng, height: int, width: int) -> Scene:
     sunny = not dusk and rng.random() < 0.65
     sun = np.array([rng.uniform(-0.8, 0.8), rng.uniform(0.7, 1.3), rng.uniform(0.35, 1.0)])
     warmth = rng.normal(0, 0.05) - (0.08 if dusk else 0.0)
-    level = rng.uniform(0.52, 0.7) if dusk else rng.uniform(0.78, 1.18)
     y, x = np.mgrid[0 : height // 8 + 2, 0 : width // 8 + 2].astype(np.float32)
     far = ((y * 8 / height - np.float32(0.5)) ** 2 + (x * 8 / width - np.float32(0.5)) ** 2) * np.float32(
         rng.uniform(0.1, 0.5)
     )
     backdrop = _garden(rng, height, width)
     _hive(backdrop, rng, camera, board, slot, aim, bee / BEE_MM)
+    shadows = _leaf_light(rng, height, width, rng.uniform(0.35, 0.6) if sunny else 0.93)
+    # as a camera's automatic exposure does, but not in the dark
+    level = (rng.uniform(48, 72) if dusk else rng.uniform(85, 135)) / float(backdrop.mean() * shadows.mean())
     return Scene(
         np.asarray(cv2.GaussianBlur(backdrop, (3, 3), 0.6), np.float32),
         camera,
@@ -153,9 +155,9 @@ def make_scene(rng: Rng, height: int, width: int) -> Scene:
         slot=slot,
         sun=sun / np.linalg.norm(sun),
         shade=rng.uniform(0.4, 0.65) if sunny else rng.uniform(0.08, 0.2),
-        gain=np.array([1 - warmth, 1.0, 1 + warmth], np.float32) * np.float32(level),
+        gain=np.array([1 - warmth, 1.0, 1 + warmth], np.float32) * np.float32(min(1.8, level)),
         noise=rng.uniform(4, 8) if dusk else rng.uniform(1.2, 4),
-        shadows=_leaf_light(rng, height, width, rng.uniform(0.35, 0.6) if sunny else 0.93),
+        shadows=shadows,
         vignette=1 - far,
         softness=rng.uniform(0.35, 0.8),
         exposure=rng.uniform(1 / 60, 1 / 40) if dusk else math.exp(rng.uniform(math.log(1 / 400), math.log(1 / 70))),

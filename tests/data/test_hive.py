@@ -310,9 +310,11 @@ def test_hornets_come_in_raids_with_quiet_in_between() -> None:
         edges = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(int)))
         starts, ends = edges[::2] / 2, edges[1::2] / 2
         assert len(starts) >= 4
+        assert 3 <= starts[0] <= 13.5
         assert (ends - starts).min() > 4
         assert (ends - starts).max() < 40
         assert (starts[1:] - ends[:-1]).min() > 8
+        assert (starts[1:] - ends[:-1]).max() < 400
 
 
 def test_bees_are_busy(clip: HiveClip) -> None:
