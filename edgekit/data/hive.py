@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.hive_camera import Plane, Rng
 from edgekit.data.hive_motion import Visit, bee_visit, hornet_visit, stray_visit
 from edgekit.data.hive_render import Insect, Seen, boxes_of, draw
-from edgekit.data.hive_scene import Plane, Rng, Scene, make_scene
+from edgekit.data.hive_scene import Scene, make_scene
 from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import UsageError
 from edgekit.vision.image import Frame
@@ -44,9 +45,9 @@ class HiveFrame(NamedTuple):
 def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) -> Dataset:
     """`n` boxed pictures of HIVE_CLASSES, layout "made", each a hive, camera, light and hour of its own.
 
-    One in eight is without bees and hornets; of the others half have hornets. Flies, falling leaves and shadows are no
-    objects. Picture i depends on `seed`, the size and i alone. At a width of 640 a bee is 12 to 45 pixels long and a
-    hornet nearly twice that.
+    About one in seven is without bees and hornets, and more than half are without hornets. Flies, falling leaves and
+    shadows are no objects. Picture i depends on `seed`, the size and i alone. At a width of 640 a bee's body is 12 to
+    45 pixels long and a hornet's nearly twice that.
 
     A box holds the pixels that an insect's body, legs and wings cover to an eighth or more, motion blur and defocus
     included, clipped to the frame; another insect in front does not shrink it. Insects of which less than VISIBLE

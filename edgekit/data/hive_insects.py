@@ -13,19 +13,14 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+
+from edgekit.data.hive_canvas import Canvas, Level, Plane, mix, ring, smooth_step
 
 Kind = Literal["bee", "hornet", "fly", "leaf"]
 View = Literal["top", "side"]
 Pose = Literal["folded", "open", "flying"]
-Plane = NDArray[np.float32]
-Window = tuple[slice, slice]
 
 VARIANTS = 3
-_DRAWN = 192  # pixels a body length while drawing; the finest level has half of it
-_REACH = 1.0  # the canvas spans -1 to 1
-_SIZE = int(2 * _REACH * _DRAWN)
-_LEVELS = 4
 _Line = tuple[tuple[float, float], ...]
 _LEADING: _Line = ((0, 0.02), (0.2, 0.06), (0.5, 0.1), (0.8, 0.115), (0.96, 0.08), (1, 0.0))
 _TRAILING: _Line = ((0.93, -0.09), (0.72, -0.16), (0.45, -0.15), (0.3, -0.1), (0.1, -0.04))
@@ -39,135 +34,16 @@ _VEINS: tuple[_Line, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Level:
-    """One size of a sprite, cut to what is drawn.
-
-    Attributes:
-        bgra: float32 [h, w, 4], colours 0..255 times alpha, alpha 0..1.
-        relief: float32 [h, w, 2], x and y of the surface's normal.
-        unit: pixels in a body length.
-        origin: x, y of the body's middle in pixels.
-    """
-
-    bgra: Plane
-    relief: Plane
-    unit: float
-    origin: tuple[float, float]
-
-
 @lru_cache(maxsize=256)
 def sprite(kind: Kind, view: View, pose: Pose, variant: int, step: int = 0) -> tuple[Level, ...]:
     """The levels of one insect, finest first, each half as fine as the one before. `step` is 0 or 1, of its walk."""
-    canvas = _Canvas(np.random.Generator(np.random.PCG64([5, variant, len(kind)])))
+    canvas = Canvas(np.random.Generator(np.random.PCG64([5, variant, len(kind)])))
     if kind == "leaf":
         _leaf(canvas, variant)
     else:
         look = _LOOKS[kind](canvas.rng)
         (_from_above if view == "top" else _from_the_side)(canvas, look, pose, step)
     return canvas.levels()
-
-
-class _Canvas:
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.bgra = np.zeros((_SIZE, _SIZE, 4), np.float32)
-        self.relief = np.zeros((_SIZE, _SIZE, 2), np.float32)
-        axis = (np.arange(_SIZE, dtype=np.float32) + np.float32(0.5)) / np.float32(_DRAWN) - np.float32(_REACH)
-        self.x, self.y = axis[None, :], axis[:, None]
-
-    def over(self, alpha: Plane, colour: Any, window: Window, relief: Plane | None = None) -> None:
-        """Lays `alpha` [h, w] of one colour, or of BGR [h, w, 3], over the part of the canvas in `window`."""
-        keep = np.float32(1) - alpha[..., None]
-        bgra, normals = self.bgra[window], self.relief[window]
-        bgra *= keep
-        bgra[..., :3] += alpha[..., None] * np.asarray(colour, np.float32)
-        bgra[..., 3] += alpha
-        normals *= keep
-        if relief is not None:
-            normals += alpha[..., None] * relief
-
-    def strokes(self, lines: Sequence[Any], width: float, colour: Any, opacity: float = 1.0) -> None:
-        """Round-ended lines of the given width, each a list of x, y."""
-        import cv2
-
-        mask, thick = np.zeros((_SIZE, _SIZE), np.uint8), max(1, round(width * _DRAWN))
-        for line in lines:
-            cv2.polylines(mask, [_pixels(line)], False, 255, thick, cv2.LINE_AA, 4)
-        window = _window(np.concatenate([np.asarray(line, np.float64) for line in lines]), width)
-        self.over(mask[window].astype(np.float32) * np.float32(opacity / 255), colour, window)
-
-    def polygons(self, shapes: Sequence[Any], colour: Any, opacity: float) -> None:
-        """Filled outlines; where several lie over each other the opacity is their share (a wing's beat)."""
-        import cv2
-
-        window = _window(np.concatenate(list(shapes)), 0.02)
-        total = np.zeros(self.bgra[window].shape[:2], np.float32)
-        for shape in shapes:
-            mask = np.zeros((_SIZE, _SIZE), np.uint8)
-            cv2.fillPoly(mask, [_pixels(shape)], 255, cv2.LINE_AA, 4)
-            total += mask[window]
-        self.over(np.minimum(total * np.float32(opacity / 255 / len(shapes)), np.float32(1)), colour, window)
-
-    def body(self, front: tuple[float, float], back: tuple[float, float], profile: Sequence[float], width: float,
-             colour: Callable[[Plane, Plane], Plane], bend: float = 0.0) -> None:  # fmt: skip
-        """A solid of revolution from `front` to `back`: `profile` gives its half width along it, 1 being `width`.
-
-        `colour(t, v)` gives BGR [h, w, 3] from t along (0 front) and v across (-1..1).
-        """
-        (ax, ay), (bx, by) = front, back
-        length = math.hypot(bx - ax, by - ay)
-        ux, uy = np.float32((bx - ax) / length), np.float32((by - ay) / length)
-        window = _window(np.array([front, back]), width + bend + 0.01)
-        x, y = self.x[:, window[1]] - np.float32(ax), self.y[window[0]] - np.float32(ay)
-        along = (x * ux + y * uy) / np.float32(length)
-        across = y * ux - x * uy
-        t = np.asarray(np.clip(along, 0, 1), np.float32)
-        across = across + np.float32(math.copysign(bend, -float(ux))) * t * t  # towards the feet, whichever way it runs
-        half = np.float32(width) * np.interp(t, np.linspace(0, 1, len(profile)), profile).astype(np.float32)
-        beyond = np.abs(along - t) * np.float32(length)
-        edge = (half - np.abs(across) - beyond) * np.float32(_DRAWN) + np.float32(0.5)
-        alpha = np.where(half > np.float32(0.004), np.clip(edge, 0, 1), np.float32(0))
-        v = np.asarray(np.clip(across / np.maximum(half, np.float32(1e-3)), -1, 1), np.float32)
-        # round ends: the surface falls away at both ends as it does at the sides
-        w = (t * np.float32(2) - np.float32(1)) ** 3
-        fall = np.float32(1) - v * v * np.float32(0.92) - w * w * np.float32(0.5)
-        height = np.sqrt(np.clip(fall, np.float32(0.04), np.float32(1)))
-        shaded = colour(t, v) * (np.float32(0.42) + np.float32(0.58) * height)[..., None]
-        gloss = np.clip(height - np.float32(0.93), 0, 1) * np.float32(260)
-        relief = np.stack([w * ux - v * uy, w * uy + v * ux], axis=-1)
-        self.over(np.asarray(alpha, np.float32), shaded + gloss[..., None], window, relief)
-
-    def fur(self, centre: tuple[float, float], radii: tuple[float, float], n: int, length: float, colour: Any) -> None:
-        """Short hairs pointing outwards and back, in three tones."""
-        angle = self.rng.uniform(0, 2 * math.pi, n)
-        reach = np.sqrt(self.rng.uniform(0.1, 1.05, n))
-        x, y = centre[0] + radii[0] * reach * np.cos(angle), centre[1] + radii[1] * reach * np.sin(angle)
-        dx = np.cos(angle) * reach * length - length * 0.5
-        dy = np.sin(angle) * reach * length
-        hairs = np.stack([np.stack([x, y], -1), np.stack([x + dx, y + dy], -1)], 1)
-        for part, tone in ((0, 0.6), (1, 0.9), (2, 1.15)):
-            self.strokes(list(hairs[part::3]), 0.012, np.multiply(colour, tone), 0.55)
-
-    def levels(self) -> tuple[Level, ...]:
-        import cv2
-
-        rows, columns = np.nonzero(self.bgra[..., 3].max(1) > 0)[0], np.nonzero(self.bgra[..., 3].max(0) > 0)[0]
-        step = 2**_LEVELS
-        top, left = max(0, int(rows[0]) - 2 * step) // step * step, max(0, int(columns[0]) - 2 * step) // step * step
-        bottom, right = (
-            min(_SIZE, (int(rows[-1]) // step + 3) * step),
-            min(_SIZE, (int(columns[-1]) // step + 3) * step),
-        )
-        made = []
-        for level in range(1, _LEVELS + 1):
-            unit = _DRAWN / 2**level
-            size = ((right - left) >> level, (bottom - top) >> level)
-            cut = [cv2.resize(a[top:bottom, left:right], size, interpolation=cv2.INTER_AREA) for a in
-                   (self.bgra, self.relief)]  # fmt: skip
-            origin = (_REACH * unit - left / 2**level, _REACH * unit - top / 2**level)
-            made.append(Level(np.ascontiguousarray(cut[0]), np.ascontiguousarray(cut[1]), unit, origin))
-        return tuple(made)
 
 
 @dataclass(frozen=True)
@@ -197,17 +73,6 @@ _DROP = (0.2, 0.62, 0.86, 0.97, 1, 1, 0.95, 0.85, 0.66, 0.36, 0.0)
 _BALL = (0.0, 0.6, 0.8, 0.92, 0.98, 1, 0.98, 0.92, 0.8, 0.6, 0.0)
 
 
-def _mix(a: Any, b: Any, share: Plane) -> Plane:
-    first, second = np.asarray(a, np.float32), np.asarray(b, np.float32)
-    return np.asarray(first + (second - first) * share[..., None], np.float32)
-
-
-def _step(value: Plane, low: float, high: float) -> Plane:
-    """0 below `low`, 1 above `high`, smooth between."""
-    t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
-
-
 def _bee(rng: np.random.Generator) -> _Look:
     amber = np.array((28, 88, 165)) * rng.uniform(0.75, 1.15)
     yellow = rng.uniform(0.0, 0.55)  # how far back the amber goes: none in Carniolan bees, half in Italian ones
@@ -216,9 +81,9 @@ def _bee(rng: np.random.Generator) -> _Look:
     def abdomen(t: Plane, v: Plane) -> Plane:
         place = t * np.float32(6) + np.float32(0.25) * v * v
         within = place - np.floor(place)
-        ground = _mix(amber, (16, 25, 40), _step(t + np.float32(0.05) * v * v, yellow, yellow + 0.12))
-        banded = _mix(ground, felt, (1 - _step(within, 0.22, 0.5)) * np.float32(0.8))
-        return _mix(banded, (10, 16, 26), _step(within, 0.6, 0.85) * np.float32(0.75))
+        ground = mix(amber, (16, 25, 40), smooth_step(t + np.float32(0.05) * v * v, yellow, yellow + 0.12))
+        banded = mix(ground, felt, (1 - smooth_step(within, 0.22, 0.5)) * np.float32(0.8))
+        return mix(banded, (10, 16, 26), smooth_step(within, 0.6, 0.85) * np.float32(0.75))
 
     return _Look(abdomen, (32, 62, 92), (24, 36, 48), (40, 60, 78), (16, 22, 32), (20, 32, 48), (150, 164, 174),
                  np.array((88, 150, 190)) * rng.uniform(0.75, 1.1), 330, 0.158, 0.165, 0.7, 1.0, 1.0, 0.42,
@@ -232,13 +97,13 @@ def _hornet(rng: np.random.Generator) -> _Look:
 
     def abdomen(t: Plane, v: Plane) -> Plane:
         edge = t + np.float32(0.03) * v * v
-        colour = _mix(dark, dark, t)
+        colour = mix(dark, dark, t)
         for place in (0.16, 0.37, 0.57):  # fine yellow hind edges of the first three segments
-            line = _step(edge, place, place + 0.01) - _step(edge, place + 0.018, place + 0.028)
-            colour = _mix(colour, (40, 140, 200), line * np.float32(0.7))
-        notch = np.float32(0.08) * (1 - _step(np.abs(v), 0.05, 0.3))
-        broad = _step(edge - notch, 0.585, 0.625) - _step(edge, 0.79, 0.82) * np.float32(0.8)
-        return _mix(colour, orange, broad * (1 - _step(edge, 0.82, 1.0) * np.float32(0.6)))
+            line = smooth_step(edge, place, place + 0.01) - smooth_step(edge, place + 0.018, place + 0.028)
+            colour = mix(colour, (40, 140, 200), line * np.float32(0.7))
+        notch = np.float32(0.08) * (1 - smooth_step(np.abs(v), 0.05, 0.3))
+        broad = smooth_step(edge - notch, 0.585, 0.625) - smooth_step(edge, 0.79, 0.82) * np.float32(0.8)
+        return mix(colour, orange, broad * (1 - smooth_step(edge, 0.82, 1.0) * np.float32(0.6)))
 
     return _Look(abdomen, dark * 1.1, dark * 1.3, (34, 120, 212), (14, 20, 30), (48, 185, 232), (92, 118, 142),
                  (26, 34, 46), 150, 0.152, 0.138, 0.74, 0.86, 1.3, 0.5, False)  # fmt: skip
@@ -246,7 +111,7 @@ def _hornet(rng: np.random.Generator) -> _Look:
 
 def _fly(rng: np.random.Generator) -> _Look:
     shade = np.array((44, 46, 44)) * rng.uniform(0.6, 1.2)
-    return _Look(lambda t, v: _mix(shade, shade * 0.6, t), shade, shade, (30, 34, 90), (22, 22, 22), (22, 22, 22),
+    return _Look(lambda t, v: mix(shade, shade * 0.6, t), shade, shade, (30, 34, 90), (22, 22, 22), (22, 22, 22),
                  (170, 175, 178), shade, 30, 0.2, 0.18, 0.75, 1.35, 0.8, 0.3, False)  # fmt: skip
 
 
@@ -263,7 +128,7 @@ def _wing_at(base: tuple[float, float], angle: float, length: float, width: floa
     return np.stack([x, y], -1)
 
 
-def _wings(canvas: _Canvas, look: _Look, base: tuple[float, float], angles: Sequence[float], side: int,
+def _wings(canvas: Canvas, look: _Look, base: tuple[float, float], angles: Sequence[float], side: int,
            scale: float = 1.0) -> None:  # fmt: skip
     length, count = look.wing_length * scale, len(angles)
     shapes = [_wing_at(base, a, length, look.wing_width, side, _WING) for a in angles]
@@ -281,12 +146,12 @@ def _leg(look: _Look, points: Any, thighs: list[Any], feet: list[Any]) -> None:
     feet.append([knee * 0.25 + ankle * 0.75, ankle, toe])
 
 
-def _draw_legs(canvas: _Canvas, look: _Look, thighs: list[Any], feet: list[Any]) -> None:
+def _draw_legs(canvas: Canvas, look: _Look, thighs: list[Any], feet: list[Any]) -> None:
     canvas.strokes(feet, 0.026, look.foot)
     canvas.strokes(thighs, 0.036, look.leg)
 
 
-def _from_above(canvas: _Canvas, look: _Look, pose: Pose, step: int) -> None:
+def _from_above(canvas: Canvas, look: _Look, pose: Pose, step: int) -> None:
     thighs: list[Any] = []
     feet: list[Any] = []
     for side in (-1, 1):
@@ -298,16 +163,16 @@ def _from_above(canvas: _Canvas, look: _Look, pose: Pose, step: int) -> None:
             _leg(look, [(x, side * y) for x, y in at], thighs, feet)
     _draw_legs(canvas, look, thighs, feet)
     if look.pollen:
-        canvas.polygons([_ring((-0.06, side * 0.26), 0.055, 0.045) for side in (-1, 1)], (30, 150, 225), 1.9)
+        canvas.polygons([ring((-0.06, side * 0.26), 0.055, 0.045) for side in (-1, 1)], (30, 150, 225), 1.9)
     feelers = [[(0.46, s * 0.03), (0.54, s * 0.1), (0.64, s * 0.16 * look.leg_length)] for s in (-1, 1)]
     canvas.strokes(feelers, 0.022, look.leg)
-    waist = look.hairs and look.chest < look.girth
-    canvas.body((0.08, 0), (0.0, 0), (0.4, 0.3, 0.3, 0.5), 0.1, lambda t, v: _mix(look.leg, look.leg, t))
+    waist = look.chest < look.girth
+    canvas.body((0.08, 0), (0.0, 0), (0.4, 0.3, 0.3, 0.5), 0.1, lambda t, v: mix(look.leg, look.leg, t))
     canvas.body((0.03 if waist else 0.08, 0), (-0.5, 0), _DROP if waist else _BARREL, look.girth, look.abdomen)
-    canvas.body((0.35, 0), (0.02, 0), _BALL, look.chest, lambda t, v: _mix(look.thorax, look.thorax, t))
+    canvas.body((0.35, 0), (0.02, 0), _BALL, look.chest, lambda t, v: mix(look.thorax, look.thorax, t))
     canvas.fur((0.19, 0), (0.16, look.chest), look.hairs, 0.06, look.fur)
-    canvas.body((0.5, 0), (0.33, 0), _BALL, 0.125, lambda t, v: _mix(look.face, look.head, _step(t, 0.2, 0.55)))
-    eyes = [_ring((0.405, s * 0.095), 0.055, 0.036) for s in (-1, 1)]
+    canvas.body((0.5, 0), (0.33, 0), _BALL, 0.125, lambda t, v: mix(look.face, look.head, smooth_step(t, 0.2, 0.55)))
+    eyes = [ring((0.405, s * 0.095), 0.055, 0.036) for s in (-1, 1)]
     canvas.polygons(eyes, (8, 10, 14), 2.0)
     for side in (-1, 1):
         base = (0.2, side * 0.1)
@@ -321,7 +186,7 @@ def _from_above(canvas: _Canvas, look: _Look, pose: Pose, step: int) -> None:
             _wings(canvas, look, base, [angle], side)
 
 
-def _from_the_side(canvas: _Canvas, look: _Look, pose: Pose, step: int) -> None:
+def _from_the_side(canvas: Canvas, look: _Look, pose: Pose, step: int) -> None:
     thighs: list[Any] = []
     feet: list[Any] = []
     for near in (0, 1):
@@ -336,7 +201,7 @@ def _from_the_side(canvas: _Canvas, look: _Look, pose: Pose, step: int) -> None:
             _leg(look, at, thighs, feet)
     _draw_legs(canvas, look, thighs, feet)
     if look.pollen:
-        canvas.polygons([_ring((0.03, 0.2), 0.06, 0.045)], (30, 150, 225), 1.0)
+        canvas.polygons([ring((0.03, 0.2), 0.06, 0.045)], (30, 150, 225), 1.0)
     feelers = [[(0.46, 0), (0.55, -0.05 + d), (0.63, 0.05 + d)] for d in (0, 0.03)]
     canvas.strokes(feelers, 0.022, look.leg)
     base = (0.2, -0.12)
@@ -346,13 +211,15 @@ def _from_the_side(canvas: _Canvas, look: _Look, pose: Pose, step: int) -> None:
     elif pose == "open":
         _wings(canvas, look, base, [118], -1)
     waist = look.chest < look.girth
-    canvas.body((0.1, 0.02), (0.0, 0.03), (0.4, 0.3, 0.3, 0.5), 0.1, lambda t, v: _mix(look.leg, look.leg, t))
+    canvas.body((0.1, 0.02), (0.0, 0.03), (0.4, 0.3, 0.3, 0.5), 0.1, lambda t, v: mix(look.leg, look.leg, t))
     canvas.body((0.03 if waist else 0.08, 0.02), (-0.48, 0.05), _DROP if waist else _BARREL, look.girth * 0.95,
                 look.abdomen, 0.07)  # fmt: skip
-    canvas.body((0.36, -0.02), (0.02, 0.0), _BALL, look.chest, lambda t, v: _mix(look.thorax, look.thorax, t))
+    canvas.body((0.36, -0.02), (0.02, 0.0), _BALL, look.chest, lambda t, v: mix(look.thorax, look.thorax, t))
     canvas.fur((0.19, -0.02), (0.16, look.chest), look.hairs, 0.06, look.fur)
-    canvas.body((0.405, -0.12), (0.44, 0.13), _BALL, 0.085, lambda t, v: _mix(look.head, look.face, _step(t, 0.3, 0.7)))
-    canvas.polygons([_ring((0.41, -0.02), 0.036, 0.075)], (8, 10, 14), 1.0)
+    canvas.body(
+        (0.405, -0.12), (0.44, 0.13), _BALL, 0.085, lambda t, v: mix(look.head, look.face, smooth_step(t, 0.3, 0.7))
+    )
+    canvas.polygons([ring((0.41, -0.02), 0.036, 0.075)], (8, 10, 14), 1.0)
     if pose == "flying":
         near_sweep = np.linspace(82, 112, 5) if step else np.linspace(100, 138, 5)
         _wings(canvas, look, base, near_sweep.tolist(), -1)
@@ -362,25 +229,8 @@ def _from_the_side(canvas: _Canvas, look: _Look, pose: Pose, step: int) -> None:
         _wings(canvas, look, base, [angle], -1)
 
 
-def _leaf(canvas: _Canvas, variant: int) -> None:
+def _leaf(canvas: Canvas, variant: int) -> None:
     colour = ((40, 96, 150), (38, 120, 96), (44, 70, 110))[variant % 3]
     canvas.body((0.5, 0), (-0.5, 0), (0, 0.5, 0.85, 1, 0.95, 0.8, 0.55, 0.3, 0.1, 0.06, 0.05), 0.26,
-                lambda t, v: _mix(colour, np.multiply(colour, 0.7), np.abs(v)), 0.06)  # fmt: skip
+                lambda t, v: mix(colour, np.multiply(colour, 0.7), np.abs(v)), 0.06)  # fmt: skip
     canvas.strokes([[(0.45, 0), (-0.3, 0.0), (-0.5, 0.05)]], 0.02, np.multiply(colour, 0.6))
-
-
-def _ring(centre: tuple[float, float], rx: float, ry: float) -> Any:
-    turn = np.linspace(0, 2 * math.pi, 20, endpoint=False)
-    return np.stack([centre[0] + rx * np.cos(turn), centre[1] + ry * np.sin(turn)], -1)
-
-
-def _window(points: Any, margin: float) -> Window:
-    """The part of the canvas that holds x, y [n, 2] and `margin` around them."""
-    low = np.floor((points.min(0) - margin + _REACH) * _DRAWN).astype(int).clip(0, _SIZE - 1).tolist()
-    high = np.ceil((points.max(0) + margin + _REACH) * _DRAWN).astype(int).clip(1, _SIZE).tolist()
-    return slice(low[1], high[1]), slice(low[0], high[0])
-
-
-def _pixels(points: Any) -> NDArray[np.int32]:
-    """To OpenCV's fixed point with four fractional bits."""
-    return np.rint((np.asarray(points, np.float64) + _REACH) * _DRAWN * 16 - 8).astype(np.int32)

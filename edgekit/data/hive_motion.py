@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgekit.data.hive_camera import Plane, Points, Rng
 from edgekit.data.hive_insects import VARIANTS, Kind, Pose
 from edgekit.data.hive_render import Insect
-from edgekit.data.hive_scene import BEE_MM, HORNET_MM, Plane, Points, Rng, Scene
+from edgekit.data.hive_scene import BEE_MM, HORNET_MM, Scene
 
 _POSES: tuple[Pose, ...] = ("folded", "open", "flying")
 _WALL = 3  # a walk on the hive's front instead of the board

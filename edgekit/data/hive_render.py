@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data.hive_insects import Kind, Level, Plane, Pose, View, Window, sprite
-from edgekit.data.hive_scene import Points, Scene
+from edgekit.data.hive_camera import Points
+from edgekit.data.hive_canvas import Level, Plane, Window
+from edgekit.data.hive_insects import Kind, Pose, View, sprite
+from edgekit.data.hive_scene import Scene
 
 # A pixel belongs to an insect from an eighth of coverage on: thin legs, wings and the tail of a motion blur do
 COVERED = 0.125
