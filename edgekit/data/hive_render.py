@@ -52,7 +52,8 @@ class Seen:
     Attributes:
         box: x1 y1 x2 y2 of its own pixels, those covered to an eighth or more (legs, wings and blur included), clipped
             to the frame and to the entrance's upper edge. Other insects in front of it do not change it.
-        visible: 0..1, the share of its coverage that lies in the frame and that nothing is in front of.
+        visible: 0..1, the share of its coverage that lies in the frame and that nothing is in front of; less in the
+            entrance, as it gets dark there.
     """
 
     insect: Insect
@@ -97,7 +98,7 @@ def draw(picture: Plane, scene: Scene, insects: Sequence[Insect], light: Plane, 
             rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
             y, x = target[0].start, target[1].start
             box = (x + int(columns[0]), y + int(rows[0]), x + int(columns[-1]) + 1, y + int(rows[-1]) + 1)
-            visible = float((alpha * (1 - cover[target])).sum()) / layer.total
+            visible = float((alpha * (1 - cover[target])).sum()) / layer.total * _light_in_slot(layer.insect)
             seen[layer.insect.ident] = Seen(layer.insect, box, visible)
         np.maximum(cover[target], alpha, out=cover[target])
     return [seen[insect.ident] for insect in insects if insect.ident in seen]
@@ -135,7 +136,7 @@ def _layer(scene: Scene, insect: Insect) -> _Layer | None:
     matrix, size = np.hstack([turn, offset[:, None]]), (right - left, bottom - top)
     bgra = np.asarray(cv2.warpAffine(level.bgra, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
     relief = np.asarray(cv2.warpAffine(level.relief, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
-    bgra[..., :3] *= insect.tint * np.float32(_depth_in_slot(insect))
+    bgra[..., :3] *= insect.tint * np.float32(_light_in_slot(insect))
     _light(bgra, relief, axes, slope, scene)
     if speed > 0.8:
         bgra = _smear(bgra, move, speed)
@@ -192,7 +193,8 @@ def _smear(bgra: Plane, move: Points, speed: float) -> Plane:
     return np.ascontiguousarray(total[pad : pad + h, pad : pad + w] / np.float32(steps))
 
 
-def _depth_in_slot(insect: Insect) -> float:
+def _light_in_slot(insect: Insect) -> float:
+    """1 outside, falling to 0.15 a bee's length behind the front."""
     return min(1.0, max(0.15, 1 + float(insect.point[2]) / 14))
 
 

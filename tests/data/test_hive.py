@@ -224,6 +224,24 @@ def test_what_is_hidden_is_put_aside() -> None:
     assert behind.box == alone.box
 
 
+def test_a_bee_that_walks_in_fades_and_is_gone() -> None:
+    scene = make_scene(rng(5, 3), 360, 640)
+    x, _, high = scene.slot
+    shares = []
+    for z in (12.0, 4.0, -6.0, -12.0, -20.0):
+        ahead, up = np.array([0, 0, -1.0]), np.array([0, 1.0, 0])
+        tint = np.ones(3, np.float32)
+        bee = Insect("bee", np.array([x, 3, z]), ahead, up, np.zeros(3), 13, "folded", 0, 0, tint, 1)
+        seen = flat(scene, [bee], 120.0)[1]
+        shares.append(seen[0].visible if seen else 0.0)
+        ends, _ = scene.camera.project(np.array([[x - 30, high, 0], [x + 30, high, 0]]))
+        if seen and z < 0:
+            assert seen[0].box[1] >= ends[:, 1].min() - 2, "it shows through the front"
+    assert shares[0] > 0.99
+    assert shares == sorted(shares, reverse=True)
+    assert shares[3] < VISIBLE
+
+
 def test_at_the_frames_edge_less_is_visible_and_the_box_ends_there() -> None:
     scene = make_scene(rng(5, 3), 360, 640)
     visit = bee_visit(scene, rng(8, 1), 20)
