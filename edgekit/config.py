@@ -29,6 +29,8 @@ class Limits(_Table):
 
     max_abs: float = Field(gt=0, description="largest |difference| of any logit")
     top1_agreement: float = Field(gt=0, le=1, description="smallest share of pictures with the same first class")
+    boxes_matched: float = Field(0.999, gt=0, le=1, description="smallest share of boxes that have a partner")
+    score_shift: float = Field(1e-3, gt=0, le=1, description="largest |difference| of a matched box's score")
 
 
 class Runtime(_Table):

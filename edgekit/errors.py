@@ -6,6 +6,7 @@
     │   ├── CheckpointError          a .pt/.pth/.safetensors file
     │   ├── PictureError             an image file
     │   └── DataError                a folder or table of labelled pictures
+    │       └── SplitError           a data set that has not the split asked for
     ├── OutputError              1   what should be written cannot be
     ├── FoldError                1   a BatchNorm that must not be folded
     ├── VerificationError        3   two models that should be equal are not
@@ -70,6 +71,10 @@ class PictureError(InputError):
 
 
 class DataError(InputError):
+    pass
+
+
+class SplitError(DataError):
     pass
 
 

@@ -39,13 +39,12 @@ def open_predictor(
     """
     if path.suffix in CHECKPOINTS:
         from edgekit.backends.torch_ import TorchSession
+        from edgekit.nets.detector import answering
         from edgekit.training.checkpoint import load_checkpoint
 
         loaded = load_checkpoint(path, classes=classes, preprocess=preprocess_spec, norm=norm, fallback=fallback)
-        spec = loaded.spec
-        size = (spec.preprocess.height, spec.preprocess.width)
-        session = TorchSession(loaded.net(), size, len(spec.classes), spec.temperature)
-        return Predictor(session, spec, name=path.name, sha256=loaded.sha256)
+        session = TorchSession(answering(loaded.net(), loaded.spec), loaded.spec)
+        return Predictor(session, loaded.spec, name=path.name, sha256=loaded.sha256)
     if path.suffix not in (".onnx", ".rejected"):
         raise UsageError(
             f"{path} is not a kind of model file that edgekit opens.",

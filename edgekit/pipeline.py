@@ -37,9 +37,9 @@ from edgekit.config import Runtime, Target, load_target
 from edgekit.data import Dataset, load_dataset, made_pictures, sample_evenly
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph import lint, passes
-from edgekit.predictor import Logits, Predictor
+from edgekit.predictor import Answers, Predictor
 from edgekit.spec import PreprocessSpec
-from edgekit.verify import FirstWrong, Gate, Stage, compare, finite, first_wrong
+from edgekit.verify import FirstWrong, Gate, Stage, compare_answers, finite, first_wrong
 from edgekit.vision.preprocess import normalise, preprocess
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def export(
     pictures: int = PICTURES,
     input_kind: str = "uint8",
     batch: int | None = None,
+    raw_heads: bool = False,
     classes: Sequence[str] | None = None,
     preprocess_spec: PreprocessSpec | None = None,
     norm: str | None = None,
@@ -97,6 +98,7 @@ def export(
         pictures: how many of them, spread evenly.
         input_kind: `uint8` (preprocessing in the graph) or `float`.
         batch: fixed batch size; None for dynamic.
+        raw_heads: a detector's file gives its maps too (`heatmap` and so on), beside the boxes.
         classes, preprocess_spec, norm: what a foreign checkpoint does not say.
         force: replace existing files.
         say: gets a line per stage.
@@ -119,13 +121,16 @@ def export(
     out = checkpoint.parent if out is None else out
     model_path, report_path = out / f"{checkpoint.stem}.onnx", out / f"{checkpoint.stem}.verify.json"
 
+    from edgekit.nets.detector import answering
     from edgekit.training.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm)
     for path in (model_path, report_path):
         refuse_existing(path, force)
     gate = Gate(pictures_for_gate(data, pictures), target.gate["fp32"], loaded.spec, say)
-    net = loaded.net()
+    if raw_heads and loaded.spec.task != "detection":
+        raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, a classifier")
+    net = answering(loaded.net(), loaded.spec)
     with output_folder(out):
         for note in (*loaded.notes, *gate.dataset.notes):
             say(note)
@@ -144,7 +149,7 @@ def export(
         artifact = None
         folded, fold_report = _fold_stages(loaded, net, gate)
         if gate.passed:
-            artifact = _onnx_stages(loaded, folded, gate, target, input_kind, batch, model_path)
+            artifact = _onnx_stages(loaded, folded, gate, target, input_kind, batch, model_path, raw_heads)
         if fold_report is not None:
             content["fold"] = finite(
                 {"layers": [asdict(f) for f in fold_report.layers], "left": list(fold_report.left)}
@@ -170,15 +175,14 @@ def _fold_stages(loaded: Checkpoint, net: nn.Module, gate: Gate) -> tuple[nn.Mod
     from edgekit.training.reference import reference_input, reference_net
 
     spec = loaded.spec
-    size = (spec.preprocess.height, spec.preprocess.width)
 
     def session(module: nn.Module) -> TorchSession:
-        return TorchSession(module, size, len(spec.classes), spec.temperature)
+        return TorchSession(module, spec)
 
-    def run(module: nn.Module, inputs: NDArray[np.float32]) -> Logits:
+    def run(module: nn.Module, inputs: NDArray[np.float32]) -> Answers:
         with session(module) as opened:
-            blocks = [opened.run({"image": inputs[i : i + 8]})["logits"] for i in range(0, len(inputs), 8)]
-        return np.concatenate(blocks)
+            blocks = [opened.run({"image": inputs[i : i + 8]}) for i in range(0, len(inputs), 8)]
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     origin = (reference_net(loaded) if loaded.source != "edgekit" else None) or net
     theirs = []
@@ -225,18 +229,21 @@ def _onnx_stages(
     input_kind: str,
     batch: int | None,
     path: Path,
+    raw_heads: bool,
 ) -> Artifact:
     """onnx, batch and file; returns what was written into memory, with the verdict so far inside."""
     from edgekit.graph.to_onnx import onnx_from_torch
+    from edgekit.nets.detector import answering
     from edgekit.training.checkpoint import state_digest
 
     lineage = Lineage(loaded.sha256, state_digest(folded.state_dict()))
-    model = onnx_from_torch(folded, loaded.spec, opset=target.opset, batch=batch, input_kind=input_kind)
+    answers = answering(folded, loaded.spec, raw_heads)
+    model = onnx_from_torch(answers, loaded.spec, opset=target.opset, batch=batch, input_kind=input_kind)
     described = Metadata(loaded.spec, lineage, input_kind, "fp32", target.name, _tools())
     artifact = _sealed(model, described, path)
     with Predictor.from_artifact(artifact, **_options(target.runtime)) as predictor:
         step = predictor.fixed_batch or 1
-        alone = predictor.logits_of_pixels(gate.pixels, batch=1)
+        alone = predictor.answers(gate.pixels, batch=1)
         equal = gate.judge("onnx", alone, lambda: _blame_onnx(artifact, folded, loaded, gate.pixels, step))
         if equal and predictor.fixed_batch is None:
             gate.add(_batch_stage(predictor, alone, gate))
@@ -251,11 +258,16 @@ def _onnx_stages(
         "passed": gate.passed,
         "pictures": len(gate.pixels),
         "data": gate.dataset.layout,
-        "stages": [{"name": s.name, "max_abs": s.max_abs, "top1_agreement": s.top1_agreement} for s in gate.stages]
-        if gate.passed
-        else [],
+        "stages": [_short(stage) for stage in gate.stages] if gate.passed else [],
     }
     return _sealed(model, replace(described, verification=verdict), path)
+
+
+def _short(stage: Stage) -> dict[str, Any]:
+    """What of a stage travels in the file."""
+    if stage.found is None:
+        return {"name": stage.name, "max_abs": stage.max_abs, "top1_agreement": stage.top1_agreement}
+    return {"name": stage.name, "max_abs": stage.max_abs, "boxes_matched": stage.found.matched}
 
 
 def _sealed(model: onnx.ModelProto, described: Metadata, path: Path) -> Artifact:
@@ -264,16 +276,16 @@ def _sealed(model: onnx.ModelProto, described: Metadata, path: Path) -> Artifact
     return parse_onnx(model.SerializeToString(), path)
 
 
-def _batch_stage(predictor: Predictor, alone: Logits, gate: Gate) -> Stage:
+def _batch_stage(predictor: Predictor, alone: Answers, gate: Gate) -> Stage:
     """Rows of a batch against the same pictures one at a time, in batches of several sizes."""
-    rows: list[Logits] = []
+    rows: list[Answers] = []
     start = 0
     while start < len(gate.pixels) and start < sum(BATCHES):
         size = BATCHES[len(rows) % len(BATCHES)]
-        rows.append(predictor.logits_of_pixels(gate.pixels[start : start + size], batch=size))
+        rows.append(predictor.answers(gate.pixels[start : start + size], batch=size))
         start += size
-    batched = np.concatenate(rows)
-    return compare("batch", alone[: len(batched)], batched, gate.limits)
+    batched = {name: np.concatenate([row[name] for row in rows]) for name in alone}
+    return compare_answers("batch", alone, batched, gate.limits)
 
 
 def _blame_onnx(
@@ -285,11 +297,11 @@ def _blame_onnx(
     spec = loaded.spec
     block = np.stack([pixels[i % len(pixels)] for i in range(batch)])  # unlike rows show what mixes them
     inputs = normalise(block, spec.preprocess)
-    size = (spec.preprocess.height, spec.preprocess.width)
-    session = TorchSession(folded, size, len(spec.classes), spec.temperature)
-    logits = session.run({"image": inputs})["logits"]
-    # the exported head has the temperature in its weights
-    want = {**session.intermediates({"image": inputs}), str(folded.head): logits, "logits": logits}
+    session = TorchSession(folded, spec)
+    answers = session.run({"image": inputs})
+    want = {**session.intermediates({"image": inputs}), **answers}
+    if spec.task == "classification":  # the exported head has the temperature in its weights
+        want[str(folded.head)] = answers["logits"]
     feed = inputs if artifact.metadata.input == "float" else block
     got = run_once(passes.expose(artifact.model).SerializeToString(), {"image": feed})
     order = [name for node in artifact.model.graph.node for name in node.output]
@@ -310,10 +322,12 @@ def _file_stage(gate: Gate, written: Path, path: Path, lineage: Lineage, runtime
     try:
         read = parse_onnx(written.read_bytes(), path)
         with Predictor.from_artifact(read, **_options(runtime)) as predictor:
-            answers = np.concatenate([predictor.logits([sample.read()]) for sample in gate.dataset.samples])
+            size = read.metadata.model.preprocess
+            alone = [predictor.answers([preprocess(sample.read(), size)]) for sample in gate.dataset.samples]
+            answers = {name: np.concatenate([one[name] for one in alone]) for name in alone[0]}
     except ArtifactError as error:
         problem = f"what was written cannot be read back: {error.what} ({error.got})"
-        gate.add(Stage("file", False, float("inf"), float("inf"), 0.0, 0, len(gate.pixels), (problem,)))
+        gate.add(Stage("file", False, float("inf"), float("inf"), None, 0, len(gate.pixels), (problem,)))
         return
     found, expected = read.metadata.model, gate.spec
     problems = []
@@ -325,7 +339,7 @@ def _file_stage(gate: Gate, written: Path, path: Path, lineage: Lineage, runtime
         problems.append("the preprocessing is not the checkpoint's")
     if not problems and found != expected:
         problems.append("the description (net, task, temperature) is not the checkpoint's")
-    stage = compare("file", gate.reference, answers, gate.limits)
+    stage = compare_answers("file", gate.reference, answers, gate.limits)
     gate.add(replace(stage, passed=stage.passed and not problems, problems=(*stage.problems, *problems)))
 
 

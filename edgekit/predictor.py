@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 
 from edgekit.artifact import Artifact, read_onnx
 from edgekit.backends import Session, open_session
-from edgekit.errors import ArtifactError, VerificationError
-from edgekit.spec import ModelSpec
-from edgekit.vision.decode import Classification, classify
-from edgekit.vision.preprocess import normalise, preprocess
+from edgekit.errors import ArtifactError, UsageError, VerificationError
+from edgekit.spec import ModelSpec, TensorSpec
+from edgekit.vision.decode import SHOWN, Classification, Detections, classify, detections
+from edgekit.vision.preprocess import geometry, normalise, preprocess
 
 Frame = NDArray[np.uint8]  # [h, w, 3] BGR
 Logits = NDArray[np.float32]  # [N, C]
+Answers = dict[str, NDArray[Any]]  # the model's outputs by name
 
 
 class Predictor:
     """What eval, bench, predict, verify and the camera all use, so that they cannot differ.
 
     Args:
-        session: takes `image`, gives `logits`.
-        spec: preprocessing and classes.
+        session: takes `image`, gives what `spec.outputs` says.
+        spec: task, preprocessing and classes.
         name: for messages and reports.
         sha256: of the model's file.
 
@@ -38,10 +39,9 @@ class Predictor:
         self.spec = spec
         self.name = name
         self.sha256 = sha256
-        image, logits = self._bind()
+        image = self._bind()
         self._float = image.dtype == "float32"
         self._batch = image.shape[0] if isinstance(image.shape[0], int) else None
-        self._output = logits.name
 
     @classmethod
     def open(cls, path: Path, backend: str = "onnxruntime", **options: Any) -> Predictor:
@@ -61,9 +61,35 @@ class Predictor:
         session = open_session(artifact.data, backend, **options)
         return cls(session, artifact.metadata.model, name=artifact.path.name, sha256=artifact.sha256)
 
-    def __call__(self, frames: Sequence[Frame], top: int = 5) -> list[Classification]:
-        """Results for uint8 [h, w, 3] BGR frames of any sizes, with their `top` classes."""
+    def __call__(self, frames: Sequence[Frame]) -> list[Classification] | list[Detections]:
+        """`classify` or `detect`, as the model's task is."""
+        return self.classify(frames) if self.spec.task == "classification" else self.detect(frames)
+
+    def classify(self, frames: Sequence[Frame], top: int = 5) -> list[Classification]:
+        """What uint8 [h, w, 3] BGR frames of any sizes show, with their `top` classes."""
+        self._require("classification")
         return classify(self.logits(frames), self.spec.classes, top)
+
+    def detect(self, frames: Iterable[Frame], threshold: float | None = None) -> list[Detections]:
+        """What is where in uint8 [h, w, 3] BGR frames of any sizes, in each frame's own pixels.
+
+        Args:
+            threshold: smallest score; None takes the model's own, one a class, or 0.3 where it has none.
+        """
+        return list(self.stream_detections(frames, threshold))
+
+    def stream_detections(
+        self, frames: Iterable[Frame], threshold: float | None = None, batch: int = 16
+    ) -> Iterator[Detections]:
+        """`detect` of many frames, with at most `batch` of them in memory; `threshold` 0 gives all K places."""
+        self._require("detection")
+        spec = self.spec
+        limits = spec.thresholds or (SHOWN,) * len(spec.classes)
+        if threshold is not None:
+            limits = (threshold,) * len(spec.classes)
+        for row, shape in self._rows(frames, batch):
+            place = geometry(shape, spec.preprocess)
+            yield detections(row["boxes"], row["scores"], row["labels"], place, shape, spec.classes, limits)
 
     def logits(self, frames: Iterable[Frame]) -> Logits:
         """float32 [N, C], one row per frame, in batches that the session takes."""
@@ -71,22 +97,21 @@ class Predictor:
 
     def stream(self, frames: Iterable[Frame], batch: int = 16) -> Iterator[Logits]:
         """`logits` of many frames, one [C] row at a time, with at most `batch` frames in memory."""
-        held: list[Frame] = []
-        for frame in frames:
-            held.append(preprocess(frame, self.spec.preprocess))
-            if len(held) == batch:
-                yield from self.logits_of_pixels(held)
-                held = []
-        if held:
-            yield from self.logits_of_pixels(held)
+        for row, _ in self._rows(frames, batch):
+            yield row["logits"]
 
     def logits_of_pixels(self, pixels: Sequence[Frame], batch: int = 16) -> Logits:
-        """float32 [N, C] of frames that are resized already: uint8 [H, W, 3] BGR each.
+        """float32 [N, C] of frames that are resized already: uint8 [H, W, 3] BGR each."""
+        self._require("classification")
+        return self.answers(pixels, batch)["logits"]
+
+    def answers(self, pixels: Sequence[Frame], batch: int = 16) -> Answers:
+        """The model's outputs by name, [N, ...] each, for frames that are resized already: uint8 [H, W, 3] BGR.
 
         Args:
             batch: frames per run where the session's batch is dynamic; a fixed one is filled up with zeros.
         """
-        rows: list[Logits] = []
+        parts: dict[str, list[NDArray[Any]]] = {spec.name: [] for spec in self.spec.outputs}
         step = self._batch or batch
         for start in range(0, len(pixels), step):
             block = np.stack(pixels[start : start + step])
@@ -94,8 +119,39 @@ class Predictor:
             if self._batch and count < self._batch:
                 block = np.concatenate([block, np.zeros((self._batch - count, *block.shape[1:]), np.uint8)])
             feed = normalise(block, self.spec.preprocess) if self._float else block
-            rows.append(self.session.run({"image": feed})[self._output][:count])
-        return np.concatenate(rows) if rows else np.empty((0, len(self.spec.classes)), np.float32)
+            given = self.session.run({"image": feed})
+            for name, rows in parts.items():
+                rows.append(given[name][:count])
+        return {
+            spec.name: np.concatenate(parts[spec.name])
+            if parts[spec.name]
+            else np.empty((0, *(int(d) for d in spec.shape[1:])), spec.dtype)
+            for spec in self.spec.outputs
+        }
+
+    def _rows(self, frames: Iterable[Frame], batch: int) -> Iterator[tuple[Answers, tuple[int, ...]]]:
+        """The outputs of each frame, and its shape."""
+        held: list[Frame] = []
+        shapes: list[tuple[int, ...]] = []
+
+        def run() -> Iterator[tuple[Answers, tuple[int, ...]]]:
+            given = self.answers(held, batch)
+            for i, shape in enumerate(shapes):
+                yield {name: values[i] for name, values in given.items()}, shape
+            held.clear()
+            shapes.clear()
+
+        for frame in frames:
+            held.append(preprocess(frame, self.spec.preprocess))
+            shapes.append(frame.shape)
+            if len(held) == batch:
+                yield from run()
+        if held:
+            yield from run()
+
+    def _require(self, task: str) -> None:
+        if self.spec.task != task:
+            raise UsageError(f"{self.name} is not for this.", got=f"a model for {self.spec.task}", expected=task)
 
     @property
     def fixed_batch(self) -> int | None:
@@ -111,10 +167,11 @@ class Predictor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _bind(self) -> tuple[Any, Any]:
+    def _bind(self) -> TensorSpec:
+        """The input, after inputs and outputs were compared with the spec. A detector may give its raw maps too."""
         inputs = {spec.name: spec for spec in self.session.inputs}
         outputs = {spec.name: spec for spec in self.session.outputs}
-        image, logits = inputs.get("image"), outputs.get("logits")
+        image = inputs.get("image")
         size = (self.spec.preprocess.height, self.spec.preprocess.width)
         pixel_shapes = {"uint8": (*size, 3), "float32": (3, *size)}
         if image is None or len(inputs) != 1 or image.shape[1:] != pixel_shapes.get(image.dtype):
@@ -123,13 +180,15 @@ class Predictor:
                 got=", ".join(map(str, self.session.inputs)),
                 expected=f"image uint8[N, {size[0]}, {size[1]}, 3] or float32[N, 3, {size[0]}, {size[1]}]",
             )
-        if logits is None or logits.dtype != "float32" or logits.shape[1:] != (len(self.spec.classes),):
-            raise ArtifactError(
-                f"The output of {self.name} is not what its metadata says.",
-                got=", ".join(map(str, self.session.outputs)),
-                expected=f"logits float32[N, {len(self.spec.classes)}], one per class",
-            )
-        return image, logits
+        for wanted in self.spec.outputs:
+            given = outputs.get(wanted.name)
+            if given is None or given.dtype != wanted.dtype or given.shape[1:] != wanted.shape[1:]:
+                raise ArtifactError(
+                    f"The output of {self.name} is not what its metadata says.",
+                    got=", ".join(map(str, self.session.outputs)),
+                    expected=", ".join(map(str, self.spec.outputs)),
+                )
+        return image
 
 
 def require_verified(artifact: Artifact) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -29,22 +29,38 @@ class Net(_Table):
 
     arch: str = "resnet18"
     norm: Literal["batch", "group", "layer", "instance", "none"] = "batch"
+    neck: Literal["fpn", "deconv"] = Field("fpn", description="of a CenterNet")
+    head: Literal["ltrb", "c22"] = Field("ltrb", description="of a CenterNet")
+    width: float = Field(1.0, gt=0, le=4, description="factor on all channels of a CenterNet")
+    keep: int = Field(100, ge=1, le=3840, description="detections a picture")
     weights: str = Field("none", description="imagenet (torchvision's, fetched when asked), none, or a file")
 
 
-class Input(_Table):
-    """Side lengths in pixels. A net trained on crops likes to be run a little larger (Touvron et al. 2019, FixRes)."""
+_Side = Annotated[int, Field(ge=8, le=4096)]
 
-    train_size: int = Field(224, ge=8, le=4096, description="side of the augmented pictures")
-    size: int = Field(224, ge=8, le=4096, description="side of the net's input in evaluation and on the device")
+
+class Input(_Table):
+    """Sizes in pixels. A net trained on crops likes to be run a little larger (Touvron et al. 2019, FixRes).
+
+    A size is one number for a square, or [height, width].
+    """
+
+    train_size: _Side | tuple[_Side, _Side] = Field(224, description="of the augmented pictures")
+    size: _Side | tuple[_Side, _Side] = Field(224, description="of the net's input in evaluation and on the device")
     resize: Literal["crop", "letterbox", "stretch"] = "crop"
-    shorter_side: int | None = Field(None, description="before the crop; none: size * 8 / 7")
+    shorter_side: int | None = Field(None, description="before the crop; none: the larger side * 8 / 7")
 
     def preprocess(self) -> PreprocessSpec:
         """What evaluation and the device do. Raises InputError for sizes that contradict each other."""
+        height, width = sides(self.size)
         if self.resize != "crop":
-            return PreprocessSpec(self.size, self.size, self.resize, self.shorter_side)
-        return PreprocessSpec(self.size, self.size, shorter_side=self.shorter_side or round(self.size * 8 / 7))
+            return PreprocessSpec(height, width, self.resize, self.shorter_side)
+        return PreprocessSpec(height, width, shorter_side=self.shorter_side or round(max(height, width) * 8 / 7))
+
+
+def sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a size as recipes write it."""
+    return (size, size) if isinstance(size, int) else size
 
 
 class Data(_Table):
@@ -54,6 +70,7 @@ class Data(_Table):
     train: str = Field("train", description="folder of the training split")
     val: str | None = Field(None, description="folder of the validation split; none: val, valid, validation or test")
     val_share: float = Field(0.2, gt=0, lt=1, description="share held out where there are no such folders")
+    group: str | None = Field(None, description="regular expression on names; what it finds stays on one side")
     cache_mb: int = Field(1024, ge=0, description="memory for decoded pictures")
     workers: int | None = Field(None, ge=0, description="loader processes; none: 0 on a CPU, else one a core up to 8")
 
@@ -62,6 +79,8 @@ class Augment(_Table):
     """How training pictures are varied. Probabilities and strengths 0 switch a step off."""
 
     crop: tuple[float, float] = Field((0.35, 1.0), description="share of the area that a random crop keeps")
+    zoom: tuple[float, float] = Field((1.0, 1.0), description="detection: factor on the size that evaluation shows")
+    mosaic: float = Field(0.0, ge=0, le=1, description="detection: probability of four pictures in one")
     mirror: float = Field(0.5, ge=0, le=1)
     upside_down: float = Field(0.0, ge=0, le=1)
     degrees: float = Field(0.0, ge=0, le=180, description="of the affine map")
@@ -78,9 +97,9 @@ class Augment(_Table):
 
     @model_validator(mode="after")
     def _ordered(self) -> Augment:
-        for name, (low, high) in (("crop", self.crop), ("scale", self.scale)):
+        for name, (low, high) in (("crop", self.crop), ("scale", self.scale), ("zoom", self.zoom)):
             if not 0 < low <= high or (name == "crop" and high > 1):
-                raise ValueError(f"{name} as two rising numbers above 0" + ("" if name == "scale" else ", at most 1"))
+                raise ValueError(f"{name} as two rising numbers above 0" + (", at most 1" if name == "crop" else ""))
         return self
 
 
@@ -96,6 +115,7 @@ class Schedule(_Table):
     batch: int = Field(32, ge=1, description="pictures a step, over all processes")
     warmup: float = Field(1.0, ge=0, description="epochs in which the learning rate rises from 0")
     cosine: bool = Field(True, description="fall to 0 along a half cosine; else stay")
+    drops: tuple[float, ...] = Field((), description="without cosine: shares of the epochs after which a tenth is left")
     probe_views: int = Field(0, ge=0, le=16, description="fit the head first, on features of so many views a picture")
     refit_head: bool = Field(False, description="fit the head again at the end, on the size it will see (FixRes)")
     freeze_epochs: int = Field(0, ge=0, description="epochs in which only the head learns")
@@ -116,7 +136,16 @@ class Schedule(_Table):
             raise ValueError("freeze_epochs of at most epochs")
         if self.refit_head and not self.probe_views:
             raise ValueError("probe_views of at least 1 with refit_head")
+        if self.drops and (self.cosine or not all(0 < d < 1 for d in self.drops)):
+            raise ValueError("drops between 0 and 1, and cosine = false with them")
         return self
+
+
+class Loss(_Table):
+    """What a CenterNet is trained with (Zhou et al. 2019, sec. 3)."""
+
+    heatmap: Literal["focal", "logistic"] = Field("focal", description="logistic: the lecture's, pixel by pixel")
+    radius: Literal["fixed", "official"] = Field("fixed", description="formula of the bells' radius")
 
 
 class Recipe(_Table):
@@ -124,12 +153,13 @@ class Recipe(_Table):
 
     name: str
     description: str = ""
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "detection"] = "classification"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     net: Net = Field(default_factory=lambda: Net.model_validate({}))
     input: Input = Field(default_factory=lambda: Input.model_validate({}))
     data: Data = Field(default_factory=lambda: Data.model_validate({}))
     augment: Augment = Field(default_factory=lambda: Augment.model_validate({}))
+    loss: Loss = Field(default_factory=lambda: Loss.model_validate({}))
     schedule: Schedule = Field(default_factory=lambda: Schedule.model_validate({}))
 
     @model_validator(mode="after")
@@ -138,6 +168,10 @@ class Recipe(_Table):
             self.input.preprocess()
         except InputError as error:
             raise ValueError(f"input: {error.what} {error.expected}") from error
+        if self.task == "detection" and self.input.resize == "crop":
+            raise ValueError("input.resize as letterbox or stretch: a crop would cut objects off")
+        if self.task == "detection" and any(n % 32 for s in (self.input.size, self.input.train_size) for n in sides(s)):
+            raise ValueError("input sizes that are multiples of 32 for detection")
         return self
 
 

@@ -18,7 +18,7 @@ from edgekit.errors import InputError
 Color = Literal["rgb", "bgr"]
 Resize = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area"]
-Task = Literal["classification"]
+Task = Literal["classification", "detection"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -149,8 +149,11 @@ class ModelSpec:
         arch_args: keyword arguments of that net beside the number of classes.
         classes: names, in the order of the logits.
         preprocess: how pictures become its input.
-        task: `classification`.
-        temperature: logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks", sec. 4.2).
+        task: `classification` or `detection`.
+        temperature: logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks", sec. 4.2);
+            1 for detection.
+        keep: detections a picture, the K of the outputs; 0 for classification.
+        thresholds: for detection the score from which on a box of each class is shown, 0..1; none: not chosen yet.
     """
 
     arch: str
@@ -159,18 +162,47 @@ class ModelSpec:
     arch_args: Mapping[str, Any] | None = None
     task: Task = "classification"
     temperature: float = 1.0
+    keep: int = 0
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "thresholds", tuple(self.thresholds))
         object.__setattr__(self, "arch_args", dict(self.arch_args or {}))
         _choice("task", self.task, get_args(Task))
         _require(len(self.classes) >= 1, "classes", "none", "at least one class name")
         _require(all(isinstance(c, str) and c for c in self.classes), "classes", self.classes, "non-empty names")
         ok = isinstance(self.temperature, (int, float)) and math.isfinite(self.temperature) and self.temperature > 0
         _require(ok, "temperature", self.temperature, "a positive number")
+        if self.task == "classification":
+            _require(
+                self.keep == 0 and not self.thresholds, "keep", self.keep, "0, and no thresholds, for a classifier"
+            )
+            return
+        _require(self.temperature == 1, "temperature", self.temperature, "1 for detection")
+        _require(isinstance(self.keep, int) and self.keep >= 1, "keep", self.keep, "1 or more for detection")
+        ok = len(self.thresholds) in (0, len(self.classes)) and all(
+            isinstance(t, (int, float)) and 0 <= t <= 1 for t in self.thresholds
+        )
+        _require(ok, "thresholds", self.thresholds, "one number 0 to 1 a class, or none")
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What the exported model gives, bound by name.
+
+        `logits` [N, C] for classification. For detection `boxes` [N, K, 4] (x1 y1 x2 y2 in input pixels), `scores`
+        [N, K] (0..1, descending) and `labels` [N, K].
+        """
+        if self.task == "classification":
+            return (TensorSpec("logits", "float32", ("N", len(self.classes))),)
+        return (
+            TensorSpec("boxes", "float32", ("N", self.keep, 4)),
+            TensorSpec("scores", "float32", ("N", self.keep)),
+            TensorSpec("labels", "int32", ("N", self.keep)),
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        return {
+        common = {
             "task": self.task,
             "arch": self.arch,
             "arch_args": dict(self.arch_args or {}),
@@ -178,6 +210,9 @@ class ModelSpec:
             "preprocess": self.preprocess.to_dict(),
             "temperature": self.temperature,
         }
+        if self.task == "classification":
+            return common
+        return {**common, "keep": self.keep, "thresholds": list(self.thresholds)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:

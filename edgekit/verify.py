@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 from edgekit.config import Limits
 from edgekit.data import Dataset
 from edgekit.errors import UsageError
-from edgekit.predictor import Logits, Predictor
+from edgekit.predictor import Answers, Logits, Predictor
 from edgekit.spec import ModelSpec
+from edgekit.vision.boxes import iou_matrix
+from edgekit.vision.preprocess import preprocess
 
 # A tensor inside the net counts as different from here on, relative to its largest value. Reordering float32 sums
 # costs up to 1e-5 in a deep net; weights rounded to fp16 or a BatchNorm's other eps cost 1e-4 to 1e-3, a wrong weight
 # or channel more than 1e-2.
 TENSOR_TOLERANCE = 1e-4
+# Of a picture's detections these must have a partner: all of this score or more, and so many of the best. What lies
+# below is the noise that every heatmap has, and where K cuts it off is chance.
+COUNTED, BEST = 0.05, 10
+SAME_BOX = 0.9  # IoU from which on two boxes are the same
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,22 @@ class FirstWrong:
 
 
 @dataclass(frozen=True)
+class FoundShare:
+    """Detections compared as sets, since near-ties come in another order on another runtime.
+
+    Attributes:
+        boxes: how many of both sides had to have a partner: every one with a score of at least 0.05, and the ten best
+            of each picture.
+        matched: share of those that have one on the other side: same class, IoU >= 0.9.
+        max_shift: largest distance of any corner of a matched box, in the net's pixels.
+    """
+
+    boxes: int
+    matched: float
+    max_shift: float
+
+
+@dataclass(frozen=True)
 class Stage:
     """One step of an export, compared with the checkpoint.
 
@@ -44,26 +66,40 @@ class Stage:
         max_abs: largest |difference| of any logit: the smallest absolute tolerance that would pass.
         max_rel: the same over the largest |logit|: the smallest relative tolerance that would pass.
         top1_agreement: share of pictures with the same first class; a flip between two classes that the reference
-            itself has within the tolerance of each other counts as agreement and in `ties`.
+            itself has within the tolerance of each other counts as agreement and in `ties`. None for detection.
         pictures: how many were compared.
         problems: what failed, in words; empty when passed.
         first_wrong: where the difference arises, when that is known.
+        found: for detection, and None else: how the boxes compare. `max_abs` is then the largest difference of any
+            score, and `max_rel` that over the largest score.
     """
 
     name: str
     passed: bool
     max_abs: float
     max_rel: float
-    top1_agreement: float
+    top1_agreement: float | None
     ties: int
     pictures: int
     problems: tuple[str, ...] = ()
     first_wrong: FirstWrong | None = None
+    found: FoundShare | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: a difference that is not a number is null."""
         data: dict[str, Any] = finite({**asdict(self), "problems": list(self.problems)})
         return data
+
+
+def figures(stage: Stage) -> str:
+    """What a stage measured, for one line."""
+    if stage.found is None:
+        return f"max|d| {stage.max_abs:<9.3g} top-1 {stage.top1_agreement or 0.0:7.2%}"
+    found = stage.found
+    return (
+        f"boxes {found.matched:7.2%} of {found.boxes:<5} max|d score| {stage.max_abs:<9.3g}"
+        f" max|d corner| {found.max_shift:.2g} px"
+    )
 
 
 def finite(value: Any) -> Any:
@@ -112,6 +148,68 @@ def compare(name: str, reference: Logits, candidate: Logits, limits: Limits) -> 
     )
 
 
+def compare_found(name: str, reference: Answers, candidate: Answers, limits: Limits) -> Stage:
+    """Compares `boxes`, `scores` and `labels` of N pictures as sets, against `limits`."""
+    n = len(reference["scores"])
+    shapes = [[list(side[key].shape) for key in ("boxes", "scores", "labels")] for side in (reference, candidate)]
+    if shapes[0] != shapes[1]:
+        problem = f"boxes, scores and labels {shapes[1]} instead of {shapes[0]}"
+        return Stage(name, False, float("inf"), float("inf"), None, 0, n, (problem,), found=FoundShare(0, 0.0, 0.0))
+    if not all(np.isfinite(candidate[key]).all() for key in ("boxes", "scores")):
+        nothing = FoundShare(0, 0.0, float("nan"))
+        problem = "boxes or scores that are NaN or infinite"
+        return Stage(name, False, float("nan"), float("nan"), None, 0, n, (problem,), found=nothing)
+    wanted = partners = 0
+    score_shift = box_shift = 0.0
+    for i in range(n):
+        for one, other in ((reference, candidate), (candidate, reference)):
+            count, pairs = _partners({k: v[i] for k, v in one.items()}, {k: v[i] for k, v in other.items()})
+            wanted += count
+            partners += len(pairs)
+            for a, b in pairs:
+                score_shift = max(score_shift, abs(float(one["scores"][i, a]) - float(other["scores"][i, b])))
+                box_shift = max(box_shift, float(np.abs(one["boxes"][i, a] - other["boxes"][i, b]).max()))
+    share = partners / wanted if wanted else 0.0
+    problems = []
+    if share < limits.boxes_matched:
+        problems.append(f"boxes matched {share:.2%} of {wanted} < {limits.boxes_matched:.2%}")
+    if score_shift > limits.score_shift:
+        problems.append(f"score shift {score_shift:.3g} > {limits.score_shift:g}")
+    if not wanted:
+        problems.append("no boxes" if n else "no pictures")
+    peak = float(reference["scores"].max(initial=0.0))
+    found = FoundShare(wanted, share, box_shift)
+    relative = score_shift / peak if peak else score_shift
+    return Stage(name, not problems, score_shift, relative, None, 0, n, tuple(problems), found=found)
+
+
+def _partners(one: Answers, other: Answers) -> tuple[int, list[tuple[int, int]]]:
+    """How many of `one`'s detections count, and which of `other`'s is the partner of each that has one."""
+    scores = one["scores"]
+    counted = np.flatnonzero((scores > 0) & ((scores >= COUNTED) | (np.arange(len(scores)) < BEST)))
+    if not len(counted):
+        return 0, []
+    overlap = iou_matrix(one["boxes"][counted], other["boxes"])
+    fits = (overlap >= SAME_BOX) & (one["labels"][counted][:, None] == other["labels"]) & (other["scores"] > 0)
+    pairs, free = [], np.ones(len(other["scores"]), dtype=np.bool_)
+    for row, a in enumerate(counted.tolist()):
+        left = np.flatnonzero(fits[row] & free)
+        if len(left):  # of several at one place the one of the nearest score
+            b = int(left[np.abs(other["scores"][left] - scores[a]).argmin()])
+            free[b] = False
+            pairs.append((a, b))
+    return len(counted), pairs
+
+
+def compare_answers(name: str, reference: Answers, candidate: Answers, limits: Limits) -> Stage:
+    """`compare` of logits or `compare_found` of detections, of the pictures that `candidate` has."""
+    n = len(next(iter(candidate.values())))
+    cut = {key: values[:n] for key, values in reference.items()}
+    if "logits" in reference:
+        return compare(name, cut["logits"], candidate["logits"], limits)
+    return compare_found(name, cut, candidate, limits)
+
+
 @dataclass
 class Gate:
     """The pictures, the checkpoint's answers on them, and the verdicts so far."""
@@ -120,7 +218,7 @@ class Gate:
     limits: Limits
     spec: ModelSpec
     say: Callable[[str], None]
-    reference: Logits = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    reference: Answers = field(default_factory=dict)
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -129,15 +227,15 @@ class Gate:
     def passed(self) -> bool:
         return all(stage.passed for stage in self.stages)
 
-    def judge(self, name: str, candidate: Logits, blame: Callable[[], FirstWrong | None] = lambda: None) -> bool:
+    def judge(self, name: str, candidate: Answers, blame: Callable[[], FirstWrong | None] = lambda: None) -> bool:
         """Adds the verdict on `candidate`; `blame` finds the first wrong tensor and runs only on failure."""
-        stage = compare(name, self.reference[: len(candidate)], candidate, self.limits)
+        stage = compare_answers(name, self.reference, candidate, self.limits)
         return self.add(stage if stage.passed else replace(stage, first_wrong=blame()))
 
     def add(self, stage: Stage) -> bool:
         self.stages.append(stage)
         said = "ok" if stage.passed else "FAILED: " + "; ".join(stage.problems)
-        self.say(f"{stage.name:<11} max|d| {stage.max_abs:<9.3g} top-1 {stage.top1_agreement:7.2%}   {said}")
+        self.say(f"{stage.name:<11} {figures(stage)}   {said}")
         return stage.passed
 
 
@@ -159,19 +257,25 @@ def first_wrong(
 
 
 def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits: Limits) -> Stage:
-    """Compares two models end to end: each reads the pictures through its own preprocessing and names its classes.
+    """Compares two models of one task end to end: each has its own preprocessing and names its classes.
 
     Args:
         reference, candidate: any two predictors of the same classes.
         dataset: the pictures; labels are not needed.
 
     Returns:
-        A Stage named after the candidate. Logits are compared class by class, by name; another order of the same
+        A Stage named after the candidate. Classes are compared by name; another order of the same
         names is a failure that says so.
 
     Raises:
-        UsageError: the two do not have the same classes.
+        UsageError: the two do not have the same task and classes.
     """
+    if reference.spec.task != candidate.spec.task:
+        raise UsageError(
+            "The two models do not do the same.",
+            got=f"{candidate.name} is for {candidate.spec.task}",
+            expected=f"{reference.spec.task}, as {reference.name}",
+        )
     ours, theirs = reference.spec.classes, candidate.spec.classes
     if set(ours) != set(theirs):
         odd = sorted(set(ours) ^ set(theirs))
@@ -181,12 +285,13 @@ def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits:
             expected=f"the {len(ours)} of {reference.name}",
             fix="only one of them has: " + ", ".join(odd[:5]),
         )
-    pairs = [(reference.logits([f]), candidate.logits([f])) for f in (s.read() for s in dataset.samples)]
-    want = np.concatenate([a for a, _ in pairs])
-    got = np.concatenate([b for _, b in pairs])
-    if ours != theirs:
-        got = got[:, [theirs.index(name) for name in ours]]
-    stage = compare(candidate.name, want, got, limits)
+    pairs = [(_own(reference, frame), _own(candidate, frame)) for frame in (s.read() for s in dataset.samples)]
+    want, got = ({key: np.concatenate([p[side][key] for p in pairs]) for key in pairs[0][side]} for side in (0, 1))
+    if "logits" in got and ours != theirs:
+        got["logits"] = got["logits"][:, [theirs.index(name) for name in ours]]
+    elif ours != theirs:
+        got["labels"] = np.array([ours.index(name) for name in theirs], dtype=np.int32)[got["labels"]]
+    stage = compare_answers(candidate.name, want, got, limits)
     problems = list(stage.problems)
     if ours != theirs:
         problems.append("the same class names in another order")
@@ -196,3 +301,7 @@ def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits:
             f" instead of {reference.spec.preprocess.describe()}"
         )
     return replace(stage, passed=not problems, problems=tuple(problems))
+
+
+def _own(predictor: Predictor, frame: NDArray[np.uint8]) -> Answers:
+    return predictor.answers([preprocess(frame, predictor.spec.preprocess)])

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data import Dataset
+from edgekit.data import Dataset, Sample
 from edgekit.errors import DataError, PictureError
 from edgekit.predictor import Frame, Predictor
+from edgekit.vision.detection_metrics import DetectionReport, Found, Truth, detection_report
 from edgekit.vision.metrics import ClassificationReport, Rate, classification_report
 
 
@@ -47,12 +48,39 @@ def _flat(name: str, rate: Rate) -> dict[str, Any]:
     return {name: rate.value, f"{name}_hits": rate.hits, f"{name}_interval": [rate.low, rate.high]}
 
 
-def evaluate(predictor: Predictor, dataset: Dataset) -> Evaluation:
-    """Runs every picture of a labelled data set, a few in memory at a time.
+@dataclass(frozen=True)
+class FoundEvaluation:
+    """A detector's report and the detections it was made from.
+
+    Attributes:
+        report: AP, the operating point and the alarm of each class.
+        truths, founds: one a picture, in the order of the data set, in the picture's pixels.
+        unread: names of the pictures that could not be read, with the reason; they are not among the N.
+    """
+
+    report: DetectionReport
+    truths: tuple[Truth, ...]
+    founds: tuple[Found, ...]
+    unread: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; what was not measured is null."""
+        return {**self.report.to_dict(), "confidence": 0.95, "unread": list(self.unread)}
+
+
+def evaluate(predictor: Predictor, dataset: Dataset) -> Evaluation | FoundEvaluation:
+    """Runs every picture of a data set, a few in memory at a time.
 
     Raises:
-        DataError: pictures without labels, or none that can be read.
+        DataError: pictures without the labels that the model's task needs, or none that can be read.
     """
+    if predictor.spec.task == "detection":
+        return evaluate_detections(predictor, dataset)
+    return evaluate_classes(predictor, dataset)
+
+
+def evaluate_classes(predictor: Predictor, dataset: Dataset) -> Evaluation:
+    """`evaluate` of a classifier on pictures with one label each."""
     if not dataset.labelled:
         raise DataError(
             "The pictures have no labels, so nothing can be counted as right.",
@@ -60,22 +88,42 @@ def evaluate(predictor: Predictor, dataset: Dataset) -> Evaluation:
             expected="class folders, or a csv of file,class_index",
             fix="edgekit predict labels pictures without measuring",
         )
-    labels: list[int] = []
+    known: list[Sample] = []
     unread: list[str] = []
-
-    def frames() -> Iterator[Frame]:
-        for sample in dataset:
-            try:
-                frame = sample.read()
-            except PictureError as error:
-                unread.append(f"{sample.name}: {error.got or error.what}")
-                continue
-            assert sample.label is not None
-            labels.append(sample.label)
-            yield frame
-
-    rows = list(predictor.stream(frames()))
+    rows = list(predictor.stream(_frames(dataset, known, unread)))
     if not rows:
         raise DataError("None of the pictures can be read.", got="; ".join(unread[:3]), expected="readable pictures")
     logits = np.stack(rows)
+    labels = [sample.label for sample in known if sample.label is not None]
     return Evaluation(classification_report(logits, labels, predictor.spec.classes), logits, tuple(unread))
+
+
+def evaluate_detections(predictor: Predictor, dataset: Dataset) -> FoundEvaluation:
+    """`evaluate` of a detector on pictures whose objects are known, at the thresholds of its spec."""
+    if not dataset.boxed:
+        raise DataError(
+            "The pictures have no boxes, so nothing can be counted as found.",
+            got=f"layout {dataset.layout!r}",
+            expected="YOLO, Pascal VOC or COCO",
+            fix="edgekit predict marks pictures without measuring",
+        )
+    known: list[Sample] = []
+    unread: list[str] = []
+    founds = [found.found() for found in predictor.stream_detections(_frames(dataset, known, unread), threshold=0.0)]
+    if not founds:
+        raise DataError("None of the pictures can be read.", got="; ".join(unread[:3]), expected="readable pictures")
+    truths = [sample.truth() for sample in known]
+    report = detection_report(truths, founds, predictor.spec.classes, predictor.spec.thresholds or None)
+    return FoundEvaluation(report, tuple(truths), tuple(founds), tuple(unread))
+
+
+def _frames(dataset: Dataset, known: list[Sample], unread: list[str]) -> Iterator[Frame]:
+    """The frames that can be read; `known` gets their samples, `unread` the names of the others."""
+    for sample in dataset:
+        try:
+            frame = sample.read()
+        except PictureError as error:
+            unread.append(f"{sample.name}: {error.got or error.what}")
+            continue
+        known.append(sample)
+        yield frame

@@ -19,7 +19,7 @@ def demo(
     """Make a ResNet-18 checkpoint, export it, verify it, and label made-up pictures with it."""
     from edgekit import loading, pipeline
     from edgekit.artifact import make_folder, write_bytes
-    from edgekit.bench.accuracy import evaluate
+    from edgekit.bench.accuracy import evaluate_classes
     from edgekit.data import made_pictures
     from edgekit.training.checkpoint import save_checkpoint
     from edgekit.training.demo import pattern_checkpoint
@@ -38,11 +38,11 @@ def demo(
     say("3/4 accuracy of the exported file on 60 new pictures")
     unseen = made_pictures(60, seed=1)
     with loading.open_predictor(result.model) as predictor:
-        evaluation = evaluate(predictor, unseen)
+        evaluation = evaluate_classes(predictor, unseen)
         say("4/4 twelve of them, labelled")
         for sample in unseen.samples[:12]:
             frame = sample.read()
-            answer = predictor([frame], top=2)[0]
+            answer = predictor.classify([frame], top=2)[0]
             path = out / "pictures" / f"{sample.name}.jpg"
             write_bytes(path, encode_picture(annotate(frame, answer), ".jpg"), overwrite=not keep)
             typer.echo(f"{path}  " + "  ".join(f"{label} {score:.1%}" for label, score in answer.top))

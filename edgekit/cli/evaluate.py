@@ -1,4 +1,4 @@
-"""`edgekit eval`: how often is a model right on labelled pictures, and how sure is that figure?"""
+"""`edgekit eval`: how good is a model on labelled pictures, and how sure is that figure?"""
 
 from __future__ import annotations
 
@@ -23,14 +23,21 @@ from edgekit.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from edgekit.vision.detection_metrics import DetectionReport
     from edgekit.vision.metrics import ClassificationReport, Rate
 
 SHOWN = 20
+AVERAGES = ("ap", "ap50", "ap75", "small", "medium", "large", "voc07")
 
 
 def evaluate(
     model: Annotated[Path, typer.Argument(help="An exported ONNX, or a checkpoint (run by torch).")],
-    data: Annotated[Path, typer.Option("--data", "-d", help="Class folders, or a csv of file,class_index.")],
+    data: Annotated[
+        Path, typer.Option("--data", "-d", help="Class folders or a csv; for a detector YOLO, Pascal VOC or COCO.")
+    ],
+    split: Annotated[
+        str | None, typer.Option("--split", help="train, val, test or all; default: the held-out one.")
+    ] = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
@@ -38,8 +45,13 @@ def evaluate(
     threads: ThreadsOption = 0,
     output_format: FormatOption = Format.text,
 ) -> int:
-    """Measure a classifier: top-1, top-5 and per class, with 95 % Clopper-Pearson intervals."""
+    """Measure a model, with 95 % Clopper-Pearson intervals.
+
+    A classifier: top-1, top-5 and per class. A detector: COCO AP and its parts, VOC07's 11 points, precision and
+    recall at its thresholds, and the alarm (is there one in the picture?).
+    """
     from edgekit import loading
+    from edgekit.bench.accuracy import FoundEvaluation
     from edgekit.bench.accuracy import evaluate as measure
     from edgekit.data.layouts import load_dataset
 
@@ -51,7 +63,7 @@ def evaluate(
         preprocess_spec=options.read_preprocess(preprocess),
         norm=norm,
     ) as predictor:
-        dataset = load_dataset(data, predictor.spec.classes)
+        dataset = load_dataset(data, predictor.spec.classes, split)
         for note in dataset.notes:
             say(note)
         evaluation = measure(predictor, dataset)
@@ -60,6 +72,8 @@ def evaluate(
     if output_format is Format.json:
         facts = {"model": model.name, "backend": predictor.session.backend, "data": data.name}
         print_json({**facts, **evaluation.to_dict()})
+    elif isinstance(evaluation, FoundEvaluation):
+        _print_found(model, evaluation.report)
     else:
         _print(model, evaluation.report)
     next_command("edgekit", "predict", model, data if data.is_dir() else data.parent)
@@ -76,6 +90,34 @@ def _print(model: Path, report: ClassificationReport) -> None:
         typer.echo(f"  the {SHOWN} weakest classes (--format json has all)")
     for entry in seen:
         typer.echo(f"  {entry.label:<28.28} {_text(entry.top1)}  of {entry.n}")
+
+
+def _print_found(model: Path, report: DetectionReport) -> None:
+    typer.echo(f"{model.name} on {report.n} pictures with {sum(report.objects)} objects")
+    typer.echo(f"  {'':<20}{'objects':>8}" + "".join(f"{name:>8}" for name in AVERAGES))
+    rows = [(name, objects, averages) for (name, averages), objects in zip(report.classes, report.objects, strict=True)]
+    for name, objects, averages in (("all classes", sum(report.objects), report.mean), *rows):
+        values = [getattr(averages, key) for key in AVERAGES]
+        shown = "".join(f"{'-':>8}" if v is None else f"{v:8.3f}" for v in values)
+        typer.echo(f"  {name:<20.20}{objects:>8}{shown}")
+    typer.echo("boxes at the threshold, IoU 0.5, 95 % intervals")
+    for point in report.operating:
+        told = f"precision {_text(point.precision)}  recall {_text(point.recall)}"
+        typer.echo(f"  {point.label:<20.20}{point.threshold:>8.3f}  {told}")
+    typer.echo("alarm: is there one in the picture?")
+    for alarm in report.alarms:
+        if alarm.best is None or alarm.auroc is None:
+            typer.echo(f"  {alarm.label:<20.20} not measured: {alarm.present} pictures with it, {alarm.absent} without")
+            continue
+        best = alarm.best
+        typer.echo(
+            f"  {alarm.label:<20.20} AUROC {alarm.auroc:.3f}  F1 {best.f1 or 0.0:.3f} at {best.threshold:.3f}"
+            f"  ({alarm.present} pictures with it, {alarm.absent} without)"
+        )
+        for limit, at in alarm.at_limits:
+            rates = f"recall {_text(at.recall)} at {at.threshold:.3f}"
+            sure = "" if at.false_positives.high <= limit else f"; too few pictures to be sure of {limit:g}"
+            typer.echo(f"  {'':<20} {rates} with {at.false_positives.hits} false alarms{sure}")
 
 
 def _text(rate: Rate) -> str:

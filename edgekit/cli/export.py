@@ -39,6 +39,9 @@ def export(
         Input, typer.Option("--input", help="uint8: preprocessing in the graph; float: normalized NCHW.")
     ] = Input.uint8,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Fixed batch size; default: dynamic.")] = None,
+    raw_heads: Annotated[
+        bool, typer.Option("--raw-heads", help="A detector's file gives its maps too, beside the boxes.")
+    ] = False,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
@@ -61,6 +64,7 @@ def export(
         pictures=pictures,
         input_kind=input_kind.value,
         batch=batch,
+        raw_heads=raw_heads,
         classes=options.read_classes(classes),
         preprocess_spec=options.read_preprocess(preprocess),
         norm=norm,

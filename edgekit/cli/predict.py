@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +24,8 @@ from edgekit.cli.options import (
 from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:
-    from edgekit.predictor import Predictor
+    from edgekit.predictor import Frame, Predictor
+    from edgekit.vision.decode import Classification, Detections
 
 
 def predict(
@@ -34,6 +35,10 @@ def predict(
         Path | None, typer.Option("--out", "-o", help="Folder for copies with the answer drawn on them.")
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to give for each picture.")] = 3,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", min=0, max=1, help="Of a detector's boxes; default: the model's own, or 0.3."),
+    ] = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
@@ -42,7 +47,7 @@ def predict(
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
-    """Label pictures. Text, or one JSON object a line.
+    """Label pictures, or mark what a detector finds in them. Text, or one JSON object a line.
 
     A picture that cannot be read is reported and the others go on; the exit code is then 1.
     """
@@ -62,7 +67,10 @@ def predict(
         copies = _copies(pictures, found, out, force)
         for path in found:
             try:
-                _one(predictor, path, top, copies.get(path), force, output_format)
+                answer, frame = _answer(predictor, path, top, threshold)
+                typer.echo(_line(path, answer, output_format))
+                if path in copies:
+                    _draw(copies[path], frame, answer, force)
             except EdgekitError as error:
                 failed += 1
                 say(f"error: {error}")
@@ -95,20 +103,49 @@ def _copies(given: list[Path], found: list[Path], out: Path | None, force: bool)
     return copies
 
 
-def _one(predictor: Predictor, path: Path, top: int, copy: Path | None, force: bool, output_format: Format) -> None:
-    from edgekit.artifact import write_bytes
-    from edgekit.vision.image import encode_picture, read_picture
+def _answer(
+    predictor: Predictor, path: Path, top: int, threshold: float | None
+) -> tuple[Classification | Detections, Frame]:
+    from edgekit.vision.image import read_picture
 
     frame = read_picture(path)
-    answer = predictor([frame], top=top)[0]
-    if output_format is Format.json:
-        best = [{"label": label, "score": round(score, 6)} for label, score in answer.top]
-        line = {"file": str(path), "label": answer.label, "index": answer.index, "score": round(answer.score, 6)}
-        typer.echo(json.dumps({**line, "top": best}, ensure_ascii=False))
-    else:
-        typer.echo(f"{path}  " + "  ".join(f"{label} {score:.1%}" for label, score in answer.top))
-    if copy is not None:
-        from edgekit.vision.draw import annotate
+    if predictor.spec.task == "detection":
+        return predictor.detect([frame], threshold)[0], frame
+    return predictor.classify([frame], top)[0], frame
 
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(copy, encode_picture(annotate(frame, answer), ".jpg"), overwrite=force)
+
+def _line(path: Path, answer: Classification | Detections, output_format: Format) -> str:
+    from edgekit.vision.decode import Classification
+
+    if output_format is Format.json:
+        return json.dumps({"file": str(path), **_content(answer)}, ensure_ascii=False)
+    if isinstance(answer, Classification):
+        return f"{path}  " + "  ".join(f"{label} {score:.1%}" for label, score in answer.top)
+    boxes = [
+        f"{name} {score:.1%} [{' '.join(f'{v:.0f}' for v in box)}]"
+        for name, score, box in zip(answer.names, answer.scores.tolist(), answer.boxes.tolist(), strict=True)
+    ]
+    return f"{path}  " + ("  ".join(boxes) or "nothing")
+
+
+def _content(answer: Classification | Detections) -> dict[str, Any]:
+    from edgekit.vision.decode import Classification
+
+    if isinstance(answer, Classification):
+        best = [{"label": label, "score": round(score, 6)} for label, score in answer.top]
+        return {"label": answer.label, "index": answer.index, "score": round(answer.score, 6), "top": best}
+    rows = zip(answer.names, answer.labels.tolist(), answer.scores.tolist(), answer.boxes.tolist(), strict=True)
+    found = [
+        {"label": name, "index": index, "score": round(score, 6), "box": [round(v, 2) for v in box]}
+        for name, index, score, box in rows
+    ]
+    return {"objects": found}
+
+
+def _draw(copy: Path, frame: Frame, answer: Classification | Detections, force: bool) -> None:
+    from edgekit.artifact import write_bytes
+    from edgekit.vision.draw import annotate
+    from edgekit.vision.image import encode_picture
+
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(copy, encode_picture(annotate(frame, answer), ".jpg"), overwrite=force)

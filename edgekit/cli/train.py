@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgekit.training.task import Task
 
 SHEET = 32
+SHOWN = ("top1", "balanced", "nll_calibrated", "ap50", "ap", "ap75", "voc07")
 
 
 def train(
@@ -99,7 +100,9 @@ def _print(result: TrainResult) -> None:
         (result.best, result.metrics, f"epoch {result.best_epoch}, chosen on the validation data"),
         (result.last, result.final, f"epoch {result.epochs}, the last"),
     ):
-        figures = "  ".join(f"{k} {row[k]:.4f}" for k in ("top1", "balanced", "nll_calibrated", "ap50") if k in row)
+        figures = "  ".join(
+            f"{k} {row[k]:.4f}" for k in ("top1", "balanced", "nll_calibrated", "ap50", "ap", "voc07") if k in row
+        )
         interval = f"  95 % [{row['top1_low']:.2%}, {row['top1_high']:.2%}]" if "top1_low" in row else ""
         typer.echo(f"{path}  {figures}{interval}  ({why})")
     typer.echo(f"{result.seconds / 60:.1f} minutes, {result.images_per_second:.1f} pictures/s while training")
@@ -112,9 +115,10 @@ def _write_sheet(path: Path, task: Task, seed: int) -> None:
     from edgekit.training.augment import augmentation_sheet, frame_of, mixed_seed
 
     make_folder(path.parent)
-    pictures = []
+    pictures, boxes = [], []
     for i in range(SHEET):
         index = i * len(task) // SHEET if len(task) >= SHEET else i % len(task)
-        sample = task.sample(index, mixed_seed(seed, 0, 2, i))
-        pictures.append((frame_of(sample["image"]), task.name(index)[-32:]))
-    augmentation_sheet(path, pictures)
+        image, drawn = task.shown(index, mixed_seed(seed, 0, 2, i))
+        pictures.append((frame_of(image), task.name(index)[-32:]))
+        boxes.append(drawn)
+    augmentation_sheet(path, pictures, boxes=boxes)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
 from edgekit.data.sample import Dataset, Layout, Sample, class_index, some
-from edgekit.errors import DataError
+from edgekit.errors import DataError, SplitError
 from edgekit.vision.boxes import clip
 from edgekit.vision.image import picture_problem, scan_pictures
 
@@ -42,7 +42,8 @@ def choose_split(available: Sequence[str], split: str | None, path: Path) -> str
     """The one of `available` that was asked for; without a wish the first held-out one.
 
     Raises:
-        DataError: it is not there, or there is only a train split and none was asked for.
+        SplitError: it is not there.
+        DataError: there is only a train split and none was asked for.
     """
     for name in split_order(split):
         if name in available:
@@ -54,7 +55,7 @@ def choose_split(available: Sequence[str], split: str | None, path: Path) -> str
             expected="one of " + ", ".join(HELD_OUT),
             fix='split some off (edgekit.data.split_by_group), or ask for it: split="train"',
         )
-    raise DataError(
+    raise SplitError(
         f"{path} has not this split.",
         got=split or "none named",
         expected="one of " + some([*available, ALL], 10),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgekit.data.annotations import ALL, choose_split
@@ -17,6 +17,12 @@ from edgekit.data.yolo import find_config, is_split, load_yolo
 from edgekit.errors import DataError
 
 TABLE = "labels.csv"
+# layouts of a folder with boxes: whether one has it, and its loader
+BOXED: tuple[tuple[Callable[[Path], object], Callable[..., Dataset]], ...] = (
+    (lambda path: find_config(path) is not None or is_split(path), load_yolo),
+    (is_voc, load_voc),
+    (coco_files, load_coco),
+)
 
 
 def load_dataset(
@@ -63,16 +69,19 @@ def load_dataset(
     if (path / TABLE).is_file():
         _no_split(path, split)
         return load_csv(path / TABLE, classes)
-    for fits, load in (
-        (lambda p: find_config(p) is not None or is_split(p), load_yolo),
-        (is_voc, load_voc),
-        (coco_files, load_coco),
-    ):
+    for fits, load in BOXED:
         if fits(path):
             return load(path, classes, split)
     if split not in (None, ALL):
         return _in_folder(path, classes, split)
     return load_folder(path, classes) if has_class_folders(path) else load_pictures(path)
+
+
+def has_boxes(path: Path) -> bool:
+    """Whether `path` has one of the layouts with boxes, as one data set with its splits."""
+    if path.is_file():
+        return path.suffix.lower() in (".yaml", ".yml", ".json")
+    return any(fits(path) for fits, _ in BOXED)
 
 
 def _in_folder(path: Path, classes: Sequence[str] | None, split: str) -> Dataset:

@@ -1,10 +1,11 @@
-"""From a folded torch classifier to one self-contained ONNX, with its preprocessing and temperature inside."""
+"""From a folded torch net to one self-contained ONNX, with its preprocessing, temperature or decoding inside."""
 
 from __future__ import annotations
 
 import copy
 import logging
 import warnings
+from typing import Any
 
 import onnx
 import torch
@@ -41,12 +42,11 @@ class Deploy(nn.Module):
         self.register_buffer("scale", scale)
         self.register_buffer("order", torch.tensor(order))
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Any:
         x = image.to(torch.float32).permute(0, 3, 1, 2) - self.mean
         if self.scale is not None:
             x = (x * self.scale).index_select(1, self.order)
-        out: Tensor = self.net(x)
-        return out
+        return self.net(x)
 
 
 def first_convolution(net: nn.Module) -> nn.Conv2d | None:
@@ -78,10 +78,11 @@ def divide_head(net: nn.Module, path: str, temperature: float) -> nn.Module:
 def onnx_from_torch(
     net: nn.Module, spec: ModelSpec, *, opset: int, batch: int | None = None, input_kind: str = "uint8"
 ) -> onnx.ModelProto:
-    """Exports a folded classifier.
+    """Exports a folded net that answers as its spec says.
 
     Args:
-        net: evaluation mode, BatchNorm folded; its last layer is named by `net.head`.
+        net: evaluation mode, BatchNorm folded. A classifier names its last layer by `net.head`; a detector has its
+            decoding inside (`edgekit.nets.detector`) and may give its raw maps behind the three outputs.
         spec: what the net is.
         opset: the opset that the result must have.
         batch: fixed batch size; None for a dynamic one, called N.
@@ -89,12 +90,14 @@ def onnx_from_torch(
             `image` float32 [N, 3, H, W], normalized.
 
     Returns:
-        A checked model with the output `logits` float32 [N, C], nodes and tensors named after the torch modules.
+        A checked model with the outputs of `spec.outputs`, nodes and tensors named after the torch modules.
 
     Raises:
         EdgekitError: the exporter gave another opset, kept a BatchNormalization, or made an invalid graph.
     """
-    net = divide_head(net.eval(), str(net.head), spec.temperature)
+    net = net.eval()
+    if spec.task == "classification":
+        net = divide_head(net, str(net.head), spec.temperature)
     size = (spec.preprocess.height, spec.preprocess.width)
     n = batch or 2  # a dynamic batch needs an example of two: one would be taken for a constant
     if input_kind == "uint8":
@@ -103,7 +106,7 @@ def onnx_from_torch(
     else:
         deploy = _Named(net).eval()
         example = torch.zeros(n, 3, *size)
-    model = _export(deploy, example, opset, dynamic=batch is None)
+    model = _export(deploy, example, opset, _output_names(net, spec), dynamic=batch is None)
     passes.name_by_module(model, strip="net.")
     passes.drop_debug_info(model)
     passes.name_batch(model)
@@ -121,12 +124,22 @@ class _Named(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor) -> Tensor:
-        out: Tensor = self.net(image)
-        return out
+    def forward(self, image: Tensor) -> Any:
+        return self.net(image)
 
 
-def _export(module: nn.Module, example: Tensor, opset: int, dynamic: bool) -> onnx.ModelProto:
+def _output_names(net: nn.Module, spec: ModelSpec) -> list[str]:
+    """Of a detector the fields of what it gives, which are its outputs and, if asked for, its maps."""
+    if spec.task == "classification":
+        return [spec.outputs[0].name]
+    with torch.no_grad():
+        given = net(torch.zeros(1, 3, spec.preprocess.height, spec.preprocess.width))
+    return list(given._fields)
+
+
+def _export(
+    module: nn.Module, example: Tensor, opset: int, output_names: list[str], *, dynamic: bool
+) -> onnx.ModelProto:
     loud = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loud]
     for logger in loud:
@@ -140,7 +153,7 @@ def _export(module: nn.Module, example: Tensor, opset: int, dynamic: bool) -> on
                 dynamo=True,
                 opset_version=opset,
                 input_names=["image"],
-                output_names=["logits"],
+                output_names=output_names,
                 dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC}} if dynamic else None,
                 external_data=False,
                 verbose=False,

@@ -8,10 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgekit.errors import UsageError
+from edgekit.nets.centernet import CENTERNETS, CenterNet
 from edgekit.nets.resnet import LAYOUTS, ResNet, infer_resnet
 from edgekit.spec import ModelSpec
 
-NETS: dict[str, Callable[..., nn.Module]] = dict.fromkeys(LAYOUTS, ResNet)
+NETS: dict[str, Callable[..., nn.Module]] = {**dict.fromkeys(LAYOUTS, ResNet), **dict.fromkeys(CENTERNETS, CenterNet)}
 
 
 def build(spec: ModelSpec) -> nn.Module:

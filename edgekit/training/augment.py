@@ -5,7 +5,8 @@ Only training pictures go through here. What evaluation and devices see is `edge
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,21 +53,21 @@ def variations(augment: Augment) -> list[v2.Transform]:
     return steps
 
 
-def cropped(augment: Augment, size: int) -> v2.Compose:
-    """For whole-picture labels: a random crop of `size` x `size`, then `variations`."""
+def cropped(augment: Augment, size: int | tuple[int, int]) -> v2.Compose:
+    """For whole-picture labels: a random crop of `size` (a square's side, or height and width), then `variations`."""
     crop = v2.RandomResizedCrop(size, scale=augment.crop, antialias=True)
     return v2.Compose([crop, *variations(augment)])
 
 
-def seeded(transform: v2.Compose, image: Tensor, seed: int) -> Tensor:
-    """`transform(image)` with random numbers that depend on `seed` alone; the generator is left as it was.
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's random numbers in the block depend on `seed` alone; the generator is left as it was.
 
     One seed a picture and epoch makes a picture's variation independent of workers, processes and interruptions.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
-        result: Tensor = transform(image)
-    return result
+        yield
 
 
 def mixed_seed(*numbers: int) -> int:

@@ -14,7 +14,7 @@ from edgekit import nets
 from edgekit.data import Dataset
 from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, PictureError
-from edgekit.recipe import Recipe
+from edgekit.recipe import Recipe, sides
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment import cropped, mixed_seed, seeded
 from edgekit.training.pictures import Pictures
@@ -46,7 +46,7 @@ class ClassificationTask(Task):
         self.recipe = recipe
         self.spec = ModelSpec(recipe.net.arch, classes, recipe.input.preprocess(), {"norm": recipe.net.norm})
         size, limit = recipe.input.train_size, recipe.data.cache_mb * 2**20
-        self.pictures = Pictures(train.samples, shorter_side=2 * size, limit=limit, say=say)
+        self.pictures = Pictures(train.samples, shorter_side=2 * max(sides(size)), limit=limit, say=say)
         self.labels = torch.tensor([_label(s) for s in self.pictures.samples])
         self._val = _Validation(val.samples, self.spec, limit, say)
         self._augment = cropped(recipe.augment, size)
@@ -72,8 +72,8 @@ class ClassificationTask(Task):
         return digest({"classes": list(self.spec.classes), "samples": samples})
 
     def sample(self, index: int, seed: int) -> Batch:
-        image = tv_tensors.Image(self.pictures[index])
-        varied = seeded(self._augment, image, seed)
+        with seeded(seed):
+            varied = self._augment(tv_tensors.Image(self.pictures[index]))
         return {"image": varied.as_subclass(Tensor), "label": self.labels[index]}
 
     def collate(self, samples: Sequence[Batch]) -> Batch:
@@ -134,9 +134,10 @@ class ClassificationTask(Task):
         """uint8 [3, H, W]: as in evaluation, that mirrored, then augmented crops at the evaluation's size."""
         picture = self.pictures[index]
         if view > 1:
-            transform = cropped(self.recipe.augment, self.spec.preprocess.height)
-            seed = mixed_seed(self.recipe.schedule.seed, view, index)
-            return seeded(transform, tv_tensors.Image(picture), seed).as_subclass(Tensor)
+            transform = cropped(self.recipe.augment, (self.spec.preprocess.height, self.spec.preprocess.width))
+            with seeded(mixed_seed(self.recipe.schedule.seed, view, index)):
+                varied: Tensor = transform(tv_tensors.Image(picture)).as_subclass(Tensor)
+            return varied
         frame = np.ascontiguousarray(picture.permute(1, 2, 0).numpy()[..., ::-1])
         pixels = preprocess(frame, self.spec.preprocess)
         pixels = pixels[:, ::-1] if view == 1 else pixels

@@ -97,7 +97,14 @@ class _Run:
         self.device = self.accelerator.device
         self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.order = order_for(task, schedule.batch, self.processes, schedule.seed)
-        self.plan = Plan(self.order.steps, schedule.epochs, schedule.freeze_epochs, schedule.warmup, schedule.cosine)
+        self.plan = Plan(
+            self.order.steps,
+            schedule.epochs,
+            schedule.freeze_epochs,
+            schedule.warmup,
+            schedule.cosine,
+            schedule.drops,
+        )
         require_parts(task.net, schedule.frozen)
         net = shared_norms(task.net, self.processes, self.device)
         self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

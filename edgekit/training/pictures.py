@@ -38,6 +38,7 @@ class Pictures:
     ) -> None:
         self._shorter_side = shorter_side
         self._kept: dict[int, Tensor] = {}
+        self._sizes: list[tuple[int, int]] = []
         self.samples: list[Sample] = []
         self.unread: list[str] = []
         held = 0
@@ -46,9 +47,11 @@ class Pictures:
                 if isinstance(result, PictureError):
                     self.unread.append(f"{sample.name} ({result.got or result.what})")
                     continue
-                if held + result.nbytes <= limit:
-                    self._kept[len(self.samples)] = result
-                    held += result.nbytes
+                image, size = result
+                if held + image.nbytes <= limit:
+                    self._kept[len(self.samples)] = image
+                    held += image.nbytes
+                self._sizes.append(size)
                 self.samples.append(sample)
         if not self.samples:
             raise DataError(
@@ -70,18 +73,23 @@ class Pictures:
 
     def __getitem__(self, index: int) -> Tensor:
         kept = self._kept.get(index)
-        return self._read(self.samples[index]) if kept is None else kept
+        return self._read(self.samples[index])[0] if kept is None else kept
 
-    def _try(self, sample: Sample) -> Tensor | PictureError:
+    def original_size(self, index: int) -> tuple[int, int]:
+        """Height and width of the file's picture, which labels speak of."""
+        return self._sizes[index]
+
+    def _try(self, sample: Sample) -> tuple[Tensor, tuple[int, int]] | PictureError:
         try:
             return self._read(sample)
         except PictureError as error:
             return error
 
-    def _read(self, sample: Sample) -> Tensor:
-        rgb = np.ascontiguousarray(_shrunk(sample.read(), self._shorter_side)[..., ::-1])
+    def _read(self, sample: Sample) -> tuple[Tensor, tuple[int, int]]:
+        frame = sample.read()
+        rgb = np.ascontiguousarray(_shrunk(frame, self._shorter_side)[..., ::-1])
         # channels last in memory, as torchvision's fast resize wants it
-        return torch.from_numpy(rgb).permute(2, 0, 1)
+        return torch.from_numpy(rgb).permute(2, 0, 1), (frame.shape[0], frame.shape[1])
 
 
 def _shrunk(frame: Frame, shorter_side: int) -> Frame:

@@ -25,6 +25,7 @@ class Plan:
         frozen_epochs: at the beginning, in which only the head learns.
         warmup: epochs in which a rate rises to its full height, for the trunk after it thawed.
         cosine: whether it falls to 0 at the end.
+        drops: without cosine, shares of all epochs after which the rate is a tenth of what it was.
     """
 
     epoch_steps: int
@@ -32,6 +33,7 @@ class Plan:
     frozen_epochs: int = 0
     warmup: float = 0.0
     cosine: bool = True
+    drops: tuple[float, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -50,7 +52,7 @@ class Plan:
         if done < warm:
             return (done + 1) / (warm + 1)
         if not self.cosine:
-            return 1.0
+            return float(0.1 ** sum(step >= round(share * self.epochs) * self.epoch_steps for share in self.drops))
         return 0.5 * (1 + math.cos(math.pi * (done - warm) / (total - warm)))
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from edgekit.data import Dataset, load_dataset
+from edgekit.data import Dataset, by_pattern, load_dataset, near_duplicates, split_by_group
+from edgekit.data.annotations import HELD_OUT as VALIDATION
+from edgekit.data.layouts import has_boxes
 from edgekit.data.sample import some
-from edgekit.errors import DataError
+from edgekit.data.yolo import CONFIGS, is_split
+from edgekit.errors import DataError, SplitError
 from edgekit.recipe import Data
-
-VALIDATION = ("val", "valid", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -26,20 +25,23 @@ class Splits:
 
 
 def load_splits(path: Path, data: Data, seed: int) -> Splits:
-    """`path`/train and `path`/val (see `Data`); where there are no such folders, a share of each class is held out.
+    """The splits of a YOLO, VOC or COCO data set, or `path`/train and `path`/val (see `Data`).
+
+    Where there is nothing held out, a share is: by group, so that pictures that look alike stay on one side.
 
     Raises:
         DataError: no pictures, or folders that do not belong together.
     """
-    if not path.is_dir():
+    if not path.exists():
         raise DataError(f"{path} is not there.", got="no such folder", expected="a folder of labelled pictures")
     root = path / data.train
     names = (data.val,) if data.val else VALIDATION
     held = next((path / name for name in names if (path / name).is_dir()), None)
-    if root.is_dir() and held is not None:
+    if has_boxes(path):
+        train, val = _annotated(path, data, seed)
+    elif root.is_dir() and held is not None:
         train = load_dataset(root)
         val = load_dataset(held, train.classes)
-        notes = [*(f"{data.train}: {n}" for n in train.notes), *(f"{held.name}: {n}" for n in val.notes)]
     elif root.is_dir() or data.val:
         raise DataError(
             f"{path} has no folder of validation pictures.",
@@ -48,15 +50,12 @@ def load_splits(path: Path, data: Data, seed: int) -> Splits:
             fix=f"move some pictures there, or name {root} itself: a share of it is then held out",
         )
     else:
-        whole = load_dataset(path)
-        train, val = _held_out(whole, data.val_share, seed)
-        notes = [
-            *whole.notes,
-            f"{len(val)} of {len(whole)} pictures held out at random. Pictures of one site, day or clip on both sides "
-            "make the estimate too good: make folders train/ and val/ for a true one",
-        ]
+        train, val = _held_out(load_dataset(path), data, seed)
+    notes = []
     for which, dataset in (("training", train), ("validation", val)):
-        notes.append(f"{which}: {counts(dataset)}")
+        notes += [f"{which}: {note}" for note in dataset.notes]
+        if not dataset.boxed:  # the notes of those with boxes count them
+            notes.append(f"{which}: {counts(dataset)}")
     return Splits(train, val, (*notes, *_shared(train, val)))
 
 
@@ -67,25 +66,37 @@ def counts(dataset: Dataset) -> str:
     return f"{len(dataset)} pictures ({some([f'{name} {of[i]}' for i, name in enumerate(names)], 12)})"
 
 
-def _held_out(whole: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """A random share of each class, at least one picture of each that has two."""
-    rng = np.random.default_rng(seed)
-    held: set[int] = set()
-    for label in sorted({s.label for s in whole}, key=str):
-        mine = [i for i, s in enumerate(whole) if s.label == label]
-        count = min(len(mine) - 1, max(1, round(share * len(mine))))
-        held |= {int(i) for i in rng.permutation(mine)[:count]}
-    if not held:
+def _annotated(path: Path, data: Data, seed: int) -> tuple[Dataset, Dataset]:
+    if path.suffix == ".json" or (is_split(path) and not any((path / name).is_file() for name in CONFIGS)):
+        return _held_out(load_dataset(path), data, seed)  # one split of a larger set, or a set without any
+    try:
+        train = load_dataset(path, split=data.train)
+    except SplitError:
+        if data.train != "train":
+            raise
+        return _held_out(load_dataset(path, split="all"), data, seed)
+    for name in (data.val,) if data.val else VALIDATION:
+        try:
+            return train, load_dataset(path, train.classes, split=name)
+        except SplitError:
+            if data.val:
+                raise
+    return _held_out(train, data, seed)
+
+
+def _held_out(whole: Dataset, data: Data, seed: int) -> tuple[Dataset, Dataset]:
+    if len(whole) < 2:
         raise DataError("There are too few pictures to hold some out.", got=f"{len(whole)}", expected="two a class")
-    kept = tuple(s for i, s in enumerate(whole) if i not in held)
-    return replace(whole, samples=kept), replace(whole, samples=tuple(whole.samples[i] for i in sorted(held)))
+    return split_by_group(whole, data.val_share, seed, by_pattern(data.group) if data.group else None)
 
 
 def _shared(train: Dataset, val: Dataset) -> tuple[str, ...]:
     known = {s.content(): s.name for s in train}
     same = [f"{s.name} = {known[c]}" for s in val if (c := s.content()) in known]
-    if not same:
-        return ()
-    return (
-        f"WARNING: {len(same)} validation pictures are also in training, so the estimate is too good: {some(same)}",
-    )
+    notes = []
+    if same:
+        notes.append(
+            f"WARNING: {len(same)} validation pictures are also in training, so the estimate is too good: {some(same)}"
+        )
+    warning = near_duplicates(train, val).warning()
+    return (*notes, warning) if warning else tuple(notes)

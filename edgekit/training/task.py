@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 Batch = dict[str, Tensor]
+Boxes = Sequence[tuple[float, float, float, float]]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class Task(ABC):
     @abstractmethod
     def sample(self, index: int, seed: int) -> Batch:
         """One varied training sample, the same for the same seed. Runs in loader processes. Raises PictureError."""
+
+    def shown(self, index: int, seed: int) -> tuple[Tensor, Boxes]:
+        """What `sample` shows the net, for people: uint8 [3, H, W] RGB, and boxes x1 y1 x2 y2 in its pixels."""
+        return self.sample(index, seed)["image"], ()
 
     @abstractmethod
     def collate(self, samples: Sequence[Batch]) -> Batch:

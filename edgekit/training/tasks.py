@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgekit.recipe import Recipe
 from edgekit.training.classification import ClassificationTask
+from edgekit.training.detection import DetectionTask
 from edgekit.training.splits import load_splits
 from edgekit.training.task import Task
 
@@ -18,14 +19,10 @@ def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _:
         DataError: pictures that cannot be trained on.
         CheckpointError: weights that do not fit.
     """
-    return TASKS[recipe.task](recipe, data, say)
-
-
-def _classification(recipe: Recipe, data: Path, say: Callable[[str], None]) -> Task:
     splits = load_splits(data, recipe.data, recipe.schedule.seed)
     for note in splits.notes:
         say(note)
-    return ClassificationTask(recipe, splits.train, splits.val, say)
+    return TASKS[recipe.task](recipe, splits.train, splits.val, say)
 
 
-TASKS: dict[str, Callable[[Recipe, Path, Callable[[str], None]], Task]] = {"classification": _classification}
+TASKS: dict[str, Callable[..., Task]] = {"classification": ClassificationTask, "detection": DetectionTask}

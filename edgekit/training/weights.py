@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.errors import CheckpointError, InputError, UsageError
+from edgekit.nets.centernet import CENTERNETS
 from edgekit.training.checkpoint import NORMS_UNNAMED, WRAPPERS, load_checkpoint
 from edgekit.training.tensors import read_tensors
 
@@ -18,7 +19,8 @@ def read_weights(source: str, arch: str, norm: str) -> Mapping[str, Tensor] | No
 
     Args:
         source: `imagenet` (torchvision's first weights of `arch`, fetched into torch's cache if not there), `none`,
-            or a checkpoint file of any kind that `edgekit.training.checkpoint` reads, with any number of classes.
+            or a checkpoint file of any kind that `edgekit.training.checkpoint` reads, with any number of classes. Of a
+            CenterNet on that ResNet it is the whole net's, with `trunk.` before the ResNet's names.
 
     Raises:
         CheckpointError: a file that cannot be read or is of another net.
@@ -32,7 +34,8 @@ def read_weights(source: str, arch: str, norm: str) -> Mapping[str, Tensor] | No
     checkpoint = load_checkpoint(
         path, classes=_placeholders(path), norm=norm if norm in NORMS_UNNAMED and _foreign(path) else None
     )
-    found = (checkpoint.spec.arch, (checkpoint.spec.arch_args or {}).get("norm", "batch"))
+    held = checkpoint.spec.arch
+    found = (CENTERNETS.get(held, held), (checkpoint.spec.arch_args or {}).get("norm", "batch"))
     if found != (arch, norm):
         raise CheckpointError(
             f"{path} holds another net than the recipe names.",

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import InputError, UsageError
+from edgekit.vision.boxes import clip
+from edgekit.vision.preprocess import Geometry
+from edgekit.vision.truth import Found
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,80 @@ class Classification:
     score: float
     top: tuple[tuple[str, float], ...]
     logits: NDArray[np.float32] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found in a picture, best first.
+
+    Attributes:
+        boxes: float32 [M, 4], x1 y1 x2 y2 in continuous pixels of the picture, inside it.
+        scores: float32 [M], 0..1, descending.
+        labels: int64 [M], class indices.
+        names: M class names.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def found(self) -> Found:
+        """For the detection metrics."""
+        return Found(self.boxes, self.scores, self.labels)
+
+
+SHOWN = 0.3  # the score from which on a box is shown where no threshold was chosen on data (the official demo's)
+
+
+def detections(
+    boxes: ArrayLike,
+    scores: ArrayLike,
+    labels: ArrayLike,
+    place: Geometry,
+    frame_shape: tuple[int, ...],
+    classes: Sequence[str],
+    thresholds: Sequence[float] = (),
+) -> Detections:
+    """One picture's outputs of a detector, in the frame's pixels.
+
+    Args:
+        boxes: [K, 4], x1 y1 x2 y2 in the net's pixels.
+        scores: [K], descending; 0 where there is nothing.
+        labels: [K].
+        place: where the frame lies in the net's input.
+        frame_shape: (h, w, ...); boxes are cut to it, and those outside, as in a letterbox's border, are left out.
+        classes: names.
+        thresholds: smallest score of each class; none: everything above 0.
+
+    Raises:
+        InputError: a score or box that is not finite, or a label that is no class.
+    """
+    xyxy, score, label = np.asarray(boxes), np.asarray(scores), np.asarray(labels).astype(np.int64)
+    real = score > 0
+    if not (np.isfinite(score).all() and np.isfinite(xyxy[real]).all()):
+        raise InputError(
+            "The net gave detections that are not finite.",
+            got="NaN or infinity in a score or box",
+            expected="finite numbers",
+            fix="verify the model: edgekit verify; a half-precision overflow is the usual cause",
+        )
+    strange = label[real][(label[real] < 0) | (label[real] >= len(classes))]
+    if len(strange):
+        raise InputError(
+            "The net gave a label that is no class.", got=str(strange[0]), expected=f"0 to {len(classes) - 1}"
+        )
+    if len(thresholds):
+        real &= score >= np.asarray(thresholds, dtype=np.float64)[np.where(real, label, 0)]
+    moved = clip(place.to_frame(xyxy[real]), frame_shape[0], frame_shape[1]).astype(np.float32)
+    inside = (moved[:, 2:] > moved[:, :2]).all(axis=1)
+    kept = label[real][inside]
+    return Detections(
+        moved[inside], score[real][inside].astype(np.float32), kept, tuple(classes[i] for i in kept.tolist())
+    )
 
 
 def softmax(logits: ArrayLike) -> NDArray[np.float64]:

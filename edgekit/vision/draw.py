@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgekit.vision.decode import Classification
+from edgekit.vision.decode import Classification, Detections
 from edgekit.vision.image import Frame, check_frame
 
 # Apart in hue and of similar lightness on a dark bar (Okabe and Ito 2008, the lighter six), BGR
@@ -19,7 +19,46 @@ _SMALLEST_TEXT = 10  # pixels, the height of a capital; below it letters run tog
 _SMALLEST_PICTURE = (20, 32)  # height, width: below it no label can be read, and the picture is more use bare
 
 
-def annotate(frame: Frame, classification: Classification) -> Frame:
+def annotate(frame: Frame, answer: Classification | Detections) -> Frame:
+    """A copy of uint8 [h, w, 3] BGR with what the model answered drawn on it; see `with_label` and `with_boxes`."""
+    return with_label(frame, answer) if isinstance(answer, Classification) else with_boxes(frame, answer)
+
+
+def with_boxes(frame: Frame, found: Detections) -> Frame:
+    """A copy of uint8 [h, w, 3] BGR with a frame around each object, one colour a class, its label and score above it.
+
+    Lines and text grow with the picture. A label that would leave the picture at the top stands inside its box.
+
+    Raises:
+        PictureError: not such a frame.
+    """
+    check_frame(frame)
+    import cv2
+
+    picture = np.array(frame, order="C", copy=True)
+    height, width = picture.shape[:2]
+    face = cv2.FONT_HERSHEY_SIMPLEX
+    capital = max(_SMALLEST_TEXT, min(height / 45, width / 45))
+    scale = capital / cv2.getTextSize("H", face, 1.0, 1)[0][1]
+    line = max(1, round(min(height, width) / 240))
+    pad = max(2, round(capital * 0.3))
+    for box, name, score, label in reversed(  # the best one last, on top
+        list(zip(found.boxes.tolist(), found.names, found.scores.tolist(), found.labels.tolist(), strict=True))
+    ):
+        colour = _ACCENTS[label % len(_ACCENTS)]
+        x1, y1, x2, y2 = (round(v) for v in box)
+        cv2.rectangle(picture, (x1, y1), (max(x1, x2 - 1), max(y1, y2 - 1)), colour, line)
+        text = f"{ascii_only(name)} {100 * score:.0f}"
+        (w, _), _ = cv2.getTextSize(text, face, scale, 1)
+        high = round(capital) + 2 * pad
+        top = y1 - high if y1 >= high else y1
+        left = max(0, min(x1, width - w - 2 * pad))
+        cv2.rectangle(picture, (left, top), (left + w + 2 * pad, top + high), colour, cv2.FILLED)
+        cv2.putText(picture, text, (left + pad, top + high - pad), face, scale, _BAR, 1, cv2.LINE_AA)
+    return picture
+
+
+def with_label(frame: Frame, classification: Classification) -> Frame:
     """A copy of uint8 [h, w, 3] BGR with a bar on its upper edge: the label, the score, and the score as a line.
 
     Text grows with the picture and a label that is too long is cut with "..". Accents are dropped and what is not

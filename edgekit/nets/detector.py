@@ -1,0 +1,73 @@
+"""A CenterNet with its decoding: what a detector's checkpoint, its graph and its engine all answer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from edgekit.nets.centernet import CenterNet, check_size
+from edgekit.nets.decode import Decode
+from edgekit.spec import ModelSpec
+
+
+class RawC22(NamedTuple):
+    """`Detections`, and the maps of a `c22` head that they were decoded from."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    heatmap: Tensor
+    offset: Tensor
+    size: Tensor
+
+
+class RawLtrb(NamedTuple):
+    """`Detections`, and the maps of an `ltrb` head that they were decoded from."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    heatmap: Tensor
+    distances: Tensor
+
+
+class Detector(CenterNet):
+    """Picture to boxes: float32 [N, 3, H, W], normalized -> `Detections` of `keep` places.
+
+    It shares the parts of `net`, under the same paths, so weights, folding and reports speak of the same layers.
+
+    Args:
+        net: gives the maps.
+        keep: detections a picture, K.
+        raw: give the maps too (`RawC22`, `RawLtrb`).
+    """
+
+    def __init__(self, net: CenterNet, keep: int, raw: bool = False) -> None:
+        nn.Module.__init__(self)
+        self.schema = net.schema
+        self.trunk, self.neck, self.branches = net.trunk, net.neck, net.branches
+        self.decode = Decode(keep)
+        self.raw = raw
+        self.training = net.training
+
+    def forward(self, x: Tensor) -> Any:  # a CenterNet, which this is and more, gives Maps
+        maps = super().forward(x)
+        found = self.decode(maps)
+        if not self.raw:
+            return found
+        kind = RawC22 if self.schema == "c22" else RawLtrb
+        return kind(*(found[i] for i in range(3)), *maps)
+
+
+def answering(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Module:
+    """`net` as it answers: a classifier itself, a CenterNet with its decoding.
+
+    Raises:
+        UsageError: an input size that the net cannot take.
+    """
+    if spec.task == "classification":
+        return net
+    check_size(spec.preprocess.height, spec.preprocess.width)
+    assert isinstance(net, CenterNet)
+    return Detector(net, spec.keep, raw)

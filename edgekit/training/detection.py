@@ -1,0 +1,241 @@
+"""Training a CenterNet: boxes and classes, any of its necks and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.utils.data import default_collate
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from edgekit import nets
+from edgekit.data import Dataset
+from edgekit.data.sample import Sample, some
+from edgekit.errors import DataError, InputError, PictureError
+from edgekit.nets.centernet import BRANCHES, CENTERNETS, C22Maps, LtrbMaps
+from edgekit.nets.detector import answering
+from edgekit.recipe import Recipe, sides
+from edgekit.spec import ModelSpec, digest
+from edgekit.training.augment import seeded, variations
+from edgekit.training.losses import LOSSES, counts
+from edgekit.training.pictures import Pictures
+from edgekit.training.scene import Scene, clipped, mosaic, placed
+from edgekit.training.targets import ENCODERS, C22Targets, LtrbTargets
+from edgekit.training.task import Batch, Boxes, Score, Task, normalised, stacked
+from edgekit.training.weights import read_weights, start_from
+from edgekit.vision.decode import detections
+from edgekit.vision.detection_metrics import detection_report
+from edgekit.vision.image import Frame
+from edgekit.vision.preprocess import geometry, normalise, preprocess
+from edgekit.vision.truth import Found, Truth
+
+EVAL_BATCH = 8
+
+
+class DetectionTask(Task):
+    """CenterNet's losses on augmented scenes; AP on what `edgekit.vision.preprocess` makes of the validation pictures.
+
+    Args:
+        recipe: net, input, augmentation, loss, schedule.
+        train, val: with boxes, and the same classes.
+        say: is told what was found.
+
+    Raises:
+        DataError: no boxes, other classes in validation, or no readable pictures.
+    """
+
+    def __init__(self, recipe: Recipe, train: Dataset, val: Dataset, say: Callable[[str], None] = lambda _: None):
+        classes = _checked_classes(train, val)
+        self.recipe = recipe
+        asked = recipe.net
+        arguments = {"neck": asked.neck, "head": asked.head, "width": asked.width}
+        self.spec = ModelSpec(
+            asked.arch, classes, recipe.input.preprocess(), arguments, task="detection", keep=asked.keep
+        )
+        self._size = sides(recipe.input.train_size)
+        limit = recipe.data.cache_mb * 2**20
+        # a picture enlarged by zoom shows no more than its own pixels, so those are kept
+        self.pictures = Pictures(train.samples, shorter_side=2 * max(self._size), limit=limit, say=say)
+        self._val = _Validation(val.samples, self.spec, say)
+        steps = variations(recipe.augment)
+        self._vary = v2.Compose(steps) if steps else v2.Identity()
+        self._encode = ENCODERS[asked.head]
+        self._loss = LOSSES[asked.head](heatmap=recipe.loss.heatmap)
+
+        torch.manual_seed(recipe.schedule.seed)
+        self.net = nets.build(self.spec)
+        self.heads = ("neck", "branches")
+        trunk = CENTERNETS[asked.arch]
+        state = read_weights(asked.weights, trunk, "batch")
+        if state is not None:
+            own = any(key.startswith("trunk.") for key in state)
+            count = start_from(self.net, state if own else {f"trunk.{k}": v for k, v in state.items()}, self.heads)
+            say(f"{count} tensors of the trunk from {asked.weights}; neck and head are new")
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def name(self, index: int) -> str:
+        return self.pictures.samples[index].name
+
+    def digest(self) -> str:
+        samples = [[s.name, _array(s.box_labels).tolist(), _array(s.boxes).tolist()] for s in self.pictures.samples]
+        return digest({"classes": list(self.spec.classes), "samples": samples})
+
+    def sample(self, index: int, seed: int) -> Batch:
+        scene = self.varied(index, seed)
+        height, width = self._size
+        targets = self._encode(
+            scene.boxes,
+            scene.labels,
+            classes=len(self.spec.classes),
+            height=height,
+            width=width,
+            radius=self.recipe.loss.radius,
+        )
+        return {"image": scene.image, **targets._asdict()}
+
+    def varied(self, index: int, seed: int) -> Scene:
+        """The training picture of that seed with its boxes, uint8 [3, *train_size]."""
+        height, width = self._size
+        with seeded(seed):
+            scene = self._composed(index)
+            boxes = tv_tensors.BoundingBoxes(
+                scene.boxes, format="XYXY", canvas_size=(height, width), clamping_mode=None
+            )
+            image, boxes, labels = self._vary(tv_tensors.Image(scene.image), boxes, scene.labels)
+        plain = Scene(image.as_subclass(Tensor), boxes.as_subclass(Tensor), labels)
+        return clipped(plain, torch.zeros(2), torch.tensor([float(width), float(height)]))
+
+    def shown(self, index: int, seed: int) -> tuple[Tensor, Boxes]:
+        scene = self.varied(index, seed)
+        return scene.image, [(x1, y1, x2, y2) for x1, y1, x2, y2 in scene.boxes.tolist()]
+
+    def collate(self, samples: Sequence[Batch]) -> Batch:
+        rest = [{k: v for k, v in sample.items() if k != "image"} for sample in samples]
+        collated: Batch = default_collate(rest)
+        return {"image": stacked([sample["image"] for sample in samples]), **collated}
+
+    def loss(self, net: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        maps = net(normalised(batch["image"], self.spec.preprocess))
+        fields = {k: v for k, v in batch.items() if k != "image"}
+        if self.recipe.net.head == "c22":
+            targets: Any = C22Targets(**fields)
+            maps = C22Maps(*maps)
+        else:
+            targets, maps = LtrbTargets(**fields), LtrbMaps(*maps)
+        divisors, processes = counts(targets), 1
+        if distributed.is_available() and distributed.is_initialized():
+            processes = distributed.get_world_size()
+            distributed.all_reduce(divisors)
+        value = self._loss(maps, targets, divisors.clamp(min=1) / processes)
+        return {"loss": value.total, **value.parts}
+
+    def evaluate(self, net: nn.Module) -> Score:
+        founds = self._val.found(answering(net, self.spec))
+        if founds is None:
+            return Score({"ap50": 0.0, "ap": 0.0}, (0.0, 0.0), self.spec)
+        report = detection_report(self._val.truths, founds, self.spec.classes)
+        mean = report.mean
+        named = {"ap50": mean.ap50, "ap": mean.ap, "ap75": mean.ap75, "voc07": mean.voc07}
+        metrics = {name: value for name, value in named.items() if value is not None}
+        metrics |= {f"ap50_{name}": a.ap50 for name, a in report.classes if a.ap50 is not None}
+        thresholds = tuple(0.5 if t is None else float(t) for t in report.thresholds)
+        key = (metrics.get("ap50", 0.0), metrics.get("ap", 0.0))
+        return Score(metrics, key, replace(self.spec, thresholds=thresholds))
+
+    def _scene(self, index: int) -> Scene:
+        """The decoded picture; boxes in its pixels, which may be fewer than the file's."""
+        image, sample = self.pictures[index], self.pictures.samples[index]
+        boxes = torch.from_numpy(_array(sample.boxes).astype(np.float32).reshape(-1, 4).copy())
+        labels = torch.from_numpy(_array(sample.box_labels).astype(np.int64).reshape(-1).copy())
+        height, width = self.pictures.original_size(index)
+        scale = torch.tensor([image.shape[2] / width, image.shape[1] / height]).repeat(2)
+        return Scene(image, boxes * scale, labels)
+
+    def _composed(self, index: int) -> Scene:
+        """One picture, or a mosaic of it and three others, on the canvas; draws from torch's generator."""
+        augment, resize = self.recipe.augment, self.recipe.input.resize
+        low, high = augment.zoom
+        zooms = torch.exp(torch.empty(4).uniform_(float(np.log(low)), float(np.log(high)))).tolist()
+        if augment.mosaic and float(torch.rand(())) < augment.mosaic:
+            others = [index, *torch.randint(len(self), (3,)).tolist()]
+            return mosaic(lambda i: self._scene(others[i]), self._size, zooms, resize)
+        place = torch.rand(2).tolist() if low != high or low != 1 else (0.5, 0.5)
+        return placed(self._scene(index), self._size, zooms[0], (place[0], place[1]), resize)
+
+
+class _Validation:
+    """The validation pictures as the net sees them, and what is known to be in them."""
+
+    def __init__(self, samples: Sequence[Sample], spec: ModelSpec, say: Callable[[str], None]) -> None:
+        self.spec = spec
+        self.truths: list[Truth] = []
+        self.pixels: list[Frame] = []
+        self.shapes: list[tuple[int, ...]] = []
+        unread = []
+        for sample in samples:
+            try:
+                frame = sample.read()
+            except PictureError as error:
+                unread.append(f"{sample.name} ({error.got or error.what})")
+                continue
+            self.pixels.append(preprocess(frame, spec.preprocess))
+            self.shapes.append(frame.shape)
+            self.truths.append(sample.truth())
+        if not self.pixels:
+            raise DataError("None of the validation pictures can be read.", got=some(unread))
+        if unread:
+            say(f"{len(unread)} unreadable in validation, left out: {some(unread)}")
+
+    def found(self, detector: nn.Module) -> list[Found] | None:
+        """What `detector` finds in each, in the picture's own pixels, or None where its answers are not finite."""
+        device = next(detector.parameters()).device
+        founds: list[Found] = []
+        for start in range(0, len(self.pixels), EVAL_BATCH):
+            block = normalise(np.stack(self.pixels[start : start + EVAL_BATCH]), self.spec.preprocess)
+            x = torch.from_numpy(block).to(device).contiguous(memory_format=torch.channels_last)
+            with torch.inference_mode():
+                boxes, scores, labels = (t.cpu().numpy() for t in detector(x))
+            for row, shape in zip(zip(boxes, scores, labels, strict=True), self.shapes[start:], strict=False):
+                place = geometry(shape, self.spec.preprocess)
+                try:
+                    founds.append(detections(*row, place, shape, self.spec.classes).found())
+                except InputError:
+                    return None
+        return founds
+
+
+def _tv_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    made: Tensor = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size, clamping_mode=None)
+    return made
+
+
+def _array(values: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:
+    return np.zeros(0) if values is None else values
+
+
+def _checked_classes(train: Dataset, val: Dataset) -> tuple[str, ...]:
+    for which, dataset in (("training", train), ("validation", val)):
+        if not dataset.boxed:
+            raise DataError(
+                f"The {which} pictures have no boxes.",
+                got=f"layout {dataset.layout!r}",
+                expected="YOLO, Pascal VOC or COCO",
+                fix="a recipe with task = 'classification' learns labels of whole pictures",
+            )
+    classes = train.classes
+    assert classes is not None  # every layout with boxes names its classes
+    if val.classes != classes:
+        raise DataError("The splits have different classes.", got=some(val.classes or ()), expected=some(classes))
+    if not sum(train.box_counts):
+        raise DataError("No training picture has an object.", got=f"{len(train)} pictures without boxes")
+    return classes
+
+
+assert set(BRANCHES) == set(ENCODERS) == set(LOSSES)
