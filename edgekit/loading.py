@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from edgekit.artifact import Artifact, file_sha256, read_onnx
@@ -11,6 +12,19 @@ from edgekit.predictor import Predictor, require_verified
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 CHECKPOINTS = (".pt", ".pth", ".safetensors")
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that edgekit ships; each stands for its file wherever a model is asked for."""
+    found = (entry.name for entry in files("edgekit.recipes").iterdir())
+    return tuple(sorted(name.removesuffix(".onnx") for name in found if name.endswith(".onnx")))
+
+
+def model_path(path: Path) -> Path:
+    """`path`, or the file of the shipped model that it names."""
+    if path.suffix or path.exists() or str(path) not in shipped_models():
+        return path
+    return Path(str(files("edgekit.recipes").joinpath(f"{path}.onnx")))
 
 
 def open_predictor(
@@ -28,7 +42,7 @@ def open_predictor(
     """A predictor of an exported file, or of a checkpoint run by torch itself.
 
     Args:
-        path: .onnx, or .pt, .pth, .safetensors.
+        path: .onnx, or .pt, .pth, .safetensors; or the name of a shipped model.
         backend, provider, threads: how an exported file is run; a checkpoint runs in torch on the CPU.
         classes, preprocess_spec, norm: what a foreign checkpoint does not say.
         unverified: accept a file that did not pass the gate, to look into why.
@@ -37,6 +51,7 @@ def open_predictor(
     Raises:
         EdgekitError: of the kind that says why it cannot be opened.
     """
+    path = model_path(path)
     if path.suffix in CHECKPOINTS:
         from edgekit.backends.torch_ import TorchSession
         from edgekit.nets.detector import answering
@@ -49,7 +64,7 @@ def open_predictor(
         raise UsageError(
             f"{path} is not a kind of model file that edgekit opens.",
             got=path.suffix or "no suffix",
-            expected=".onnx, " + ", ".join(CHECKPOINTS),
+            expected=", ".join((".onnx", *CHECKPOINTS, *shipped_models())),
         )
     artifact = read_onnx(path)
     if not unverified:

@@ -61,11 +61,13 @@ class ExportResult:
         model: the ONNX file, or where the rejected one was kept, or None when there was nothing to keep.
         report: the .verify.json beside it.
         content: what is in the report.
+        stages: the comparisons, in order.
     """
 
     model: Path | None
     report: Path
     content: dict[str, Any]
+    stages: tuple[Stage, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -375,7 +377,7 @@ def _finish(
     content["notes"] = gate.notes
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     write_bytes(report, text.encode(), overwrite=force or not gate.passed)
-    return ExportResult(written, report, content)
+    return ExportResult(written, report, content, tuple(gate.stages))
 
 
 def _options(runtime: Runtime) -> dict[str, Any]:

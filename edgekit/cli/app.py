@@ -16,7 +16,9 @@ from edgekit.errors import EdgekitError
 INTERRUPTED = 130
 # which extra brings an optional package
 EXTRA_OF = {
-    **dict.fromkeys(("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard"), "train"),
+    **dict.fromkeys(
+        ("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard", "matplotlib"), "train"
+    ),
     "cv2": "cpu",
 }
 
