@@ -63,9 +63,9 @@ class Library:
         if found is None:
             raise BackendError(
                 f"{self.title} does not know {kind}.{name}.",
-                got=self.title,
-                expected="a version that has it",
-                fix="leave the option out, or upgrade the library",
+                got=name,
+                expected="one of " + ", ".join(getattr(getattr(self.module, kind, None), "__members__", ())),
+                fix="another value, or a version of the library that has this one",
             )
         return found
 
