@@ -119,11 +119,11 @@ class TensorRTSession(Session):
 
     def _bind(self) -> None:
         """Reads names, types and ranges, allocates for the largest shapes and hands out the addresses."""
-        engine, context = self._engine, self._context
-        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        loaded, context = self._engine, self._context
+        names = [loaded.get_tensor_name(i) for i in range(loaded.num_io_tensors)]
         given = self._library.enum("TensorIOMode", "INPUT")
-        taken = [name for name in names if engine.get_tensor_mode(name) == given]
-        self._ranges = {name: _range(engine, name) for name in taken}
+        taken = [name for name in names if loaded.get_tensor_mode(name) == given]
+        self._ranges = {name: _range(loaded, name) for name in taken}
         self.inputs = tuple(self._spec(name) for name in taken)
         self.outputs = tuple(self._spec(name) for name in names if name not in self._ranges)
         for name, (_, largest) in self._ranges.items():
@@ -251,12 +251,12 @@ class TensorRTSession(Session):
             self._stream = None
 
 
-def _range(engine: Any, name: str) -> tuple[Shape, Shape]:
+def _range(loaded: Any, name: str) -> tuple[Shape, Shape]:
     """Smallest and largest shape of an input."""
-    shape = tuple(engine.get_tensor_shape(name))
+    shape = tuple(loaded.get_tensor_shape(name))
     if -1 not in shape:
         return shape, shape
-    smallest, _, largest = engine.get_tensor_profile_shape(name, 0)
+    smallest, _, largest = loaded.get_tensor_profile_shape(name, 0)
     return tuple(smallest), tuple(largest)
 
 

@@ -40,11 +40,11 @@ class RefusedError(ArtifactError):
 def refused_parse(library: Library, parser: Any, model: bytes, messages: list[Message]) -> RefusedError:
     """The parser's first error, with the node's name."""
     for i in range(parser.num_errors):
-        error = parser.get_error(i)
-        node = _node(model, error.node())
-        name = error.node_name() or (title(node) if node is not None else "")
-        operator = error.node_operator() or (node.op_type if node is not None else "")
-        said = reason_of(error.desc())
+        fault = parser.get_error(i)
+        node = _node(model, fault.node())
+        name = fault.node_name() or (title(node) if node is not None else "")
+        operator = fault.node_operator() or (node.op_type if node is not None else "")
+        said = reason_of(fault.desc())
         if said in ("", "false"):  # its list of operators has no such entry, and so no words for it
             said = "this version has no such operator"
         return RefusedError(library, name, operator, said)
