@@ -204,10 +204,8 @@ def _runs_on_version(card: Card, place: Place, lean_runtime: bool) -> bool:
 
 
 def _runs_on_sm(options: BuildOptions, sm: str) -> bool:
-    if sm in options.sms:
-        return True
-    # only between GPUs that are not a Jetson's, which is where a builder lets it be asked for
-    return options.hardware == "ampere-plus" and numbers(sm) >= max((8, 0), *map(numbers, options.sms))
+    # the builder takes ampere-plus on 8.0 and newer only, and on no Jetson
+    return sm in options.sms or (options.hardware == "ampere-plus" and numbers(sm) >= (8, 0))
 
 
 def require_fit(engine: Engine, place: Place, *, lean_runtime: bool = False) -> None:
@@ -220,6 +218,17 @@ def require_fit(engine: Engine, place: Place, *, lean_runtime: bool = False) -> 
             got=", ".join(f"{d.what} {d.engine}" for d in wrong) + " in the engine",
             expected=", ".join(f"{d.what} {d.wanted}" for d in wrong) + " here",
             fix=engine.card.rebuild() + " (on this machine)",
+        )
+
+
+def require_source(engine: Engine, onnx: Path, onnx_sha256: str) -> None:
+    """Raises ArtifactError when an engine was not built from this ONNX file."""
+    if engine.card.onnx_sha256 != onnx_sha256:
+        raise ArtifactError(
+            f"{engine.path} was not built from {onnx}.",
+            got=f"ONNX {engine.card.onnx_sha256[:12]} ({engine.card.onnx_name}) in the engine",
+            expected=f"ONNX {onnx_sha256[:12]}",
+            fix=engine.card.rebuild(),
         )
 
 

@@ -190,9 +190,6 @@ class TensorRTSession(Session):
         self._drop_graph()
         for spec, shape in zip(self.inputs, key, strict=True):
             self._must(self._context.set_input_shape(spec.name, shape), f"shape {shape} for {spec.name}")
-        left = self._context.infer_shapes()
-        if left:
-            raise BackendError("Shapes are missing.", got=", ".join(left), expected="a shape for every input")
         self._shapes = key
 
     def _enqueue(self) -> None:

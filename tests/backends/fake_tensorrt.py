@@ -245,10 +245,6 @@ def make(surface: str, world: World) -> ModuleType:
             self._shapes[name] = tuple(shape)
             return True
 
-        def infer_shapes(self) -> list[str]:
-            self._did("infer_shapes")
-            return [name for name in world.inputs if name not in self._shapes]
-
         def get_tensor_shape(self, name: str) -> tuple[int, ...]:
             if name in self._shapes:
                 return self._shapes[name]

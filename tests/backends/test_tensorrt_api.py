@@ -141,6 +141,23 @@ def options(surface: str, **others: object) -> BuildOptions:
 MODEL = graphs.convolutions("fp32", 1).SerializeToString()
 
 
+def test_each_listener_hears_what_is_said_in_its_time() -> None:
+    library = fake("10.3", World())
+    with library.listening() as outer:
+        with library.listening() as inner:
+            library.log.log(World.severity.INFO, "both")
+        library.log.log(World.severity.ERROR, "one")
+    library.log.log(World.severity.ERROR, "nobody")
+    assert outer == [("INFO", "both"), ("ERROR", "one")]
+    assert inner == [("INFO", "both")]
+    # lists that are equal are not the same listener
+    with library.listening() as outer:
+        with library.listening():
+            pass
+        library.log.log(World.severity.INFO, "still")
+    assert outer == [("INFO", "still")]
+
+
 @pytest.mark.parametrize("surface", SURFACES)
 def test_a_build_touches_nothing_that_the_version_lacks(surface: str, tmp_path: Path) -> None:
     world = World()
