@@ -16,7 +16,7 @@ FLOORS = (
     {"data", "nets", "graph", "backends"},
     {"predictor"},
     {"training", "quantize", "verify", "bench", "camera"},
-    {"pipeline", "loading", "building"},
+    {"pipeline", "loading", "building", "selftest"},
     {"cli"},
 )
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}

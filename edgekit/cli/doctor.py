@@ -7,7 +7,7 @@ import re
 import sys
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -36,8 +36,15 @@ JOBS = {
 BY_IMPORT = {"cv2", "tensorrt", "onnxruntime"}
 
 
-def doctor(output_format: FormatOption = Format.text) -> int:
+def doctor(
+    selftest: Annotated[
+        bool, typer.Option("--selftest", help="Build small engines, run them, and compare with onnxruntime.")
+    ] = False,
+    output_format: FormatOption = Format.text,
+) -> int:
     """Say what this machine has and what is missing for which job. Exit code 5 when no model can run."""
+    if selftest:
+        return _selftest(output_format)
     found = examine()
     if output_format is Format.json:
         print_json(found)
@@ -49,6 +56,29 @@ def doctor(output_format: FormatOption = Format.text) -> int:
         return 5
     next_command("edgekit", "demo")
     return 0
+
+
+def _selftest(output_format: Format) -> int:
+    """Exit code 0 when all that is installed ran right, 3 when something ran wrong, 5 when nothing ran."""
+    from dataclasses import asdict
+
+    from edgekit.selftest import selftest
+
+    checks = []
+    for check in selftest():
+        checks.append(check)
+        if output_format is Format.text:
+            verdict = {True: "ok", False: "WRONG", None: "not run"}[check.passed]
+            parts = [f"{check.library:<24}", f"{check.precision:<5}", f"{verdict:<8}"]
+            parts += [f"max|d|/max {check.difference:.1e}"] if check.difference is not None else []
+            parts += [f"{check.int8} int8 convolutions"] if check.int8 else []
+            parts += [f"built in {check.seconds:.1f} s"] if check.seconds is not None else []
+            typer.echo("  ".join([*parts, check.note]).rstrip())
+    if output_format is Format.json:
+        print_json([asdict(check) for check in checks])
+    if any(check.passed is False for check in checks):
+        return 3
+    return 0 if any(check.passed for check in checks) else 5
 
 
 def examine() -> dict[str, Any]:

@@ -31,7 +31,7 @@ class World:
 
     Attributes:
         inputs, outputs: name -> (DataType, shape with -1 for the batch); `batch` is the range of the profile.
-        compute: outputs of inputs.
+        compute: outputs of inputs; `model` is what was parsed last.
         calls: (class, method or attribute, arguments), in order.
         fail: names of methods that return False or None, with what they log.
         device: the memory of the GPU, address -> array.
@@ -51,7 +51,7 @@ class World:
         self.device: dict[int, np.ndarray] = {}
         self.streams: dict[int, list[Callable[[], None]]] = {}
         self.freed: list[str] = []
-        self.plans: dict[bytes, dict[str, Any]] = {}
+        self.model = b""
 
     def names(self, method: str) -> list[tuple[Any, ...]]:
         """The arguments of each call of a method."""
@@ -228,6 +228,7 @@ def make(surface: str, world: World) -> ModuleType:
 
         def parse(self, model: bytes, path: str | None = None) -> bool:
             self._did("parse", len(model))
+            world.model = model
             return not world.faults and not world.gone("parse")
 
         def get_error(self, index: int) -> Any:

@@ -83,6 +83,7 @@ def test_it_runs_on_every_version(surface: str, monkeypatch: pytest.MonkeyPatch,
         assert session.backend == bench.library.name
         assert session.inputs == (TensorSpec("image", "uint8", ("N", 4, 6, 3)),)
         assert session.outputs == (TensorSpec("logits", "float32", ("N", 3)),)
+        assert session.batches == (1, 4)
         for i, n in enumerate((2, 1, 4, 4, 3)):
             assert_right(session, n, i)
     assert bench.world.names("deserialize_cuda_engine") == [(PLAN,)]
