@@ -11,9 +11,10 @@ from edgekit.backends.trt.library import Library, Message, first_error
 from edgekit.errors import ArtifactError, BackendError
 
 PLACES = re.compile(r"\s*In \S+ at /?\S+:\d+\)?")  # "In checkType at /_src/optimizer/common/nodeBase.cpp:456)"
-CALL = re.compile(r"^\S+::\S+: Error Code \d+: (?:[A-Z][A-Za-z]+ )+Error \(")
+CALL = re.compile(r"^.*?Error Code \d+: [\w ]+ \(")  # "IBuilder::build: Error Code 4: API Usage Error (..."
 NOISE = re.compile(r"\[checkMacros\.cpp::catchCudaError.*", re.DOTALL)
-LAYER = re.compile(r"^I\w+Layer (\S+): ")
+LAYER = re.compile(r"^I\w+Layer (?P<node>\S+): (?P<said>.*)$")  # "ITopKLayer decode.topk: ..."
+KERNEL = re.compile(r"(?P<said>Could not find any implementation) for node (?P<node>.+?)\.?$")
 # the machine is at fault and another graph would fare no better
 MACHINE = re.compile(r"Cuda Runtime|cudaError|CUDA (?:driver|initialization)|no CUDA-capable device", re.IGNORECASE)
 MEMORY = re.compile(r"OutOfMemory|out of memory|insufficient (?:GPU )?memory", re.IGNORECASE)
@@ -68,8 +69,11 @@ def refused_build(library: Library, messages: list[Message]) -> RefusedError | B
             fix="edgekit doctor says what is there; --cpu-only builds for an RTX target without a GPU",
         )
     text = reason_of(said)
-    layer = LAYER.match(text)
-    return RefusedError(library, layer[1] if layer else "", "", text[layer.end() :] if layer else text)
+    found = LAYER.match(text) or KERNEL.search(text)
+    if found is None:
+        return RefusedError(library, "", "", text)
+    first, _, _ = found["node"].partition(" + ")  # a fused layer is named after all its nodes
+    return RefusedError(library, first, "", found["said"])
 
 
 def reason_of(text: str) -> str:
@@ -78,6 +82,8 @@ def reason_of(text: str) -> str:
     lines = [line for line in text.splitlines() if line and not line.startswith("Invalid Node - ")]
     said = CALL.sub("", (lines or [text])[0])
     said = PLACES.sub("", said).strip()
+    if said.endswith(")") and said.count(")") > said.count("("):  # of the call that was taken away
+        said = said[:-1]
     quoted = re.search(r'&& "(.+)"$', said)  # an assertion: its words, not its condition
     said = quoted[1] if quoted else said
     return re.sub(r"^(\S+): \1: ", r"\1: ", said)
