@@ -208,7 +208,14 @@ def _rungs(model: Path, fallbacks: Sequence[Path]) -> list[Artifact]:
 
 
 def _bits(artifact: Artifact) -> int:
-    return ORDER.index(artifact.metadata.precision.split("-", maxsplit=1)[0])
+    kind, _, _ = artifact.metadata.precision.partition("-")  # int8-trt is int8
+    if kind not in ORDER:
+        raise ArtifactError(
+            f"{artifact.path} has a precision that edgekit does not build.",
+            got=artifact.metadata.precision,
+            expected=", ".join(ORDER),
+        )
+    return ORDER.index(kind)
 
 
 def _refuse_lint(artifact: Artifact, target: Target) -> None:

@@ -157,6 +157,10 @@ def test_fallbacks_are_the_same_model_with_more_bits(write: Write, board: Builde
     ):
         with pytest.raises(ArtifactError, match="not the same model"):
             build_engine(int8, "jetson-orin-nano", fallbacks=[other])
+    with pytest.raises(ArtifactError, match="precision that edgekit does not build"):
+        build_engine(
+            int8, "jetson-orin-nano", fallbacks=[write("bf16", "other.onnx", graph=graphs.convolutions("fp32"))]
+        )
     assert board.built == []
 
 

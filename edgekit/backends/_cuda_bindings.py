@@ -14,6 +14,8 @@ from edgekit.errors import BackendError
 
 
 class CudaBindings(Cuda):
+    """GPU number `index`, in its primary context. Raises as `open_cuda`."""
+
     binding = "cuda-bindings"
     has_graphs = True
 

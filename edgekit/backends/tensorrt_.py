@@ -108,7 +108,7 @@ class TensorRTSession(Session):
             runtime = runtime.load_runtime(str(lean_runtime))
         if engine.card.options.dla is not None:
             runtime.DLA_core = engine.card.options.dla
-        assert not runtime.engine_host_code_allowed
+        runtime.engine_host_code_allowed = False
         loaded = runtime.deserialize_cuda_engine(engine.plan)
         if loaded is None:
             raise ArtifactError(
@@ -244,6 +244,8 @@ class TensorRTSession(Session):
         if self._stream is None:
             return
         with self._cuda.current():
+            with contextlib.suppress(BackendError):  # told when it happened
+                self._cuda.synchronize(self._stream)  # a run that failed may have left a copy on its way
             self._drop_graph()
             self._context = self._engine = self._runtime = None
             for buffer in self._buffers.values():

@@ -320,11 +320,6 @@ def make(surface: str, world: World) -> ModuleType:
     class Runtime(Gated):
         def __init__(self, logger: Any) -> None:
             world.logger = logger
-            self._allowed = False
-
-        @property
-        def engine_host_code_allowed(self) -> bool:
-            return self._allowed
 
         def load_runtime(self, path: str) -> Any:
             self._did("load_runtime", path)

@@ -104,6 +104,12 @@ def test_a_fixed_batch_needs_no_profile(library: Library) -> None:
         built(library, model, batch=BATCH)
 
 
+def test_one_size_of_a_dynamic_batch(library: Library) -> None:
+    made = built(library, graphs.convolutions("fp32"), batch=Batch(3, 3, 3))
+    assert made.profiles == {"x": ((3, 8, 16, 16),) * 3}
+    assert made.warnings == ()
+
+
 def test_batches_that_do_not_fit_the_graph() -> None:
     with pytest.raises(UsageError, match="dynamic batch"):
         input_profiles(graphs.convolutions("fp32"), None)

@@ -316,9 +316,10 @@ def test_close_gives_everything_back_once(bench: Bench) -> None:
 
 
 def test_code_in_a_plan_is_not_allowed(bench: Bench) -> None:
-    """The fake's Runtime has it as a property without a setter: switching it on would fail."""
-    with bench.open() as session:
-        assert session._runtime.engine_host_code_allowed is False
+    with bench.open():
+        order = bench.world.order()
+        assert bench.world.names("engine_host_code_allowed") == [(False,)]
+        assert order.index("engine_host_code_allowed") < order.index("deserialize_cuda_engine")
 
 
 def test_an_engine_of_another_place_is_not_deserialized(bench: Bench) -> None:

@@ -78,7 +78,7 @@ def build(
             raise refused_parse(library, parser, model, messages)
         config = _made(library, messages, "configuration", builder.create_builder_config)
         _configure(config, builder, options, library)
-        if any(smallest != largest for smallest, _, largest in profiles.values()):
+        if options.batch is not None:  # also of one size: a dynamic graph has no other way to learn it
             _add_profile(config, builder, profiles, library, messages)
         if timing_cache is not None:
             timing.attach(config, timing_cache, library, say)
