@@ -19,7 +19,7 @@ NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING of cuda.h, which pycuda has no name f
 
 
 class PyCuda(Cuda):
-    """The GPU of `pycuda.autoprimaryctx`; the context is pushed for each use, so any thread may call. As `open_cuda`."""
+    """The GPU of `pycuda.autoprimaryctx`, whose context is pushed for each use. Raises as `open_cuda`."""
 
     binding = "pycuda"
     has_graphs = False

@@ -299,6 +299,17 @@ def test_shapes_that_fail_half_way_are_set_again(bench: Bench, monkeypatch: pyte
         np.testing.assert_array_equal(session.run(feeds(2))["sum"], np.full((2, 2), 7))
 
 
+def test_close_waits_for_what_a_failed_run_left(bench: Bench) -> None:
+    session = bench.open()
+    bench.world.fail = {"execute_async_v3": "no"}
+    with pytest.raises(BackendError):
+        session.run(images(2))
+    assert any(bench.world.streams.values())  # the upload
+    session.close()
+    order = bench.world.order()
+    assert order.index("synchronize") < order.index("free")
+
+
 def test_close_gives_everything_back_once(bench: Bench) -> None:
     session = bench.open(cuda_graph=True)
     session.run(images(2))
