@@ -43,9 +43,6 @@ class TensorRTSession(Session):
             wants one run before a capture, and a new graph once the context's shapes were changed.
         lean_runtime: library of the engine's own version, for a version-compatible engine of another version.
 
-    Attributes:
-        batches: the smallest and largest batch that the engine takes.
-
     The plan may not bring code for the host along (`engine_host_code_allowed` stays False).
 
     Raises:
@@ -144,8 +141,7 @@ class TensorRTSession(Session):
             self._buffers[spec.name] = buffer
             self._must(context.set_tensor_address(spec.name, buffer.device), f"an address for {spec.name}")
         self._shapes = tuple(largest for _, largest in self._ranges.values())
-        firsts = [(smallest[0], largest[0]) for smallest, largest in self._ranges.values() if largest]
-        self.batches = max((a for a, _ in firsts), default=1), min((b for _, b in firsts), default=1)
+        self.largest_batch = min((shape[0] for shape in self._shapes if shape), default=None)
 
     def _spec(self, name: str) -> TensorSpec:
         kind = self._engine.get_tensor_dtype(name).name

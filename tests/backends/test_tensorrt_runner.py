@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.artifact import Lineage, Metadata
+from edgekit.artifact import Lineage, Metadata, read_onnx
 from edgekit.backends import tensorrt_
 from edgekit.backends._cuda import open_cuda
 from edgekit.backends.onnxruntime_ import run_once
@@ -22,6 +22,7 @@ from edgekit.backends.trt.place import this_place
 from edgekit.engine import Card, Engine, write_engine
 from edgekit.engine_key import Batch, BuildOptions, Place
 from edgekit.errors import ArtifactError, BackendError, InputError
+from edgekit.predictor import Predictor
 from edgekit.spec import ModelSpec, TensorSpec
 from tests.backends import graphs
 from tests.backends.fake_tensorrt import SURFACES, FakeCuda, World, make
@@ -83,7 +84,7 @@ def test_it_runs_on_every_version(surface: str, monkeypatch: pytest.MonkeyPatch,
         assert session.backend == bench.library.name
         assert session.inputs == (TensorSpec("image", "uint8", ("N", 4, 6, 3)),)
         assert session.outputs == (TensorSpec("logits", "float32", ("N", 3)),)
-        assert session.batches == (1, 4)
+        assert session.largest_batch == 4
         for i, n in enumerate((2, 1, 4, 4, 3)):
             assert_right(session, n, i)
     assert bench.world.names("deserialize_cuda_engine") == [(PLAN,)]
@@ -371,6 +372,21 @@ def test_an_engine_file(bench: Bench, spec: ModelSpec, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError):
         open_engine(path)
     assert len(bench.world.calls) == calls
+
+
+def test_a_predictor_on_an_engine_answers_as_on_the_onnx(bench: Bench, good: Path, pictures: Path) -> None:
+    """The metadata in the sidecar is enough: classes, preprocessing, outputs."""
+    from edgekit.data import load_dataset
+
+    artifact = read_onnx(good)
+    bench.world.inputs, bench.world.outputs = {"image": ("UINT8", (-1, 48, 64, 3))}, {"logits": ("FLOAT", (-1, 7))}
+    bench.world.compute = lambda feeds: run_once(artifact.data, feeds)
+    engine = Engine(Path("tiny.engine"), PLAN, replace(card("10.3", bench.spec), metadata=artifact.metadata))
+    frames = [sample.read() for sample in load_dataset(pictures, None)][:4]
+    with Predictor(bench.open(engine=engine), engine.card.metadata.model) as theirs:
+        got = theirs.logits(frames)
+    with Predictor.from_artifact(artifact) as ours:
+        np.testing.assert_allclose(got, ours.logits(frames), atol=1e-5)
 
 
 @pytest.mark.tensorrt
