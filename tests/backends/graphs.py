@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import onnx
 import onnx.parser
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
 
 from edgekit import nets
-from edgekit.graph import passes
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.to_onnx import onnx_from_torch
-from edgekit.nets.centernet import CenterNet
-from edgekit.nets.decode import Decode
-from edgekit.spec import ModelSpec
+from edgekit.nets.detector import answering
+from edgekit.spec import ModelSpec, PreprocessSpec
 
 
 def parsed(graph: str, opsets: str = '"": 20') -> onnx.ModelProto:
@@ -66,31 +61,11 @@ def resnet(spec: ModelSpec) -> onnx.ModelProto:
     return onnx_from_torch(folded, spec, opset=20)
 
 
-class Detector(nn.Module):
-    """uint8 [N, 64, 96, 3] -> boxes, scores, labels."""
-
-    def __init__(self, head: str) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        net = CenterNet("centernet-resnet18", 2, neck="deconv" if head == "c22" else "fpn", head=head, width=0.125)  # type: ignore[arg-type]
-        self.net, _ = fold_bn(net.eval(), torch.zeros(2, 3, 64, 96))
-        self.decode = Decode(20)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        found = self.decode(self.net(image.float().permute(0, 3, 1, 2) / 255))
-        return found.boxes, found.scores, found.labels
-
-
 def centernet(head: str) -> onnx.ModelProto:
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            Detector(head).eval(), (torch.zeros(2, 64, 96, 3, dtype=torch.uint8),), dynamo=True, opset_version=20,
-            input_names=["image"], output_names=["boxes", "scores", "labels"], external_data=False, verbose=False,
-            dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC}},
-        )  # fmt: skip
-    assert program is not None
-    model = program.model_proto
-    assert isinstance(model, onnx.ModelProto)
-    passes.name_batch(model)
-    return model
+    """A CenterNet with its decoding, exported as `edgekit export` does: uint8 in, boxes, scores and labels out."""
+    arguments = {"neck": "deconv" if head == "c22" else "fpn", "head": head, "width": 0.125}
+    size = PreprocessSpec(64, 96, "letterbox", None)
+    spec = ModelSpec("centernet-resnet18", ("bee", "hornet"), size, arguments, task="detection", keep=20)
+    torch.manual_seed(0)
+    folded, _ = fold_bn(answering(nets.build(spec).eval(), spec), torch.zeros(2, 3, 64, 96))
+    return onnx_from_torch(folded, spec, opset=20)
