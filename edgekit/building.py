@@ -1,9 +1,8 @@
-"""From a verified ONNX to an engine for a board: lint, the ladder of precisions, the plan and its sidecar."""
+"""From a verified ONNX to an engine for a board: lint, the ladder of precisions, the proof on the GPU, the files."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -11,22 +10,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifact import Artifact, output_folder, read_onnx
+from edgekit.artifact import Artifact, output_folder
 from edgekit.backends._cuda import Device, open_cuda
+from edgekit.backends.tensorrt_ import TensorRTSession
 from edgekit.backends.trt import build as builder
 from edgekit.backends.trt.layers import convolutions
 from edgekit.backends.trt.library import Library, load_library
 from edgekit.backends.trt.place import this_place
 from edgekit.backends.trt.refusal import RefusedError
 from edgekit.backends.trt.timing import timing_file
-from edgekit.config import EngineTable, Target, load_target
-from edgekit.engine import Card, changes, read_engine, sidecar_of, write_engine
+from edgekit.config import EngineTable, Limits, Target, load_target
+from edgekit.data import Dataset, hive_pictures, made_pictures
+from edgekit.engine import Card, Engine, changes, read_engine, sidecar_of, write_engine
 from edgekit.engine_key import Batch, BuildOptions, engine_name
-from edgekit.errors import ArtifactError, BackendError, OutputError, UsageError
-from edgekit.graph import lint
-from edgekit.predictor import require_verified
+from edgekit.errors import ArtifactError, BackendError, OutputError, UsageError, VerificationError
+from edgekit.predictor import Predictor
+from edgekit.rungs import in_lint_words, precision_of, refuse_lint, rungs_of
+from edgekit.verify import figures, verify
 
-ORDER = ("int8", "fp16", "fp32")  # a fallback has more bits than what it stands in for
 Say = Callable[[str], None]
 
 
@@ -62,6 +63,7 @@ class BuildResult:
             "gpu": card.built_on.gpu,
             "options": card.options.to_dict(),
             "layers": dict(card.layers),
+            "proof": dict(card.proof),
             "refused": [dict(item) for item in card.refused],
             "warnings": list(self.warnings),
             "reused": self.reused,
@@ -80,12 +82,13 @@ def build_engine(
     workspace_mib: int | None = None,
     timing_cache: Path | None = None,
     cpu_only: bool = False,
+    pictures: Callable[[str], Dataset] = lambda task: hive_pictures(16) if task == "detection" else made_pictures(16),
     binding: str = "auto",
     force: bool = False,
     report: Callable[[float, str], None] = lambda share, phase: None,
     say: Say = lambda line: None,
 ) -> BuildResult:
-    """Compiles an exported ONNX for a board.
+    """Compiles an exported ONNX for a board and proves there that it answers as the ONNX does.
 
     Args:
         model: a verified ONNX of edgekit.
@@ -95,17 +98,20 @@ def build_engine(
         sms: compute capabilities instead of the target's; TensorRT-RTX only.
         timing_cache: folder for the builder's measurements.
         cpu_only: build for the named GPUs without looking for one here; TensorRT-RTX only.
+        pictures: gives what to prove it on, for a task. With `cpu_only` nothing is proven, and the sidecar says so.
         force: replace an engine that was built otherwise.
 
     Raises:
+        VerificationError: the engine does not answer as its ONNX; it is kept as NAME.engine.rejected.
         EdgekitError: of the kind that says what is missing, refused, or in the way.
     """
     started = time.monotonic()
     target = load_target(target) if isinstance(target, str) else target
     table = _engine_table(target, sms, cpu_only)
-    rungs = _rungs(model, fallbacks)
+    rungs = rungs_of(model, fallbacks)
     for rung in rungs:
-        _refuse_lint(rung, target)
+        refuse_lint(rung, target)
+        _limits(target, rung)
     library = load_library(table.library)
     device = None if cpu_only else _device(binding, table)
     place = this_place(library, device)
@@ -117,7 +123,12 @@ def build_engine(
         found = _existing(path, rung, library, mine, force)
         if found is not None:
             say(f"{path} is there already, built from this file with these options")
-            return BuildResult(path, found, rung.path, True, round(time.monotonic() - started, 2))
+            if device is not None and not found.card.proof:
+                for file in (path, sidecar_of(path)):
+                    file.unlink()  # until it is proven; what fails is kept under another name
+                found = _proven(found, rung, target, pictures, binding, say)
+                write_engine(path, found.plan, found.card)
+            return BuildResult(path, found.card, rung.path, True, round(time.monotonic() - started, 2))
         timings = None if timing_cache is None else timing_file(timing_cache, library, mine.sms[0])
         say(f"building {rung.metadata.precision} for {_goal(mine)}, with {library.title}")
         try:
@@ -144,21 +155,52 @@ def build_engine(
             refused=tuple(refused),
         )
         _say_what_is_not_int8(card, say)
+        engine = Engine(path, built.plan, card)
         with output_folder(path.parent):
-            write_engine(path, built.plan, card, overwrite=force)
-        return BuildResult(path, card, rung.path, False, round(time.monotonic() - started, 2), built.warnings)
+            if device is not None:
+                engine = _proven(engine, rung, target, pictures, binding, say)
+            write_engine(path, engine.plan, engine.card, overwrite=force)
+        return BuildResult(path, engine.card, rung.path, False, round(time.monotonic() - started, 2), built.warnings)
     raise AssertionError("the last rung either builds or raises")
 
 
-def in_lint_words(error: RefusedError, artifact: Artifact) -> RefusedError:
-    """The refusal with what our lint knows about that node: what it is, why it is refused, and what to do."""
-    for finding in lint.lint(artifact.model, runtimes=("tensorrt",)):
-        if error.node and finding.where == error.node:
-            rule = next(rule for rule in lint.RULES if rule.id == finding.rule)
-            error.got = f"{finding.message} ({error.said})"
-            error.expected, error.fix = rule.reason, finding.fix
-            break
-    return error
+def _proven(
+    engine: Engine, rung: Artifact, target: Target, pictures: Callable[[str], Dataset], binding: str, say: Say
+) -> Engine:
+    """The engine with its verdict. Raises VerificationError when it answers otherwise than its ONNX."""
+    described = rung.metadata
+    limits = _limits(target, rung)
+    dataset = pictures(described.model.task)
+    with (
+        Predictor.from_artifact(rung) as reference,
+        Predictor(TensorRTSession(engine, binding=binding), described.model, name="engine") as candidate,
+    ):
+        stage = verify(reference, candidate, dataset, limits)
+    said = "ok" if stage.passed else "FAILED: " + "; ".join(stage.problems)
+    say(f"{stage.name:<11} {figures(stage)}   {said}")
+    proof = {**stage.to_dict(), "limits": limits.model_dump(), "data": dataset.layout}
+    engine = replace(engine, card=replace(engine.card, proof=proof))
+    if not stage.passed:
+        rejected = engine.path.with_name(engine.path.name + ".rejected")
+        write_engine(rejected, engine.plan, engine.card, overwrite=True)
+        raise VerificationError(
+            f"The engine does not answer as {rung.path} does; it was kept as {rejected}.",
+            got="; ".join(stage.problems),
+            expected=f"the limits of {target.name} for {precision_of(rung)}",
+            fix="another precision; edgekit doctor --selftest tells whether this library computes right here",
+        )
+    return engine
+
+
+def _limits(target: Target, rung: Artifact) -> Limits:
+    kind = precision_of(rung)
+    if kind not in target.gate:
+        raise UsageError(
+            f"{target.name} has no limits for {kind}.",
+            got="limits for " + ", ".join(target.gate),
+            expected=f"a table [gate.{kind}], to prove the engine by",
+        )
+    return target.gate[kind]
 
 
 def _engine_table(target: Target, sms: Sequence[str], cpu_only: bool) -> EngineTable:
@@ -180,56 +222,6 @@ def _engine_table(target: Target, sms: Sequence[str], cpu_only: bool) -> EngineT
     if wrong:
         raise UsageError("--sm cannot be this.", got=wrong[0], expected="a compute capability such as 8.9")
     return target.engine
-
-
-def _rungs(model: Path, fallbacks: Sequence[Path]) -> list[Artifact]:
-    """The files to try, all of one model, verified, each with more bits than the one before."""
-    rungs = [read_onnx(path) for path in (model, *fallbacks)]
-    for rung in rungs:
-        require_verified(rung)
-    first = rungs[0].metadata
-    for before, rung in itertools.pairwise(rungs):
-        described = rung.metadata
-        same = (first.lineage.checkpoint, first.model, first.input)
-        if (described.lineage.checkpoint, described.model, described.input) != same:
-            raise ArtifactError(
-                f"{rung.path} is not the same model as {model}.",
-                got=f"checkpoint {described.lineage.checkpoint[:12]}",
-                expected=f"checkpoint {first.lineage.checkpoint[:12]}, the same classes, preprocessing and input",
-                fix="export all precisions from one checkpoint",
-            )
-        if _bits(rung) <= _bits(before):
-            raise UsageError(
-                f"{rung.path} is no fallback for {before.path}.",
-                got=f"{described.precision} after {before.metadata.precision}",
-                expected="more bits each time: int8, fp16, fp32",
-            )
-    return rungs
-
-
-def _bits(artifact: Artifact) -> int:
-    kind, _, _ = artifact.metadata.precision.partition("-")  # int8-trt is int8
-    if kind not in ORDER:
-        raise ArtifactError(
-            f"{artifact.path} has a precision that edgekit does not build.",
-            got=artifact.metadata.precision,
-            expected=", ".join(ORDER),
-        )
-    return ORDER.index(kind)
-
-
-def _refuse_lint(artifact: Artifact, target: Target) -> None:
-    """Lint knows more than the builder refuses: what it would build and get wrong."""
-    findings = lint.lint(artifact.model, runtimes=("tensorrt",), opset=target.opset)
-    for finding in findings:
-        if finding.severity == "error":
-            rule = next(rule for rule in lint.RULES if rule.id == finding.rule)
-            raise ArtifactError(
-                f"{artifact.path} breaks the lint rule {finding.rule}.",
-                got=finding.message,
-                expected=rule.reason,
-                fix=f"{finding.fix}; edgekit export CHECKPOINT --target {target.name} does",
-            )
 
 
 def _device(binding: str, table: EngineTable) -> Device:
@@ -270,17 +262,17 @@ def _with_batch(options: BuildOptions, artifact: Artifact, batch: Batch | None, 
     return replace(options, batch=batch or (Batch(*table.batch) if dynamic else None))
 
 
-def _existing(path: Path, rung: Artifact, library: Library, options: BuildOptions, force: bool) -> Card | None:
-    """The card of an engine that is what would be built. Raises OutputError for another one in its place."""
+def _existing(path: Path, rung: Artifact, library: Library, options: BuildOptions, force: bool) -> Engine | None:
+    """The engine that is there, if it is what would be built. Raises OutputError for another one in its place."""
     if force or not (path.exists() or sidecar_of(path).exists()):
         return None
     try:
-        card = read_engine(path).card
+        engine = read_engine(path)
     except ArtifactError as error:
         raise OutputError(
             f"{path} exists already and cannot be used.", got=error.what, fix="--force builds it again"
         ) from error
-    wrong = changes(card, rung.sha256, library.version, options)
+    wrong = changes(engine.card, rung.sha256, library.version, options)
     if wrong:
         raise OutputError(
             f"{path} exists already and was built otherwise.",
@@ -288,7 +280,7 @@ def _existing(path: Path, rung: Artifact, library: Library, options: BuildOption
             expected=", ".join(f"{d.what} {d.wanted}" for d in wrong),
             fix="--force replaces it, --out DIR writes elsewhere",
         )
-    return card
+    return engine
 
 
 def _goal(options: BuildOptions) -> str:

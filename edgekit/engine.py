@@ -38,6 +38,7 @@ class Card:
         profiles: input -> smallest, best and largest shape.
         metadata: the ONNX's own: classes, preprocessing, precision, lineage, verdict.
         layers: what the builder's log says about precision; empty where it says nothing.
+        proof: the engine against its ONNX on the GPU, as a stage of the gate; empty when it was built without one.
         refused: the files that the board refused before this one, with the reason.
     """
 
@@ -51,6 +52,7 @@ class Card:
     profiles: Mapping[str, Any]
     metadata: Metadata
     layers: Mapping[str, Any] = field(default_factory=dict)
+    proof: Mapping[str, Any] = field(default_factory=dict)
     refused: tuple[Mapping[str, str], ...] = ()
 
     @property
@@ -68,6 +70,7 @@ class Card:
             metadata=self.metadata.to_dict(),
             profiles=dict(self.profiles),
             layers=dict(self.layers),
+            proof=dict(self.proof),
             refused=[dict(item) for item in self.refused],
         )
         return content
@@ -89,14 +92,20 @@ class Card:
             )
         return card
 
-    def rebuild(self) -> str:
-        """The command that makes this engine again, on the machine where it is typed."""
-        words = ["edgekit", "build", self.onnx_name, "--target", self.target]
+    def flags(self) -> list[str]:
+        """The options of `edgekit build` that lead to this engine's options."""
+        words = ["--target", self.target]
+        if self.options.library == "tensorrt_rtx":  # TensorRT's is that of the machine
+            words += [word for sm in self.options.sms for word in ("--sm", sm)]
         if self.options.batch is not None:
             words += ["--batch", str(self.options.batch)]
         if self.options.workspace_mib is not None:
             words += ["--workspace", str(self.options.workspace_mib)]
-        return shlex.join([*words, "--force"])
+        return words
+
+    def rebuild(self) -> str:
+        """The command that makes this engine again, on the machine where it is typed."""
+        return shlex.join(["edgekit", "build", self.onnx_name, *self.flags(), "--force"])
 
 
 class Difference(NamedTuple):

@@ -13,18 +13,23 @@ import pytest
 
 from edgekit import building
 from edgekit.artifact import Lineage, Metadata, embed
+from edgekit.backends import tensorrt_
 from edgekit.backends._cuda import Device
+from edgekit.backends.onnxruntime_ import run_once
+from edgekit.backends.trt import library as library_module
 from edgekit.backends.trt.build import Built
 from edgekit.backends.trt.layers import Layer
 from edgekit.backends.trt.library import Library, load_library
 from edgekit.backends.trt.refusal import RefusedError
-from edgekit.building import build_engine, in_lint_words
+from edgekit.building import build_engine
 from edgekit.config import EngineTable, Target, load_target
-from edgekit.engine import read_engine, sidecar_of
+from edgekit.engine import Engine, read_engine, sidecar_of, write_engine
 from edgekit.engine_key import Batch
 from edgekit.errors import ArtifactError, BackendError, OutputError, UsageError, VerificationError
+from edgekit.rungs import in_lint_words
 from edgekit.spec import ModelSpec
 from tests.backends import graphs
+from tests.backends.fake_tensorrt import FakeCuda, World, make
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx is not installed: nothing was built"
@@ -67,6 +72,12 @@ class Builder:
         monkeypatch.setattr(building, "load_library", lambda name: replace(self.library, name=name))
         monkeypatch.setattr(building, "open_cuda", lambda binding: self)
         monkeypatch.setattr(building.builder, "build", self.build)
+        monkeypatch.setattr(building, "_proven", self.prove)
+        self.proofs = 0
+
+    def prove(self, engine: Engine, *_: Any) -> Engine:
+        self.proofs += 1
+        return replace(engine, card=replace(engine.card, proof={"passed": True}))
 
     def build(self, model: bytes, options: Any, library: Library, **others: Any) -> Built:
         graph = onnx.load_from_string(model).graph
@@ -206,7 +217,7 @@ def test_an_engine_that_is_there_is_kept(write: Write, board: Builder) -> None:
     said: list[str] = []
     again = build_engine(path, "jetson-orin-nano", say=said.append)
     assert (first.reused, again.reused) == (False, True)
-    assert len(board.built) == 1
+    assert len(board.built) == board.proofs == 1
     assert "is there already" in said[0]
     assert again.card == first.card
     build_engine(path, "jetson-orin-nano", force=True)
@@ -291,6 +302,83 @@ def test_a_fixed_batch_takes_no_default(write: Write, board: Builder) -> None:
     assert board.built[0][1].batch is None
 
 
+class Proof:
+    """A board whose engine answers as onnxruntime does, until told otherwise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.world, self.bias = World(), 0.0
+        self.world.inputs, self.world.outputs = {"image": ("UINT8", (-1, 48, 64, 3))}, {"logits": ("FLOAT", (-1, 7))}
+        self.world.compute = self.compute
+        module = make("10.3", self.world)
+        library = Library("tensorrt", module, library_module._logger(module))
+        for room in (building, tensorrt_):
+            monkeypatch.setattr(room, "load_library", lambda name: library)
+            monkeypatch.setattr(room, "open_cuda", lambda *_: FakeCuda(self.world))
+
+    def compute(self, feeds: dict[str, Any]) -> dict[str, Any]:
+        logits = run_once(self.world.model, feeds)["logits"]
+        logits[:, 0] += self.bias
+        return {"logits": logits}
+
+
+def test_an_engine_is_proven_on_the_board(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board, said = Proof(monkeypatch), list[str]()
+    result = build_engine(good, "jetson-orin-nano", out=tmp_path, say=said.append)
+    proof = read_engine(result.path).card.proof
+    assert proof["passed"] is True
+    assert (proof["pictures"], proof["top1_agreement"], proof["limits"]["max_abs"]) == (16, 1.0, 1e-3)
+    assert proof["max_abs"] < 1e-4
+    assert len(board.world.names("execute_async_v3")) == 16
+    assert any(line.startswith("engine") and line.endswith("ok") for line in said)
+    assert board.world.device == {}  # the session is closed
+    build_engine(good, "jetson-orin-nano", out=tmp_path)  # proven once
+    assert len(board.world.names("execute_async_v3")) == 16
+
+
+def test_an_engine_that_answers_otherwise_is_rejected(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any
+) -> None:
+    board, words = Proof(monkeypatch), ["build", good, "--target", "jetson-orin-nano", "--pictures", 3]
+    done = cli(*words, "--out", tmp_path / "right")
+    assert done.code == 0, done.text
+    assert "answers as its ONNX on 3 pictures" in done.out
+    board.bias = 0.01
+    tmp_path = tmp_path / "wrong"
+    done = cli(*words, "--out", tmp_path)
+    assert done.code == 3, done.text
+    assert "does not answer as" in done.err
+    name = "tiny.fp32.trt10.3-sm87.engine.rejected"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [name, f"{name}.json"]
+    assert read_engine(tmp_path / name).card.proof["passed"] is False
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.01])
+def test_an_engine_that_came_unproven_is_proven_where_it_runs(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bias: float
+) -> None:
+    board = Proof(monkeypatch)
+    made = build_engine(good, "jetson-orin-nano", out=tmp_path)
+    write_engine(made.path, read_engine(made.path).plan, replace(made.card, proof={}), overwrite=True)
+    board.bias = bias
+    if not bias:
+        again = build_engine(good, "jetson-orin-nano", out=tmp_path)
+        assert again.reused
+        assert read_engine(again.path).card == again.card == made.card
+        return
+    with pytest.raises(VerificationError):
+        build_engine(good, "jetson-orin-nano", out=tmp_path)
+    assert not made.path.exists()
+    assert made.path.with_name(made.path.name + ".rejected").exists()
+
+
+def test_a_target_without_limits_for_the_precision(write: Write, board: Builder) -> None:
+    nano = load_target("jetson-orin-nano")
+    target = Target(**{**dict(nano), "precisions": ("fp32",), "gate": {"fp32": nano.gate["fp32"]}})
+    with pytest.raises(UsageError, match="no limits for fp16"):
+        build_engine(write("fp16"), target)
+    assert board.built == []
+
+
 @needs_rtx
 @pytest.mark.parametrize("target", ["rtx-ada", "rtx-blackwell"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-trt"])
@@ -305,6 +393,7 @@ def test_really_built_without_a_gpu(write: Write, target: str, precision: str, t
     sm = {"rtx-ada": "89", "rtx-blackwell": "120"}[target]
     assert result.path.name == f"net.{precision[:4]}.rtx{version}-sm{sm}.engine"
     assert engine.card.built_on.gpu == ""
+    assert engine.card.proof == {}  # nothing ran, and it says so
     assert engine.card.layers["int8"] == (2 if precision == "int8-trt" else 0)
     assert shares[-1] > 0.9
     assert build_engine(result.source, target, cpu_only=True, out=tmp_path / "new").reused

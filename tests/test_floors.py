@@ -15,7 +15,7 @@ FLOORS = (
     {"recipe", "engine"},
     {"data", "nets", "graph", "backends"},
     {"predictor"},
-    {"training", "quantize", "verify", "bench", "camera"},
+    {"training", "quantize", "verify", "bench", "camera", "rungs"},
     {"pipeline", "loading", "building", "selftest"},
     {"cli"},
 )

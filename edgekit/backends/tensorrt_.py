@@ -124,10 +124,12 @@ class TensorRTSession(Session):
         given = self._library.enum("TensorIOMode", "INPUT")
         taken = [name for name in names if loaded.get_tensor_mode(name) == given]
         self._ranges = {name: _range(loaded, name) for name in taken}
-        self.inputs = tuple(self._spec(name) for name in taken)
-        self.outputs = tuple(self._spec(name) for name in names if name not in self._ranges)
         for name, (_, largest) in self._ranges.items():
             self._must(context.set_input_shape(name, largest), f"shape {largest} for {name}")
+        # a profile of one size makes a dynamic graph a fixed one
+        one_size = all(smallest == largest for smallest, largest in self._ranges.values())
+        self.inputs = tuple(self._spec(name, one_size) for name in taken)
+        self.outputs = tuple(self._spec(name, one_size) for name in names if name not in self._ranges)
         for spec in (*self.inputs, *self.outputs):
             shape = tuple(context.get_tensor_shape(spec.name))
             if -1 in shape:
@@ -143,7 +145,7 @@ class TensorRTSession(Session):
         self._shapes = tuple(largest for _, largest in self._ranges.values())
         self.largest_batch = min((shape[0] for shape in self._shapes if shape), default=None)
 
-    def _spec(self, name: str) -> TensorSpec:
+    def _spec(self, name: str, one_size: bool) -> TensorSpec:
         kind = self._engine.get_tensor_dtype(name).name
         host = self._engine.get_tensor_location(name) == self._library.enum("TensorLocation", "HOST")
         if kind not in DTYPES or host:
@@ -152,7 +154,7 @@ class TensorRTSession(Session):
                 got="a shape tensor in the host's memory" if host else kind,
                 expected="one of " + ", ".join(DTYPES.values()),
             )
-        shape = self._engine.get_tensor_shape(name)
+        shape = self._context.get_tensor_shape(name) if one_size else self._engine.get_tensor_shape(name)
         dims = [d if d >= 0 else "N" if i == 0 else f"{name}.{i}" for i, d in enumerate(shape)]
         return TensorSpec(name, DTYPES[kind], tuple(dims))
 

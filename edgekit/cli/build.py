@@ -42,15 +42,20 @@ def build(
     timing_cache: Annotated[
         Path | None, typer.Option("--timing-cache", help="Folder for the builder's measurements: quicker next time.")
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Pictures to prove it on; default: a small set made in code.")
+    ] = None,
+    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many of them.")] = 64,
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
-    """Compile an exported ONNX for a board, on that board.
+    """Compile an exported ONNX for a board, on that board, and compare the two on pictures.
 
     Writes NAME.engine, which trtexec can load, and NAME.engine.json, without which edgekit does not load it. An engine
-    that is there already and was built from the same file with the same options is kept.
+    that is there already and was built from the same file with the same options is kept. One that does not answer as
+    the ONNX is kept as NAME.engine.rejected and the exit code is 3.
     """
-    from edgekit import building
+    from edgekit import building, pipeline
     from edgekit.engine_key import Batch
 
     with _progress() as report:
@@ -64,6 +69,7 @@ def build(
             workspace_mib=workspace,
             timing_cache=timing_cache,
             cpu_only=cpu_only,
+            pictures=lambda task: pipeline.pictures_for_gate(data, pictures, task),
             force=force,
             report=report,
             say=say,
@@ -73,8 +79,11 @@ def build(
     else:
         _print(result)
     if cpu_only:
-        say(f"on the board, with both files and {result.source.name} there:")
-    next_command("edgekit", "verify", result.source, result.path)
+        say(f"not proven: nothing ran. On the board, with both files and {result.source.name} there:")
+        place = [] if result.path.parent == result.source.parent else ["--out", str(result.path.parent)]
+        next_command("edgekit", "build", result.source, *result.card.flags(), *place)
+    else:
+        next_command("edgekit", "predict", result.path, data or "PICTURE")
     return 0
 
 
@@ -103,6 +112,12 @@ def _print(result: BuildResult) -> None:
     kept = "kept" if result.reused else f"built in {result.seconds:.1f} s"
     typer.echo(f"{result.path}  {card.plan_bytes / 1e6:.1f} MB  sha256 {card.plan_sha256[:16]}  {kept}")
     typer.echo(f"{card.metadata.precision} for {card.built_on.describe()}, SM {', '.join(card.options.sms)}")
+    proof = card.proof
+    typer.echo(
+        f"answers as its ONNX on {proof['pictures']} pictures (max|d| {proof['max_abs']:.2g})"
+        if proof
+        else "not proven: built without running it"
+    )
     layers = card.layers
     if layers.get("quantized"):
         typer.echo(

@@ -177,6 +177,15 @@ def test_a_fixed_shape(bench: Bench) -> None:
             session.run(images(1))
 
 
+def test_a_profile_of_one_size_is_a_fixed_shape(bench: Bench) -> None:
+    """So that a predictor fills a batch up instead of being refused."""
+    bench.world.batch = (4, 4, 4)
+    with bench.open() as session:
+        assert session.inputs == (TensorSpec("image", "uint8", (4, 4, 6, 3)),)
+        assert session.outputs == (TensorSpec("logits", "float32", (4, 3)),)
+        assert_right(session, 4)
+
+
 def test_half_and_integers(bench: Bench) -> None:
     bench.world.inputs = {"x": ("HALF", (-1, 5))}
     bench.world.outputs = {"labels": ("INT32", (-1, 5)), "y": ("HALF", (-1, 5))}

@@ -34,7 +34,10 @@ def test_text(engine: tuple[Path, Any], good: Path) -> None:
     assert "fp32 for TensorRT-RTX" in done.out
     assert "SM 8.9" in done.out
     assert "building fp32 for SM 8.9, batch 1:1:8" in done.err
-    assert done.err.splitlines()[-1] == "next: " + shlex.join(["edgekit", "verify", str(good), str(path)])
+    assert "not proven" in done.out
+    assert "not proven: nothing ran" in done.err
+    words = ["edgekit", "build", str(good), "--target", "rtx-ada", "--sm", "8.9", "--batch", "1:1:8"]
+    assert done.err.splitlines()[-1] == "next: " + shlex.join([*words, "--out", str(path.parent)])
     assert "\r" not in done.err  # no bar off a terminal
     assert sorted(p.name for p in path.parent.iterdir()) == [path.name, path.name + ".json"]
 
