@@ -211,6 +211,19 @@ def test_a_refusal_in_the_words_of_lint(write: Write) -> None:
     assert str(other.got) == "Conv elsewhere: no"
 
 
+def test_a_refused_build_speaks_the_words_of_lint(write: Write, board: Builder) -> None:
+    graph = graphs.parsed(
+        "(float[N,2,8,8] x) => (float[N,2,8,8] y) <float[2] one = {1, 1}, float[2] nought = {0, 0}>"
+        "{ y = BatchNormalization(x, one, nought, nought, one) }"
+    )
+    graph.graph.node[0].name = "conv0"  # the node that this board refuses; lint only warns of it
+    board.refuses = {"fp32"}
+    with pytest.raises(RefusedError) as caught:
+        build_engine(write(graph=graph), "jetson-orin-nano")
+    assert "follows no layer that it could be folded into (could not find any" in str(caught.value.got)
+    assert "directly after a convolution" in str(caught.value.fix)
+
+
 def test_an_engine_that_is_there_is_kept(write: Write, board: Builder) -> None:
     path = write()
     first = build_engine(path, "jetson-orin-nano")
