@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edgekit import __version__
-from edgekit.cli import demo, doctor, evaluate, export, predict, train, verify
+from edgekit.cli import build, demo, doctor, evaluate, export, predict, train, verify
 from edgekit.errors import EdgekitError
 
 INTERRUPTED = 130
@@ -35,6 +35,7 @@ app = typer.Typer(
 for name, command in (
     ("train", train.train),
     ("export", export.export),
+    ("build", build.build),
     ("verify", verify.verify),
     ("eval", evaluate.evaluate),
     ("predict", predict.predict),
