@@ -19,7 +19,7 @@ from edgekit.backends.trt.library import Library, load_library
 from edgekit.backends.trt.place import this_place
 from edgekit.backends.trt.refusal import RefusedError
 from edgekit.backends.trt.timing import timing_file
-from edgekit.config import EngineTable, Limits, Target, load_target
+from edgekit.config import EngineTable, Target, load_target
 from edgekit.data import Dataset, hive_pictures, made_pictures
 from edgekit.engine import Card, Engine, changes, read_engine, sidecar_of, write_engine
 from edgekit.engine_key import Batch, BuildOptions, engine_name
@@ -111,7 +111,7 @@ def build_engine(
     rungs = rungs_of(model, fallbacks)
     for rung in rungs:
         refuse_lint(rung, target)
-        _limits(target, rung)
+        target.limits(precision_of(rung))
     library = load_library(table.library)
     device = None if cpu_only else _device(binding, table)
     place = this_place(library, device)
@@ -169,7 +169,7 @@ def _proven(
 ) -> Engine:
     """The engine with its verdict. Raises VerificationError when it answers otherwise than its ONNX."""
     described = rung.metadata
-    limits = _limits(target, rung)
+    limits = target.limits(precision_of(rung))
     dataset = pictures(described.model.task)
     with (
         Predictor.from_artifact(rung) as reference,
@@ -190,17 +190,6 @@ def _proven(
             fix="another precision; edgekit doctor --selftest tells whether this library computes right here",
         )
     return engine
-
-
-def _limits(target: Target, rung: Artifact) -> Limits:
-    kind = precision_of(rung)
-    if kind not in target.gate:
-        raise UsageError(
-            f"{target.name} has no limits for {kind}.",
-            got="limits for " + ", ".join(target.gate),
-            expected=f"a table [gate.{kind}], to prove the engine by",
-        )
-    return target.gate[kind]
 
 
 def _engine_table(target: Target, sms: Sequence[str], cpu_only: bool) -> EngineTable:

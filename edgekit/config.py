@@ -99,6 +99,23 @@ class Target(_Table):
             raise ValueError("a scheme for int8")
         return self
 
+    def limits(self, precision: str) -> Limits:
+        """The gate's limits of `fp32`, `fp16` or `int8`, also by the name of an int8 scheme.
+
+        Raises:
+            UsageError: the target has none for it.
+        """
+        kind = precision.split("-", maxsplit=1)[0]
+        found = {str(name): limits for name, limits in self.gate.items()}.get(kind)
+        if found is None:
+            raise UsageError(
+                f"{self.name} has no limits for this precision.",
+                got=precision,
+                expected="one of " + ", ".join(self.gate),
+                fix=f"a table [gate.{kind}] in a target of your own",
+            )
+        return found
+
 
 def target_names() -> tuple[str, ...]:
     """Names of the targets that edgekit ships."""

@@ -26,7 +26,7 @@ from edgekit.cli.options import (
 
 def verify(
     reference: Annotated[Path, typer.Argument(help="What is right: a checkpoint or an exported ONNX.")],
-    candidate: Annotated[Path, typer.Argument(help="What must equal it: an exported ONNX, or a checkpoint.")],
+    candidate: Annotated[Path, typer.Argument(help="What must equal it: an ONNX, an engine or a checkpoint.")],
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Pictures to compare on; default: a small set made in code.")
     ] = None,
@@ -50,21 +50,20 @@ def verify(
     Exit code 3 when they differ, 5 when the exported file was made from another checkpoint.
     """
     from edgekit import loading, pipeline
-    from edgekit.artifact import read_onnx
     from edgekit.config import load_target
     from edgekit.verify import figures
     from edgekit.verify import verify as compare_models
 
-    limits = load_target(target).gate["fp32"]
+    made = loading.metadata_of(candidate)
+    limits = load_target(target).limits(made.precision if made else "fp32")
     if max_abs is not None:
         limits = limits.model_copy(update={"max_abs": max_abs, "score_shift": max_abs})
     names = options.read_classes(classes)
     spec = options.read_preprocess(preprocess)
     described = None
-    if reference.suffix in loading.CHECKPOINTS and candidate.suffix not in loading.CHECKPOINTS:
-        artifact = read_onnx(candidate)
-        loading.refuse_stale(artifact, reference)
-        described = artifact.metadata.model  # what the export of a plain state dict was told, since that says nothing
+    if reference.suffix in loading.CHECKPOINTS and made is not None:
+        loading.refuse_stale(candidate, made, reference)
+        described = made.model  # what the export of a plain state dict was told, since that says nothing
     opened = functools.partial(
         loading.open_predictor,
         provider=provider.value,
