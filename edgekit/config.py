@@ -109,7 +109,7 @@ class Target(_Table):
         found = {str(name): limits for name, limits in self.gate.items()}.get(kind)
         if found is None:
             raise UsageError(
-                f"{self.name} has no limits for this precision.",
+                f"{self.name} has no limits for {precision}.",
                 got=precision,
                 expected="one of " + ", ".join(self.gate),
                 fix=f"a table [gate.{kind}] in a target of your own",
