@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def calibrate(
         DataError: pictures made in code, fewer than 32, all alike, or a tensor that is not finite.
         ArtifactError: the model does not run.
     """
-    _refuse_unfit(dataset)
+    refuse_unfit(dataset)
     key = Key(graph_digest(model), dataset.digest, spec.digest)
     if cache is not None and cache.is_file():
         try:
@@ -102,7 +102,7 @@ def calibrate(
     tensors: dict[str, Histogram] = {}
     digests: set[int] = set()
     noise = 0
-    with _Exposed(model, threads) as exposed:
+    with Exposed(model, threads) as exposed:
         for done, sample in enumerate(dataset):
             frame = sample.read()
             noise += is_noise(frame)
@@ -137,7 +137,8 @@ def calibrate(
     return result
 
 
-def _refuse_unfit(dataset: Dataset) -> None:
+def refuse_unfit(dataset: Dataset) -> None:
+    """Raises DataError for pictures made in code, or fewer than `FEWEST`."""
     if dataset.layout == "made":
         raise DataError(
             "Pictures made in code do not show what values a model takes.",
@@ -175,12 +176,16 @@ def _missing(dataset: Dataset) -> tuple[str, ...]:
     return (f"no picture of {len(names)} of {len(dataset.classes)} classes to calibrate on: {shown}",)
 
 
-class _Exposed:
-    """The model with its tensors as outputs, in as many sessions as keep the tensors of one run below `AT_ONCE`."""
+class Exposed:
+    """The model with its float tensors as outputs, in as many sessions as keep those of one run below `AT_ONCE`.
 
-    def __init__(self, model: onnx.ModelProto, threads: int) -> None:
+    Args:
+        only: names of the tensors that are wanted; None for all.
+    """
+
+    def __init__(self, model: onnx.ModelProto, threads: int, only: Collection[str] | None = None) -> None:
         full = passes.expose(model)
-        groups = _groups(full, model)
+        groups = _groups([v for v in full.graph.output if only is None or v.name in only])
         self.sessions = []
         for names in groups:
             part = onnx.ModelProto()
@@ -202,7 +207,7 @@ class _Exposed:
             results: Arrays = session.run({"image": feed})
             yield from ((name, array[:1]) for name, array in results.items())
 
-    def __enter__(self) -> _Exposed:
+    def __enter__(self) -> Exposed:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -210,11 +215,11 @@ class _Exposed:
             session.close()
 
 
-def _groups(full: onnx.ModelProto, model: onnx.ModelProto) -> list[set[str]]:
-    """Names of the float tensors of `full`, in groups of at most `AT_ONCE` bytes at batch 1."""
+def _groups(values: Iterable[onnx.ValueInfoProto]) -> list[set[str]]:
+    """Names of those that are float32, in groups of at most `AT_ONCE` bytes at batch 1."""
     groups: list[set[str]] = [set()]
     held = 0
-    for value in full.graph.output:
+    for value in values:
         if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
             continue
         size = 4 * int(np.prod([d.dim_value or 1 for d in value.type.tensor_type.shape.dim], dtype=np.int64))

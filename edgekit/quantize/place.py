@@ -15,6 +15,7 @@ from edgekit.graph.lint.graph import Graph, operand
 from edgekit.quantize.calibrate import Calibration
 from edgekit.quantize.observers import Method, choose_range
 from edgekit.quantize.plan import Layer, Plan, consumers_of, plan
+from edgekit.quantize.rounding import Rounder
 from edgekit.quantize.schemes import Scheme, scheme_named
 from edgekit.quantize.weights import (
     half_scale,
@@ -66,8 +67,7 @@ def quantize(
     *,
     method: Method = "mse",
     keep: Collection[str] = (),
-    clip_weights: bool = False,
-    rounded: Mapping[str, NDArray[np.int8]] | None = None,
+    rounder: Rounder | None = None,
 ) -> Quantized:
     """Places Q/DQ pairs for `scheme`.
 
@@ -76,7 +76,7 @@ def quantize(
         scheme: `int8-trt`, `int8-x86` or `int8-arm`.
         method: how a range is chosen from what was seen.
         keep: names of nodes that stay in float.
-        clip_weights: search the weights' scales for the least squared error.
+        rounder: rounds weights by what it does to outputs (`edgekit.quantize.rounding`); None rounds to the nearest.
 
     Raises:
         UsageError: unknown scheme, method or node.
@@ -102,9 +102,8 @@ def quantize(
     nodes = {node.name: node for node in copy.graph.node}
     for tensor, node, i in consumers_of(where, graph):
         nodes[node.name].input[i] = f"{tensor}.dequantized"
-    done: dict[str, str] = {}
     for layer in where.layers:
-        _weights(edit, graph, nodes[layer.name], layer, chosen, parameters, clip_weights, done)
+        _weights(edit, graph, nodes[layer.name], layer, chosen, parameters, rounder)
     _write(copy, edit, graph)
     kept = {layer.name for layer in plan(model, chosen).layers} - {layer.name for layer in where.layers}
     names = tuple(layer.name for layer in where.layers)
@@ -130,9 +129,7 @@ def _refuse_unfit(model: onnx.ModelProto) -> None:
         )
 
 
-def _parameters(
-    where: Plan, calibration: Calibration, scheme: Scheme, method: Method
-) -> dict[str, tuple[float, int]]:
+def _parameters(where: Plan, calibration: Calibration, scheme: Scheme, method: Method) -> dict[str, tuple[float, int]]:
     found = {}
     for tensor in where.tensors:
         source = tensor
@@ -166,8 +163,7 @@ def _weights(
     layer: Layer,
     scheme: Scheme,
     parameters: Mapping[str, tuple[float, int]],
-    clip: bool,
-    done: dict[str, str],
+    rounder: Rounder | None,
 ) -> None:
     """int8 weights behind a DequantizeLinear, and an int32 bias behind another where the scheme has one."""
     original = graph.producer(node.output[0])
@@ -177,24 +173,32 @@ def _weights(
     weight = graph.constant(name)
     bias = graph.constant(bias_name) if bias_name else None
     assert weight is not None
-    scales = weight_scales(weight, layer.axis, clip)
+    scales = weight_scales(weight, layer.axis)
     if scheme.half_scales:
         scales = half_scale(scales)
     if scheme.quantized_bias:
         scales = room_for_bias(scales, bias, input_scale)
     scales = scales.astype(np.float32).astype(np.float64)
+    rounded = rounder(layer.name, weight, scales, layer.axis) if rounder is not None else None
+    steps = quantize_weight(weight, scales, layer.axis) if rounded is None else rounded[0]
+    if rounded is not None and bias is not None:
+        bias = (bias + rounded[1]).astype(np.float32)
     shared = len(graph.consumers(name)) > 1  # its bias may have asked for other scales
     base = f"{layer.name}.{name}" if shared else name
     zero = edit.constant(f"{base}.zero_point", np.zeros(len(scales), np.int8))
     scale = edit.constant(f"{base}.scale", scales.astype(np.float32))
-    stored = edit.constant(f"{base}.quantized", quantize_weight(weight, scales, layer.axis))
+    stored = edit.constant(f"{base}.quantized", steps)
     edit.first.append(
         helper.make_node(
             "DequantizeLinear", [stored, scale, zero], [f"{base}.dequantized"], f"{base}.dequantize", axis=layer.axis
         )
     )
     node.input[1] = f"{base}.dequantized"
-    if bias is None or not scheme.quantized_bias:
+    if bias is None:
+        return
+    if not scheme.quantized_bias:
+        if rounded is not None:
+            node.input[2] = edit.constant(f"{layer.name}.bias.corrected", bias)
         return
     products = (scales * input_scale).astype(np.float32)
     base = f"{layer.name}.bias" if bias_name != f"{layer.name}.bias" else bias_name
