@@ -21,6 +21,7 @@ from edgekit.backends.onnxruntime_ import OnnxRuntimeSession
 from edgekit.data import Dataset
 from edgekit.errors import ArtifactError, DataError, InputError
 from edgekit.graph import passes
+from edgekit.graph.lint.graph import Graph
 from edgekit.quantize.observers import HALF, Histogram
 from edgekit.spec import PreprocessSpec, canonical_json
 from edgekit.vision.preprocess import normalise, preprocess
@@ -108,9 +109,9 @@ def calibrate(
             noise += is_noise(frame)
             pixels = preprocess(frame, spec)
             digests.add(hash(pixels.tobytes()))
-            for name, values in exposed.run(pixels, spec):
+            for name, values, matter in exposed.run(pixels, spec):
                 try:
-                    tensors.setdefault(name, Histogram()).add(values)
+                    tensors.setdefault(name, Histogram()).add(values, matter)
                 except DataError as error:
                     raise DataError(
                         f"{name} has values that are NaN or infinite on {sample.name}.",
@@ -185,6 +186,7 @@ class Exposed:
 
     def __init__(self, model: onnx.ModelProto, threads: int, only: Collection[str] | None = None) -> None:
         full = passes.expose(model)
+        self.judges = judges(model)
         groups = _groups([v for v in full.graph.output if only is None or v.name in only])
         self.sessions = []
         for names in groups:
@@ -199,13 +201,17 @@ class Exposed:
         self.float_input = image.dtype == "float32"
         self.batch = image.shape[0] if isinstance(image.shape[0], int) else 1
 
-    def run(self, pixels: NDArray[np.uint8], spec: PreprocessSpec) -> Iterator[tuple[str, NDArray[Any]]]:
-        """Every tensor's values for one picture; a fixed batch is filled with it."""
+    def run(
+        self, pixels: NDArray[np.uint8], spec: PreprocessSpec
+    ) -> Iterator[tuple[str, NDArray[Any], NDArray[np.bool_] | None]]:
+        """Every tensor's values for one picture, and which of them matter; a fixed batch is filled with it."""
         block = np.stack([pixels] * self.batch)
         feed = normalise(block, spec) if self.float_input else block
         for session in self.sessions:
             results: Arrays = session.run({"image": feed})
-            yield from ((name, array[:1]) for name, array in results.items())
+            for name, array in results.items():
+                judge = results.get(self.judges.get(name, ""))
+                yield name, array[:1], None if judge is None else judge[:1] > 0
 
     def __enter__(self) -> Exposed:
         return self
@@ -213,6 +219,23 @@ class Exposed:
     def __exit__(self, *_: object) -> None:
         for session in self.sessions:
             session.close()
+
+
+def judges(model: onnx.ModelProto) -> dict[str, str]:
+    """Tensor that only a residual Add reads -> the ReLU's output behind it.
+
+    Where that output is 0 the tensor's value was far below what the other branch could lift: as long as it stays low
+    nobody sees what it is, and a range that spends steps on it is too wide.
+    """
+    graph = Graph(model)
+    found = {}
+    for node in graph.of_type("Add"):
+        readers = graph.consumers(node.output[0])
+        if len(readers) == 1 and readers[0].op_type == "Relu" and not graph.is_output(node.output[0]):
+            found.update(
+                {name: readers[0].output[0] for name in node.input if len(graph.consumers(name)) == 1}
+            )
+    return found
 
 
 def _groups(values: Iterable[onnx.ValueInfoProto]) -> list[set[str]]:

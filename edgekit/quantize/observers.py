@@ -72,8 +72,15 @@ class Histogram:
         self.low = math.inf
         self.high = -math.inf
 
-    def add(self, values: NDArray[np.floating]) -> None:
-        """Counts the values of an array of any shape. Raises DataError where one is not a number or infinite."""
+    def add(self, values: NDArray[np.floating], matter: NDArray[np.bool_] | None = None) -> None:
+        """Counts the values of an array of any shape.
+
+        Args:
+            matter: of the same shape, which values are counted; the others only move `low` and `high`.
+
+        Raises:
+            DataError: one is not a number or infinite.
+        """
         flat = np.asarray(values, np.float32).reshape(-1)
         if not flat.size:
             return
@@ -81,6 +88,9 @@ class Histogram:
         if not (math.isfinite(low) and math.isfinite(high)):
             raise DataError("A tensor has values that are NaN or infinite.", expected="finite numbers")
         self.low, self.high = min(self.low, low), max(self.high, high)
+        if matter is not None:
+            flat = flat[matter.reshape(-1)]
+            low, high = float(flat.min(initial=0.0)), float(flat.max(initial=0.0))
         peak = max(-low, high)
         zeros = flat.size - int(np.count_nonzero(flat))
         self.zeros += zeros

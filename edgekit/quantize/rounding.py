@@ -210,7 +210,7 @@ def rounder(
         readers[geometry.tensor].append(name)
     with Exposed(model, threads, only=set(readers)) as exposed:
         for done, sample in enumerate(dataset):
-            for tensor, values in exposed.run(preprocess(sample.read(), spec), spec):
+            for tensor, values, _ in exposed.run(preprocess(sample.read(), spec), spec):
                 for name in readers[tensor]:
                     moments[name].add(layers[name].patches(values[0]))
             progress(done + 1, len(dataset))
