@@ -187,13 +187,16 @@ class Exposed:
     def __init__(self, model: onnx.ModelProto, threads: int, only: Collection[str] | None = None) -> None:
         full = passes.expose(model)
         self.judges = judges(model)
-        groups = _groups([v for v in full.graph.output if only is None or v.name in only])
+        # in the order of execution: the first that is not finite is where it came from
+        order = {name: i for i, node in enumerate(model.graph.node) for name in node.output}
+        values = sorted(full.graph.output, key=lambda value: order.get(value.name, -1))
+        groups = _groups([v for v in values if only is None or v.name in only])
         self.sessions = []
         for names in groups:
             part = onnx.ModelProto()
             part.CopyFrom(full)
             del part.graph.output[:]
-            part.graph.output.extend(v for v in full.graph.output if v.name in names)
+            part.graph.output.extend(v for v in values if v.name in names)
             self.sessions.append(OnnxRuntimeSession(part.SerializeToString(), threads=threads))
         image = self.sessions[0].inputs[0]
         if image.name != "image" or len(self.sessions[0].inputs) != 1:
@@ -232,9 +235,7 @@ def judges(model: onnx.ModelProto) -> dict[str, str]:
     for node in graph.of_type("Add"):
         readers = graph.consumers(node.output[0])
         if len(readers) == 1 and readers[0].op_type == "Relu" and not graph.is_output(node.output[0]):
-            found.update(
-                {name: readers[0].output[0] for name in node.input if len(graph.consumers(name)) == 1}
-            )
+            found.update({name: readers[0].output[0] for name in node.input if len(graph.consumers(name)) == 1})
     return found
 
 
@@ -291,7 +292,7 @@ def load_calibration(path: Path, key: Key) -> Calibration:
             pictures, notes = int(about["pictures"]), tuple(map(str, about["notes"]))
             sound = about["format"] == FORMAT and counts.shape == (len(names), 2 * HALF)
             sound = sound and zeros.shape == (len(names),) and numbers.shape == (len(names), 3)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path} is not a calibration.", got=str(error), fix=AGAIN) from error
     if not sound:
         raise ArtifactError(f"{path} is not a calibration of this edgekit.", got="another format", fix=AGAIN)

@@ -1,8 +1,8 @@
 """float16 for a graph that may hold Q/DQ pairs, with every number checked for what float16 cannot hold.
 
-Between its first and its last layer a net is cast; the preprocessing before and the decoding behind stay in float32 and
-int32, where pixels minus a mean and indices of 16384 places are exact. Initializers and Q/DQ scales are cast first, then
-a Cast stands at each place where a float32 tensor goes in or a float16 one comes out.
+Between its first and its last layer a net is cast; the preprocessing before, a last linear layer and the decoding
+behind stay in float32 and int32, where pixels minus a mean and indices of 16384 places are exact. Initializers and Q/DQ
+scales are cast, and a Cast stands at each place where a float32 tensor goes in or a float16 one comes out.
 """
 
 from __future__ import annotations
@@ -95,10 +95,13 @@ def _between_layers(graph: Graph) -> set[str]:
     wanted: set[str] = set()
     before: set[str] = set()
     for node in reversed(graph.nodes):
-        if node.op_type in WEIGHTED or wanted & set(node.output):
-            wanted.update(node.input)
+        if wanted & set(node.output):
             before.add(node.name)
-    layers = {node.name for node in graph.nodes if node.op_type in WEIGHTED}
+            wanted.update(node.input)
+        elif node.op_type in WEIGHTED:
+            wanted.update(node.input)
+    # logits of 16 have steps of 1/64 in float16, which decides between near classes; a last linear layer is small
+    layers = {n.name for n in graph.nodes if n.op_type in WEIGHTED and (n.op_type != "Gemm" or n.name in before)}
     found = (after & before) | layers
     for node in reversed(graph.nodes):  # a DequantizeLinear in front of a layer, and the QuantizeLinear in front of it
         if node.op_type in ("DequantizeLinear", "QuantizeLinear"):

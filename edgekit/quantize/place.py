@@ -140,7 +140,7 @@ def _parameters(where: Plan, calibration: Calibration, scheme: Scheme, method: M
         low, high = choose_range(calibration.tensors[source], method, scheme.grid)
         scale, zero = scheme.grid.parameters(low, high)
         if scheme.half_scales:
-            scale = float(half_scale(np.float64(scale)))
+            scale = float(half_scale(np.array(scale)))
         found[tensor] = (float(np.float32(scale)), zero)
     return found
 
