@@ -33,6 +33,7 @@ class OpenVinoSession(Session):
 
     Attributes:
         precision: what the compiled model says that it computes in.
+        threads: the same, on a CPU; 0 elsewhere.
 
     Raises:
         UsageError: unknown precision.
@@ -71,6 +72,7 @@ class OpenVinoSession(Session):
                 expected=f"a model for OpenVINO {ov.__version__} on {device} at {precision}",
             ) from error
         self.precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) if device == "CPU" else 0
         devices = list(compiled.get_property("EXECUTION_DEVICES"))
         if self.precision != precision or devices != [device]:
             raise BackendError(

@@ -201,6 +201,7 @@ class Exposed:
         image = self.sessions[0].inputs[0]
         if image.name != "image" or len(self.sessions[0].inputs) != 1:
             raise InputError("The model cannot be fed with pictures.", got=str(image), expected="one input: image")
+        self.input_wanted = only is None or "image" in only
         self.float_input = image.dtype == "float32"
         self.batch = image.shape[0] if isinstance(image.shape[0], int) else 1
 
@@ -210,6 +211,8 @@ class Exposed:
         """Every tensor's values for one picture, and which of them matter; a fixed batch is filled with it."""
         block = np.stack([pixels] * self.batch)
         feed = normalise(block, spec) if self.float_input else block
+        if self.float_input and self.input_wanted:
+            yield "image", feed[:1], None
         for session in self.sessions:
             results: Arrays = session.run({"image": feed})
             for name, array in results.items():

@@ -25,6 +25,7 @@ ROOM = 2.0  # a picture in the field may reach twice what calibration saw
 LEAST = float(np.finfo(np.float16).tiny)  # below it digits are lost, and some kernels flush to zero
 LOST = 1e-2  # of a weight's size, by norm, that may vanish below LEAST
 OPSET = 19
+SINGLE = {("Resize", 2)}  # inputs that ONNX has in float32 only, whatever the others are
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,16 @@ def _between_layers(graph: Graph) -> set[str]:
 
 def _misfit(graph: Graph, node: onnx.NodeProto, seen: Mapping[str, Histogram]) -> str:
     """Why float16 cannot hold what a node reads or makes; empty when it can."""
-    for name in (*node.input, *node.output):
-        if not name or graph.dtype(name) != TensorProto.FLOAT:
+    for name in (*_floats_of(graph, node), *node.output):
+        if graph.dtype(name) != TensorProto.FLOAT:
             continue
         constant = graph.constant(name)
         if constant is not None:
             why = weight_misfit(constant)
         else:
             source = _source(graph, name)
+            if source is None:
+                continue
             if source not in seen:
                 raise ArtifactError(
                     f"Nothing is known about the values of {name}, so an overflow of float16 could not be seen.",
@@ -134,13 +137,22 @@ def _misfit(graph: Graph, node: onnx.NodeProto, seen: Mapping[str, Histogram]) -
     return ""
 
 
-def _source(graph: Graph, name: str) -> str:
-    """The float tensor that a DequantizeLinear gives again."""
+def _floats_of(graph: Graph, node: onnx.NodeProto) -> list[str]:
+    """The float32 inputs of a node that may become float16."""
+    return [
+        name
+        for i, name in enumerate(node.input)
+        if name and graph.dtype(name) == TensorProto.FLOAT and (node.op_type, i) not in SINGLE
+    ]
+
+
+def _source(graph: Graph, name: str) -> str | None:
+    """The float tensor that a DequantizeLinear gives again; None for a weight, which is as large as its scale."""
     dequantize = graph.producer(name, "DequantizeLinear")
     if dequantize is None:
         return name
     quantize = graph.producer(dequantize.input[0], "QuantizeLinear")
-    return str(quantize.input[0]) if quantize is not None else name
+    return str(quantize.input[0]) if quantize is not None else None
 
 
 def weight_misfit(weight: NDArray[np.float32]) -> str:
@@ -175,7 +187,7 @@ def _rewritten(model: onnx.ModelProto, graph: Graph, cast: set[str]) -> onnx.Mod
     for node in copy.graph.node:
         inside = node.name in cast
         for i, name in enumerate(node.input):
-            if not name or graph.dtype(name) != TensorProto.FLOAT:
+            if not name or graph.dtype(name) != TensorProto.FLOAT or (inside and (node.op_type, i) in SINGLE):
                 continue
             if inside and name in graph.initializers:
                 half = f"{name}.fp16"

@@ -122,13 +122,18 @@ def geometries(model: onnx.ModelProto) -> dict[str, Geometry]:
     return {name: geometry for name, geometry in found.items() if geometry is not None}
 
 
-def round_rows(rows: Floats, scales: Floats, moments: Moments) -> NDArray[np.int8]:
+def round_rows(rows: Floats, scales: Floats, moments: Moments, centred: bool = True) -> NDArray[np.int8]:
     """int8 [C, K] of weights [C, K] and scales [C]: the steps whose outputs are nearest on inputs of these moments.
+
+    With `centred` nearest but for a constant, which the layer's bias takes up. That is what is wanted of inputs behind
+    a ReLU: most of their second moment is their mean.
 
     With H = U U^T, U upper triangular, input k is rounded after the errors of those before it were added through
     column k of U / diag(U), which is GPTQ without its inverse (Chee et al. 2023, arXiv 2307.13304, theorem 6).
     """
     second = moments.second.astype(np.float64) / max(moments.count, 1)
+    if centred:
+        second -= np.outer(moments.mean, moments.mean)
     diagonal = second.diagonal().copy()
     second[np.diag_indices_from(second)] += DAMPING * float(diagonal.mean()) + 1e-12
     order = np.argsort(-diagonal, kind="stable")  # the inputs that matter most are rounded while all others can pay
@@ -176,16 +181,20 @@ class Rounder:
         self._done: dict[tuple[str, bytes], tuple[NDArray[np.int8], Floats]] = {}
 
     def __call__(
-        self, name: str, weight: NDArray[np.float32], scales: Floats, axis: int
+        self, name: str, weight: NDArray[np.float32], scales: Floats, axis: int, biased: bool
     ) -> tuple[NDArray[np.int8], Floats] | None:
-        """Steps in the weight's shape and what to add to the bias, float64 [C]; None for a layer without moments."""
+        """Steps in the weight's shape and what to add to the bias, float64 [C]; None for a layer without moments.
+
+        Args:
+            biased: whether the layer has a bias that can take something up.
+        """
         moments = self.moments.get(name)
         if moments is None or axis != 0:
             return None
         key = (name, scales.tobytes())
         if key not in self._done:
             rows = weight.reshape(len(weight), -1).astype(np.float64)
-            steps = round_rows(rows, scales, moments)
+            steps = round_rows(rows, scales, moments, centred=biased)
             self._done[key] = (steps.reshape(weight.shape), left_over(rows, steps, scales, moments))
         return self._done[key]
 

@@ -126,11 +126,7 @@ def test_inputs_are_checked() -> None:
 
 
 def test_threads_are_those_asked_for(net: bytes) -> None:
-    np.testing.assert_allclose(
-        OpenVinoSession(net, threads=1).run(picture())["logits"],
-        OpenVinoSession(net, threads=2).run(picture())["logits"],
-        atol=1e-4,
-    )
+    assert [OpenVinoSession(net, threads=n).threads for n in (1, 2)] == [1, 2]
 
 
 @pytest.mark.parametrize("device", ["AUTO", "HETERO:CPU", "NOSUCH"])
@@ -143,14 +139,14 @@ def test_a_device_that_is_not_there_is_an_error(device: str) -> None:
 
 def test_a_precision_that_the_device_will_not_use_is_an_error(net: bytes) -> None:
     """A CPU takes f16 for bf16 or f32, and only the compiled model says so."""
-    try:
-        session = OpenVinoSession(net, precision="f16")
-    except BackendError as error:
-        assert error.exit_code == 5
-        assert str(error.got).endswith("on CPU")
-        assert error.expected == "f16 on CPU"
-    else:
-        assert session.precision == "f16"
+    have = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if "FP16" in have:
+        assert OpenVinoSession(net, precision="f16").precision == "f16"
+        return
+    with pytest.raises(BackendError, match="not run the model as asked") as caught:
+        OpenVinoSession(net, precision="f16")
+    assert str(caught.value.got).endswith("on CPU")
+    assert caught.value.expected == "f16 on CPU"
 
 
 def test_an_unknown_precision_is_a_usage_error() -> None:
