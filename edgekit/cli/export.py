@@ -15,6 +15,7 @@ from edgekit.cli.options import (
     FormatOption,
     Input,
     NormOption,
+    Precision,
     PreprocessOption,
     next_command,
     print_json,
@@ -42,13 +43,23 @@ def export(
     raw_heads: Annotated[
         bool, typer.Option("--raw-heads", help="A detector's file gives its maps too, beside the boxes.")
     ] = False,
+    precision: Annotated[
+        Precision, typer.Option("--precision", "-p", help="fp16 or int8: a second file, made from the proven fp32 one.")
+    ] = Precision.fp32,
+    calibrate: Annotated[
+        int, typer.Option("--calibrate", min=1, help="Pictures of --data to measure ranges on, beside the gate's.")
+    ] = 96,
+    max_drop: Annotated[
+        float | None,
+        typer.Option("--max-drop", min=0, help="int8: points of agreement that may be lost; the worst layers go back."),
+    ] = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
-    """Export a checkpoint to a verified ONNX file.
+    """Export a checkpoint to a verified ONNX file, in fp32 and, if asked for, in fp16 or int8.
 
     Folds BatchNorm, puts the preprocessing into the graph, and compares every step with the checkpoint on pictures.
     Writes NAME.onnx and NAME.verify.json. A file that is not equal is kept as NAME.onnx.rejected and the exit code
@@ -65,6 +76,9 @@ def export(
         input_kind=input_kind.value,
         batch=batch,
         raw_heads=raw_heads,
+        precision=precision.value,
+        calibrate=calibrate,
+        max_drop=max_drop,
         classes=options.read_classes(classes),
         preprocess_spec=options.read_preprocess(preprocess),
         norm=norm,
@@ -90,7 +104,11 @@ def export(
 
 def _print(result: ExportResult) -> None:
     content = result.content
-    verdict = "verified: equal to the checkpoint" if result.passed else "REJECTED: not equal to the checkpoint"
+    if result.base is not None:
+        _print(result.base)
+    within = "equal to the checkpoint" if content["precision"] == "fp32" else "within the target's limits"
+    name = "" if content["precision"] == "fp32" else f"{content['precision']} "
+    verdict = f"{name}verified: {within}" if result.passed else f"{name}REJECTED: not {within}"
     source = content["data"]
     typer.echo(f"{verdict} on {source['pictures']} pictures ({source['source']})")
     if result.model is not None:

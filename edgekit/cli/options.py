@@ -32,6 +32,14 @@ class Input(str, Enum):
     float = "float"
 
 
+class Precision(str, Enum):
+    """Of an exported file; int8 is in the target's scheme."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
 class Provider(str, Enum):
     """An execution provider of onnxruntime."""
 

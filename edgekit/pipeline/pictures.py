@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgekit.data import Dataset, hive_pictures, load_dataset, made_pictures, sample_evenly
-from edgekit.errors import UsageError
+from edgekit.errors import DataError, UsageError
+from edgekit.quantize.calibrate import FEWEST
 
 
 def pictures_for_gate(data: Path | None, count: int, task: str) -> Dataset:
@@ -16,6 +18,28 @@ def pictures_for_gate(data: Path | None, count: int, task: str) -> Dataset:
     if data is None:
         return hive_pictures(count, seed=7) if task == "detection" else made_pictures(count)
     return sample_evenly(load_dataset(data, None), count)
+
+
+def calibration_pictures(gate: Dataset, data: Path, count: int) -> Dataset:
+    """`count` pictures of `data`, spread evenly, that the gate does not see: of its train split, if it has one.
+
+    Raises:
+        DataError: too few are left.
+    """
+    try:
+        whole = load_dataset(data, None, "train")
+    except DataError:  # no such split, or none at all
+        whole = load_dataset(data, None)
+    used = {sample.content() for sample in gate}
+    rest = tuple(sample for sample in whole if sample.content() not in used)
+    if len(rest) < FEWEST:
+        raise DataError(
+            "There are too few pictures to calibrate on.",
+            got=f"{len(rest)} beside the {len(gate)} that the gate compares on",
+            expected=f"at least {FEWEST}",
+            fix="more pictures in --data, or fewer for the gate: --pictures",
+        )
+    return sample_evenly(replace(whole, samples=rest, notes=()), count)
 
 
 def describe(dataset: Dataset, data: Path | None) -> dict[str, Any]:

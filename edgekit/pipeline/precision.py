@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 
 from edgekit.artifact import Artifact, graph_digest
-from edgekit.config import Target
+from edgekit.config import Limits, Target
 from edgekit.data import Dataset
-from edgekit.errors import DataError, UsageError, VerificationError
+from edgekit.errors import UsageError
 from edgekit.graph import lint
 from edgekit.pipeline.sealing import sealed, session_options, short
 from edgekit.predictor import Answers, Predictor
@@ -29,6 +29,7 @@ from edgekit.vision.preprocess import preprocess
 
 Say = Callable[[str], None]
 SEARCHED = 256  # pictures that a search measures on
+_SHOWN = Limits(max_abs=1, top1_agreement=1, boxes_matched=1, boxes="shown", box_iou=0.5, score_shift=1)
 
 
 @dataclass(frozen=True)
@@ -175,10 +176,7 @@ def measured(wanted: Answers, given: Answers, spec: ModelSpec) -> Measured:
     if spec.task == "classification":
         error = float(((given["logits"].astype(np.float64) - wanted["logits"]) ** 2).mean())
         return Measured(error, float((given["logits"].argmax(1) != wanted["logits"].argmax(1)).mean() * 100))
-    from edgekit.config import Limits
-
-    limits = Limits(max_abs=1, top1_agreement=0.5, boxes="shown", box_iou=0.5, score_shift=1)
-    stage = compare_found("search", wanted, given, limits, spec.thresholds)
+    stage = compare_found("search", wanted, given, _SHOWN, spec.thresholds)
     lost = 1.0 - (stage.found.matched if stage.found is not None else 0.0)
     spread = np.sort(given["scores"], 1) - np.sort(wanted["scores"], 1)
     return Measured(float((spread.astype(np.float64) ** 2).mean()) + lost, 100 * lost)
@@ -200,27 +198,6 @@ def _kept_operating_points(
         told.append({"class": name, **{k: getattr(shift, k) for k in ("n", "mean", "worst", "distance")},
                      "before": shift.before, "threshold": shift.threshold})  # fmt: skip
     return replace(spec, thresholds=tuple(thresholds)), told
-
-
-def calibration_pictures(whole: Dataset, gate: Dataset, count: int) -> Dataset:
-    """`count` pictures, spread evenly, that the gate does not see.
-
-    Raises:
-        DataError: too few are left.
-    """
-    from edgekit.data import sample_evenly
-    from edgekit.quantize.calibrate import FEWEST
-
-    used = {sample.name for sample in gate}
-    rest = tuple(sample for sample in whole if sample.name not in used)
-    if len(rest) < FEWEST:
-        raise DataError(
-            "There are too few pictures to calibrate on.",
-            got=f"{len(rest)} beside the {len(gate)} that the gate compares on",
-            expected=f"at least {FEWEST}",
-            fix="more pictures in --data, or fewer for the gate: --pictures",
-        )
-    return sample_evenly(replace(whole, samples=rest, notes=()), count)
 
 
 def require_drop(max_drop: float | None, precision: str) -> None:
@@ -258,6 +235,3 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
-
-
-__all__ = ["Made", "VerificationError", "calibration_pictures", "make", "measured", "precision_name", "require_drop"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ from edgekit.config import Target, load_target
 from edgekit.errors import UsageError
 from edgekit.pipeline.folding import fold_stages
 from edgekit.pipeline.graph import onnx_stages
-from edgekit.pipeline.pictures import describe, pictures_for_gate
+from edgekit.pipeline.pictures import calibration_pictures, describe, pictures_for_gate
+from edgekit.pipeline.precision import make, precision_name, require_drop
 from edgekit.pipeline.sealing import environment
 from edgekit.pipeline.writing import ExportResult, finish
 from edgekit.spec import PreprocessSpec
 from edgekit.verify import Gate, finite
 
 PICTURES = 64
+CALIBRATE = 96
 
 
 def export(
@@ -33,6 +35,9 @@ def export(
     input_kind: str = "uint8",
     batch: int | None = None,
     raw_heads: bool = False,
+    precision: str = "fp32",
+    calibrate: int = CALIBRATE,
+    max_drop: float | None = None,
     classes: Sequence[str] | None = None,
     preprocess_spec: PreprocessSpec | None = None,
     norm: str | None = None,
@@ -50,6 +55,10 @@ def export(
         input_kind: `uint8` (preprocessing in the graph) or `float`.
         batch: fixed batch size; None for dynamic.
         raw_heads: a detector's file gives its maps too (`heatmap` and so on), beside the boxes.
+        precision: `fp32`, or `fp16` or `int8` beside it: NAME.fp16.onnx, NAME.int8-x86.onnx, made from the file that
+            was proven and compared with the checkpoint again.
+        calibrate: pictures of `data` that the ranges of fp16 and int8 are measured on; not the gate's.
+        max_drop: points of agreement that int8 may lose on those; the worst layers go back to float until it holds.
         classes, preprocess_spec, norm: what a foreign checkpoint does not say.
         force: replace existing files.
         say: gets a line per stage.
@@ -69,6 +78,15 @@ def export(
         )
     if input_kind not in ("uint8", "float"):
         raise UsageError("--input cannot be this.", got=input_kind, expected="uint8 or float")
+    require_drop(max_drop, precision)
+    name = precision_name(target, precision)
+    if precision != "fp32" and data is None:
+        raise UsageError(
+            "Ranges of numbers come from real pictures.",
+            got=f"--precision {precision} without --data",
+            expected="pictures of what the camera will see",
+            fix="--data DIR",
+        )
     out = checkpoint.parent if out is None else out
     model_path, report_path = out / f"{checkpoint.stem}.onnx", out / f"{checkpoint.stem}.verify.json"
 
@@ -76,7 +94,9 @@ def export(
     from edgekit.training.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm)
-    for path in (model_path, report_path):
+    made_path = out / f"{checkpoint.stem}.{name}.onnx"
+    wanted = (made_path, made_path.with_suffix(".verify.json")) if precision != "fp32" else ()
+    for path in (model_path, report_path, *wanted):
         refuse_existing(path, force)
     gate = Gate(pictures_for_gate(data, pictures, loaded.spec.task), target.gate["fp32"], loaded.spec, say)
     if raw_heads and loaded.spec.task != "detection":
@@ -107,4 +127,21 @@ def export(
             )
         content["environment"] = environment()
         content["seconds"] = round(time.monotonic() - started, 2)
-        return finish(content, gate, artifact, model_path, target, force)
+        result = finish(content, gate, artifact, model_path, target, force)
+        if precision == "fp32" or not result.passed or artifact is None:
+            return result
+        assert data is not None
+        say(f"{result.model}: proven; now {name}")
+        started = time.monotonic()
+        second = Gate(gate.dataset, target.limits(name), gate.spec, say, reference=gate.reference, pixels=gate.pixels)
+        pool = calibration_pictures(gate.dataset, data, calibrate)
+        made = make(artifact, second, target, name, made_path, pool, max_drop=max_drop, say=say)
+        content = {
+            **{k: content[k] for k in ("format", "edgekit", "checkpoint", "target", "input", "data", "environment")},
+            "passed": False,
+            "precision": name,
+            "limits": second.limits.model_dump(),
+            **made.facts,
+            "seconds": round(time.monotonic() - started, 2),
+        }
+        return replace(finish(content, second, made.artifact, made_path, target, force), base=result)

@@ -28,12 +28,14 @@ class ExportResult:
         report: the .verify.json beside it.
         content: what is in the report.
         stages: the comparisons, in order.
+        base: of a file in another precision than fp32, the fp32 one that it was made from.
     """
 
     model: Path | None
     report: Path
     content: dict[str, Any]
     stages: tuple[Stage, ...] = ()
+    base: ExportResult | None = None
 
     @property
     def passed(self) -> bool:
