@@ -41,6 +41,13 @@ class Runtime(_Table):
     threads: int = Field(0, ge=0, description="0: one per physical core")
 
 
+class Pipelines(_Table):
+    """GStreamer pipelines that decode in hardware, up to BGR; `{uri}` `{sensor}` `{width}` `{height}` `{fps}` are filled in."""
+
+    rtsp: str = ""
+    csi: str = ""
+
+
 class Target(_Table):
     """A kind of board: what its runtime takes, and what must hold there."""
 
@@ -51,6 +58,7 @@ class Target(_Table):
     runtime: Runtime = Field(default_factory=lambda: Runtime(threads=0))
     precisions: tuple[Precision, ...] = ("fp32",)
     gate: dict[Precision, Limits]
+    pipelines: Pipelines = Field(default_factory=Pipelines, description="how a camera's frames are decoded")
 
     @field_validator("gate")
     @classmethod

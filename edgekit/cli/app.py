@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edgekit import __version__
-from edgekit.cli import demo, doctor, evaluate, export, predict, train, verify
+from edgekit.cli import camera, demo, doctor, evaluate, export, predict, train, verify
 from edgekit.errors import EdgekitError
 
 INTERRUPTED = 130
@@ -18,6 +18,7 @@ INTERRUPTED = 130
 EXTRA_OF = {
     **dict.fromkeys(("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard"), "train"),
     "cv2": "cpu",
+    **dict.fromkeys(("starlette", "uvicorn", "prometheus_client"), "camera"),
 }
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ for name, command in (
     ("verify", verify.verify),
     ("eval", evaluate.evaluate),
     ("predict", predict.predict),
+    ("camera", camera.camera),
     ("doctor", doctor.doctor),
     ("demo", demo.demo),
 ):
