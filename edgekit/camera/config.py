@@ -118,8 +118,8 @@ class Zone(_Table):
 class TrackConfig(_Table):
     """How detections become tracks; distances are in the insect's own size."""
 
-    reach: float = Field(3, gt=0, description="sizes that an insect may be from where it is expected")
-    reach_growth: float = Field(6, ge=0, description="sizes a second more while it was not seen")
+    reach: float = Field(2, gt=0, description="sizes that an insect may be from where it is expected")
+    reach_growth: float = Field(10, ge=0, description="sizes a second more while it was not seen")
     lost_after: float = Field(1.0, gt=0, description="seconds without a detection")
     hits: int = Field(3, ge=1, le=100, description="detections until a track counts")
     history: int = Field(10, ge=3, le=100, description="scores in the median")

@@ -17,6 +17,7 @@ from edgekit.vision.decode import Classification, Detections
 from edgekit.vision.image import Frame
 
 _SAME = 0.5  # IoU from which on boxes of two tiles are one insect
+_ONE = 0.65  # IoU from which on two classes name one insect; a bee that clings to a hornet overlaps it less
 _EDGE = 2.0  # pixels; a box that ends at a tile's inner edge is cut there, and whole in the neighbour
 _MARGIN = 0.35  # of a moving patch's side, around it
 _SMALLEST_CROP = 48  # pixels
@@ -161,12 +162,28 @@ def merged(parts: list[Detections]) -> Detections:
     labels = np.concatenate([part.labels for part in parts])
     names = [name for part in parts for name in part.names]
     order = np.argsort(-scores, kind="stable")
-    same = iou_matrix(boxes, boxes) >= _SAME
+    same = (iou_matrix(boxes, boxes) >= _SAME) & (labels[:, None] == labels)
+    return _picked(Detections(boxes, scores, labels, tuple(names)), _best_of_each(order, same))
+
+
+def one_label_each(found: Detections) -> Detections:
+    """Without what lies nearly where a better one of another class lies: an insect is not a bee and a hornet."""
+    if len(found) < 2:
+        return found
+    same = (iou_matrix(found.boxes, found.boxes) >= _ONE) & (found.labels[:, None] != found.labels)
+    return _picked(found, _best_of_each(np.argsort(-found.scores, kind="stable"), same))
+
+
+def _best_of_each(order: NDArray[np.intp], same: NDArray[np.bool_]) -> list[int]:
     kept: list[int] = []
     for i in order.tolist():
-        if not any(same[i, j] and labels[i] == labels[j] for j in kept):
+        if not same[i, kept].any():
             kept.append(i)
-    return Detections(boxes[kept], scores[kept], labels[kept], tuple(names[i] for i in kept))
+    return kept
+
+
+def _picked(found: Detections, rows: list[int]) -> Detections:
+    return Detections(found.boxes[rows], found.scores[rows], found.labels[rows], tuple(found.names[i] for i in rows))
 
 
 def _moved(found: Detections, x: int, y: int) -> Detections:
@@ -179,5 +196,4 @@ def _whole_ones(found: Detections, tile: tuple[int, int, int, int], height: int,
     boxes = found.boxes
     cut = (boxes[:, 0] < x1 + _EDGE) & (x1 > 0) | (boxes[:, 2] > x2 - _EDGE) & (x2 < width)
     cut |= (boxes[:, 1] < y1 + _EDGE) & (y1 > 0) | (boxes[:, 3] > y2 - _EDGE) & (y2 < height)
-    keep = np.flatnonzero(~cut).tolist()
-    return Detections(boxes[keep], found.scores[keep], found.labels[keep], tuple(found.names[i] for i in keep))
+    return _picked(found, np.flatnonzero(~cut).tolist())

@@ -12,7 +12,7 @@ import numpy as np
 from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.counts import CountBook
-from edgekit.camera.eyes import Eye
+from edgekit.camera.eyes import Eye, one_label_each
 from edgekit.camera.feed import Opener, Say, Shot, make_feed
 from edgekit.camera.grabber import Ended, open_grabber
 from edgekit.camera.health import Health, notify_systemd
@@ -251,7 +251,7 @@ class Camera:
 
     def _found(self, shot: Shot, motion: Motion | None) -> Detections | None:
         try:
-            return self._zones.kept(self._eye.look(shot.frame, motion), shot.frame.shape)
+            return one_label_each(self._zones.kept(self._eye.look(shot.frame, motion), shot.frame.shape))
         except Exception as error:  # one bad frame must not end a season
             if not self._feed.live and isinstance(error, EdgekitError):
                 raise
@@ -264,7 +264,7 @@ class Camera:
     def _count(self, tracks: list[Track], at: float) -> None:
         counts = dict.fromkeys(self.config.visits.labels or self._model.classes, 0)
         for track in tracks:
-            if track.believed and track.label in counts:
+            if track.counts and track.label in counts:
                 counts[track.label] += 1
         self.counts.see(counts, wall(at))
         for label, count in counts.items():

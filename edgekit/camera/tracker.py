@@ -20,8 +20,8 @@ Limit = Callable[[str], float]  # of a label
 
 _PADDED = 3  # scores that the median has at least
 # in the insect's own sizes: how far a place is read wrongly, and how quickly speed changes (per second squared)
-_READ, _SWERVE = 0.15, 12.0
-_OTHER_LABEL = 1.0  # sizes that another label counts as distance
+_READ, _SWERVE = 0.15, 20.0
+_OTHER_LABEL = 3.0  # sizes that another label counts as distance
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Track:
         scores: the last ones, 0 for a detection below the label's min_score.
         first, seen: monotonic seconds of the first and last detection.
         hits: detections at or above min_score.
+        called: the last detection's label.
     """
 
     ident: int
@@ -49,6 +50,13 @@ class Track:
     top_score: float = 0.0
     hits: int = 0
     believed: bool = False
+    called: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is believed and was called by its label in the last frame too: a hornet's track that went over
+        to a bee must not count beside the hornet's new one."""
+        return self.believed and self.called == self.label
 
     @property
     def label(self) -> str:
@@ -160,7 +168,7 @@ class Tracker:
 
     def _note(self, track: Track, found: Detections, row: int, sure: bool) -> None:
         score, name = float(found.scores[row]), found.names[row]
-        track.score = score
+        track.score, track.called = score, name
         track.scores.append(score if sure else 0.0)
         track.votes[name] = track.votes.get(name, 0.0) + score
         track.top_score = max(track.top_score, score)

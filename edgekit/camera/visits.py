@@ -78,7 +78,7 @@ class VisitBook:
         """Takes the tracks that were seen in a frame. `pictured` then names the visits this frame shows best so far."""
         by_label: dict[str, list[Track]] = {}
         for track in tracks:
-            if track.believed and (not self._config.labels or track.label in self._config.labels):
+            if track.counts and (not self._config.labels or track.label in self._config.labels):
                 by_label.setdefault(track.label, []).append(track)
         news, pictured = self._close(at, "lost", set(by_label)), []
         for label, seen in by_label.items():
