@@ -21,6 +21,8 @@ Limit = Callable[[str], float]  # of a label
 _PADDED = 3  # scores that the median has at least
 # in the insect's own sizes: how far a place is read wrongly, and how quickly speed changes (per second squared)
 _READ, _SWERVE = 0.15, 20.0
+_TENTATIVE = 0.45  # of lost_after, for a track with few detections
+_MISSED = 2.2  # frames
 _OTHER_LABEL = 3.0  # sizes that another label counts as distance
 
 
@@ -86,6 +88,7 @@ class Tracker:
         self._tracks: list[Track] = []
         self._count = 0
         self._at: float | None = None
+        self._steps: deque[float] = deque(maxlen=5)
 
     def update(self, found: Detections, at: float) -> list[Track]:
         """Takes a frame's detections and gives the tracks that were seen in it, believed or not.
@@ -109,7 +112,7 @@ class Tracker:
             if rows.size and sure[rows[0]]:
                 begun = sorted(set(range(len(rows))) - {j for _, j in taken})
                 seen += [self._begin(found, int(rows[j]), at) for j in begun]
-        self._tracks = [t for t in self._tracks if at - t.seen <= self._config.lost_after]
+        self._tracks = [t for t in self._tracks if at - t.seen <= self._patience(t)]
         return seen
 
     @property
@@ -122,8 +125,17 @@ class Tracker:
         self._tracks.clear()
         self._at = None
 
+    def _patience(self, track: Track) -> float:
+        """Seconds that a track may be unseen: longer once it has enough detections, so that false ones far apart in
+        time are not strung together, and never less than a frame more than the last one took."""
+        sure = track.hits >= self._config.hits
+        frames = _MISSED * min(self._steps, default=0.0)
+        return max(self._config.lost_after * (1 if sure else _TENTATIVE), frames)
+
     def _expect(self, at: float) -> None:
         dt = 0.0 if self._at is None else max(0.0, at - self._at)
+        if dt:
+            self._steps.append(dt)
         self._at = at
         step = np.array([[1, dt], [0, 1]])
         for track in self._tracks:

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from edgekit.camera.counts import BUCKET, pressure
+from edgekit.camera.counts import BUCKET, level_of
 from edgekit.camera.guard import Guard, check_web
 from edgekit.camera.metrics import exposition
 from edgekit.camera.runtime import Camera
@@ -175,7 +175,7 @@ class Page:
             day = local_day(bucket)
             watched[day] = watched.get(day, 0.0) + seconds
         labels = {
-            label: [{"most": found.get(day, 0), "level": pressure(found.get(day, 0))} for day in names]
+            label: [{"most": found.get(day, 0), "level": level_of(label, found.get(day, 0))} for day in names]
             for label, found in by_day.items()
         }
         today = {label: {str(k): v for k, v in rows.items()} for label, rows in quarters.items()}

@@ -148,7 +148,7 @@ def _on_signals(runtime: Camera, read: Any) -> None:
 def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None:
     from dataclasses import asdict
 
-    from edgekit.camera.counts import pressure
+    from edgekit.camera.counts import level_of
 
     if output_format is Format.json:
         print_json({**asdict(summary), "fps": round(summary.fps, 2)})
@@ -160,6 +160,6 @@ def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None
     if summary.inference_p50_ms is not None:
         write(f"times     inference p50 {summary.inference_p50_ms} ms, age of a frame p99 {summary.age_p99_ms} ms")
     for label, most in sorted(summary.most_at_once.items()):
-        level = f" ({pressure(most)})" if "hornet" in label.lower() else ""
+        level = f" ({found})" if (found := level_of(label, most)) else ""
         write(f"{label:<9} {summary.visits.get(label, 0)} visits, most at once {most}{level}")
     write(f"events    {summary.events}")
