@@ -28,7 +28,7 @@ _REMIND = 600.0  # seconds between two lines about the same outage
 _AHEAD = 2  # frames of a file that are decoded ahead
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shot:
     """A frame and its times: `at` of the scene (a file's own time counts there), `captured` by the monotonic clock."""
 

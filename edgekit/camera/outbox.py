@@ -29,7 +29,7 @@ _EVERY = 5.0  # seconds between two writes of counts
 _ORDER = ("schema", "id", "seq", "type", "device", "camera")  # first in an event, for people
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What came of a frame.
 

@@ -231,6 +231,7 @@ def _bound(host: str, port: int) -> socket.socket:
     link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         link.bind((host.strip("[]"), port))
+        link.listen(64)
     except OSError as error:
         link.close()
         raise UsageError(

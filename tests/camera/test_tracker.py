@@ -132,7 +132,7 @@ def test_one_frame_alarms_for_a_day_raise_no_visit() -> None:
 
 @pytest.mark.parametrize(("fps", "frames", "switches"), [(20, 500, 0.05), (10, 300, 0.12)])
 def test_tracks_and_counts_of_the_made_hive(fps: float, frames: int, switches: float) -> None:
-    rng, clip = np.random.default_rng(0), HiveClip(4, fps)
+    rng, clip = np.random.default_rng(0), HiveClip(4, fps, 180, 320)
     t = tracker(0.4, 0.5)
     last: dict[int, int] = {}
     changed = matched = most_true = most_found = 0
