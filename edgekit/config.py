@@ -42,7 +42,7 @@ class Runtime(_Table):
 
 
 class Pipelines(_Table):
-    """GStreamer pipelines that decode in hardware, up to BGR; `{uri}` `{sensor}` `{width}` `{height}` `{fps}` are filled in."""
+    """GStreamer pipelines that decode in hardware, up to BGR, with `{uri}` and the like to fill in."""
 
     rtsp: str = ""
     csi: str = ""

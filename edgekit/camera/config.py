@@ -18,7 +18,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Share = Field(ge=0, le=1)
 Point = tuple[float, float]
 MB = 1_000_000
 
@@ -30,29 +29,31 @@ class _Table(BaseModel):
 class SourceConfig(_Table):
     """Where frames come from; `${NAME}` in the uri is taken from the environment, so that passwords stay out of it."""
 
-    uri: str = Field("", description="0, /dev/video0, csi://0, rtsp://, http://, a file, folder or glob, synthetic://")
-    width: int = Field(0, ge=0, le=16384, description="asked of a device; 0: the device's own")
-    height: int = Field(0, ge=0, le=16384)
-    fps: float = Field(0, ge=0, le=240, description="asked of a device, or the pace of pictures; 0: its own")
-    real_time: bool = Field(False, description="a file at its own pace instead of as fast as possible")
-    open_timeout: float = Field(2, gt=0, le=60, description="seconds")
-    read_timeout: float = Field(2, gt=0, le=60, description="seconds without a frame until a stream is stalled")
-    age_limit: float = Field(2, gt=0, description="seconds; an older frame is dropped")
-    frozen_after: float = Field(10, gt=0, description="seconds of the same picture until a stream is frozen")
-    retry_longest: float = Field(60, ge=1, le=3600, description="seconds; the back-off grows from 1 to this")
-    target: str | None = Field(None, description="a board whose GStreamer pipelines decode, such as jetson-orin-nano")
+    uri: str = Field(
+        default="", description="0, /dev/video0, csi://0, rtsp://, http://, a file, folder or glob, synthetic://"
+    )
+    width: int = Field(default=0, ge=0, le=16384, description="asked of a device; 0: the device's own")
+    height: int = Field(default=0, ge=0, le=16384)
+    fps: float = Field(default=0, ge=0, le=240, description="asked of a device, or the pace of pictures; 0: its own")
+    real_time: bool = Field(default=False, description="a file at its own pace instead of as fast as possible")
+    open_timeout: float = Field(default=2, gt=0, le=60, description="seconds")
+    read_timeout: float = Field(default=2, gt=0, le=60, description="seconds without a frame until a stream is stalled")
+    age_limit: float = Field(default=2, gt=0, description="seconds; an older frame is dropped")
+    frozen_after: float = Field(default=10, gt=0, description="seconds of the same picture until a stream is frozen")
+    retry_longest: float = Field(default=60, ge=1, le=3600, description="seconds; the back-off grows from 1 to this")
+    target: str | None = Field(default=None, description="a board whose pipelines decode, as jetson-orin-nano")
 
 
 class ModelConfig(_Table):
     """What looks at the frames."""
 
-    path: Path = Field(Path(), description="an exported model")
+    path: Path = Field(default=Path(), description="an exported model")
     provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
-    threads: int = Field(0, ge=0, description="0: one per physical core")
-    tiles: tuple[int, int] = Field((1, 1), description="columns, rows: small insects in large frames")
-    overlap: float = Field(0.15, ge=0, le=0.5, description="of neighbouring tiles, share of a tile's side")
-    absent: tuple[str, ...] = Field((), description="a classifier's labels that mean there is nothing")
-    crops: bool = Field(False, description="a classifier looks at what moved instead of the whole frame")
+    threads: int = Field(default=0, ge=0, description="0: one per physical core")
+    tiles: tuple[int, int] = Field(default=(1, 1), description="columns, rows: small insects in large frames")
+    overlap: float = Field(default=0.15, ge=0, le=0.5, description="of neighbouring tiles, share of a tile's side")
+    absent: tuple[str, ...] = Field(default=(), description="a classifier's labels that mean there is nothing")
+    crops: bool = Field(default=False, description="a classifier looks at what moved instead of the whole frame")
 
     @field_validator("tiles")
     @classmethod
@@ -65,11 +66,11 @@ class ModelConfig(_Table):
 class RateConfig(_Table):
     """How often a frame is looked at, in frames a second; 0 is as often as possible."""
 
-    fps: float = Field(0, ge=0, le=240)
-    idle_fps: float = Field(1, ge=0, le=240, description="while nothing moves (needs motion.gate)")
-    idle_after: float = Field(30, gt=0, description="seconds without motion or visits")
-    night_fps: float = Field(0.2, gt=0, le=240)
-    night_below: float = Field(0, ge=0, le=255, description="mean grey level; 0: no night mode")
+    fps: float = Field(default=0, ge=0, le=240)
+    idle_fps: float = Field(default=1, ge=0, le=240, description="while nothing moves (needs motion.gate)")
+    idle_after: float = Field(default=30, gt=0, description="seconds without motion or visits")
+    night_fps: float = Field(default=0.2, gt=0, le=240)
+    night_below: float = Field(default=0, ge=0, le=255, description="mean grey level; 0: no night mode")
 
 
 class ThermalConfig(_Table):
@@ -78,8 +79,8 @@ class ThermalConfig(_Table):
     enabled: bool = True
     limits: tuple[float, ...] = (75, 80, 85, 90)
     fps: tuple[float, ...] = (5, 2, 1, 0)
-    hysteresis: float = Field(5, gt=0, le=40, description="degrees below a limit until the rate goes up again")
-    dwell: float = Field(15, ge=0, description="seconds between two steps up")
+    hysteresis: float = Field(default=5, gt=0, le=40, description="degrees below a limit until the rate goes up again")
+    dwell: float = Field(default=15, ge=0, description="seconds between two steps up")
 
     @model_validator(mode="after")
     def _a_ladder(self) -> ThermalConfig:
@@ -94,10 +95,10 @@ class MotionConfig(_Table):
     """The gate before the model: without motion of an insect's size nothing is inferred."""
 
     gate: bool = False
-    smallest: float = Field(2e-5, gt=0, lt=1, description="share of the frame that moves at least")
-    largest: float = Field(0.05, gt=0, le=1, description="a larger patch is a person, a shadow or a hand")
-    contrast: float = Field(12, gt=0, le=255, description="grey levels")
-    every: float = Field(10, gt=0, description="seconds; a look without motion")
+    smallest: float = Field(default=2e-5, gt=0, lt=1, description="share of the frame that moves at least")
+    largest: float = Field(default=0.05, gt=0, le=1, description="a larger patch is a person, a shadow or a hand")
+    contrast: float = Field(default=12, gt=0, le=255, description="grey levels")
+    every: float = Field(default=10, gt=0, description="seconds; a look without motion")
 
 
 class Zone(_Table):
@@ -118,42 +119,42 @@ class Zone(_Table):
 class TrackConfig(_Table):
     """How detections become tracks; distances are in the insect's own size."""
 
-    reach: float = Field(2, gt=0, description="sizes that an insect may be from where it is expected")
-    reach_growth: float = Field(10, ge=0, description="sizes a second more while it was not seen")
-    lost_after: float = Field(1.0, gt=0, description="seconds without a detection")
-    hits: int = Field(3, ge=1, le=100, description="detections until a track counts")
-    history: int = Field(10, ge=3, le=100, description="scores in the median")
+    reach: float = Field(default=2, gt=0, description="sizes that an insect may be from where it is expected")
+    reach_growth: float = Field(default=10, ge=0, description="sizes a second more while it was not seen")
+    lost_after: float = Field(default=1.0, gt=0, description="seconds without a detection")
+    hits: int = Field(default=3, ge=1, le=100, description="detections until a track counts")
+    history: int = Field(default=10, ge=3, le=100, description="scores in the median")
 
 
 class LabelRule(_Table):
     """When a label is believed; what is left out comes from [visits]."""
 
-    min_score: float | None = Field(None, ge=0, le=1)
-    threshold: float | None = Field(None, ge=0, le=1)
+    min_score: float | None = Field(default=None, ge=0, le=1)
+    threshold: float | None = Field(default=None, ge=0, le=1)
 
 
 class VisitConfig(_Table):
     """When tracks become a visit, and what is kept of it."""
 
-    labels: tuple[str, ...] = Field((), description="that make visits; none: every class")
-    min_score: float | None = Field(None, ge=0, le=1, description="none: the model's threshold of the class, or 0.5")
-    threshold: float | None = Field(None, ge=0, le=1, description="of the median; none: the model's, or 0.7")
-    end_after: float = Field(3, gt=0, description="seconds without until a visit ends")
-    cooldown: float = Field(5, ge=0, description="seconds after a visit until the label's next one")
-    update_every: float = Field(10, gt=0, description="seconds")
+    labels: tuple[str, ...] = Field(default=(), description="that make visits; none: every class")
+    min_score: float | None = Field(default=None, ge=0, le=1, description="none: the model's of the class, or 0.5")
+    threshold: float | None = Field(default=None, ge=0, le=1, description="of the median; none: the model's, or 0.7")
+    end_after: float = Field(default=3, gt=0, description="seconds without until a visit ends")
+    cooldown: float = Field(default=5, ge=0, description="seconds after a visit until the label's next one")
+    update_every: float = Field(default=10, gt=0, description="seconds")
     snapshot: bool = True
     clip: bool = False
-    pre_roll: float = Field(3, ge=0, le=60, description="seconds before the visit in its clip")
-    post_roll: float = Field(2, ge=0, le=60, description="seconds after it")
-    longest_clip: float = Field(60, gt=0, le=600, description="seconds")
+    pre_roll: float = Field(default=3, ge=0, le=60, description="seconds before the visit in its clip")
+    post_roll: float = Field(default=2, ge=0, le=60, description="seconds after it")
+    longest_clip: float = Field(default=60, gt=0, le=600, description="seconds")
 
 
 class StoreConfig(_Table):
     """Where visits are kept: SQLite and pictures in one folder."""
 
-    folder: Path | None = Field(None, description="none: nothing is kept")
-    quota_mb: float = Field(2000, gt=0, description="of everything in it; the oldest visits go first")
-    reserve_mb: float = Field(500, ge=0, description="of the disk that stays free")
+    folder: Path | None = Field(default=None, description="none: nothing is kept")
+    quota_mb: float = Field(default=2000, gt=0, description="of everything in it; the oldest visits go first")
+    reserve_mb: float = Field(default=500, ge=0, description="of the disk that stays free")
 
 
 class WebConfig(_Table):
@@ -161,24 +162,24 @@ class WebConfig(_Table):
 
     enabled: bool = False
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535, description="0: any free one")
-    token: str | None = Field(None, min_length=16, description="`${NAME}` takes it from the environment")
-    viewers: int = Field(4, ge=1, le=64, description="of the live picture at a time")
-    live_fps: float = Field(10, gt=0, le=60)
+    port: int = Field(default=8080, ge=0, le=65535, description="0: any free one")
+    token: str | None = Field(default=None, min_length=16, description="`${NAME}` takes it from the environment")
+    viewers: int = Field(default=4, ge=1, le=64, description="of the live picture at a time")
+    live_fps: float = Field(default=10, gt=0, le=60)
 
 
 class OutputConfig(_Table):
     """What else is written."""
 
-    video: Path | None = Field(None, description="an annotated video, .mp4 or .avi")
-    json_lines: bool = Field(False, description="events on stdout, one JSON object a line")
+    video: Path | None = Field(default=None, description="an annotated video, .mp4 or .avi")
+    json_lines: bool = Field(default=False, description="events on stdout, one JSON object a line")
 
 
 class CameraConfig(_Table):
     """Everything that `edgekit camera` is told."""
 
     device: str = Field(default_factory=lambda: socket.gethostname() or "device", min_length=1, max_length=64)
-    camera: str = Field("hive", min_length=1, max_length=64)
+    camera: str = Field(default="hive", min_length=1, max_length=64)
     source: SourceConfig = SourceConfig()
     model: ModelConfig = ModelConfig()
     rate: RateConfig = RateConfig()

@@ -57,7 +57,7 @@ class WholeEye(Eye):
 
 
 class TiledEye(Eye):
-    """A detector that sees overlapping tiles, for insects that would vanish in the resize, and the whole for large ones."""
+    """A detector that sees overlapping tiles, for insects that the resize would swallow, and the whole frame."""
 
     def __init__(self, model: Looks, floor: float, tiles: tuple[int, int], overlap: float) -> None:
         self._model, self._floor, self._tiles, self._overlap = model, floor, tiles, overlap
@@ -140,9 +140,7 @@ def tile_places(height: int, width: int, tiles: tuple[int, int], overlap: float)
     return [(x1, y1, x2, y2) for y1, y2 in spans(height, tiles[1]) for x1, x2 in spans(width, tiles[0])]
 
 
-def crop_places(
-    boxes: NDArray[np.float32], height: int, width: int
-) -> list[tuple[float, float, float, float]]:
+def crop_places(boxes: NDArray[np.float32], height: int, width: int) -> list[tuple[float, float, float, float]]:
     """Squares around moving patches, inside the frame, the largest patches first."""
     order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(axis=1), kind="stable")[:_CROPS]
     places = []

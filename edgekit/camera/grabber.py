@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import time
 from abc import ABC, abstractmethod
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.camera.config import SourceConfig
-from edgekit.camera.uri import Source
+from edgekit.camera.uri import Source, globbed
 from edgekit.config import load_target
 from edgekit.data import HiveClip
 from edgekit.errors import BackendError, PictureError, SourceError, UsageError
@@ -74,7 +73,7 @@ class MadeGrabber(Grabber):
 
     def __init__(self, source: Source) -> None:
         keys = dict(source.query)
-        self.fps = float(keys.get("fps", 20))
+        self.fps = self._rate = float(keys.get("fps", 20))
         frames = int(keys["frames"]) if "frames" in keys else None
         height, width = int(keys.get("height", 360)), int(keys.get("width", 640))
         self.clip = HiveClip(int(keys.get("seed", 0)), self.fps, height, width, frames)
@@ -86,9 +85,9 @@ class MadeGrabber(Grabber):
         if self._live:
             now = time.monotonic()
             self._start = now if self._start is None else self._start
-            time.sleep(max(0.0, self._start + self._next / self.fps - now))
+            time.sleep(max(0.0, self._start + self._next / self._rate - now))
             # a camera does not wait for those who are late
-            self._next = max(self._next, int((time.monotonic() - self._start) * self.fps))
+            self._next = max(self._next, int((time.monotonic() - self._start) * self._rate))
         if self.clip.length is not None and self._next >= self.clip.length:
             raise Ended
         frame = self.clip.frame(self._next).frame
@@ -104,7 +103,7 @@ class PicturesGrabber(Grabber):
 
     def __init__(self, place: str, fps: float) -> None:
         self.fps = fps
-        found = [Path(p) for p in sorted(glob.glob(place))] if not Path(place).exists() else [Path(place)]
+        found = [Path(p) for p in globbed(place)] if not Path(place).exists() else [Path(place)]
         self._paths = [picture for path in found for picture in find_pictures(path)]
         self._next = 0
 

@@ -113,7 +113,7 @@ class Health:
                 "detail": feed.detail if feed else "",
                 "width": self.size[0],
                 "height": self.size[1],
-                **({k: v for k, v in vars(feed.counters).items()} if feed else {}),
+                **(vars(feed.counters) if feed else {}),
             },
             "rate": {
                 "mode": pace.mode if pace else "normal",

@@ -21,7 +21,7 @@ def exposition(status: Status, labels: dict[str, str]) -> tuple[bytes, str]:
     from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(status(), labels))  # type: ignore[arg-type] - anything with collect()
+    registry.register(_Collector(status(), labels))
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
@@ -54,7 +54,9 @@ class _Collector:
         yield from many(GaugeMetricFamily, "source_state", "1 for the state the source is in", "state", states)
         yield from many(CounterMetricFamily, "frames", "Frames by what became of them", "fate", frames)
         looks = {"inferred": model["inferred"], "gated": model["gated"], "failed": model["errors"]}
-        yield from many(CounterMetricFamily, "looks", "Frames that the model saw, the gate held, or failed", "fate", looks)
+        yield from many(
+            CounterMetricFamily, "looks", "Frames that the model saw, the gate held, or failed", "fate", looks
+        )
         opens = {"opened": source.get("opened", 0), "failed": source.get("failed", 0)}
         yield from many(CounterMetricFamily, "opens", "Openings of the source, and failures of it", "fate", opens)
         yield from many(CounterMetricFamily, "events", "Events told, and lost to a full disk", "fate",

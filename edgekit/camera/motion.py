@@ -1,4 +1,4 @@
-"""What moves, and whether it is of an insect's size. Looking costs a tenth of a millisecond where a net costs eighty."""
+"""What moves, and whether it is of an insect's size: a look that costs next to nothing beside a net's."""
 
 from __future__ import annotations
 

@@ -12,42 +12,23 @@ import numpy as np
 from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.counts import CountBook
-from edgekit.camera.eyes import Eye, one_label_each
+from edgekit.camera.eyes import one_label_each
 from edgekit.camera.feed import Opener, Say, Shot, make_feed
 from edgekit.camera.grabber import Ended, open_grabber
 from edgekit.camera.health import Health, notify_systemd
-from edgekit.camera.motion import Motion, MotionWatch
+from edgekit.camera.motion import Motion
 from edgekit.camera.outbox import Event, Outbox, Outcome
 from edgekit.camera.pace import Pace
+from edgekit.camera.rules import Model, Rules, make_rules
 from edgekit.camera.thermal import hottest
-from edgekit.camera.tracker import Track, Tracker
+from edgekit.camera.tracker import Track
 from edgekit.camera.view import View
-from edgekit.camera.visits import Visit, VisitBook
-from edgekit.camera.zones import Zones
+from edgekit.camera.visits import Visit
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.vision.decode import Detections
 
 _SLICE = 0.2  # seconds, the longest wait without looking whether to stop
-_NO_MODEL = (0.5, 0.7)  # min_score and threshold where neither configuration nor model has one (Frigate's)
-_FLOOR = 0.5  # of the smallest min_score: weaker ones do not even continue a track
 _VIDEO_FPS = 10.0  # of a live camera's annotated video
-
-
-@dataclass(frozen=True)
-class Model:
-    """What looks, opened.
-
-    Attributes:
-        eye: made with a floor; `make(config, floor)`.
-        classes, thresholds: of the model; no thresholds where none were chosen.
-        info: name, sha256, precision.
-    """
-
-    make: Callable[[CameraConfig, float], Eye]
-    classes: tuple[str, ...]
-    thresholds: tuple[float, ...]
-    info: Mapping[str, str]
-    close: Callable[[], None] = lambda: None
 
 
 OpenModel = Callable[[CameraConfig], Model]
@@ -107,7 +88,8 @@ class Camera:
         self._most: dict[str, int] = {}
         self._feed = make_feed(config.source, opener, say)
         self._model = open_model(config)
-        self._apply(config)
+        self._last_at = time.monotonic()
+        self._take(make_rules(config, self._model))
         self.outbox = Outbox(
             config,
             self._model.info,
@@ -134,7 +116,7 @@ class Camera:
                     break
         finally:
             self._feed.stop()
-            news = self._book.close(self._last_at, "shutdown")
+            news = self._rules.book.close(self._last_at, "shutdown")
             self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(news)))
             self.outbox.stop()
             self.view.close()
@@ -156,42 +138,15 @@ class Camera:
     @property
     def visits(self) -> tuple[Visit, ...]:
         """Those that are going on."""
-        return self._book.open
+        return self._rules.book.open
 
-    def _apply(self, config: CameraConfig) -> None:
-        """Everything that follows from the configuration alone. Raises UsageError for labels that no class has."""
-        classes = self._model.classes
-        unknown = sorted({*config.visits.labels, *config.labels} - set(classes))
-        if unknown:
-            raise UsageError(
-                "The configuration names labels that the model does not have.",
-                got=", ".join(unknown), expected="some of " + ", ".join(classes),
-            )  # fmt: skip
-        least, threshold = {}, {}
-        for i, name in enumerate(classes):
-            own = self._model.thresholds[i] if self._model.thresholds else None
-            rule = config.labels.get(name)
-            least[name] = _first(rule and rule.min_score, config.visits.min_score, own, _NO_MODEL[0])
-            threshold[name] = max(
-                least[name], _first(rule and rule.threshold, config.visits.threshold, own, _NO_MODEL[1])
-            )
-        self._least = least
-        self._eye = self._model.make(config, _FLOOR * min(least.values()))
-        self._zones = Zones(config.zones)
-        self._unwatched = self._zones.unwatched()
-        self._motion = MotionWatch(config.motion) if config.motion.gate or self._eye.needs_motion else None
-        self._tracker = Tracker(config.track, least.__getitem__, threshold.__getitem__)
-        if not hasattr(self, "_book"):
-            self._last_at = time.monotonic()
-        else:
-            self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(self._book.close(self._last_at))))
-        self._book = VisitBook(config.visits, threshold, self._zones)
-        self._pace = Pace(config, time.monotonic())
-        self.health.pace = self._pace
+    def _take(self, rules: Rules) -> None:
+        """Makes these the rules from the next frame on."""
+        self._rules = rules
+        self._pace = self.health.pace = Pace(rules.config, time.monotonic())
         self._shape: tuple[int, ...] = ()
-        self._inferred_at = float("-inf")
-        self._heat_at = float("-inf")
-        self.config = config
+        self._inferred_at = self._heat_at = float("-inf")
+        self.config = rules.config
 
     def _step(self) -> bool:
         """One frame, or a short wait for one; False when the source is over."""
@@ -223,23 +178,23 @@ class Camera:
         if frame.shape != self._shape:
             self._shape = frame.shape
             self.health.size = (frame.shape[1], frame.shape[0])
-            self._tracker.reset()
-        motion = self._motion.see(frame, self._unwatched) if self._motion else None
+            self._rules.tracker.reset()
+        motion = self._rules.motion.see(frame, self._rules.unwatched) if self._rules.motion else None
         seconds, found = None, None
         if self._worth(motion, at):
             begun = time.monotonic()
             found = self._found(shot, motion)
             seconds = time.monotonic() - begun if found is not None else None
             self._inferred_at = at
-        tracks = self._tracker.update(found, at) if found is not None else []
-        news = self._book.update(tracks, frame.shape, at)
+        tracks = self._rules.tracker.update(found, at) if found is not None else []
+        news = self._rules.book.update(tracks, frame.shape, at)
         if found is not None:
             self._count(tracks, at)
-        busy = bool(self._book.open) or (motion is not None and motion.moved)
+        busy = bool(self._rules.book.open) or (motion is not None and motion.moved)
         self._pace.saw(frame, busy, at)
-        shown = _drawn(tracks, found, self._least)
+        shown = _drawn(tracks, found, self._rules.least)
         self.view.show(frame, shown)
-        self.outbox.put(Outcome(frame, shown, at, tuple(news), self._book.pictured))
+        self.outbox.put(Outcome(frame, shown, at, tuple(news), self._rules.book.pictured))
         self.health.looked(time.monotonic() - shot.captured, seconds)
 
     def _worth(self, motion: Motion | None, at: float) -> bool:
@@ -247,11 +202,11 @@ class Camera:
         if motion is None or not self.config.motion.gate:
             return True
         due = at - self._inferred_at >= self.config.motion.every
-        return motion.moved or due or bool(self._tracker.tracks)
+        return motion.moved or due or bool(self._rules.tracker.tracks)
 
     def _found(self, shot: Shot, motion: Motion | None) -> Detections | None:
         try:
-            return one_label_each(self._zones.kept(self._eye.look(shot.frame, motion), shot.frame.shape))
+            return one_label_each(self._rules.zones.kept(self._rules.eye.look(shot.frame, motion), shot.frame.shape))
         except Exception as error:  # one bad frame must not end a season
             if not self._feed.live and isinstance(error, EdgekitError):
                 raise
@@ -274,7 +229,7 @@ class Camera:
         """Time goes by without a frame of a live source."""
         if self._feed.live:
             now = self._last_at = time.monotonic()
-            news = self._book.tick(now, self._feed.state() in ("offline", "stalled", "connecting"))
+            news = self._rules.book.tick(now, self._feed.state() in ("offline", "stalled", "connecting"))
             if news:
                 self.outbox.put(Outcome(None, _nothing(), now, tuple(news)))
 
@@ -285,7 +240,8 @@ class Camera:
         self._heat_at = now
         notify_systemd("WATCHDOG=1")
         if self._feed.live and self._pace.ladder.see(hottest(), now):
-            told = {0: "not at all", None: "as asked"}.get(self._pace.ladder.fps, f"{self._pace.ladder.fps} times a second")
+            fps = self._pace.ladder.fps
+            told = "as asked" if fps is None else f"{fps:g} times a second" if fps else "not at all"
             self._say(f"{self._pace.ladder.celsius:.0f} degrees Celsius: looking {told}")
 
     def _reload_if_asked(self) -> None:
@@ -304,11 +260,13 @@ class Camera:
                     raise UsageError("A camera cannot become a file while it runs.", fix="restart")
             if wanted.model != self.config.model:
                 self._model = self._open_model(wanted)
-            self._apply(wanted)
+            rules = make_rules(wanted, self._model)
         except EdgekitError as error:
             self._model = old_model
             self._say(f"error: the configuration was not taken: {error}")
             return
+        self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(self._rules.book.close(self._last_at))))
+        self._take(rules)
         if self._model is not old_model:
             old_model.close()
             self.outbox.set_model(self._model.info)
@@ -357,7 +315,3 @@ def _drawn(tracks: list[Track], found: Detections | None, least: Mapping[str, fl
 
 def _nothing() -> Detections:
     return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), ())
-
-
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)

@@ -29,8 +29,8 @@ _RETRY = 5.0  # seconds
 _CHECK = 30.0  # seconds between two looks at the space
 _BATCH = 20  # visits that are removed at a time
 _TABLES = """
-CREATE TABLE IF NOT EXISTS visits (id TEXT PRIMARY KEY, label TEXT NOT NULL, start TEXT NOT NULL, ended INTEGER NOT NULL,
-    event TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS visits (id TEXT PRIMARY KEY, label TEXT NOT NULL, start TEXT NOT NULL,
+    ended INTEGER NOT NULL, event TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, event TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counts (label TEXT NOT NULL, bucket INTEGER NOT NULL, most INTEGER NOT NULL,
     PRIMARY KEY (label, bucket)) WITHOUT ROWID;
@@ -75,7 +75,8 @@ class Store:
         """Keeps counts, as `CountBook.take` gives them. Never raises."""
         for row in most:
             self._do(
-                "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT (label, bucket) DO UPDATE SET most = max(most, ?3)", row
+                "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT (label, bucket) DO UPDATE SET most = max(most, ?3)",
+                row,
             )
         for pair in watched:
             self._do(
@@ -139,10 +140,7 @@ class Store:
         """Removes files that no visit knows, as a kill -9 leaves them; how many."""
         known = {row[0] for row in self._db.execute("SELECT id FROM visits")}
         strays = [
-            path
-            for kind in ("snapshots", "clips")
-            for path, _ in _files(self.folder / kind)
-            if path.stem not in known
+            path for kind in ("snapshots", "clips") for path, _ in _files(self.folder / kind) if path.stem not in known
         ]
         for path in strays:
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Tracks of insects through the frames, by distance and not by overlap: at 5 fps a hornet flies several of its own lengths."""
+"""Tracks of insects through the frames, by distance and not by overlap: between two frames a hornet flies far."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ class Tracker:
             at: seconds, not before the last call's.
         """
         self._expect(at)
-        sure = np.array([s >= self._min_score(n) for n, s in zip(found.names, found.scores.tolist(), strict=True)], bool)
+        sure = np.array(
+            [s >= self._min_score(n) for n, s in zip(found.names, found.scores.tolist(), strict=True)], bool
+        )
         free_tracks = list(range(len(self._tracks)))
         seen: list[Track] = []
         for rows in (np.flatnonzero(sure), np.flatnonzero(~sure)):  # weak ones get what the sure ones left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import glob as globs
 import os
 import re
 from dataclasses import dataclass
@@ -88,6 +88,11 @@ def expand(text: str) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def globbed(pattern: str) -> list[str]:
+    """The paths that a shell's pattern names, sorted."""
+    return sorted(globs.glob(pattern))  # noqa: PTH207 - Path.glob takes no absolute patterns
+
+
 def parse_source(config: SourceConfig) -> Source:
     """What `config.uri` names. Nothing is opened.
 
@@ -153,6 +158,6 @@ def _local(name: str) -> Source:
         return Source("pictures", name)
     if name and path.is_file():
         return Source("pictures" if path.suffix.lower() in SUFFIXES else "video", name)
-    if any(c in name for c in "*?[") and glob.glob(name):
+    if any(c in name for c in "*?[") and globbed(name):
         return Source("pictures", name)
     raise UsageError("The source is not there.", got=name or "no source", expected=_EXPECTED, fix="check the path")

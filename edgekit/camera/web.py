@@ -102,7 +102,7 @@ class Page:
 
         return HTMLResponse(_page(), headers={k.decode(): v.decode() for k, v in _SECURITY})
 
-    async def _login(self, request: Request) -> Response:
+    async def _login(self, request: Request) -> Any:
         body = b""
         async for chunk in request.stream():
             body += chunk
@@ -162,7 +162,7 @@ class Page:
         return _json(await asyncio.to_thread(self._counted, days))
 
     def _counted(self, days: int) -> dict[str, Any]:
-        """Per label: the most at once and the level of each of the last `days` days, and today's quarters of an hour."""
+        """Per label the most at once and the level on each of the last `days` days, and a day of quarters."""
         now = time.time()
         names = list(dict.fromkeys(local_day(now - _DAY * i) for i in range(days - 1, -1, -1)))
         if self._reader is None:

@@ -12,13 +12,16 @@ from edgekit.cli.options import Format, FormatOption, next_command, print_json, 
 
 if TYPE_CHECKING:
     from edgekit.camera.config import CameraConfig
-    from edgekit.camera.runtime import Camera, Model, Summary
+    from edgekit.camera.rules import Model
+    from edgekit.camera.runtime import Camera, Summary
 
 _STORE = "store"
 
 
 def camera(
-    config: Annotated[Path | None, typer.Argument(help="A TOML (export/deploy/hive.toml is one to start from).")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(help="A TOML (export/deploy/hive.toml is one to start from).")
+    ] = None,
     source: Annotated[
         str | None, typer.Option("--source", "-s", help="0, rtsp://, http://, a file, a folder, synthetic://hive")
     ] = None,
@@ -82,14 +85,12 @@ def open_model(config: CameraConfig) -> Model:
     """Opens the model that the configuration names; the wiring between `loading` and the camera room."""
     from edgekit import loading
     from edgekit.camera.eyes import make_eye
-    from edgekit.camera.runtime import Model
+    from edgekit.camera.rules import Model
     from edgekit.errors import UsageError
 
     if config.model.path == Path():
         raise UsageError("There is no model to look with.", expected="--model FILE, or model.path in the TOML")
-    predictor = loading.open_predictor(
-        config.model.path, provider=config.model.provider, threads=config.model.threads
-    )
+    predictor = loading.open_predictor(config.model.path, provider=config.model.provider, threads=config.model.threads)
     spec = predictor.spec
     return Model(
         make=lambda wanted, floor: make_eye(predictor, wanted, floor),
@@ -156,7 +157,9 @@ def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None
     write = say if config.output.json_lines else typer.echo
     write(f"frames    {summary.captured} captured, {summary.processed} processed, {summary.dropped} dropped, "
           f"{summary.broken} broken")  # fmt: skip
-    write(f"looks     {summary.inferred} by the model, {summary.gated} without motion, {summary.fps:.1f} frames a second")
+    write(
+        f"looks     {summary.inferred} by the model, {summary.gated} without motion, {summary.fps:.1f} frames a second"
+    )
     if summary.inference_p50_ms is not None:
         write(f"times     inference p50 {summary.inference_p50_ms} ms, age of a frame p99 {summary.age_p99_ms} ms")
     for label, most in sorted(summary.most_at_once.items()):

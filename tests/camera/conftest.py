@@ -16,7 +16,7 @@ from edgekit.camera.config import CameraConfig, SourceConfig, parse_config
 from edgekit.camera.eyes import Eye
 from edgekit.camera.grabber import Ended, Grabber
 from edgekit.camera.motion import Motion
-from edgekit.camera.runtime import Model
+from edgekit.camera.rules import Model
 from edgekit.data import HIVE_CLASSES, HiveClip
 from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame

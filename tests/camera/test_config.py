@@ -73,7 +73,13 @@ def test_every_key_can_be_set_on_the_command_line() -> None:
     config = parse_config(
         "[web]\nport = 1",
         "mine",
-        ["web.port=8090", "source.uri=0", "visits.labels=['hornet']", "store.folder=/var/hive", "labels.bee.threshold=0.4"],
+        [
+            "web.port=8090",
+            "source.uri=0",
+            "visits.labels=['hornet']",
+            "store.folder=/var/hive",
+            "labels.bee.threshold=0.4",
+        ],
     )
     assert (config.web.port, config.source.uri, config.visits.labels) == (8090, "0", ("hornet",))
     assert config.store.folder == Path("/var/hive")

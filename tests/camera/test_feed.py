@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from tests.camera.conftest import HttpCamera, ListGrabber, numbered, source_of, wait_for
 
 from edgekit.camera import feed as feed_module
 from edgekit.camera.backoff import Backoff
@@ -18,6 +17,7 @@ from edgekit.camera.feed import FileFeed, LiveFeed, make_feed
 from edgekit.camera.grabber import Ended, Grabber
 from edgekit.camera.uri import Source
 from edgekit.errors import SourceError
+from tests.camera.conftest import HttpCamera, ListGrabber, numbered, source_of, wait_for
 
 MakeHttp = Callable[..., HttpCamera]
 
@@ -133,7 +133,9 @@ def test_a_file_that_cannot_be_opened_says_so_to_the_reader(tmp_path: Path) -> N
 
 
 def test_stopping_a_file_accounts_for_what_waited() -> None:
-    feed = FileFeed(Source("video", "x"), SourceConfig(), lambda *_: ListGrabber(map(numbered, range(99))), lambda _: None)
+    feed = FileFeed(
+        Source("video", "x"), SourceConfig(), lambda *_: ListGrabber(map(numbered, range(99))), lambda _: None
+    )
     feed.start()
     feed.next(1)
     feed.stop()

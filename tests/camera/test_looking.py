@@ -4,10 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.camera.conftest import at, config_of, found, spot
 
 from edgekit.camera.config import MotionConfig, ThermalConfig, Zone
-from edgekit.camera.eyes import ClassifierEye, TiledEye, WholeEye, crop_places, make_eye, merged, one_label_each, tile_places
+from edgekit.camera.eyes import (
+    ClassifierEye,
+    TiledEye,
+    WholeEye,
+    crop_places,
+    make_eye,
+    merged,
+    one_label_each,
+    tile_places,
+)
 from edgekit.camera.motion import Motion, MotionWatch
 from edgekit.camera.pace import Pace
 from edgekit.camera.thermal import ThermalLadder, hottest
@@ -15,6 +23,7 @@ from edgekit.camera.zones import Zones, inside
 from edgekit.errors import UsageError
 from edgekit.vision.decode import Classification, Detections
 from edgekit.vision.image import Frame
+from tests.camera.conftest import at, config_of, found, spot
 
 RNG = np.random.default_rng(0)
 STILL = RNG.uniform(40, 200, (360, 640, 3))
@@ -198,7 +207,7 @@ def test_absent_labels_must_be_the_models() -> None:
 
 def test_the_eye_fits_the_model() -> None:
     class Detector(Spots):
-        class spec:  # noqa: N801 - stands for a ModelSpec
+        class spec:
             task = "detection"
 
     model: object = Detector()
@@ -259,7 +268,19 @@ def test_the_ladder_goes_down_at_once_and_up_slowly() -> None:
         (0, 60), (2, 76), (4, 74), (6, 86), (8, 79), (30, 79), (32, 74), (34, 74), (50, 74), (52, 69), (70, 69),
     )]  # fmt: skip
     assert [fps for *_, fps in told] == [None, 5, 5, 0, 0, 2, 2, 2, 5, 5, None]
-    assert [changed for _, _, changed, _ in told] == [False, True, False, True, False, True, False, False, True, False, True]
+    assert [changed for _, _, changed, _ in told] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_at_a_limit_nothing_flaps() -> None:

@@ -1,18 +1,17 @@
 """Video, clips, the live view and the outbox: whole files, right times, nothing half written."""
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from tests.camera.conftest import at, found, spot
 
 from edgekit.camera.clips import Clips
 from edgekit.camera.config import VisitConfig
 from edgekit.camera.sink import VideoSink
 from edgekit.camera.view import View, encode
 from edgekit.errors import OutputError, UsageError
+from tests.camera.conftest import at, found, spot
 
 
 def frames_in(path: Path) -> int:
@@ -28,7 +27,7 @@ def test_a_video_keeps_time_by_repeating(tmp_path: Path, suffix: str) -> None:
     assert not path.exists()
     sink.close()
     assert frames_in(path) == 12
-    assert os.listdir(path.parent) == [path.name]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_odd_and_other_sizes_fit(tmp_path: Path) -> None:

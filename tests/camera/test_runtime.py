@@ -10,17 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tests.camera.conftest import (
-    HiveEye,
-    ListGrabber,
-    SleepyEye,
-    SpotEye,
-    config_of,
-    found,
-    model_of,
-    spot,
-    wait_for,
-)
 
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.eyes import Eye
@@ -32,6 +21,17 @@ from edgekit.data import HiveClip
 from edgekit.errors import SourceError, UsageError
 from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame
+from tests.camera.conftest import (
+    HiveEye,
+    ListGrabber,
+    SleepyEye,
+    SpotEye,
+    config_of,
+    found,
+    model_of,
+    spot,
+    wait_for,
+)
 
 FRAMES = 200
 CLIP = HiveClip(1, 10, 180, 320)
@@ -207,7 +207,9 @@ def test_the_gate_saves_the_model_while_nothing_moves() -> None:
 
 def test_another_picture_size_in_mid_stream_gives_right_boxes(tmp_path: Path) -> None:
     frames = [spot(40, 60) for _ in range(10)] + [spot(80, 120, 240, 320) for _ in range(10)]
-    config = config_of("source.uri=synthetic://hive?frames=1", f"output.video={tmp_path / 'v.avi'}", "visits.update_every=0.1")
+    config = config_of(
+        "source.uri=synthetic://hive?frames=1", f"output.video={tmp_path / 'v.avi'}", "visits.update_every=0.1"
+    )
     events: list[dict[str, Any]] = []
     eye = model_of(SpotEye())
     Camera(config, eye, opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None, listeners=(events.append,)).run()

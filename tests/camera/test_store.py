@@ -138,7 +138,10 @@ while True:
 def test_a_kill_leaves_everything_that_was_told_and_the_visit_ends_as_a_crash(tmp_path: Path) -> None:
     for _ in range(3):
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+            [sys.executable, "-c", CHILD, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
         )
         assert child.stdout is not None
         told = 0

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.camera.conftest import at, found
 
 from edgekit.camera.assign import assign
 from edgekit.camera.config import TrackConfig, VisitConfig
@@ -11,6 +10,7 @@ from edgekit.camera.visits import VisitBook
 from edgekit.camera.zones import Zones
 from edgekit.data import HIVE_CLASSES, HiveClip
 from edgekit.vision.decode import Detections
+from tests.camera.conftest import at, found
 
 
 def tracker(min_score: float = 0.5, threshold: float = 0.7, **keys: float) -> Tracker:
@@ -165,5 +165,7 @@ def test_tracks_and_counts_of_the_made_hive(fps: float, frames: int, switches: f
 
 def test_detections_of_an_empty_frame() -> None:
     t = tracker()
-    assert t.update(Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), ()), 0) == []
+    assert (
+        t.update(Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), ()), 0) == []
+    )
     assert list(t.tracks) == []

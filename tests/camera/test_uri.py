@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.camera.conftest import numbered, source_of
 
 from edgekit.camera.uri import Source, expand, parse_source
 from edgekit.errors import UsageError
 from edgekit.vision.image import encode_picture
+from tests.camera.conftest import numbered, source_of
 
 
 @pytest.mark.parametrize(

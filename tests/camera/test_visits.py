@@ -16,10 +16,26 @@ from edgekit.camera.visits import VisitBook
 from edgekit.camera.zones import Zones
 
 SHAPE = (100, 200, 3)
-KEYS = (
-    "schema id type label start last_seen end end_reason clock score median_score top_score threshold box tracks zones "
-    "count count_max"
-).split()
+KEYS = [
+    "schema",
+    "id",
+    "type",
+    "label",
+    "start",
+    "last_seen",
+    "end",
+    "end_reason",
+    "clock",
+    "score",
+    "median_score",
+    "top_score",
+    "threshold",
+    "box",
+    "tracks",
+    "zones",
+    "count",
+    "count_max",
+]
 
 
 def track(ident: int = 1, x: float = 100, score: float = 0.9, label: str = "hornet", believed: bool = True) -> Track:

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot, wait_for
 
 from edgekit.camera.guard import check_web, is_loopback
 from edgekit.camera.runtime import Camera
 from edgekit.errors import SourceError, UsageError
+from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot, wait_for
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 pytest.importorskip("prometheus_client")
-from edgekit.camera.web import Page  # noqa: E402 - after the packages it needs were looked for
+from edgekit.camera.web import Page
 
 TOKEN = "a-token-of-many-letters"
 
@@ -188,7 +188,8 @@ def test_a_page_of_this_machine_answers_to_its_own_name_only(site: Site) -> None
 
 
 @pytest.mark.parametrize(
-    "path", ["/visits/x.jpg", "/visits/..%2f..%2fetc%2fpasswd", "/visits/" + "a" * 36 + ".jpg", "/visits/%00.jpg", "/absent"]
+    "path",
+    ["/visits/x.jpg", "/visits/..%2f..%2fetc%2fpasswd", "/visits/" + "a" * 36 + ".jpg", "/visits/%00.jpg", "/absent"],
 )
 def test_what_is_not_there_is_not_there(site: Site, path: str) -> None:
     assert site.get(path)[0] == 404

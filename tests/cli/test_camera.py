@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import Cli
 
 pytest.importorskip("onnxruntime")
@@ -40,7 +41,8 @@ def test_the_summary_as_json(cli: Cli, good: Path) -> None:
 def test_check_says_ok_and_opens_nothing(cli: Cli, good: Path, tmp_path: Path) -> None:
     config = tmp_path / "hive.toml"
     config.write_text(
-        f'[source]\nuri = "rtsp://viewer:pa55@127.0.0.1:9/x"\n[model]\npath = "{good}"\n[store]\nfolder = "{tmp_path}/s"\n'
+        f'[source]\nuri = "rtsp://viewer:pa55@127.0.0.1:9/x"\n[model]\npath = "{good}"\n'
+        f'[store]\nfolder = "{tmp_path}/s"\n'
     )
     outcome = cli("camera", "--check", config)
     assert outcome.code == 0, outcome.text
