@@ -225,6 +225,7 @@ class LiveFeed(Feed):
         while not self._stop.wait(max(0.0, min(1.0, until - time.monotonic()))) and time.monotonic() < until:
             answers = reachable(self.source)
             if answers and closed:
+                self._backoff.reset()  # it may answer before it is able to; then soon again
                 return
             closed = not answers
 

@@ -77,7 +77,7 @@ def test_a_slow_reader_gets_the_newest_frame_and_every_frame_is_accounted_for() 
 
 @pytest.mark.slow
 def test_sixty_seconds_of_a_detector_of_half_a_second_stay_fresh() -> None:
-    feed = make_feed(source_of("synthetic://hive?seed=1&fps=20&width=160&height=120"), say=lambda _: None)
+    feed = live([ListGrabber(x for i in range(10**6) for x in (0.05, numbered(i)))])
     feed.start()
     times, ages = [], []
     begun = time.monotonic()
