@@ -16,6 +16,7 @@ from edgekit.camera.eyes import one_label_each
 from edgekit.camera.feed import Opener, Say, Shot, make_feed
 from edgekit.camera.grabber import Ended, open_grabber
 from edgekit.camera.health import Health, notify_systemd
+from edgekit.camera.memory import give_back
 from edgekit.camera.motion import Motion
 from edgekit.camera.outbox import Event, Outbox, Outcome
 from edgekit.camera.pace import Pace
@@ -28,6 +29,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.vision.decode import Detections
 
 _SLICE = 0.2  # seconds, the longest wait without looking whether to stop
+_TRIM, _FIRST_TRIM = 60.0, 8.0  # seconds between two returns of freed memory, and until the first
 _VIDEO_FPS = 10.0  # of a live camera's annotated video
 
 
@@ -89,6 +91,7 @@ class Camera:
         self._feed = make_feed(config.source, opener, say)
         self._model = open_model(config)
         self._last_at = time.monotonic()
+        self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
         self._take(make_rules(config, self._model))
         self.outbox = Outbox(
             config,
@@ -239,6 +242,9 @@ class Camera:
             return
         self._heat_at = now
         notify_systemd("WATCHDOG=1")
+        if now - self._trimmed_at > _TRIM:
+            self._trimmed_at = now
+            give_back()
         if self._feed.live and self._pace.ladder.see(hottest(), now):
             fps = self._pace.ladder.fps
             told = "as asked" if fps is None else f"{fps:g} times a second" if fps else "not at all"

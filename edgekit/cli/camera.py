@@ -44,7 +44,9 @@ def camera(
     SIGHUP reads the TOML again; SIGTERM and Ctrl-C end open visits and stop.
     """
     from edgekit.camera.config import load_config
+    from edgekit.camera.memory import few_arenas
 
+    few_arenas()
     settings = list(changes or [])
     settings += [f"source.uri={source}"] if source is not None else []
     settings += [f"model.path={model}"] if model is not None else []
@@ -85,12 +87,14 @@ def open_model(config: CameraConfig) -> Model:
     """Opens the model that the configuration names; the wiring between `loading` and the camera room."""
     from edgekit import loading
     from edgekit.camera.eyes import make_eye
+    from edgekit.camera.memory import give_back
     from edgekit.camera.rules import Model
     from edgekit.errors import UsageError
 
     if config.model.path == Path():
         raise UsageError("There is no model to look with.", expected="--model FILE, or model.path in the TOML")
     predictor = loading.open_predictor(config.model.path, provider=config.model.provider, threads=config.model.threads)
+    give_back()
     spec = predictor.spec
     return Model(
         make=lambda wanted, floor: make_eye(predictor, wanted, floor),
