@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgekit.errors import UsageError
 
@@ -17,7 +18,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Precision = Literal["fp32"]
+Precision = Literal["fp32", "fp16", "int8"]
+Scheme = Literal["int8-trt", "int8-x86", "int8-arm"]
 
 
 class _Table(BaseModel):
@@ -48,6 +50,33 @@ class Pipelines(_Table):
     csi: str = ""
 
 
+class EngineTable(_Table):
+    """How `edgekit build` compiles for the target; the attributes of `edgekit.engine_key.BuildOptions`."""
+
+    library: Literal["tensorrt", "tensorrt_rtx"] = "tensorrt"
+    sms: tuple[str, ...] = Field(min_length=1, description="compute capabilities, such as 8.7")
+    batch: tuple[int, int, int] = Field((1, 1, 8), description="smallest, best, largest; of a dynamic batch")
+    workspace_mib: int | None = Field(None, ge=1)
+    hardware: Literal["none", "same-sm", "ampere-plus"] = "none"
+    version_compatible: bool = False
+    dla: int | None = Field(None, ge=0, description="core; what it cannot run goes to the GPU")
+    level: int | None = Field(None, ge=0, le=5, description="the builder's effort")
+
+    @field_validator("sms")
+    @classmethod
+    def _capabilities(cls, sms: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not re.fullmatch(r"\d+\.\d", sm) for sm in sms):
+            raise ValueError('compute capabilities such as "8.7"')
+        return sms
+
+    @field_validator("batch")
+    @classmethod
+    def _ascending(cls, batch: tuple[int, int, int]) -> tuple[int, int, int]:
+        if not 1 <= batch[0] <= batch[1] <= batch[2]:
+            raise ValueError("three sizes from 1 on, none smaller than the one before")
+        return batch
+
+
 class Target(_Table):
     """A kind of board: what its runtime takes, and what must hold there."""
 
@@ -57,6 +86,8 @@ class Target(_Table):
     runtimes: tuple[Literal["onnxruntime", "openvino", "tensorrt"], ...] = Field(min_length=1)
     runtime: Runtime = Field(default_factory=lambda: Runtime(threads=0))
     precisions: tuple[Precision, ...] = ("fp32",)
+    scheme: Scheme | None = Field(None, description="how int8 is placed in the graph")
+    engine: EngineTable | None = Field(None, description="for targets whose runtime compiles the graph")
     gate: dict[Precision, Limits]
     pipelines: Pipelines = Field(default_factory=Pipelines, description="how a camera's frames are decoded")
 
@@ -66,6 +97,32 @@ class Target(_Table):
         if "fp32" not in gate:  # every export begins there
             raise ValueError("a table [gate.fp32]")
         return gate
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Target:
+        without = [name for name in self.precisions if name not in self.gate]
+        if without:
+            raise ValueError(f"a table [gate.{without[0]}] for each of the precisions")
+        if "int8" in self.precisions and self.scheme is None:
+            raise ValueError("a scheme for int8")
+        return self
+
+    def limits(self, precision: str) -> Limits:
+        """The gate's limits of `fp32`, `fp16` or `int8`, also by the name of an int8 scheme.
+
+        Raises:
+            UsageError: the target has none for it.
+        """
+        kind = precision.split("-", maxsplit=1)[0]
+        found = {str(name): limits for name, limits in self.gate.items()}.get(kind)
+        if found is None:
+            raise UsageError(
+                f"{self.name} has no limits for {precision}.",
+                got=precision,
+                expected="one of " + ", ".join(self.gate),
+                fix=f"a table [gate.{kind}] in a target of your own",
+            )
+        return found
 
 
 def target_names() -> tuple[str, ...]:
@@ -134,6 +191,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
 def _fields(model: Any, path: tuple[int | str, ...]) -> tuple[str, ...]:
     for step in path:
         inner = model.model_fields[step].annotation if step in model.model_fields else None
+        inner = next((part for part in get_args(inner) if part is not type(None)), inner)  # of `EngineTable | None`
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             return tuple(Limits.model_fields)  # the only table inside a dictionary
         model = inner

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
-from edgekit.artifact import Artifact, file_sha256, read_onnx
-from edgekit.errors import ArtifactError, UsageError
+from edgekit.artifact import Metadata, file_sha256, read_onnx
+from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.predictor import Predictor, require_verified
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 CHECKPOINTS = (".pt", ".pth", ".safetensors")
+ENGINE = ".engine"
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that edgekit ships; each stands for its file wherever a model is asked for."""
+    found = (entry.name for entry in files("edgekit.recipes").iterdir())
+    return tuple(sorted(name.removesuffix(".onnx") for name in found if name.endswith(".onnx")))
+
+
+def model_path(path: Path) -> Path:
+    """`path`, or the file of the shipped model that it names."""
+    if path.suffix or path.exists() or str(path) not in shipped_models():
+        return path
+    return Path(str(files("edgekit.recipes").joinpath(f"{path}.onnx")))
 
 
 def open_predictor(
@@ -28,8 +43,9 @@ def open_predictor(
     """A predictor of an exported file, or of a checkpoint run by torch itself.
 
     Args:
-        path: .onnx, or .pt, .pth, .safetensors.
-        backend, provider, threads: how an exported file is run; a checkpoint runs in torch on the CPU.
+        path: .onnx, .engine, or .pt, .pth, .safetensors; or the name of a shipped model.
+        backend, provider, threads: how an exported ONNX is run; a checkpoint runs in torch on the CPU, an engine on
+            the GPU that it was built for.
         classes, preprocess_spec, norm: what a foreign checkpoint does not say.
         unverified: accept a file that did not pass the gate, to look into why.
         fallback: what is taken for a foreign checkpoint where it and the three above say nothing.
@@ -37,6 +53,7 @@ def open_predictor(
     Raises:
         EdgekitError: of the kind that says why it cannot be opened.
     """
+    path = model_path(path)
     if path.suffix in CHECKPOINTS:
         from edgekit.backends.torch_ import TorchSession
         from edgekit.nets.detector import answering
@@ -45,11 +62,13 @@ def open_predictor(
         loaded = load_checkpoint(path, classes=classes, preprocess=preprocess_spec, norm=norm, fallback=fallback)
         session = TorchSession(answering(loaded.net(), loaded.spec), loaded.spec)
         return Predictor(session, loaded.spec, name=path.name, sha256=loaded.sha256)
+    if path.suffix == ENGINE:
+        return _engine(path, unverified)
     if path.suffix not in (".onnx", ".rejected"):
         raise UsageError(
             f"{path} is not a kind of model file that edgekit opens.",
             got=path.suffix or "no suffix",
-            expected=".onnx, " + ", ".join(CHECKPOINTS),
+            expected=", ".join((".onnx", ENGINE, *CHECKPOINTS, *shipped_models())),
         )
     artifact = read_onnx(path)
     if not unverified:
@@ -57,13 +76,41 @@ def open_predictor(
     return Predictor.from_artifact(artifact, backend, provider=provider, threads=threads)
 
 
-def refuse_stale(artifact: Artifact, checkpoint: Path) -> None:
+def _engine(path: Path, unverified: bool) -> Predictor:
+    from edgekit.backends.tensorrt_ import TensorRTSession
+    from edgekit.engine import read_engine
+
+    engine = read_engine(path)
+    if not unverified and engine.card.proof.get("passed") is not True:
+        raise VerificationError(
+            f"{path} was not compared with its ONNX on this kind of GPU.",
+            got="an engine that was built without one" if not engine.card.proof else "a comparison that failed",
+            expected="an engine that answers as its ONNX does",
+            fix=engine.card.rebuild() + " (on this machine)",
+        )
+    session = TensorRTSession(engine)
+    return Predictor(session, engine.card.metadata.model, name=path.name, sha256=engine.card.plan_sha256)
+
+
+def metadata_of(path: Path) -> Metadata | None:
+    """What an exported file or an engine says of itself; None for a checkpoint. Raises as reading it does."""
+    path = model_path(path)
+    if path.suffix in CHECKPOINTS:
+        return None
+    if path.suffix == ENGINE:
+        from edgekit.engine import read_engine
+
+        return read_engine(path).card.metadata
+    return read_onnx(path).metadata
+
+
+def refuse_stale(path: Path, described: Metadata, checkpoint: Path) -> None:
     """Raises ArtifactError when an exported file was not made from this checkpoint file."""
     sha256 = file_sha256(checkpoint)
-    if artifact.metadata.lineage.checkpoint != sha256:
+    if described.lineage.checkpoint != sha256:
         raise ArtifactError(
-            f"{artifact.path} was not made from {checkpoint}.",
-            got=f"lineage of checkpoint {artifact.metadata.lineage.checkpoint[:12]}",
+            f"{path} was not made from {checkpoint}.",
+            got=f"lineage of checkpoint {described.lineage.checkpoint[:12]}",
             expected=f"checkpoint {sha256[:12]}",
             fix=f"edgekit export {checkpoint} --force",
         )

@@ -34,7 +34,7 @@ from edgekit.artifact import (
     write_bytes,
 )
 from edgekit.config import Runtime, Target, load_target
-from edgekit.data import Dataset, load_dataset, made_pictures, sample_evenly
+from edgekit.data import Dataset, hive_pictures, load_dataset, made_pictures, sample_evenly
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph import lint, passes
 from edgekit.predictor import Answers, Predictor
@@ -61,11 +61,13 @@ class ExportResult:
         model: the ONNX file, or where the rejected one was kept, or None when there was nothing to keep.
         report: the .verify.json beside it.
         content: what is in the report.
+        stages: the comparisons, in order.
     """
 
     model: Path | None
     report: Path
     content: dict[str, Any]
+    stages: tuple[Stage, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -127,7 +129,7 @@ def export(
     loaded = load_checkpoint(checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm)
     for path in (model_path, report_path):
         refuse_existing(path, force)
-    gate = Gate(pictures_for_gate(data, pictures), target.gate["fp32"], loaded.spec, say)
+    gate = Gate(pictures_for_gate(data, pictures, loaded.spec.task), target.gate["fp32"], loaded.spec, say)
     if raw_heads and loaded.spec.task != "detection":
         raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, a classifier")
     net = answering(loaded.net(), loaded.spec)
@@ -159,11 +161,13 @@ def export(
         return _finish(content, gate, artifact, model_path, target, force)
 
 
-def pictures_for_gate(data: Path | None, count: int) -> Dataset:
-    """The pictures of the gate; their labels play no part in it."""
+def pictures_for_gate(data: Path | None, count: int, task: str) -> Dataset:
+    """The pictures of the gate; their labels play no part in it. Without `data`, made ones that suit the task."""
     if count < 1:
         raise UsageError("--pictures needs at least one.", got=str(count), expected="1 or more; 64 is the default")
-    return made_pictures(count) if data is None else sample_evenly(load_dataset(data, None), count)
+    if data is None:
+        return hive_pictures(count, seed=7) if task == "detection" else made_pictures(count)
+    return sample_evenly(load_dataset(data, None), count)
 
 
 def _fold_stages(loaded: Checkpoint, net: nn.Module, gate: Gate) -> tuple[nn.Module, FoldReport | None]:
@@ -373,7 +377,7 @@ def _finish(
     content["notes"] = gate.notes
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     write_bytes(report, text.encode(), overwrite=force or not gate.passed)
-    return ExportResult(written, report, content)
+    return ExportResult(written, report, content, tuple(gate.stages))
 
 
 def _options(runtime: Runtime) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class Predictor:
             batch: frames per run where the session's batch is dynamic; a fixed one is filled up with zeros.
         """
         parts: dict[str, list[NDArray[Any]]] = {spec.name: [] for spec in self.spec.outputs}
-        step = self._batch or batch
+        step = self._batch or min(batch, self.session.largest_batch or batch)
         for start in range(0, len(pixels), step):
             block = np.stack(pixels[start : start + step])
             count = len(block)

@@ -26,6 +26,7 @@ TENSOR_TOLERANCE = 1e-4
 # below is the noise that every heatmap has, and where K cuts it off is chance.
 COUNTED, BEST = 0.05, 10
 SAME_BOX = 0.9  # IoU from which on two boxes are the same
+SAME_CORNERS = 0.1  # pixels; so are two whose corners are all this near: boxes of no area have no IoU
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class FoundShare:
     Attributes:
         boxes: how many of both sides had to have a partner: every one with a score of at least 0.05, and the ten best
             of each picture.
-        matched: share of those that have one on the other side: same class, IoU >= 0.9.
+        matched: share of those that have one on the other side: same class, IoU >= 0.9 (or corners within 0.1 pixel).
         max_shift: largest distance of any corner of a matched box, in the net's pixels.
     """
 
@@ -190,7 +191,9 @@ def _partners(one: Answers, other: Answers) -> tuple[int, list[tuple[int, int]]]
     if not len(counted):
         return 0, []
     overlap = iou_matrix(one["boxes"][counted], other["boxes"])
-    fits = (overlap >= SAME_BOX) & (one["labels"][counted][:, None] == other["labels"]) & (other["scores"] > 0)
+    apart = np.abs(one["boxes"][counted][:, None] - other["boxes"]).max(2)
+    same = (overlap >= SAME_BOX) | (apart <= SAME_CORNERS)
+    fits = same & (one["labels"][counted][:, None] == other["labels"]) & (other["scores"] > 0)
     pairs, free = [], np.ones(len(other["scores"]), dtype=np.bool_)
     for row, a in enumerate(counted.tolist()):
         left = np.flatnonzero(fits[row] & free)

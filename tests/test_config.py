@@ -28,8 +28,18 @@ def test_a_shipped_target_loads_and_says_its_own_name(name: str) -> None:
     assert set(target.precisions) <= set(target.gate)
 
 
-def test_the_three_boards_are_shipped() -> None:
-    assert {"x86-cpu", "arm-cpu", "jetson-orin-nano"} <= set(target_names())
+def test_the_boards_are_shipped() -> None:
+    assert {
+        "x86-cpu",
+        "x86-openvino",
+        "arm-cpu",
+        "jetson-orin-nano",
+        "jetson-orin-nx",
+        "jetson-agx-orin",
+        "jetson-thor",
+        "rtx-ada",
+        "rtx-blackwell",
+    } <= set(target_names())
     assert load_target("jetson-orin-nano").runtimes[0] == "tensorrt"
 
 
@@ -94,6 +104,75 @@ def test_a_bad_value_is_refused_by_name(old: str, new: str, got: str) -> None:
         parse_target(GOOD.replace(old, new), "mine")
     assert caught.value.got == got
     assert caught.value.expected
+
+
+ENGINE = (
+    GOOD
+    + """
+[engine]
+sms = ["8.7"]
+batch = [1, 2, 4]
+"""
+)
+
+
+def test_an_engine_table() -> None:
+    engine = parse_target(ENGINE, "mine").engine
+    assert engine is not None
+    assert (engine.library, engine.sms, engine.batch, engine.dla) == ("tensorrt", ("8.7",), (1, 2, 4), None)
+    assert parse_target(GOOD, "mine").engine is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "got"),
+    [
+        ('["8.7"]', "[]", "engine.sms = []"),
+        ('["8.7"]', '["sm87"]', "engine.sms = ['sm87']"),
+        ("[1, 2, 4]", "[2, 1, 4]", "engine.batch = [2, 1, 4]"),
+        ("[1, 2, 4]", "[0, 1, 4]", "engine.batch = [0, 1, 4]"),
+        ("[1, 2, 4]", "[1, 4]", "no engine.batch.2"),
+        ("batch = ", "workspace_mib = 0\nbatch = ", "engine.workspace_mib = 0"),
+        ("batch = ", "library = 'tensorrt_lean'\nbatch = ", "engine.library = 'tensorrt_lean'"),
+        ("batch = ", "hardware = 'turing'\nbatch = ", "engine.hardware = 'turing'"),
+        ("batch = ", "workspace = 9\nbatch = ", "unknown key engine.workspace"),
+    ],
+)
+def test_a_bad_engine_table_is_refused_by_name(old: str, new: str, got: str) -> None:
+    with pytest.raises(UsageError, match="^mine is not a target") as caught:
+        parse_target(ENGINE.replace(old, new), "mine")
+    assert caught.value.got == got
+    if "unknown" in got:
+        assert caught.value.fix == "did you mean workspace_mib?"
+
+
+def test_precisions_need_limits_and_int8_a_scheme() -> None:
+    fp16 = GOOD.replace("runtimes", 'precisions = ["fp32", "fp16"]\nruntimes')
+    with pytest.raises(UsageError) as caught:
+        parse_target(fp16, "mine")
+    assert "[gate.fp16]" in str(caught.value.expected)
+    limits = "\n[gate.{}]\nmax_abs = 1\ntop1_agreement = 0.9\n"
+    assert parse_target(fp16 + limits.format("fp16"), "mine").precisions == ("fp32", "fp16")
+    int8 = fp16.replace("fp16", "int8") + limits.format("int8")
+    with pytest.raises(UsageError) as caught:
+        parse_target(int8, "mine")
+    assert "scheme" in str(caught.value.expected)
+    assert parse_target(int8.replace("opset", 'scheme = "int8-x86"\nopset'), "mine").scheme == "int8-x86"
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_limits_loosen_with_fewer_bits_and_schemes_fit_the_runtime(name: str) -> None:
+    target = load_target(name)
+    assert target.gate["fp16"].top1_agreement >= 0.998
+    assert target.gate["int8"].top1_agreement >= 0.96
+    figures = [
+        (g.max_abs, -g.top1_agreement, -g.boxes_matched) for g in (target.gate[p] for p in ("fp32", "fp16", "int8"))
+    ]
+    assert all(sorted(column) == list(column) for column in zip(*figures, strict=True))
+    wanted = "int8-trt" if "tensorrt" in target.runtimes else "int8-arm" if name == "arm-cpu" else "int8-x86"
+    assert target.scheme == wanted
+    assert (target.engine is not None) == ("tensorrt" in target.runtimes)
+    if target.engine is not None:
+        assert target.engine.library == ("tensorrt_rtx" if name.startswith("rtx-") else "tensorrt")
 
 
 def test_a_precision_that_is_not_known_is_refused() -> None:

@@ -15,6 +15,7 @@ CODES = {
     "CheckpointError": 1,
     "PictureError": 1,
     "DataError": 1,
+    "SplitError": 1,
     "OutputError": 1,
     "FoldError": 1,
     "VerificationError": 3,

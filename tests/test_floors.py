@@ -11,12 +11,12 @@ ROOT = Path(__file__).parents[1] / "edgekit"
 FLOORS = (
     {"errors"},
     {"spec"},
-    {"artifact", "config", "vision", "targets", "recipes"},
-    {"recipe"},
+    {"artifact", "config", "vision", "targets", "recipes", "engine_key"},
+    {"recipe", "engine"},
     {"data", "nets", "graph", "backends"},
     {"predictor"},
-    {"training", "quantize", "verify", "bench", "camera"},
-    {"pipeline", "loading"},
+    {"training", "quantize", "verify", "bench", "camera", "rungs"},
+    {"pipeline", "loading", "building", "selftest"},
     {"cli"},
 )
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}

@@ -123,7 +123,7 @@ def test_a_stream_holds_no_more_than_a_batch() -> None:
 def test_an_answer_names_the_classes() -> None:
     given = frames(2)
     predictor = Predictor(MeanColour(), SPEC)
-    answers = predictor(given, top=2)
+    answers = predictor.classify(given, top=2)
     for answer, row in zip(answers, predictor.logits(given), strict=True):
         assert answer.index == row.argmax()
         assert answer.label == SPEC.classes[answer.index]
@@ -190,7 +190,7 @@ def test_an_input_that_is_not_the_metadatas_is_refused(inputs: tuple[TensorSpec,
 def test_an_output_that_is_not_the_metadatas_is_refused(outputs: tuple[TensorSpec, ...]) -> None:
     with pytest.raises(ArtifactError, match="The output of thing is not") as caught:
         Predictor(NullSession((GOOD_IN,), outputs), SPEC, name="thing")
-    assert caught.value.expected == "logits float32[N, 3], one per class"
+    assert caught.value.expected == "logits float32[N, 3]"
 
 
 def test_more_outputs_are_no_harm_and_logits_are_taken_by_name() -> None:

@@ -26,6 +26,7 @@ def logits(*rows: list[float]) -> np.ndarray:
 
 
 REFERENCE = logits([1, 2, 4], [3, 0, -8], [0, 5, 1], [7, 1, 2])
+LOGITS = {"logits": REFERENCE}
 
 
 def changed(row: int, column: int, value: float) -> np.ndarray:
@@ -200,17 +201,17 @@ def test_a_tensor_of_zeros_is_not_divided_by() -> None:
 
 def gate(said: list[str]) -> Gate:
     spec = ModelSpec("resnet18", ("a", "b", "c"), PreprocessSpec())
-    return Gate(made_pictures(1), LIMITS, spec, said.append, reference=REFERENCE)
+    return Gate(made_pictures(1), LIMITS, spec, said.append, reference=LOGITS)
 
 
 def test_the_gate_passes_while_all_stages_do() -> None:
     said: list[str] = []
     judge = gate(said)
-    assert judge.judge("fold", REFERENCE.copy())
+    assert judge.judge("fold", {"logits": REFERENCE.copy()})
     assert judge.passed
-    assert not judge.judge("onnx", REFERENCE + 1, lambda: FirstWrong("conv1", 1.0, 2.0))
+    assert not judge.judge("onnx", {"logits": REFERENCE + 1}, lambda: FirstWrong("conv1", 1.0, 2.0))
     assert not judge.passed
-    assert judge.judge("file", REFERENCE.copy())
+    assert judge.judge("file", {"logits": REFERENCE.copy()})
     assert not judge.passed
     assert [s.name for s in judge.stages] == ["fold", "onnx", "file"]
     assert judge.stages[1].first_wrong == FirstWrong("conv1", 1.0, 2.0)
@@ -221,7 +222,7 @@ def test_blame_is_sought_only_after_a_failure() -> None:
     def never() -> FirstWrong:
         raise AssertionError
 
-    assert gate([]).judge("fold", REFERENCE.copy(), never)
+    assert gate([]).judge("fold", {"logits": REFERENCE.copy()}, never)
 
 
 # --- two models end to end

@@ -22,11 +22,13 @@ class Session(ABC):
     Attributes:
         inputs, outputs: what it takes and gives; bound by name, never by position.
         backend: name of the runtime, for reports.
+        largest_batch: most rows that a dynamic batch may have; None where the runtime sets no limit.
 
     Not safe for use from two threads at once; open one session each.
     """
 
     backend: str
+    largest_batch: int | None = None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 

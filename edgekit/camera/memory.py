@@ -1,4 +1,4 @@
-"""Memory that a season-long process gives back: glibc keeps what opening a model freed, 120 MB with a ResNet-18 trunk."""
+"""Memory that a season-long process gives back: glibc keeps what opening a model freed, 120 MB of a ResNet-18."""
 
 from __future__ import annotations
 

@@ -10,13 +10,15 @@ from typing import Annotated
 import typer
 
 from edgekit import __version__
-from edgekit.cli import camera, demo, doctor, evaluate, export, predict, train, verify
+from edgekit.cli import build, camera, demo, doctor, evaluate, export, predict, train, verify
 from edgekit.errors import EdgekitError
 
 INTERRUPTED = 130
 # which extra brings an optional package
 EXTRA_OF = {
-    **dict.fromkeys(("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard"), "train"),
+    **dict.fromkeys(
+        ("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard", "matplotlib"), "train"
+    ),
     "cv2": "cpu",
     **dict.fromkeys(("starlette", "uvicorn", "prometheus_client"), "camera"),
 }
@@ -34,6 +36,7 @@ app = typer.Typer(
 for name, command in (
     ("train", train.train),
     ("export", export.export),
+    ("build", build.build),
     ("verify", verify.verify),
     ("eval", evaluate.evaluate),
     ("predict", predict.predict),

@@ -94,13 +94,18 @@ def open_model(config: CameraConfig) -> Model:
     if config.model.path == Path():
         raise UsageError("There is no model to look with.", expected="--model FILE, or model.path in the TOML")
     predictor = loading.open_predictor(config.model.path, provider=config.model.provider, threads=config.model.threads)
+    described = loading.metadata_of(config.model.path)
     give_back()
     spec = predictor.spec
     return Model(
         make=lambda wanted, floor: make_eye(predictor, wanted, floor),
         classes=spec.classes,
         thresholds=spec.thresholds,
-        info={"name": predictor.name, "sha256": predictor.sha256, "precision": "fp32"},
+        info={
+            "name": predictor.name,
+            "sha256": predictor.sha256,
+            "precision": described.precision if described else "fp32",
+        },
         close=predictor.close,
     )
 

@@ -7,7 +7,7 @@ import re
 import sys
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,22 +22,31 @@ EXTRAS: dict[str, dict[str, str]] = {
     "train": {
         name: name for name in ("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard")
     },
+    "camera": {"starlette": "starlette", "uvicorn": "uvicorn", "prometheus-client": "prometheus_client"},
     "tensorrt": {"tensorrt": "tensorrt", "pycuda": "pycuda"},
-    "rtx": {"tensorrt-rtx": "tensorrt_rtx"},
+    "rtx": {"tensorrt-rtx": "tensorrt_rtx", "cuda-bindings": "cuda"},
 }
 JOBS = {
     "cpu": "predict, eval and verify exported models on a CPU",
     "gpu": "the same on an NVIDIA GPU",
     "train": "train, and export checkpoints",
-    "tensorrt": "not used yet: engines for Jetsons and GPUs",
-    "rtx": "not used yet: engines for GeForce and RTX boards",
+    "camera": "the page of edgekit camera",
+    "tensorrt": "build and run engines on Jetsons and GPUs",
+    "rtx": "build engines for GeForce and RTX boards, and run them there",
 }
 # modules that a Jetson's or a distribution's own packages provide under another distribution name
 BY_IMPORT = {"cv2", "tensorrt", "onnxruntime"}
 
 
-def doctor(output_format: FormatOption = Format.text) -> int:
+def doctor(
+    selftest: Annotated[
+        bool, typer.Option("--selftest", help="Build small engines, run them, and compare with onnxruntime.")
+    ] = False,
+    output_format: FormatOption = Format.text,
+) -> int:
     """Say what this machine has and what is missing for which job. Exit code 5 when no model can run."""
+    if selftest:
+        return _selftest(output_format)
     found = examine()
     if output_format is Format.json:
         print_json(found)
@@ -49,6 +58,29 @@ def doctor(output_format: FormatOption = Format.text) -> int:
         return 5
     next_command("edgekit", "demo")
     return 0
+
+
+def _selftest(output_format: Format) -> int:
+    """Exit code 0 when all that is installed ran right, 3 when something ran wrong, 5 when nothing ran."""
+    from dataclasses import asdict
+
+    from edgekit.selftest import selftest
+
+    checks = []
+    for check in selftest():
+        checks.append(check)
+        if output_format is Format.text:
+            verdict = {True: "ok", False: "WRONG", None: "not run"}[check.passed]
+            parts = [f"{check.library:<24}", f"{check.precision:<5}", f"{verdict:<8}"]
+            parts += [f"max|d|/max {check.difference:.1e}"] if check.difference is not None else []
+            parts += [f"{check.int8} int8 convolutions"] if check.int8 else []
+            parts += [f"built in {check.seconds:.1f} s"] if check.seconds is not None else []
+            typer.echo("  ".join([*parts, check.note]).rstrip())
+    if output_format is Format.json:
+        print_json([asdict(check) for check in checks])
+    if any(check.passed is False for check in checks):
+        return 3
+    return 0 if any(check.passed for check in checks) else 5
 
 
 def examine() -> dict[str, Any]:
@@ -74,12 +106,15 @@ def examine() -> dict[str, Any]:
         },
         "onnxruntime_providers": _providers(),
         "opencv": _opencv(),
+        "engines": _engines(),
         "extras": {name: _extra(name, parts) for name, parts in EXTRAS.items()},
     }
 
 
 def _extra(name: str, parts: dict[str, str]) -> dict[str, Any]:
     missing = [dist for dist, module in parts.items() if not _version(dist, module)]
+    if "pycuda" in missing and _version("cuda-bindings", "cuda"):
+        missing.remove("pycuda")  # either will do
     wanted = "edgekit" if name == "base" else f"edgekit[{name}]"
     fix = f"pip install '{wanted}'"
     if name == "gpu" and missing and _distribution("onnxruntime"):
@@ -112,6 +147,28 @@ def _providers() -> list[str]:
     except ImportError:
         return []
     return list(onnxruntime.get_available_providers())
+
+
+def _engines() -> dict[str, str]:
+    """The libraries that compile engines, and the GPU as they would find it; or why not."""
+    from edgekit.backends._cuda import open_cuda
+    from edgekit.backends.trt.library import load_library
+    from edgekit.engine_key import TITLES
+    from edgekit.errors import BackendError
+
+    found = {}
+    for name, title in TITLES.items():
+        try:
+            found[title] = load_library(name).version
+        except BackendError as error:
+            found[title] = "not installed" if error.what.endswith("is not installed.") else f"unusable: {error.got}"
+    try:
+        cuda = open_cuda()
+        device = cuda.device
+        found["CUDA"] = f"{device.name}, SM {device.sm}, CUDA {device.cuda} through {cuda.binding}"
+    except BackendError as error:
+        found["CUDA"] = f"no GPU: {error.got}"
+    return found
 
 
 def _opencv() -> dict[str, Any] | None:
@@ -180,6 +237,7 @@ def _print(found: dict[str, Any]) -> None:
         ("onnxruntime", ", ".join(found["onnxruntime_providers"]) or "not installed"),
         ("OpenCV", ", ".join(f"{k} {v}" for k, v in found["opencv"].items()) if found["opencv"] else "not installed"),
     ]
+    rows += list(found["engines"].items())
     for name, value in rows:
         typer.echo(f"{name:<13} {value}")
     typer.echo("")

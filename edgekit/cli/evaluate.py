@@ -38,6 +38,9 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option("--split", help="train, val, test or all; default: the held-out one.")
     ] = None,
+    apart_from: Annotated[
+        str | None, typer.Option("--apart-from", help="Leave out what looks like a picture of this split, e.g. train.")
+    ] = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
@@ -53,7 +56,7 @@ def evaluate(
     from edgekit import loading
     from edgekit.bench.accuracy import FoundEvaluation
     from edgekit.bench.accuracy import evaluate as measure
-    from edgekit.data.layouts import load_dataset
+    from edgekit.data import load_dataset, unlike
 
     with loading.open_predictor(
         model,
@@ -64,6 +67,8 @@ def evaluate(
         norm=norm,
     ) as predictor:
         dataset = load_dataset(data, predictor.spec.classes, split)
+        if apart_from is not None:
+            dataset = unlike(dataset, load_dataset(data, predictor.spec.classes, apart_from))
         for note in dataset.notes:
             say(note)
         evaluation = measure(predictor, dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,10 @@ SHOWN = ("top1", "balanced", "nll_calibrated", "ap50", "ap", "ap75", "voc07")
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or a .toml of your own.")],
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Folder with train/ and val/, or class folders to split.")
+        Path | None,
+        typer.Option(
+            "--data", "-d", help="Folder with train/ and val/, class folders to split, or a YOLO, VOC or COCO data set."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; default: runs/RECIPE.")] = None,
     weights: Annotated[
@@ -38,8 +42,8 @@ def train(
 ) -> int:
     """Train a net as a recipe says.
 
-    Writes last.pt, best.pt, last.state.pt (for --resume), metrics.csv and TensorBoard to the run's folder. For several
-    GPUs or processes: torchrun --nproc-per-node N --no-python edgekit train ...
+    Writes last.pt, best.pt, last.state.pt (for --resume), metrics.csv, curves and other pictures, and TensorBoard to
+    the run's folder. For several GPUs or processes: torchrun --nproc-per-node N --no-python edgekit train ...
     """
     from edgekit.errors import UsageError
     from edgekit.recipe import load_recipe
@@ -67,12 +71,28 @@ def train(
     result = train_loop(task, chosen, run, resume=resume, say=tell)
     if not _first_process():
         return 0
+    _draw(task, result, run, tell)
     if output_format is Format.json:
         print_json({"recipe": chosen.name, "seed": chosen.schedule.seed, **_content(result)})
     else:
         _print(result)
     next_command("edgekit", "export", result.best, "--data", folder)
     return 0
+
+
+def _draw(task: Task, result: TrainResult, run: Path, tell: Callable[[str], None]) -> None:
+    """Curves of the run, and what the best net does on the validation data, as pictures."""
+    from edgekit.training.checkpoint import load_checkpoint
+
+    try:
+        from edgekit.training import plots
+    except ImportError as error:
+        tell(f"no pictures of the run: {error} (pip install 'edgekit[train]')")
+        return
+    plots.curves(run / "curves.png", result.rows)
+    best = load_checkpoint(result.best)
+    for path in (run / "curves.png", *task.draw(best.net(), best.spec, run)):
+        tell(str(path))
 
 
 def _first_process() -> bool:

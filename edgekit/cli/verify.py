@@ -26,14 +26,17 @@ from edgekit.cli.options import (
 
 def verify(
     reference: Annotated[Path, typer.Argument(help="What is right: a checkpoint or an exported ONNX.")],
-    candidate: Annotated[Path, typer.Argument(help="What must equal it: an exported ONNX, or a checkpoint.")],
+    candidate: Annotated[Path, typer.Argument(help="What must equal it: an ONNX, an engine or a checkpoint.")],
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Pictures to compare on; default: a small set made in code.")
     ] = None,
     pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many pictures.")] = 64,
     target: Annotated[str, typer.Option("--target", "-t", help="Whose limits hold.")] = "x86-cpu",
     max_abs: Annotated[
-        float | None, typer.Option("--max-abs", min=0, help="Largest allowed |d logits|; default: the target's.")
+        float | None,
+        typer.Option(
+            "--max-abs", min=0, help="Largest allowed |d| of a logit, or of a box's score; default: the target's."
+        ),
     ] = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
@@ -42,26 +45,25 @@ def verify(
     threads: ThreadsOption = 0,
     output_format: FormatOption = Format.text,
 ) -> int:
-    """Compare two models, from pictures to logits, each with its own preprocessing.
+    """Compare two models, from pictures to logits or boxes, each with its own preprocessing.
 
     Exit code 3 when they differ, 5 when the exported file was made from another checkpoint.
     """
     from edgekit import loading, pipeline
-    from edgekit.artifact import read_onnx
     from edgekit.config import load_target
+    from edgekit.verify import figures
     from edgekit.verify import verify as compare_models
 
-    limits = load_target(target).gate["fp32"]
+    made = loading.metadata_of(candidate)
+    limits = load_target(target).limits(made.precision if made else "fp32")
     if max_abs is not None:
-        limits = limits.model_copy(update={"max_abs": max_abs})
+        limits = limits.model_copy(update={"max_abs": max_abs, "score_shift": max_abs})
     names = options.read_classes(classes)
     spec = options.read_preprocess(preprocess)
     described = None
-    if reference.suffix in loading.CHECKPOINTS and candidate.suffix not in loading.CHECKPOINTS:
-        artifact = read_onnx(candidate)
-        loading.refuse_stale(artifact, reference)
-        described = artifact.metadata.model  # what the export of a plain state dict was told, since that says nothing
-    dataset = pipeline.pictures_for_gate(data, pictures)
+    if reference.suffix in loading.CHECKPOINTS and made is not None:
+        loading.refuse_stale(candidate, made, reference)
+        described = made.model  # what the export of a plain state dict was told, since that says nothing
     opened = functools.partial(
         loading.open_predictor,
         provider=provider.value,
@@ -73,16 +75,15 @@ def verify(
         unverified=True,  # looking into a rejected file is what this command is for
     )
     with opened(reference) as right, opened(candidate) as other:
+        dataset = pipeline.pictures_for_gate(data, pictures, right.spec.task)
         stage = compare_models(right, other, dataset, limits)
     if output_format is Format.json:
         source = "made in code" if data is None else str(data)
         print_json({"passed": stage.passed, "data": source, "stages": [stage.to_dict()]})
     else:
         verdict = "equal" if stage.passed else "NOT equal"
-        typer.echo(
-            f"{verdict} on {stage.pictures} pictures: max|d| {stage.max_abs:.3g} (limit {limits.max_abs:g}), "
-            f"top-1 agreement {stage.top1_agreement:.2%}"
-        )
+        limit = limits.max_abs if stage.found is None else limits.score_shift
+        typer.echo(f"{verdict} on {stage.pictures} pictures: {figures(stage)} (limit {limit:g})")
     if not stage.passed:
         say(f"error: verification failed for {candidate}: " + "; ".join(stage.problems))
         return 3

@@ -2,7 +2,7 @@
 
 from edgekit.data.hive import HIVE_CLASSES, HiveClip, HiveFrame, hive_pictures
 from edgekit.data.layouts import load_dataset
-from edgekit.data.likeness import near_duplicates
+from edgekit.data.likeness import near_duplicates, unlike
 from edgekit.data.sample import Dataset, Sample, sample_evenly
 from edgekit.data.split import by_folder, by_pattern, split_by_group
 from edgekit.data.synthetic import PATTERNS, made_pictures
@@ -22,4 +22,5 @@ __all__ = [
     "near_duplicates",
     "sample_evenly",
     "split_by_group",
+    "unlike",
 ]

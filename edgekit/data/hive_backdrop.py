@@ -20,6 +20,7 @@ def smooth(rng: Rng, height: int, width: int, cells_y: float, cells_x: float) ->
 
 
 def leaf_light(rng: Rng, height: int, width: int, darkest: float) -> Plane:
+    """How much sun comes through a tree's leaves at each place: float32 [height, width], `darkest` to 1."""
     h, w = height // 8 + 64, width // 8 + 64
     leaves = smooth(rng, h, w, rng.uniform(3, 7), rng.uniform(4, 10)) + smooth(rng, h, w, 14, 20) * np.float32(0.4)
     open_sky = np.clip(leaves * np.float32(1.8) + np.float32(rng.uniform(0.1, 1.2)), 0, 1)

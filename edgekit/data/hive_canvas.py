@@ -41,6 +41,8 @@ class Level:
 
 
 class Canvas:
+    """A square to draw one insect on: colour with alpha, and the slope of its surface for the light."""
+
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.bgra = np.zeros((_SIZE, _SIZE, 4), np.float32)

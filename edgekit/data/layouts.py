@@ -10,6 +10,7 @@ from edgekit.data.annotations import ALL, choose_split
 from edgekit.data.coco import coco_files, load_coco
 from edgekit.data.csv_ import load_csv
 from edgekit.data.folder import has_class_folders, load_folder
+from edgekit.data.made import is_made, load_made
 from edgekit.data.pictures import load_pictures
 from edgekit.data.sample import Dataset
 from edgekit.data.voc import is_voc, load_voc
@@ -31,6 +32,7 @@ def load_dataset(
     """The pictures at `path`, labelled where their layout says how. The first that fits:
 
     =================================================  ==================================
+    synthetic://hive?n=400&val=100&seed=0              a made hive's boxes (`load_made`)
     a .csv file, or a folder with a labels.csv         a table (`load_csv`)
     a .yaml file, a folder with a data.yaml, or one    YOLO boxes (`load_yolo`)
     with images/ and labels/
@@ -50,6 +52,8 @@ def load_dataset(
     Raises:
         DataError: nothing there, no such split, no readable picture, or labels that do not fit `classes`.
     """
+    if is_made(path):
+        return load_made(str(path), classes, split)
     path = Path(path)
     if path.is_file():
         suffix = path.suffix.lower()
@@ -79,6 +83,8 @@ def load_dataset(
 
 def has_boxes(path: Path) -> bool:
     """Whether `path` has one of the layouts with boxes, as one data set with its splits."""
+    if is_made(path):
+        return True
     if path.is_file():
         return path.suffix.lower() in (".yaml", ".yml", ".json")
     return any(fits(path) for fits, _ in BOXED)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from edgekit.data.sample import Dataset, Sample, some
-from edgekit.errors import PictureError
+from edgekit.errors import DataError, PictureError
 from edgekit.vision.image import picture_problem
 
 Hashes = NDArray[np.uint64]
@@ -60,6 +60,24 @@ def near_duplicates(a: Dataset, b: Dataset, distance: int = DISTANCE) -> Likenes
     return Likeness(
         tuple(found), len({x for x, _, _ in found}), len({y for _, y, _ in found}), (*hashed_a.unread, *hashed_b.unread)
     )
+
+
+def unlike(dataset: Dataset, other: Dataset, distance: int = DISTANCE) -> Dataset:
+    """`dataset` without the pictures that look like one of `other`, as `near_duplicates` has it.
+
+    Raises:
+        DataError: none is left.
+    """
+    alike = {name for _, name, _ in near_duplicates(other, dataset, distance).pairs}
+    samples = tuple(s for s in dataset if s.name not in alike)
+    if not samples:
+        raise DataError(
+            "Every picture looks like one of the split to keep apart from.",
+            got=f"{len(dataset)} of {len(dataset)}",
+            expected="some that do not",
+        )
+    note = f"{len(alike)} of {len(dataset)} pictures look like one of the other split, left out: {some(sorted(alike))}"
+    return replace(dataset, samples=samples, notes=(*dataset.notes, note))
 
 
 @dataclass(frozen=True, eq=False)

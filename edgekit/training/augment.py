@@ -86,12 +86,13 @@ def augmentation_sheet(
     *,
     columns: int = 8,
     boxes: Sequence[Sequence[tuple[float, float, float, float]]] | None = None,
+    colour: tuple[int, int, int] = (255, 64, 0),
 ) -> None:
     """Writes one picture with a grid of `pictures` (uint8 BGR, titles below) and their boxes, to look at.
 
     Args:
         path: .jpg or .png; replaced if it exists.
-        boxes: for each picture x1 y1 x2 y2 in its pixels.
+        boxes: for each picture x1 y1 x2 y2 in its pixels, drawn in `colour` (RGB).
     """
     height = max(frame.shape[0] for frame, _ in pictures)
     width = max(frame.shape[1] for frame, _ in pictures)
@@ -104,7 +105,7 @@ def augmentation_sheet(
         x, y = (i % columns) * (width + 2), (i // columns) * (height + title + 2)
         sheet.paste(Image.fromarray(np.ascontiguousarray(frame[..., ::-1])), (x, y))
         for box in boxes[i] if boxes else ():
-            pen.rectangle((x + box[0], y + box[1], x + box[2], y + box[3]), outline=(255, 64, 0), width=2)
+            pen.rectangle((x + box[0], y + box[1], x + box[2], y + box[3]), outline=colour, width=2)
         pen.text((x + 2, y + height + 1), text, fill=(0, 0, 0))
     frame = np.ascontiguousarray(np.asarray(sheet)[..., ::-1])
     write_bytes(path, encode_picture(frame, path.suffix), overwrite=True)

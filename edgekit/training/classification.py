@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -113,6 +114,16 @@ class ClassificationTask(Task):
         balanced = self.recipe.schedule.class_balance != "none"
         first = metrics["balanced"] if balanced else metrics["top1"]
         return Score(metrics, (first, -metrics["nll_calibrated"]), replace(self.spec, temperature=temperature))
+
+    def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
+        from edgekit.training import plots
+
+        logits, labels = self._val.logits(net.eval())
+        table = np.zeros((len(spec.classes), len(spec.classes)), dtype=np.int64)
+        np.add.at(table, (labels, logits.argmax(1)), 1)
+        path = folder / "confusion.png"
+        plots.confusion_matrix(path, table, spec.classes, spec.classes)
+        return (path,)
 
     def start(self, net: nn.Module) -> None:
         views = self.recipe.schedule.probe_views

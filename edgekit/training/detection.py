@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,16 +22,18 @@ from edgekit.nets.centernet import BRANCHES, CENTERNETS, C22Maps, LtrbMaps
 from edgekit.nets.detector import answering
 from edgekit.recipe import Recipe, sides
 from edgekit.spec import ModelSpec, digest
-from edgekit.training.augment import seeded, variations
+from edgekit.training.augment import augmentation_sheet, seeded, variations
 from edgekit.training.losses import LOSSES, counts
 from edgekit.training.pictures import Pictures
 from edgekit.training.scene import Scene, clipped, mosaic, placed
 from edgekit.training.targets import ENCODERS, C22Targets, LtrbTargets
 from edgekit.training.task import Batch, Boxes, Score, Task, normalised, stacked
 from edgekit.training.weights import read_weights, start_from
-from edgekit.vision.decode import detections
+from edgekit.vision.decode import SHOWN, Detections, detections
 from edgekit.vision.detection_metrics import detection_report
+from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
+from edgekit.vision.operating import confusion
 from edgekit.vision.preprocess import geometry, normalise, preprocess
 from edgekit.vision.truth import Found, Truth
 
@@ -149,6 +152,23 @@ class DetectionTask(Task):
         key = (metrics.get("ap50", 0.0), metrics.get("ap", 0.0))
         return Score(metrics, key, replace(self.spec, thresholds=thresholds))
 
+    def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
+        from edgekit.training import plots
+
+        founds = self._val.found(answering(net.eval(), spec))
+        if founds is None:
+            return ()
+        truths, names = self._val.truths, spec.classes
+        limits = spec.thresholds or (SHOWN,) * len(names)
+        written = [folder / f"{name}.png" for name in ("precision_recall", "alarm", "confusion")]
+        plots.precision_recall(written[0], truths, founds, names, limits)
+        plots.alarm_roc(written[1], truths, founds, names)
+        table = confusion(truths, founds, len(names), limits)
+        plots.confusion_matrix(written[2], table, (*names, "nothing there"), (*names, "not found"))
+        sheet = folder / "validation.jpg"
+        self._val.sheet(sheet, founds, limits)
+        return (*written, sheet)
+
     def _scene(self, index: int) -> Scene:
         """The decoded picture; boxes in its pixels, which may be fewer than the file's."""
         image, sample = self.pictures[index], self.pictures.samples[index]
@@ -178,6 +198,7 @@ class _Validation:
         self.truths: list[Truth] = []
         self.pixels: list[Frame] = []
         self.shapes: list[tuple[int, ...]] = []
+        self.names: list[str] = []
         unread = []
         for sample in samples:
             try:
@@ -187,6 +208,7 @@ class _Validation:
                 continue
             self.pixels.append(preprocess(frame, spec.preprocess))
             self.shapes.append(frame.shape)
+            self.names.append(sample.name)
             self.truths.append(sample.truth())
         if not self.pixels:
             raise DataError("None of the validation pictures can be read.", got=some(unread))
@@ -209,6 +231,25 @@ class _Validation:
                 except InputError:
                     return None
         return founds
+
+    def sheet(self, path: Path, founds: Sequence[Found], limits: Sequence[float]) -> None:
+        """24 of the pictures, spread evenly, with what was found in colour and what is there in white."""
+        classes, spec = self.spec.classes, self.spec.preprocess
+        chosen = sorted({i * len(self.pixels) // 24 for i in range(24)})
+        pictures, boxes = [], []
+        for i in chosen:
+            place, found = geometry(self.shapes[i], spec), founds[i]
+            shown = found.scores >= np.asarray(limits)[found.labels]
+            labels = found.labels[shown]
+            marked = Detections(
+                place.to_net(found.boxes[shown]).astype(np.float32),
+                found.scores[shown].astype(np.float32),
+                labels,
+                tuple(classes[label] for label in labels.tolist()),
+            )
+            pictures.append((with_boxes(self.pixels[i], marked), self.names[i][-48:]))
+            boxes.append([(a, b, c, d) for a, b, c, d in place.to_net(self.truths[i].boxes).tolist()])
+        augmentation_sheet(path, pictures, columns=6, boxes=boxes, colour=(255, 255, 255))
 
 
 def _tv_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:

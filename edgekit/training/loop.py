@@ -46,6 +46,7 @@ class TrainResult:
         seconds: of this process, evaluation included.
         images_per_second: while training, evaluation left out.
         skipped: pictures that could not be read on the way.
+        rows: what metrics.csv has, one an epoch.
     """
 
     best: Path
@@ -57,6 +58,7 @@ class TrainResult:
     seconds: float
     images_per_second: float
     skipped: tuple[str, ...]
+    rows: tuple[Mapping[str, float], ...] = ()
 
 
 def train(
@@ -163,6 +165,7 @@ class _Run:
             seconds=time.monotonic() - self.began,
             images_per_second=self.seen / self.busy if self.busy else 0.0,
             skipped=tuple(progress.skipped),
+            rows=tuple(progress.rows),
         )
 
     def _baseline(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgekit.data import Dataset, by_pattern, load_dataset, near_duplicates, split_by_group
 from edgekit.data.annotations import HELD_OUT as VALIDATION
 from edgekit.data.layouts import has_boxes
+from edgekit.data.made import is_made
 from edgekit.data.sample import some
 from edgekit.data.yolo import CONFIGS, is_split
 from edgekit.errors import DataError, SplitError
@@ -32,7 +33,7 @@ def load_splits(path: Path, data: Data, seed: int) -> Splits:
     Raises:
         DataError: no pictures, or folders that do not belong together.
     """
-    if not path.exists():
+    if not path.exists() and not is_made(path):
         raise DataError(f"{path} is not there.", got="no such folder", expected="a folder of labelled pictures")
     root = path / data.train
     names = (data.val,) if data.val else VALIDATION
@@ -91,6 +92,8 @@ def _held_out(whole: Dataset, data: Data, seed: int) -> tuple[Dataset, Dataset]:
 
 
 def _shared(train: Dataset, val: Dataset) -> tuple[str, ...]:
+    if train.layout == "made":
+        return ()  # of different seeds; boards look alike to a hash
     known = {s.content(): s.name for s in train}
     same = [f"{s.name} = {known[c]}" for s in val if (c := s.content()) in known]
     notes = []

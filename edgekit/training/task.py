@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +80,10 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, net: nn.Module) -> Score:
         """The score of `net` (evaluation mode, its own device) on the validation data."""
+
+    @abstractmethod
+    def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
+        """Pictures of what `net` does on the validation data, for people; returns what was written to `folder`."""
 
     def sampling_weights(self) -> Tensor | None:
         """float64 [len(self)]: how often each sample is drawn in relation to the others, or None for once an epoch."""

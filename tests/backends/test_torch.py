@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from edgekit.backends.torch_ import TorchSession
 from edgekit.errors import InputError
-from edgekit.spec import TensorSpec
+from edgekit.spec import ModelSpec, PreprocessSpec, TensorSpec
 
 
 class Tiny(nn.Module):
@@ -33,12 +35,16 @@ def net() -> nn.Module:
     return Tiny()
 
 
+def spec(temperature: float = 1.0) -> ModelSpec:
+    return ModelSpec("tiny", ("a", "b"), PreprocessSpec(6, 5, "stretch", None), temperature=temperature)
+
+
 def image(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, 3, 6, 5)).astype(np.float32)
 
 
 def test_specs_say_what_it_takes_and_gives(net: nn.Module) -> None:
-    session = TorchSession(net, (6, 5), 2)
+    session = TorchSession(net, spec())
     assert session.backend == "torch"
     assert session.inputs == (TensorSpec("image", "float32", ("N", 3, 6, 5)),)
     assert session.outputs == (TensorSpec("logits", "float32", ("N", 2)),)
@@ -47,7 +53,7 @@ def test_specs_say_what_it_takes_and_gives(net: nn.Module) -> None:
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 @pytest.mark.parametrize("n", [1, 3])
 def test_it_gives_the_nets_logits(net: nn.Module, n: int, temperature: float) -> None:
-    session = TorchSession(net.train(), (6, 5), 2, temperature)
+    session = TorchSession(net.train(), spec(temperature))
     assert not net.training
     with torch.no_grad():
         want = net(torch.from_numpy(image(n))).numpy()
@@ -57,7 +63,7 @@ def test_it_gives_the_nets_logits(net: nn.Module, n: int, temperature: float) ->
 
 
 def test_running_does_not_train(net: nn.Module) -> None:
-    session = TorchSession(net, (6, 5), 2)
+    session = TorchSession(net, spec())
     before = {k: v.clone() for k, v in net.state_dict().items()}
     first = session.run({"image": image(2)})["logits"]
     kept = first.copy()
@@ -68,21 +74,21 @@ def test_running_does_not_train(net: nn.Module) -> None:
 
 
 def test_inputs_are_checked(net: nn.Module) -> None:
-    session = TorchSession(net, (6, 5), 2)
+    session = TorchSession(net, spec())
     for bad in (image(1).astype(np.float64), image(1)[:, :, :5], image(1)[0]):
         with pytest.raises(InputError, match="Input image does not fit"):
             session.run({"image": bad})
 
 
 def test_strided_input_is_accepted(net: nn.Module) -> None:
-    session = TorchSession(net, (6, 5), 2)
+    session = TorchSession(net, spec())
     array = image(4)[::2]
     want = session.run({"image": array.copy()})["logits"]
     np.testing.assert_array_equal(session.run({"image": array})["logits"], want)
 
 
 def test_intermediates_are_every_layers_output_by_path_and_call(net: nn.Module) -> None:
-    session = TorchSession(net, (6, 5), 2, temperature=3.0)
+    session = TorchSession(net, spec(3.0))
     got = session.intermediates({"image": image(2)})
     assert list(got) == ["conv", "bn", "relu", "relu_1", "drop", "fc"]
     with torch.no_grad():
@@ -97,8 +103,33 @@ def test_intermediates_are_every_layers_output_by_path_and_call(net: nn.Module) 
 
 
 def test_intermediates_leave_no_hook_even_after_an_error(net: nn.Module) -> None:
-    session = TorchSession(net, (6, 5), 2)
+    session = TorchSession(net, spec())
     session.intermediates({"image": image(1)})
     with pytest.raises(InputError):
         session.intermediates({"image": image(1).astype(np.float64)})
     assert not any(module._forward_hooks for module in net.modules())
+
+
+class Boxes(NamedTuple):
+    """In another order than the spec names them: they are bound by name."""
+
+    scores: Tensor
+    labels: Tensor
+    boxes: Tensor
+    heatmap: Tensor
+
+
+class Finder(nn.Module):
+    def forward(self, x: Tensor) -> Boxes:
+        n = len(x)
+        return Boxes(torch.full((n, 2), 0.5), torch.ones(n, 2, dtype=torch.int32), torch.zeros(n, 2, 4), x)
+
+
+def test_a_detectors_outputs_are_bound_by_name_and_its_maps_left_out() -> None:
+    found = ModelSpec("finder", ("a", "b"), PreprocessSpec(6, 5, "stretch", None), task="detection", keep=2)
+    given = TorchSession(Finder(), found).run({"image": image(3)})
+    assert {name: (a.shape, a.dtype.name) for name, a in given.items()} == {
+        "boxes": ((3, 2, 4), "float32"),
+        "scores": ((3, 2), "float32"),
+        "labels": ((3, 2), "int32"),
+    }

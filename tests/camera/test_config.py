@@ -1,8 +1,10 @@
 """One TOML says everything; a wrong key or value is refused by name, and passwords are never repeated."""
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from edgekit.camera.config import CameraConfig, load_config, parse_config
 from edgekit.errors import UsageError
@@ -23,6 +25,21 @@ def test_the_shipped_example_is_valid_and_names_only_real_keys() -> None:
     assert config.visits.labels == ("hornet",)
     assert config.store.folder is not None
     assert config.zones
+
+
+def test_every_key_and_its_default_is_documented() -> None:
+    reference = (ROOT / "docs" / "camera.md").read_text()
+    for name, field in CameraConfig.model_fields.items():
+        table = field.annotation
+        if isinstance(table, type) and issubclass(table, BaseModel):
+            for key, inner in table.model_fields.items():
+                default = inner.default
+                row = re.search(rf"^\| `{name}\.{key}` \| ([^|]+) \|", reference, re.MULTILINE)
+                assert row, f"{name}.{key}"
+                if isinstance(default, (int, float)) and not isinstance(default, bool):
+                    assert float(row[1]) == default, f"{name}.{key}"
+        else:
+            assert f"`{name}`" in reference or f"[[{name}]]" in reference or f"[{name}." in reference
 
 
 @pytest.mark.parametrize(

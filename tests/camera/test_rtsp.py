@@ -1,7 +1,5 @@
 """RTSP for real: a GStreamer server with user and password on loopback, killed and brought back."""
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -62,8 +60,8 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    if not Path(PYTHON).exists() or shutil.which("gst-inspect-1.0") is None and not os.environ.get("EDGEKIT_RTSP"):
-        pytest.skip("needs GStreamer's tools (EDGEKIT_RTSP=1 tries without)")
+    if not Path(PYTHON).exists():
+        pytest.skip("needs the system's Python with GStreamer's bindings")
     made = Server()
     yield made
     made.kill()

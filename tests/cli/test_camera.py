@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,6 +95,48 @@ def test_a_live_source_reloads_on_sighup_and_ends_visits_on_sigterm(good: Path, 
     assert "configuration taken" in err
     assert "Traceback" not in err
     assert json.loads(out.splitlines()[-1])["end_reason"] == "shutdown"
+
+
+def test_a_visit_that_a_kill_cut_off_ends_as_a_crash_at_the_next_start(cli: Cli, good: Path, tmp_path: Path) -> None:
+    store = f"store.folder={tmp_path / 'store'}"
+    live = "synthetic://hive?seed=1&fps=10&height=120&width=160"
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from edgekit.cli.app import main; main()", "camera", "--source", live,
+         "--model", str(good), "--json-lines", "--set", store, *SURE],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    first = json.loads(child.stdout.readline())
+    child.kill()
+    child.communicate()
+    outcome = cli("camera", "--source", HIVE, "--model", good, "--json-lines", "--set", store)
+    assert outcome.code == 0, outcome.text
+    told = json.loads(outcome.out.splitlines()[0])
+    assert (told["id"], told["type"], told["end_reason"]) == (first["id"], "end", "crash")
+    assert told["seq"] > first["seq"]
+    assert (tmp_path / "store" / told["snapshot"]["path"]).exists()
+
+
+@pytest.mark.slow
+def test_on_a_disk_that_is_really_full(good: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    edgekit = f"{sys.executable} -c 'from edgekit.cli.app import main; main()' camera --source '{HIVE}&live=1' "
+    options = f"--model {good} --set store.folder={disk}/store --set store.reserve_mb=0 --json-lines {' '.join(SURE)}"
+    script = (
+        f"mount -t tmpfs -o size=300k none {disk} || exit 77\n{edgekit} {options} --seconds 3 || exit 1\n"
+        f"head -c 1M /dev/zero > {disk}/full\n{edgekit} {options} --seconds 5 --format json || exit 2\n"
+        f"rm {disk}/full\n{edgekit} {options} --seconds 3"
+    )
+    if shutil.which("unshare") is None:
+        pytest.skip("needs unshare(1)")
+    done = subprocess.run(["unshare", "-Urm", "sh", "-c", script], capture_output=True, text=True, timeout=120)
+    if done.returncode in (1, 77) and ("unshare" in done.stderr or "mount" in done.stderr):
+        pytest.skip("may not mount a file system of its own here")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    kinds = [json.loads(line)["type"] for line in done.stdout.splitlines() if line.startswith('{"schema"')]
+    assert kinds.count("start") >= 3  # events were told all the time
 
 
 def test_no_torch_is_loaded(good: Path) -> None:

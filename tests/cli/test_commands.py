@@ -13,6 +13,7 @@ from PIL import Image
 from edgekit.cli import doctor
 from edgekit.data import made_pictures
 from edgekit.spec import ModelSpec
+from tests.backends.fake_tensorrt import FakeCuda, World
 
 
 def test_export_report(good: Path) -> None:
@@ -121,6 +122,15 @@ def test_doctor(cli: Any) -> None:
     assert found["machine"]["cores"] >= 1
     assert "CPUExecutionProvider" in found["onnxruntime_providers"]
     assert "onnxruntime" in cli("doctor").out
+
+
+def test_doctor_says_what_can_compile_engines(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = json.loads(cli("doctor", "--format", "json").out)["engines"]
+    assert list(found) == ["TensorRT", "TensorRT-RTX", "CUDA"]
+    monkeypatch.setattr("edgekit.backends._cuda.open_cuda", lambda: FakeCuda(World()))
+    lines = [line.split(maxsplit=1) for line in cli("doctor").out.splitlines() if line]
+    assert ["CUDA", "Fake Orin, SM 8.7, CUDA 12.6 through fake"] in lines
+    assert ["TensorRT", found["TensorRT"]] in lines
 
 
 def test_doctor_says_what_is_missing_and_the_fix(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:

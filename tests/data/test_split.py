@@ -21,6 +21,7 @@ from edgekit.data import (
     made_pictures,
     near_duplicates,
     split_by_group,
+    unlike,
 )
 from edgekit.data.likeness import DISTANCE, components, hashes, picture_hash
 from edgekit.errors import DataError, UsageError
@@ -248,3 +249,14 @@ def test_unrelated_photographs_do_not_look_alike() -> None:
     assert len(values) == 378
     assert len(np.unique(components(values, DISTANCE))) == 378
     assert len(np.unique(components(values, DISTANCE + 1))) < 378
+
+
+def test_a_split_without_what_looks_like_the_other(tmp_path: Path) -> None:
+    data = copies(tmp_path, 8)
+    train = Dataset(data.samples[0:8:2], None, "pictures")  # the first four originals
+    copied = Dataset(data.samples[1::2], None, "pictures")
+    left = unlike(copied, train)
+    assert names(left) == [f"jpg/{i}.jpg" for i in range(4, 8)]
+    assert "4 of 8 pictures look like one of the other split" in left.notes[-1]
+    with pytest.raises(DataError, match="Every picture looks like"):
+        unlike(train, train)

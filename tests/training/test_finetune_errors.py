@@ -71,7 +71,9 @@ def test_no_labels(tmp_path: Path, recipe: MakeRecipe) -> None:
         make_task(recipe(), tmp_path)
 
 
-def test_class_folders_without_splits_are_split_by_class_and_it_says_so(tmp_path: Path, recipe: MakeRecipe) -> None:
+def test_class_folders_without_splits_are_split_by_likeness_and_class_and_it_says_so(
+    tmp_path: Path, recipe: MakeRecipe
+) -> None:
     write_pictures(tmp_path, ("red", "green"), 10, 0)
     chosen = recipe()
     splits = load_splits(tmp_path, chosen.data, 0)
@@ -79,7 +81,7 @@ def test_class_folders_without_splits_are_split_by_class_and_it_says_so(tmp_path
     assert {s.name for s in splits.val}.isdisjoint(s.name for s in splits.train)
     assert len(splits.train) + len(splits.val) == 20
     assert load_splits(tmp_path, chosen.data, 0).val.samples[0].name == splits.val.samples[0].name
-    assert any("held out at random" in note for note in splits.notes)
+    assert any("4 of 20 pictures held out by group" in note for note in splits.notes)
 
 
 def test_a_picture_on_both_sides_is_told(copied: Path, recipe: MakeRecipe) -> None:

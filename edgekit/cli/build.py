@@ -1,0 +1,128 @@
+"""`edgekit build`: a verified ONNX becomes an engine of TensorRT or TensorRT-RTX."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgekit.cli.options import ForceOption, Format, FormatOption, next_command, print_json, say
+
+if TYPE_CHECKING:
+    from edgekit.building import BuildResult
+
+
+def build(
+    model: Annotated[Path, typer.Argument(help="An exported .onnx.")],
+    target: Annotated[str, typer.Option("--target", "-t", help="A board's name, or a .toml of your own.")],
+    fallback: Annotated[
+        list[Path] | None,
+        typer.Option("--fallback", help="The same model in fp16 or fp32, for a board that refuses MODEL; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to write to; default: beside the model.")
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes; default: the target's.")
+    ] = None,
+    workspace: Annotated[
+        int | None, typer.Option("--workspace", min=1, help="Most scratch memory in MiB; default: the target's.")
+    ] = None,
+    sm: Annotated[
+        list[str] | None,
+        typer.Option("--sm", help="Compute capability such as 8.9, instead of the target's; repeatable."),
+    ] = None,
+    cpu_only: Annotated[
+        bool, typer.Option("--cpu-only", help="Build for another machine's GPU (TensorRT-RTX targets).")
+    ] = False,
+    timing_cache: Annotated[
+        Path | None, typer.Option("--timing-cache", help="Folder for the builder's measurements: quicker next time.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", help="Pictures to prove it on; default: a small set made in code.")
+    ] = None,
+    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many of them.")] = 64,
+    force: ForceOption = False,
+    output_format: FormatOption = Format.text,
+) -> int:
+    """Compile an exported ONNX for a board, on that board, and compare the two on pictures.
+
+    Writes NAME.engine, which trtexec can load, and NAME.engine.json, without which edgekit does not load it. An engine
+    that is there already and was built from the same file with the same options is kept. One that does not answer as
+    the ONNX is kept as NAME.engine.rejected and the exit code is 3.
+    """
+    from edgekit import building, pipeline
+    from edgekit.engine_key import Batch
+
+    with _progress() as report:
+        result = building.build_engine(
+            model,
+            target,
+            fallbacks=fallback or (),
+            out=out,
+            sms=sm or (),
+            batch=None if batch is None else Batch.parse(batch),
+            workspace_mib=workspace,
+            timing_cache=timing_cache,
+            cpu_only=cpu_only,
+            pictures=lambda task: pipeline.pictures_for_gate(data, pictures, task),
+            force=force,
+            report=report,
+            say=say,
+        )
+    if output_format is Format.json:
+        print_json(result.to_dict())
+    else:
+        _print(result)
+    if cpu_only:
+        say(f"not proven: nothing ran. On the board, with both files and {result.source.name} there:")
+        place = [] if result.path.parent == result.source.parent else ["--out", str(result.path.parent)]
+        next_command("edgekit", "build", result.source, *result.card.flags(), *place)
+    else:
+        next_command("edgekit", "predict", result.path, data or "PICTURE")
+    return 0
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[float, str], None]]:
+    """A bar on a terminal; elsewhere nothing, as the lines before and after say enough."""
+    if not sys.stderr.isatty():
+        yield lambda share, phase: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda share, phase: bar.update(task, completed=share, description=phase)
+
+
+def _print(result: BuildResult) -> None:
+    card = result.card
+    kept = "kept" if result.reused else f"built in {result.seconds:.1f} s"
+    typer.echo(f"{result.path}  {card.plan_bytes / 1e6:.1f} MB  sha256 {card.plan_sha256[:16]}  {kept}")
+    typer.echo(f"{card.metadata.precision} for {card.built_on.describe()}, SM {', '.join(card.options.sms)}")
+    proof = card.proof
+    typer.echo(
+        f"answers as its ONNX on {proof['pictures']} pictures (max|d| {proof['max_abs']:.2g})"
+        if proof
+        else "not proven: built without running it"
+    )
+    layers = card.layers
+    if layers.get("quantized"):
+        typer.echo(
+            f"convolutions: {layers['int8']} int8 in the engine, {layers['quantized']} of {layers['convolutions']} "
+            "quantized in the graph"
+        )
+    for item in card.refused:
+        typer.echo(f"refused: {item['onnx']}: {item['reason']}")

@@ -1,0 +1,68 @@
+"""Data sets made in code, by a name that stands where a folder would: `synthetic://hive?n=800&seed=0`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import parse_qsl
+
+from edgekit.data.annotations import ALL, HELD_OUT
+from edgekit.data.hive import HIVE_CLASSES, hive_pictures
+from edgekit.data.sample import Dataset
+from edgekit.errors import DataError, SplitError
+
+SCHEME = "synthetic:"
+# far from any seed that people choose, so that no held-out picture is one of training's
+_HELD_OUT_SEED = 500_000_000
+_DEFAULTS = {"n": 400, "val": 100, "seed": 0, "height": 360, "width": 640}
+
+
+def is_made(path: object) -> bool:
+    """Whether this names a data set made in code."""
+    return str(path).startswith(SCHEME)
+
+
+def load_made(name: str, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:
+    """The pictures of `synthetic://hive?n=400&val=100&seed=0&height=360&width=640`, all with boxes.
+
+    Args:
+        name: `n` pictures are the train split and `val` the held-out one; what is left out has these values.
+        classes: the model's, which must be the hive's; its labels then index into them.
+        split: `train`, `all`, or a held-out one's name; that is the default too.
+
+    Raises:
+        DataError: an unknown scene or key, a value that is no whole number, or a model of other classes.
+        SplitError: another split.
+    """
+    scene, _, query = name.removeprefix(SCHEME).lstrip("/").partition("?")
+    pairs = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(set(pairs) - set(_DEFAULTS))
+    wrong = [f"{k}={v}" for k, v in pairs.items() if k in _DEFAULTS and not v.isdecimal()]
+    if scene != "hive" or unknown or wrong:
+        raise DataError(
+            f"{name} is not a data set that edgekit makes.",
+            got=", ".join(unknown or wrong) or scene or "no scene",
+            expected="synthetic://hive?" + "&".join(f"{k}={v}" for k, v in _DEFAULTS.items()),
+        )
+    values = {**_DEFAULTS, **{k: int(v) for k, v in pairs.items()}}
+    if split not in (None, ALL, "train", *HELD_OUT):
+        raise SplitError(f"{name} has not this split.", got=str(split), expected="train, val or all")
+    parts = []
+    if split in ("train", ALL):
+        parts.append(_part(values, "n", values["seed"]))
+    if split != "train":
+        parts.append(_part(values, "val", values["seed"] + _HELD_OUT_SEED))
+    samples = tuple(s for part in parts for s in part)
+    whole = replace(parts[0], samples=samples)
+    if classes is not None and tuple(classes) != HIVE_CLASSES:
+        raise DataError(
+            "The model does not know the insects of the made hive.",
+            got=", ".join(classes[:5]),
+            expected=", ".join(HIVE_CLASSES),
+        )
+    counted = ", ".join(f"{c} {k}" for c, k in zip(HIVE_CLASSES, whole.box_counts, strict=True))
+    return replace(whole, notes=(f"{len(samples)} pictures of a hive entrance made in code: {counted}",))
+
+
+def _part(values: dict[str, int], count: str, seed: int) -> Dataset:
+    return hive_pictures(values[count], seed, values["height"], values["width"])
