@@ -27,6 +27,7 @@ FORMAT = 1
 _WAITING = 2000  # events that are kept in memory while the disk is full
 _RETRY = 5.0  # seconds
 _CHECK = 30.0  # seconds between two looks at the space
+_ROOM = 4 * MB  # bytes that a database needs to be opened and written to
 _BATCH = 20  # visits that are removed at a time
 _TABLES = """
 CREATE TABLE IF NOT EXISTS visits (id TEXT PRIMARY KEY, label TEXT NOT NULL, start TEXT NOT NULL,
@@ -49,15 +50,19 @@ class Store:
     def __init__(self, folder: Path, config: StoreConfig) -> None:
         self.folder, self._config = folder, config
         make_folder(folder)
-        self._db = self._opened()
-        self.seq = int(self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
         self._waiting: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._retry_at = self._check_at = 0.0
         self.problem = ""
         self.lost = 0
+        self.seq = int(time.time() * 1000)  # where the database cannot be asked: above all that came before
+        self._db: sqlite3.Connection | None = None
+        if self._reopened():
+            self.seq = int(self._open_db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
 
     def unfinished(self) -> list[dict[str, Any]]:
         """The last events of visits that never ended: an earlier process died in them."""
+        if self._db is None:
+            return []
         return [json.loads(row[0]) for row in self._db.execute("SELECT event FROM visits WHERE NOT ended ORDER BY id")]
 
     def add(self, event: dict[str, Any]) -> None:
@@ -108,12 +113,13 @@ class Store:
         """Writes what waits; while the disk is full not more often than every few seconds."""
         if not self._waiting or (self.problem and time.monotonic() < self._retry_at):
             return
-        done = 0
+        if not self._reopened():
+            return
+        db = self._open_db
         try:
-            with self._db:
+            with db:
                 for statement, values in self._waiting:
-                    self._db.execute(statement, values)
-                    done += 1
+                    db.execute(statement, values)
         except sqlite3.Error as error:  # full, read-only, or the disk is gone
             self.problem = f"the database cannot be written: {error}"
             self._retry_at = time.monotonic() + _RETRY
@@ -128,6 +134,8 @@ class Store:
         if not force and time.monotonic() < self._check_at:
             return 0
         self._check_at = time.monotonic() + _CHECK
+        if self._db is None:
+            return 0
         removed = 0
         try:
             while (gone := self._remove_oldest(self.used())) > 0:
@@ -138,6 +146,8 @@ class Store:
 
     def sweep(self) -> int:
         """Removes files that no visit knows, as a kill -9 leaves them; how many."""
+        if self._db is None:
+            return 0
         known = {row[0] for row in self._db.execute("SELECT id FROM visits")}
         strays = [
             path for kind in ("snapshots", "clips") for path, _ in _files(self.folder / kind) if path.stem not in known
@@ -153,7 +163,38 @@ class Store:
     def close(self) -> None:
         self._retry_at = 0.0
         self.flush()
-        self._db.close()
+        if self._db is not None:
+            self._db.close()
+
+    @property
+    def _open_db(self) -> sqlite3.Connection:
+        assert self._db is not None
+        return self._db
+
+    def _reopened(self) -> bool:
+        """Opens the database unless it is open; on a disk too full for that the oldest pictures make room."""
+        if self._db is not None:
+            return True
+        try:
+            try:
+                self._db = self._opened()
+            except sqlite3.OperationalError:
+                self._make_room()
+                self._db = self._opened()
+        except sqlite3.OperationalError as error:
+            self.problem = f"the database cannot be opened: {error}"
+            self._retry_at = time.monotonic() + _RETRY
+            return False
+        self.problem = ""
+        return True
+
+    def _make_room(self) -> None:
+        """Removes the oldest pictures and clips, by their names, without asking the database which they are."""
+        files = (path for kind in ("snapshots", "clips") for path, _ in _files(self.folder / kind))
+        for path in sorted(files, key=lambda p: p.stem):
+            if self._free() >= max(_ROOM, self._config.reserve_mb * MB):
+                return
+            path.unlink(missing_ok=True)
 
     def _opened(self) -> sqlite3.Connection:
         path = self.folder / "visits.db"
@@ -171,6 +212,8 @@ class Store:
             db.executescript(_TABLES)
             db.execute(f"PRAGMA user_version = {FORMAT}")
             db.execute("SELECT count(*) FROM visits").fetchone()
+        except sqlite3.OperationalError:  # full, or not to be written now: worth trying again
+            raise
         except sqlite3.DatabaseError as error:
             raise OutputError(
                 f"{path} cannot be used.", got=str(error), expected="edgekit's own database, or none",
@@ -180,13 +223,13 @@ class Store:
 
     def _start_again(self) -> None:
         """A database that broke under way is put aside, and a new one begun; its pictures stay."""
-        self._db.close()
+        self._open_db.close()
+        self._db = None
         stamp = int(time.time())
         for suffix in ("", "-wal", "-shm"):
             path = self.folder / f"visits.db{suffix}"
             if path.exists():
                 path.rename(path.with_name(f"broken-{stamp}.db{suffix}"))
-        self._db = self._opened()
 
     def _do(self, statement: str, values: tuple[Any, ...]) -> None:
         self._waiting.append((statement, values))
@@ -196,7 +239,8 @@ class Store:
 
     def _remove_oldest(self, used: int) -> int:
         """Removes up to a batch of ended visits, the oldest first (ids sort by time), while too much is used."""
-        rows = self._db.execute("SELECT id, event FROM visits WHERE ended ORDER BY id LIMIT ?", (_BATCH,)).fetchall()
+        db = self._open_db
+        rows = db.execute("SELECT id, event FROM visits WHERE ended ORDER BY id LIMIT ?", (_BATCH,)).fetchall()
         removed = 0
         for ident, text in rows:
             if used <= self._config.quota_mb * MB and self._free() >= self._config.reserve_mb * MB:
@@ -208,13 +252,13 @@ class Store:
                     used -= path.stat().st_size if path.exists() else 0
                     path.unlink(missing_ok=True)
                     _remove_empty(path.parent, self.folder)
-            with self._db:
-                self._db.execute("DELETE FROM events WHERE id = ?", (ident,))
-                self._db.execute("DELETE FROM visits WHERE id = ?", (ident,))
+            with db:
+                db.execute("DELETE FROM events WHERE id = ?", (ident,))
+                db.execute("DELETE FROM visits WHERE id = ?", (ident,))
             removed += 1
         if removed:
-            self._db.execute("PRAGMA incremental_vacuum").fetchall()
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            db.execute("PRAGMA incremental_vacuum").fetchall()
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return removed
 
     def _free(self) -> int:

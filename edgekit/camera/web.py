@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -95,7 +96,10 @@ class Page:
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
         ]
-        return Starlette(routes=routes)
+        async def not_now(_: Request, error: Exception) -> Response:
+            return _plain(f"the store cannot be read now: {error}", 503)
+
+        return Starlette(routes=routes, exception_handlers={sqlite3.Error: not_now})
 
     async def _index(self, _: Request) -> Response:
         from starlette.responses import HTMLResponse

@@ -90,16 +90,44 @@ def test_a_full_disk_stops_nothing_and_nothing_is_lost_when_it_is_mended(
     monkeypatch.setattr(store_module, "_RETRY", 0.0)
     store, before = opened(tmp_path), uuid7()
     store.add(event(before))
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own "database or disk is full"
+    pages = store._open_db.execute("PRAGMA page_count").fetchone()[0]
+    store._open_db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own "database or disk is full"
     idents = [uuid7() for _ in range(30)]
     for ident in idents:
         store.add(event(ident, padding="x" * 2000))
     assert "full" in store.problem
-    store._db.execute("PRAGMA max_page_count = 1000000")
+    store._open_db.execute("PRAGMA max_page_count = 1000000")
     store.flush()
     assert store.problem == ""
     assert [v["id"] for v in Reader(tmp_path).visits(limit=100)][::-1] == [before, *idents]
+
+
+def test_it_starts_on_a_full_disk_and_writes_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_RETRY", 0.0)
+    first, ident = opened(tmp_path), uuid7()
+    first.add(event(ident, snapshot=first.keep_file("snapshots", f"{ident}.jpg", b"x" * 1000, "2026-08-01")))
+    seq = first.seq
+    first.close()
+    whole = Store._opened
+
+    def full(_: Store) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Store, "_opened", full)
+    monkeypatch.setattr(Store, "_free", lambda _: 0)
+    store = opened(tmp_path)
+    assert "disk I/O error" in store.problem
+    assert store.seq > seq
+    assert not list(tmp_path.rglob("*.jpg"))  # the oldest pictures made room
+    later = uuid7()
+    store.add(event(later))
+    assert (store.unfinished(), store.sweep(), store.tidy(force=True)) == ([], 0, 0)
+    monkeypatch.setattr(Store, "_opened", whole)
+    store.flush()
+    assert store.problem == ""
+    assert [v["id"] for v in Reader(tmp_path).visits()] == [later, ident]
 
 
 def test_what_waits_is_bounded_and_the_loss_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +182,7 @@ def test_a_kill_leaves_everything_that_was_told_and_the_visit_ends_as_a_crash(tm
         child.wait()
         store = opened(tmp_path)
         assert store.seq >= told
-        assert store._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert store._open_db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         store.sweep()
         for left in store.unfinished():
             store.seq += 1

@@ -215,6 +215,13 @@ def test_ready_and_alive_tell_the_truth(tmp_path: Path, monkeypatch: pytest.Monk
         site.close()
 
 
+def test_a_store_that_cannot_be_read_is_said_and_the_rest_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site.page._reader, "folder", Path("/nowhere"))
+    status, body, _ = site.get("/api/visits")
+    assert (status, b"cannot be read" in body) == (503, True)
+    assert site.get("/snapshot.jpg")[0] == 200
+
+
 # --- who may see it ---
 
 
