@@ -163,7 +163,7 @@ class WebConfig(_Table):
     enabled: bool = False
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free one")
-    token: str | None = Field(default=None, min_length=16, description="`${NAME}` takes it from the environment")
+    token: str | None = Field(default=None, description="16 characters or more; `${NAME}` is of the environment")
     viewers: int = Field(default=4, ge=1, le=64, description="of the live picture at a time")
     live_fps: float = Field(default=10, gt=0, le=60)
 

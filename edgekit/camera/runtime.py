@@ -306,10 +306,10 @@ class Camera:
 
 
 def _drawn(tracks: list[Track], found: Detections | None, least: Mapping[str, float]) -> Detections:
-    """The tracks seen in a frame as boxes; those that are believed with their number, weak ones not at all."""
+    """The tracks seen in a frame as boxes; believed ones with their number, of others only strong ones."""
     if found is None or not tracks:
         return _nothing()
-    shown = sorted((t for t in tracks if t.score >= least[t.label]), key=lambda t: -t.score)
+    shown = sorted((t for t in tracks if t.believed or t.score >= least[t.label]), key=lambda t: -t.score)
     index = {name: i for i, name in enumerate(least)}
     return Detections(
         np.array([t.box for t in shown], np.float32).reshape(-1, 4),
