@@ -96,6 +96,7 @@ class Page:
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
         ]
+
         async def not_now(_: Request, error: Exception) -> Response:
             return _plain(f"the store cannot be read now: {error}", 503)
 

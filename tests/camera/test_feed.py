@@ -70,7 +70,7 @@ def test_a_slow_reader_gets_the_newest_frame_and_every_frame_is_accounted_for() 
     c = feed.counters
     assert c.captured == 60
     assert c.captured == c.processed + c.dropped
-    assert len(seen) == c.processed < 20
+    assert len(seen) == c.processed < 45
     assert seen == sorted(seen)
     assert max(ages) < 0.02 + 0.1
 
