@@ -32,6 +32,8 @@ class Limits(_Table):
     max_abs: float = Field(gt=0, description="largest |difference| of any logit")
     top1_agreement: float = Field(gt=0, le=1, description="smallest share of pictures with the same first class")
     boxes_matched: float = Field(0.999, gt=0, le=1, description="smallest share of boxes that have a partner")
+    boxes: Literal["all", "shown"] = Field("all", description="which count: down to a score of 0.05, or those shown")
+    box_iou: float = Field(0.9, gt=0, le=1, description="from which on two boxes are the same")
     score_shift: float = Field(1e-3, gt=0, le=1, description="largest |difference| of a matched box's score")
 
 

@@ -16,16 +16,18 @@ from edgekit.errors import UsageError
 from edgekit.predictor import Answers, Logits, Predictor
 from edgekit.spec import ModelSpec
 from edgekit.vision.boxes import iou_matrix
+from edgekit.vision.decode import SHOWN
 from edgekit.vision.preprocess import preprocess
 
 # A tensor inside the net counts as different from here on, relative to its largest value. Reordering float32 sums
 # costs up to 1e-5 in a deep net; weights rounded to fp16 or a BatchNorm's other eps cost 1e-4 to 1e-3, a wrong weight
 # or channel more than 1e-2.
 TENSOR_TOLERANCE = 1e-4
+# Logits nearer than this are a tie, whatever a precision's limit allows: with int8's, every flip would be one.
+TIE = 1e-3
 # Of a picture's detections these must have a partner: all of this score or more, and so many of the best. What lies
 # below is the noise that every heatmap has, and where K cuts it off is chance.
 COUNTED, BEST = 0.05, 10
-SAME_BOX = 0.9  # IoU from which on two boxes are the same
 SAME_CORNERS = 0.1  # pixels; so are two whose corners are all this near: boxes of no area have no IoU
 
 
@@ -46,9 +48,10 @@ class FoundShare:
     """Detections compared as sets, since near-ties come in another order on another runtime.
 
     Attributes:
-        boxes: how many of both sides had to have a partner: every one with a score of at least 0.05, and the ten best
-            of each picture.
-        matched: share of those that have one on the other side: same class, IoU >= 0.9 (or corners within 0.1 pixel).
+        boxes: how many of both sides had to have a partner: every one with a score of at least 0.05 and the ten best of
+            each picture, or, where the limits say so, those that are shown.
+        matched: share of those that have one on the other side: same class, and the limits' IoU or corners within 0.1
+            pixel.
         max_shift: largest distance of any corner of a matched box, in the net's pixels.
     """
 
@@ -126,7 +129,7 @@ def compare(name: str, reference: Logits, candidate: Logits, limits: Limits) -> 
     first, other = reference.argmax(1), np.nan_to_num(candidate, nan=-np.inf).argmax(1)
     same = first == other
     margin = reference[rows, first] - reference[rows, other]
-    tie = ~same & (margin <= limits.max_abs)
+    tie = ~same & (margin <= min(limits.max_abs, TIE))
     agreement = float((same | tie).mean()) if len(rows) else 0.0
     problems = []
     if not finite:
@@ -149,8 +152,14 @@ def compare(name: str, reference: Logits, candidate: Logits, limits: Limits) -> 
     )
 
 
-def compare_found(name: str, reference: Answers, candidate: Answers, limits: Limits) -> Stage:
-    """Compares `boxes`, `scores` and `labels` of N pictures as sets, against `limits`."""
+def compare_found(
+    name: str, reference: Answers, candidate: Answers, limits: Limits, thresholds: Sequence[float] = ()
+) -> Stage:
+    """Compares `boxes`, `scores` and `labels` of N pictures as sets, against `limits`.
+
+    Args:
+        thresholds: of each class; where only shown boxes count, those at or above them.
+    """
     n = len(reference["scores"])
     shapes = [[list(side[key].shape) for key in ("boxes", "scores", "labels")] for side in (reference, candidate)]
     if shapes[0] != shapes[1]:
@@ -164,7 +173,9 @@ def compare_found(name: str, reference: Answers, candidate: Answers, limits: Lim
     score_shift = box_shift = 0.0
     for i in range(n):
         for one, other in ((reference, candidate), (candidate, reference)):
-            count, pairs = _partners({k: v[i] for k, v in one.items()}, {k: v[i] for k, v in other.items()})
+            count, pairs = _partners(
+                {k: v[i] for k, v in one.items()}, {k: v[i] for k, v in other.items()}, limits, thresholds
+            )
             wanted += count
             partners += len(pairs)
             for a, b in pairs:
@@ -184,15 +195,22 @@ def compare_found(name: str, reference: Answers, candidate: Answers, limits: Lim
     return Stage(name, not problems, score_shift, relative, None, 0, n, tuple(problems), found=found)
 
 
-def _partners(one: Answers, other: Answers) -> tuple[int, list[tuple[int, int]]]:
+def _partners(
+    one: Answers, other: Answers, limits: Limits, thresholds: Sequence[float]
+) -> tuple[int, list[tuple[int, int]]]:
     """How many of `one`'s detections count, and which of `other`'s is the partner of each that has one."""
     scores = one["scores"]
-    counted = np.flatnonzero((scores > 0) & ((scores >= COUNTED) | (np.arange(len(scores)) < BEST)))
+    if limits.boxes == "shown":
+        floor = np.asarray(thresholds or (SHOWN,) * (int(one["labels"].max(initial=0)) + 1))
+        count = scores >= floor[one["labels"]]
+    else:
+        count = (scores >= COUNTED) | (np.arange(len(scores)) < BEST)
+    counted = np.flatnonzero((scores > 0) & count)
     if not len(counted):
         return 0, []
     overlap = iou_matrix(one["boxes"][counted], other["boxes"])
     apart = np.abs(one["boxes"][counted][:, None] - other["boxes"]).max(2)
-    same = (overlap >= SAME_BOX) | (apart <= SAME_CORNERS)
+    same = (overlap >= limits.box_iou) | (apart <= SAME_CORNERS)
     fits = same & (one["labels"][counted][:, None] == other["labels"]) & (other["scores"] > 0)
     pairs, free = [], np.ones(len(other["scores"]), dtype=np.bool_)
     for row, a in enumerate(counted.tolist()):
@@ -204,13 +222,15 @@ def _partners(one: Answers, other: Answers) -> tuple[int, list[tuple[int, int]]]
     return len(counted), pairs
 
 
-def compare_answers(name: str, reference: Answers, candidate: Answers, limits: Limits) -> Stage:
+def compare_answers(
+    name: str, reference: Answers, candidate: Answers, limits: Limits, thresholds: Sequence[float] = ()
+) -> Stage:
     """`compare` of logits or `compare_found` of detections, of the pictures that `candidate` has."""
     n = len(next(iter(candidate.values())))
     cut = {key: values[:n] for key, values in reference.items()}
     if "logits" in reference:
         return compare(name, cut["logits"], candidate["logits"], limits)
-    return compare_found(name, cut, candidate, limits)
+    return compare_found(name, cut, candidate, limits, thresholds)
 
 
 @dataclass
@@ -232,7 +252,7 @@ class Gate:
 
     def judge(self, name: str, candidate: Answers, blame: Callable[[], FirstWrong | None] = lambda: None) -> bool:
         """Adds the verdict on `candidate`; `blame` finds the first wrong tensor and runs only on failure."""
-        stage = compare_answers(name, self.reference, candidate, self.limits)
+        stage = compare_answers(name, self.reference, candidate, self.limits, self.spec.thresholds)
         return self.add(stage if stage.passed else replace(stage, first_wrong=blame()))
 
     def add(self, stage: Stage) -> bool:
@@ -294,7 +314,7 @@ def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits:
         got["logits"] = got["logits"][:, [theirs.index(name) for name in ours]]
     elif ours != theirs:
         got["labels"] = np.array([ours.index(name) for name in theirs], dtype=np.int32)[got["labels"]]
-    stage = compare_answers(candidate.name, want, got, limits)
+    stage = compare_answers(candidate.name, want, got, limits, reference.spec.thresholds)
     problems = list(stage.problems)
     if ours != theirs:
         problems.append("the same class names in another order")

@@ -157,3 +157,17 @@ def test_the_gate_says_what_it_measured() -> None:
     assert not gate.judge("onnx", spoilt)
     assert "boxes 100.00% of" in said[0]
     assert "FAILED" in said[1]
+
+
+def test_where_only_shown_boxes_count_the_rest_may_differ() -> None:
+    limits = LIMITS.model_copy(update={"boxes": "shown", "box_iou": 0.6, "score_shift": 0.2})
+    want, got = found(), found()
+    below = want["scores"] < 0.3
+    got["boxes"][below] += 200
+    got["boxes"][~below] += np.float32(2)  # IoU about 0.75
+    stage = compare_found("int8", want, got, limits, (0.3, 0.3))
+    assert stage.passed, stage.problems
+    assert stage.found is not None
+    assert stage.found.boxes == 2 * int((~below).sum())
+    assert not compare_found("int8", want, got, limits, (0.3, 0.01)).passed  # more of one class is shown
+    assert not compare_found("int8", want, got, LIMITS, (0.3, 0.3)).passed

@@ -10,6 +10,7 @@ from edgekit.errors import BackendError
 
 BACKENDS = {
     "onnxruntime": ("edgekit.backends.onnxruntime_", "OnnxRuntimeSession"),
+    "openvino": ("edgekit.backends.openvino_", "OpenVinoSession"),
 }
 
 __all__ = ["BACKENDS", "Arrays", "Session", "open_session"]

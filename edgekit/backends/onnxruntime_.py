@@ -17,6 +17,9 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+# It makes int8, with one scale for the whole weight, of a float layer between a DequantizeLinear and a QuantizeLinear:
+# a layer that was left in float because it is sensitive would be quantized all the same, worse than before.
+UNASKED = ("optimization.disable_specified_optimizers", "WeightBiasQuantization")
 DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -62,6 +65,7 @@ class OnnxRuntimeSession(Session):
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors only: its warnings name files of the build machine
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+        options.add_session_config_entry(*UNASKED)
         # the CPU provider stands behind every other one in onnxruntime; that is why the result is checked below
         try:
             self._session = ort.InferenceSession(model, options, providers=[wanted])

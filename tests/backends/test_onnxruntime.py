@@ -256,3 +256,24 @@ def test_without_onnxruntime_the_error_says_what_to_install(monkeypatch: pytest.
 def test_run_once_names_its_results() -> None:
     feeds = pair(2)
     assert_right(run_once(TWO_SWAPPED, feeds), feeds)
+
+
+def test_a_float_layer_in_a_quantized_graph_stays_float() -> None:
+    """onnxruntime 1.32 would quantize its weights by itself, with one scale for all: by the last row some 3 %."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(8, 3, 3, 3)).astype(np.float32) * np.geomspace(0.01, 10, 8)[:, None, None, None]
+    graph = onnx.parser.parse_graph(
+        "g (float[1,3,8,8] x) => (float[1,8,6,6] y) { a = QuantizeLinear(x, s, z) b = DequantizeLinear(a, s, z)"
+        " c = Conv(b, w0, bias) d = Relu(c) e = QuantizeLinear(d, t, z0) y = DequantizeLinear(e, t, z0) }"
+    )
+    for name, value in {
+        "s": np.float32(0.03), "z": np.uint8(128), "t": np.float32(0.001), "z0": np.uint8(0),
+        "w0": weight.astype(np.float32), "bias": np.zeros(8, np.float32),
+    }.items():  # fmt: skip
+        graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    feed = {"x": rng.normal(size=(1, 3, 8, 8)).astype(np.float32)}
+    want = run_once(model.SerializeToString(), feed)["y"]
+    got = OnnxRuntimeSession(model.SerializeToString()).run(feed)["y"]
+    assert (got[:, 0] > 0).any()
+    np.testing.assert_allclose(got, want, atol=0.0011)  # a value on the edge between two steps of t

@@ -221,14 +221,14 @@ def unfolded(patch: Patch) -> None:
 def other_thresholds(patch: Patch) -> None:
     from dataclasses import replace
 
-    from edgekit import pipeline
+    from edgekit.pipeline import graph
 
-    honest = pipeline._sealed
+    honest = graph.sealed
 
     def sealed(model: onnx.ModelProto, described: Any, path: Path) -> Any:
         return honest(model, replace(described, model=replace(described.model, thresholds=(0.9, 0.9))), path)
 
-    patch.setattr(pipeline, "_sealed", sealed)
+    patch.setattr(graph, "sealed", sealed)
 
 
 DEFECTS: dict[str, tuple[Callable[[Patch], None], str]] = {

@@ -24,12 +24,13 @@ from torch import Tensor, nn
 
 import edgekit.graph.fold_bn as fold_module
 import edgekit.vision.preprocess as vision
-from edgekit import pipeline, predictor
+from edgekit import predictor
 from edgekit.artifact import KEY, Lineage, Metadata, embed, graph_digest, read_onnx
 from edgekit.data import made_pictures
 from edgekit.graph import to_onnx
 from edgekit.nets import blocks
 from edgekit.nets.blocks import BasicBlock
+from edgekit.pipeline import folding, graph, writing
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
 from edgekit.training.checkpoint import Checkpoint, save_checkpoint
 
@@ -186,7 +187,7 @@ def normalise_with(**changes: Any) -> Callable[[Patch], None]:
         return honest(batch, replace(spec, **changes))
 
     def seed(patch: Patch) -> None:
-        patch.setattr(pipeline, "normalise", normalise)
+        patch.setattr(folding, "normalise", normalise)
         patch.setattr(predictor, "normalise", normalise)
 
     return seed
@@ -329,7 +330,7 @@ def old_opset(model: Graph) -> None:
 
 def write_to_disk(change: Callable[[bytes], bytes]) -> Callable[[Patch], None]:
     """What arrives on the disk is not what was written: a full disk, a bad cable, a flipped bit."""
-    honest = pipeline.atomic
+    honest = writing.atomic
 
     class Stream:
         def __init__(self, stream: Any) -> None:
@@ -351,7 +352,7 @@ def write_to_disk(change: Callable[[bytes], bytes]) -> Callable[[Patch], None]:
         def __exit__(self, *error: Any) -> Any:
             return self.inner.__exit__(*error)
 
-    return lambda patch: patch.setattr(pipeline, "atomic", Atomic)
+    return lambda patch: patch.setattr(writing, "atomic", Atomic)
 
 
 def flip_a_weight_bit(data: bytes) -> bytes:
@@ -362,16 +363,16 @@ def flip_a_weight_bit(data: bytes) -> bytes:
 
 def describe_with(change: Callable[[ModelSpec], ModelSpec]) -> Callable[[Patch], None]:
     """Writes another model's description into the file."""
-    honest = pipeline.Metadata
+    honest = graph.Metadata
 
     def metadata(model: ModelSpec, *rest: Any, **named: Any) -> Metadata:
         return honest(change(model), *rest, **named)
 
-    return lambda patch: patch.setattr(pipeline, "Metadata", metadata)
+    return lambda patch: patch.setattr(graph, "Metadata", metadata)
 
 
 def stale_lineage(patch: Patch) -> None:
-    patch.setattr(pipeline, "Lineage", lambda checkpoint, folded: Lineage("0" * 64, folded))
+    patch.setattr(graph, "Lineage", lambda checkpoint, folded: Lineage("0" * 64, folded))
 
 
 FILE: dict[str, Any] = {"stage": "file", "reuses": True, "shows": False}
@@ -746,10 +747,10 @@ def plain(honest: Honest, spec: ModelSpec, tmp_path: Path, monkeypatch: Patch) -
         else:
             net, example = to_onnx._Named(net), torch.zeros(2, 3, *size)
         model = to_onnx._export(net.eval(), example, 20, dynamic=True)
-        described = pipeline.Metadata(spec, pipeline.Lineage("1" * 64, "2" * 64), kind, "fp32", "x86-cpu")
+        described = Metadata(spec, Lineage("1" * 64, "2" * 64), kind, "fp32", "x86-cpu")
         onnx.helper.set_model_props(model, {KEY: json.dumps(described.to_dict())})
         path = tmp_path / "plain.onnx"
-        with pipeline.atomic(path) as stream:
+        with writing.atomic(path) as stream:
             stream.write(model.SerializeToString())
         return path
 

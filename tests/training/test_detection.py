@@ -339,9 +339,9 @@ def by_heart(dataset: Any, tmp_path: Path) -> None:
     assert len(chosen) == 16
     part = replace(dataset, samples=tuple(chosen))
     changes = ["net.width=0.5", "net.keep=100", "input.size=256", "input.train_size=256", "augment.zoom=[1, 1]"]
-    changes += ["augment.mosaic=0", "augment.mirror=0", "augment.brightness=0", "schedule.epochs=150"]
-    changes += ["schedule.batch=8", "schedule.ema=0", "schedule.lr_head=2e-3", "schedule.lr_trunk=2e-3"]
-    changes += ["schedule.evaluate_every=150", "schedule.weight_decay=0", "schedule.save_steps=1000"]
+    changes += ["augment.mosaic=0", "augment.mirror=0", "augment.brightness=0", "schedule.epochs=240"]
+    changes += ["schedule.batch=4", "schedule.ema=0", "schedule.lr_head=1e-3", "schedule.lr_trunk=1e-3"]
+    changes += ["schedule.evaluate_every=60", "schedule.weight_decay=0", "schedule.save_steps=1000"]
     recipe = small(*changes)
     task = DetectionTask(recipe, part, part)
     result = train(task, recipe, tmp_path)

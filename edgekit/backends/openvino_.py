@@ -1,0 +1,168 @@
+"""Runs an ONNX graph with OpenVINO, on the device and at the precision that were asked for and at no other.
+
+Left to itself OpenVINO computes float32 graphs in bfloat16 where the processor has it, and says nothing. Here the
+precision is named, set, and read back from the compiled model.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from edgekit.backends.base import Arrays, Session
+from edgekit.errors import ArtifactError, BackendError, UsageError
+from edgekit.spec import TensorSpec
+
+PRECISIONS = ("f32", "bf16", "f16")
+
+
+class OpenVinoSession(Session):
+    """An ONNX model in OpenVINO, with inputs and outputs bound to buffers that are kept between runs.
+
+    Quantized layers compute in int8 at any precision; `precision` is that of all others.
+
+    Args:
+        model: a serialized ONNX.
+        device: a device that OpenVINO has here, e.g. `CPU` or `GPU`; no AUTO, which would choose by itself.
+        precision: `f32`, or `bf16` or `f16` where somebody asked for it.
+        threads: of the CPU device; 0 for one per physical core.
+
+    Attributes:
+        precision: what the compiled model says that it computes in.
+        threads: the same, on a CPU; 0 elsewhere.
+
+    Raises:
+        UsageError: unknown precision.
+        BackendError: OpenVINO or the device is not there, or it would not keep to the device or precision.
+        ArtifactError: OpenVINO refuses the model.
+    """
+
+    backend = "openvino"
+
+    def __init__(self, model: bytes, device: str = "CPU", precision: str = "f32", threads: int = 0) -> None:
+        ov = _openvino()
+        if precision not in PRECISIONS:
+            raise UsageError("OpenVINO cannot be asked for this.", got=precision, expected="one of f32, bf16, f16")
+        core = ov.Core()
+        if device not in core.available_devices:
+            raise BackendError(
+                f"OpenVINO here has no device {device}.",
+                got=", ".join(core.available_devices) or "none",
+                expected=device,
+                fix="choose one of those that are there, or install the device's driver",
+            )
+        self.inputs, self.outputs = _specs(model)
+        wanted: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+        }
+        if device == "CPU" and threads:
+            wanted["INFERENCE_NUM_THREADS"] = threads
+        try:
+            compiled = core.compile_model(core.read_model(model, b""), device, wanted)
+        except Exception as error:  # OpenVINO raises RuntimeError for everything, and not only that
+            raise ArtifactError(
+                "OpenVINO cannot load the model.",
+                got=next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), ""),
+                expected=f"a model for OpenVINO {ov.__version__} on {device} at {precision}",
+            ) from error
+        self.precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        self.threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) if device == "CPU" else 0
+        devices = list(compiled.get_property("EXECUTION_DEVICES"))
+        if self.precision != precision or devices != [device]:
+            raise BackendError(
+                "OpenVINO would not run the model as asked.",
+                got=f"{self.precision} on {', '.join(devices)}",
+                expected=f"{precision} on {device}",
+                fix="ask for f32, or run where the processor has this precision",
+            )
+        self._ov = ov
+        self._request = compiled.create_infer_request()
+        self._bound: dict[tuple[tuple[int, ...], ...], tuple[Arrays, Arrays | None]] = {}
+        self._current: tuple[tuple[int, ...], ...] | None = None
+
+    def _run(self, feeds: Arrays) -> Arrays:
+        if not hasattr(self, "_request"):
+            raise BackendError("The session is closed.", got="a run after close()", expected="an open session")
+        key = tuple(feeds[spec.name].shape for spec in self.inputs)
+        if key != self._current:
+            self._bind(key)
+        held, results = self._bound[key]
+        for name, array in feeds.items():
+            np.copyto(held[name], array)
+        self._request.infer()
+        if results is None:  # an output whose size is known only after running
+            return {spec.name: self._request.get_tensor(spec.name).data.copy() for spec in self.outputs}
+        return {name: array.copy() for name, array in results.items()}
+
+    def _bind(self, key: tuple[tuple[int, ...], ...]) -> None:
+        """Makes the buffers of these input shapes current; each set is allocated once."""
+        if key not in self._bound:
+            held = {s.name: np.empty(shape, s.dtype) for s, shape in zip(self.inputs, key, strict=True)}
+            self._bound[key] = (held, self._result_buffers(key))
+        held, results = self._bound[key]
+        for name, array in (held | (results or {})).items():
+            self._request.set_tensor(name, self._ov.Tensor(array, shared_memory=True))
+        self._current = key
+
+    def _result_buffers(self, key: tuple[tuple[int, ...], ...]) -> Arrays | None:
+        sizes = {
+            dim: size
+            for spec, shape in zip(self.inputs, key, strict=True)
+            for dim, size in zip(spec.shape, shape, strict=True)
+            if isinstance(dim, str)
+        }
+        buffers: Arrays = {}
+        for spec in self.outputs:
+            shape = [sizes.get(dim) if isinstance(dim, str) else dim for dim in spec.shape]
+            known = [n for n in shape if n is not None]
+            if len(known) != len(shape) or not math.prod(known):
+                return None
+            buffers[spec.name] = np.empty(known, spec.dtype)
+        return buffers
+
+    def close(self) -> None:
+        self._bound.clear()
+        self._current = None
+        self.__dict__.pop("_request", None)
+
+
+def _specs(model: bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Names, types and shapes as the file has them: OpenVINO keeps no names of dynamic dimensions."""
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError as error:
+        raise ArtifactError("OpenVINO cannot load the model.", got=str(error), expected="an ONNX file") from error
+    constants = {tensor.name for tensor in proto.graph.initializer}
+    inputs = tuple(_spec(value) for value in proto.graph.input if value.name not in constants)
+    return inputs, tuple(_spec(value) for value in proto.graph.output)
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    kind = value.type.tensor_type
+    try:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
+    except KeyError:
+        dtype = "object"
+    if dtype == "object":
+        raise ArtifactError(
+            f"{value.name} has a type that edgekit does not feed.", got="no numbers", expected="numbers"
+        )
+    shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in kind.shape.dim)
+    return TensorSpec(value.name, dtype, shape)
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendError(
+            "OpenVINO is not installed.", got=str(error), fix="pip install 'edgekit[openvino]'"
+        ) from error
+    return openvino

@@ -1,0 +1,11 @@
+"""An export, stage by stage: checkpoint -> folded -> ONNX -> file, each compared with the checkpoint before the next.
+
+Nothing gets its final name before the file itself, read back from the disk as a device would, gave the answers of
+the checkpoint.
+"""
+
+from edgekit.pipeline.pictures import pictures_for_gate
+from edgekit.pipeline.run import PICTURES, export
+from edgekit.pipeline.writing import ExportResult
+
+__all__ = ["PICTURES", "ExportResult", "export", "pictures_for_gate"]

@@ -1,0 +1,76 @@
+"""From the checkpoint to the folded net: the stages `preprocess`, `net` and `fold`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.predictor import Answers
+from edgekit.verify import FirstWrong, Gate, first_wrong
+from edgekit.vision.preprocess import normalise, preprocess
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgekit.graph.fold_bn import FoldReport
+    from edgekit.training.checkpoint import Checkpoint
+
+NET_PICTURES = 16  # enough to tell two nets apart; every later stage sees all pictures
+
+
+def fold_stages(loaded: Checkpoint, net: nn.Module, gate: Gate) -> tuple[nn.Module, FoldReport | None]:
+    """preprocess, net and fold; returns the folded net."""
+    import torch
+
+    from edgekit.backends.torch_ import TorchSession
+    from edgekit.graph.fold_bn import fold_bn
+    from edgekit.training.reference import reference_input, reference_net
+
+    spec = loaded.spec
+
+    def session(module: nn.Module) -> TorchSession:
+        return TorchSession(module, spec)
+
+    def run(module: nn.Module, inputs: NDArray[np.float32]) -> Answers:
+        with session(module) as opened:
+            blocks = [opened.run({"image": inputs[i : i + 8]}) for i in range(0, len(inputs), 8)]
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+    origin = (reference_net(loaded) if loaded.source != "edgekit" else None) or net
+    theirs = []
+    for sample in gate.dataset:
+        frame = sample.read()
+        gate.pixels.append(preprocess(frame, spec.preprocess))
+        theirs.append(reference_input(frame, spec.preprocess))
+    ours = normalise(np.stack(gate.pixels), spec.preprocess)
+    if all(tensor is not None for tensor in theirs):
+        independent = torch.stack([t for t in theirs if t is not None]).numpy()
+        gate.reference = run(origin, independent)
+        same = np.array_equal(independent, ours)
+        answers = gate.reference if same else run(origin, ours)
+        worst = float(np.abs(independent - ours).max())
+        if not gate.judge("preprocess", answers, lambda: FirstWrong("image", worst, float(np.abs(independent).max()))):
+            return net, None
+    else:
+        gate.reference = run(origin, ours)
+        gate.notes.append("preprocess: torchvision has no such resize, so it was not compared with one")
+    if origin is not net and not gate.judge(
+        "net", run(net, ours[:NET_PICTURES]), lambda: _blame_torch(session(origin), session(net), ours[:2], ())
+    ):
+        return net, None
+    folded, report = fold_bn(net, torch.from_numpy(ours[:4]))
+    gate.judge(
+        "fold",
+        run(folded, ours),
+        lambda: _blame_torch(session(net), session(folded), ours[:2], tuple(f.layer for f in report.layers)),
+    )
+    return folded, report
+
+
+def _blame_torch(reference: Any, candidate: Any, inputs: NDArray[np.float32], skip: Sequence[str]) -> FirstWrong | None:
+    want = reference.intermediates({"image": inputs})
+    got = candidate.intermediates({"image": inputs})
+    return first_wrong(want, got, [name for name in want if name not in skip])

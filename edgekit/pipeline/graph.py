@@ -1,0 +1,100 @@
+"""From the folded net to the graph: the stages `onnx` and `batch`, and the lint rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.artifact import Artifact, Lineage, Metadata
+from edgekit.config import Target
+from edgekit.graph import lint, passes
+from edgekit.pipeline.sealing import sealed, session_options, short, tools
+from edgekit.predictor import Answers, Predictor
+from edgekit.verify import FirstWrong, Gate, Stage, compare_answers, first_wrong
+from edgekit.vision.preprocess import normalise
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgekit.training.checkpoint import Checkpoint
+
+BATCHES = (2, 5, 16)  # a row must not depend on its neighbours or on their number
+
+
+def onnx_stages(
+    loaded: Checkpoint,
+    folded: nn.Module,
+    gate: Gate,
+    target: Target,
+    input_kind: str,
+    batch: int | None,
+    path: Path,
+    raw_heads: bool,
+) -> Artifact:
+    """onnx, batch and file; returns what was written into memory, with the verdict so far inside."""
+    from edgekit.graph.to_onnx import onnx_from_torch
+    from edgekit.nets.detector import answering
+    from edgekit.training.checkpoint import state_digest
+
+    lineage = Lineage(loaded.sha256, state_digest(folded.state_dict()))
+    answers = answering(folded, loaded.spec, raw_heads)
+    model = onnx_from_torch(answers, loaded.spec, opset=target.opset, batch=batch, input_kind=input_kind)
+    described = Metadata(loaded.spec, lineage, input_kind, "fp32", target.name, tools())
+    artifact = sealed(model, described, path)
+    with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
+        step = predictor.fixed_batch or 1
+        alone = predictor.answers(gate.pixels, batch=1)
+        equal = gate.judge("onnx", alone, lambda: _blame_onnx(artifact, folded, loaded, gate.pixels, step))
+        if equal and predictor.fixed_batch is None:
+            gate.add(batch_stage(predictor, alone, gate))
+    if gate.passed:
+        problems = lint.lint(model, runtimes=target.runtimes, opset=target.opset)
+        wrong = [f"{f.rule}: {f.message}" for f in problems if f.severity == "error"]
+        gate.notes.extend(f"{f.rule}: {f.message}" for f in problems if f.severity == "warning")
+        if wrong:
+            last = gate.stages[-1]
+            gate.add(replace(last, name="lint", passed=False, problems=tuple(wrong)))
+    verdict = {
+        "passed": gate.passed,
+        "pictures": len(gate.pixels),
+        "data": gate.dataset.layout,
+        "stages": [short(stage) for stage in gate.stages] if gate.passed else [],
+    }
+    return sealed(model, replace(described, verification=verdict), path)
+
+
+def batch_stage(predictor: Predictor, alone: Answers, gate: Gate) -> Stage:
+    """Rows of a batch against the same pictures one at a time, in batches of several sizes."""
+    rows: list[Answers] = []
+    start = 0
+    while start < len(gate.pixels) and start < sum(BATCHES):
+        size = BATCHES[len(rows) % len(BATCHES)]
+        rows.append(predictor.answers(gate.pixels[start : start + size], batch=size))
+        start += size
+    batched = {name: np.concatenate([row[name] for row in rows]) for name in alone}
+    return compare_answers("batch", alone, batched, gate.limits, gate.spec.thresholds)
+
+
+def _blame_onnx(
+    artifact: Artifact, folded: nn.Module, loaded: Checkpoint, pixels: Sequence[NDArray[np.uint8]], batch: int
+) -> FirstWrong | None:
+    from edgekit.backends.onnxruntime_ import run_once
+    from edgekit.backends.torch_ import TorchSession
+
+    spec = loaded.spec
+    block = np.stack([pixels[i % len(pixels)] for i in range(batch)])  # unlike rows show what mixes them
+    inputs = normalise(block, spec.preprocess)
+    session = TorchSession(folded, spec)
+    answers = session.run({"image": inputs})
+    want = {**session.intermediates({"image": inputs}), **answers}
+    if spec.task == "classification":  # the exported head has the temperature in its weights
+        want[str(folded.head)] = answers["logits"]
+    feed = inputs if artifact.metadata.input == "float" else block
+    got = run_once(passes.expose(artifact.model).SerializeToString(), {"image": feed})
+    order = [name for node in artifact.model.graph.node for name in node.output]
+    return first_wrong(want, got, order)

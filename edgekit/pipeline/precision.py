@@ -1,0 +1,263 @@
+"""fp16 and int8 of a proven graph: made from the very file that passed, and compared with the checkpoint again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgekit.artifact import Artifact, graph_digest
+from edgekit.config import Target
+from edgekit.data import Dataset
+from edgekit.errors import DataError, UsageError, VerificationError
+from edgekit.graph import lint
+from edgekit.pipeline.sealing import sealed, session_options, short
+from edgekit.predictor import Answers, Predictor
+from edgekit.quantize.calibrate import Calibration, calibrate
+from edgekit.quantize.fp16 import to_fp16
+from edgekit.quantize.place import Quantized, quantize
+from edgekit.quantize.plan import layers_of
+from edgekit.quantize.rounding import rounder
+from edgekit.quantize.search import Found, Measured, search, search_key
+from edgekit.quantize.shift import ScoreShift, score_shift
+from edgekit.spec import ModelSpec
+from edgekit.verify import Gate, compare_found
+from edgekit.vision.preprocess import preprocess
+
+Say = Callable[[str], None]
+SEARCHED = 256  # pictures that a search measures on
+
+
+@dataclass(frozen=True)
+class Made:
+    """A graph of another precision.
+
+    Attributes:
+        artifact: with its description inside.
+        facts: what was measured on the way, for the report.
+    """
+
+    artifact: Artifact
+    facts: dict[str, object]
+
+
+def precision_name(target: Target, precision: str) -> str:
+    """`fp16`, or the int8 scheme of the target, e.g. `int8-x86`.
+
+    Raises:
+        UsageError: the target does not have this precision.
+    """
+    if precision not in target.precisions:
+        raise UsageError(
+            f"{target.name} does not have this precision.",
+            got=precision,
+            expected="one of " + ", ".join(target.precisions),
+            fix="another --precision or --target; a .toml of your own can offer it",
+        )
+    return str(target.scheme) if precision == "int8" else precision
+
+
+def make(
+    fp32: Artifact,
+    gate: Gate,
+    target: Target,
+    name: str,
+    path: Path,
+    calibration: Dataset,
+    *,
+    max_drop: float | None,
+    say: Say,
+) -> Made:
+    """Converts a verified float32 graph and judges the result with `gate`, which has the checkpoint's answers.
+
+    Args:
+        name: as `precision_name` gives it.
+        path: the name that the file will get; calibration and search keep their state beside it.
+        calibration: pictures that are not the gate's.
+        max_drop: points of agreement that int8 may lose on the calibration pictures; None: no search.
+
+    Raises:
+        DataError: pictures that cannot be calibrated on.
+        VerificationError: no graph within `max_drop`.
+    """
+    model, spec = fp32.model, fp32.metadata.model
+    for note in calibration.notes:
+        say(f"calibration: {note}")
+    cache = path.with_name(f"{path.name.split('.')[0]}.calibration.npz")
+    tell = _Progress(say, "calibration")
+    seen = calibrate(model, calibration, spec.preprocess, cache=cache, progress=tell.count)
+    facts: dict[str, object] = {"calibration": {"pictures": seen.pictures, "sha256": seen.key.data}}
+    gate.notes.extend(seen.notes)
+    if name == "fp16":
+        half = to_fp16(model, seen.tensors)
+        made = half.model
+        gate.notes.extend(half.notes)
+        facts["fp16"] = {"nodes": half.nodes, "kept": dict(half.kept)}
+    else:
+        quantized, found = _int8(fp32, seen, name, path, calibration, max_drop, say)
+        made = quantized.model
+        facts["int8"] = {"scheme": name, "layers": list(quantized.layers), "kept": list(quantized.kept)}
+        if found is not None:
+            facts["search"] = _told(found)
+    described = replace(fp32.metadata, precision=name, target=target.name, verification={})
+    artifact = sealed(made, described, path)
+    with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
+        answers = predictor.answers(gate.pixels, batch=1)
+        if spec.task == "detection" and spec.thresholds:
+            spec, shifts = _kept_operating_points(fp32, predictor, calibration, spec)
+            facts["score_shift"] = shifts
+            gate.spec = spec
+    gate.judge(name, answers)
+    if gate.passed:
+        problems = lint.lint(made, runtimes=target.runtimes, opset=target.opset)
+        wrong = [f"{f.rule}: {f.message}" for f in problems if f.severity == "error"]
+        gate.notes.extend(f"{f.rule}: {f.message}" for f in problems if f.severity == "warning")
+        if wrong:
+            gate.add(replace(gate.stages[-1], name="lint", passed=False, problems=tuple(wrong)))
+    verdict = {
+        "passed": gate.passed,
+        "pictures": len(gate.pixels),
+        "data": gate.dataset.layout,
+        "stages": [short(stage) for stage in gate.stages] if gate.passed else [],
+    }
+    return Made(sealed(made, replace(described, model=spec, verification=verdict), path), facts)
+
+
+def _int8(
+    fp32: Artifact,
+    seen: Calibration,
+    scheme: str,
+    path: Path,
+    calibration: Dataset,
+    max_drop: float | None,
+    say: Say,
+) -> tuple[Quantized, Found | None]:
+    model, spec = fp32.model, fp32.metadata.model
+    rounds = rounder(model, calibration, spec.preprocess, progress=_Progress(say, "rounding").count)
+    if max_drop is None:
+        return quantize(model, seen, scheme, rounder=rounds), None
+    step = max(1, -(-len(calibration) // SEARCHED))
+    pixels = [preprocess(sample.read(), spec.preprocess) for sample in calibration.samples[::step]]
+    with Predictor.from_artifact(fp32) as predictor:
+        wanted = predictor.answers(pixels, batch=1)
+
+    def measure(graph: onnx.ModelProto) -> Measured:
+        candidate = sealed(_copy(graph), replace(fp32.metadata, precision=scheme, verification={}), path)
+        with Predictor.from_artifact(candidate) as predictor:
+            return measured(wanted, predictor.answers(pixels, batch=1), spec)
+
+    found = search(
+        lambda floats: quantize(model, seen, scheme, rounder=rounds, keep=floats),
+        layers_of(model),
+        measure,
+        max_drop,
+        key=search_key(graph_digest(model), seen.key.data, scheme, str(len(pixels))),
+        state=path.with_name(path.name.removesuffix(".onnx") + ".search.json"),
+        progress=lambda done, total, what: say(f"search {done + 1} of about {total}: {what}"),
+    )
+    say("layers by what they win, the most first: " + ", ".join(r.layer for r in found.ranking[:10]))
+    say(
+        f"{len(found.kept)} layers back in float ({', '.join(found.kept) or 'none'}), {found.float_share:.1%} of the "
+        f"multiplications; drop {found.measured.drop:.2f} points of agreement on {len(pixels)} pictures"
+    )
+    return found.quantized, found
+
+
+def measured(wanted: Answers, given: Answers, spec: ModelSpec) -> Measured:
+    """How far answers are from those of the float32 graph.
+
+    The drop is the share of pictures with another first class, or of shown boxes without a partner, in points: an upper
+    bound of what accuracy can lose.
+    """
+    if spec.task == "classification":
+        error = float(((given["logits"].astype(np.float64) - wanted["logits"]) ** 2).mean())
+        return Measured(error, float((given["logits"].argmax(1) != wanted["logits"].argmax(1)).mean() * 100))
+    from edgekit.config import Limits
+
+    limits = Limits(max_abs=1, top1_agreement=0.5, boxes="shown", box_iou=0.5, score_shift=1)
+    stage = compare_found("search", wanted, given, limits, spec.thresholds)
+    lost = 1.0 - (stage.found.matched if stage.found is not None else 0.0)
+    spread = np.sort(given["scores"], 1) - np.sort(wanted["scores"], 1)
+    return Measured(float((spread.astype(np.float64) ** 2).mean()) + lost, 100 * lost)
+
+
+def _kept_operating_points(
+    fp32: Artifact, candidate: Predictor, pictures: Dataset, spec: ModelSpec
+) -> tuple[ModelSpec, list[dict[str, object]]]:
+    """The spec with thresholds that let as many pictures pass as before, by each class's best score in them."""
+    pixels = [preprocess(sample.read(), spec.preprocess) for sample in pictures]
+    with Predictor.from_artifact(fp32) as predictor:
+        before = predictor.answers(pixels, batch=1)
+    after = candidate.answers(pixels, batch=1)
+    thresholds, told = [], []
+    for label, (name, threshold) in enumerate(zip(spec.classes, spec.thresholds, strict=True)):
+        scores = [np.where(side["labels"] == label, side["scores"], 0).max(1) for side in (before, after)]
+        shift: ScoreShift = score_shift(scores[0], scores[1], threshold)
+        thresholds.append(shift.threshold)
+        told.append({"class": name, **{k: getattr(shift, k) for k in ("n", "mean", "worst", "distance")},
+                     "before": shift.before, "threshold": shift.threshold})  # fmt: skip
+    return replace(spec, thresholds=tuple(thresholds)), told
+
+
+def calibration_pictures(whole: Dataset, gate: Dataset, count: int) -> Dataset:
+    """`count` pictures, spread evenly, that the gate does not see.
+
+    Raises:
+        DataError: too few are left.
+    """
+    from edgekit.data import sample_evenly
+    from edgekit.quantize.calibrate import FEWEST
+
+    used = {sample.name for sample in gate}
+    rest = tuple(sample for sample in whole if sample.name not in used)
+    if len(rest) < FEWEST:
+        raise DataError(
+            "There are too few pictures to calibrate on.",
+            got=f"{len(rest)} beside the {len(gate)} that the gate compares on",
+            expected=f"at least {FEWEST}",
+            fix="more pictures in --data, or fewer for the gate: --pictures",
+        )
+    return sample_evenly(replace(whole, samples=rest, notes=()), count)
+
+
+def require_drop(max_drop: float | None, precision: str) -> None:
+    """Raises UsageError for a budget where there is nothing to search."""
+    if max_drop is not None and precision != "int8":
+        raise UsageError(
+            "--max-drop is for int8.", got=f"--precision {precision}", fix="--precision int8 --max-drop 0.5"
+        )
+
+
+class _Progress:
+    """Lines about something that takes a while: at a tenth, two tenths and so on."""
+
+    def __init__(self, say: Say, what: str) -> None:
+        self.say, self.what, self.tenth = say, what, 0
+
+    def count(self, done: int, total: int) -> None:
+        tenth = 10 * done // max(1, total)
+        if tenth >= self.tenth + 5:
+            self.tenth = tenth
+            self.say(f"{self.what}: {done} of {total} pictures")
+
+
+def _told(found: Found) -> dict[str, object]:
+    return {
+        "kept": list(found.kept),
+        "drop": found.measured.drop,
+        "float_share": found.float_share,
+        "measurements": found.measurements,
+        "ranking": [{"layer": r.layer, "macs": r.macs, "won": r.won, "drop": r.drop} for r in found.ranking],
+    }
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+__all__ = ["Made", "VerificationError", "calibration_pictures", "make", "measured", "precision_name", "require_drop"]

@@ -1,0 +1,110 @@
+"""An export from beginning to end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgekit import __version__
+from edgekit.artifact import output_folder, refuse_existing
+from edgekit.config import Target, load_target
+from edgekit.errors import UsageError
+from edgekit.pipeline.folding import fold_stages
+from edgekit.pipeline.graph import onnx_stages
+from edgekit.pipeline.pictures import describe, pictures_for_gate
+from edgekit.pipeline.sealing import environment
+from edgekit.pipeline.writing import ExportResult, finish
+from edgekit.spec import PreprocessSpec
+from edgekit.verify import Gate, finite
+
+PICTURES = 64
+
+
+def export(
+    checkpoint: Path,
+    out: Path | None = None,
+    *,
+    target: str | Target = "x86-cpu",
+    data: Path | None = None,
+    pictures: int = PICTURES,
+    input_kind: str = "uint8",
+    batch: int | None = None,
+    raw_heads: bool = False,
+    classes: Sequence[str] | None = None,
+    preprocess_spec: PreprocessSpec | None = None,
+    norm: str | None = None,
+    force: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> ExportResult:
+    """Exports a checkpoint to one ONNX file that was proven equal to it.
+
+    Args:
+        checkpoint: .pt, .pth or .safetensors; see `edgekit.training.checkpoint`.
+        out: folder for NAME.onnx and NAME.verify.json; default is the checkpoint's own.
+        target: shipped name, path of a TOML, or a Target.
+        data: pictures to verify on (class folders, csv or a flat folder); default is a small set made in code.
+        pictures: how many of them, spread evenly.
+        input_kind: `uint8` (preprocessing in the graph) or `float`.
+        batch: fixed batch size; None for dynamic.
+        raw_heads: a detector's file gives its maps too (`heatmap` and so on), beside the boxes.
+        classes, preprocess_spec, norm: what a foreign checkpoint does not say.
+        force: replace existing files.
+        say: gets a line per stage.
+
+    Returns:
+        The result; `passed` is False when the gate rejected it. The file is then NAME.onnx.rejected, and whatever
+        NAME.onnx there was is untouched.
+
+    Raises:
+        EdgekitError: of the kind that says what could not be read, built or written.
+    """
+    started = time.monotonic()
+    target = load_target(target) if isinstance(target, str) else target
+    if batch is not None and batch < 1:
+        raise UsageError(
+            "--batch cannot be this.", got=str(batch), expected="1 or more; leave it out for a dynamic one"
+        )
+    if input_kind not in ("uint8", "float"):
+        raise UsageError("--input cannot be this.", got=input_kind, expected="uint8 or float")
+    out = checkpoint.parent if out is None else out
+    model_path, report_path = out / f"{checkpoint.stem}.onnx", out / f"{checkpoint.stem}.verify.json"
+
+    from edgekit.nets.detector import answering
+    from edgekit.training.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm)
+    for path in (model_path, report_path):
+        refuse_existing(path, force)
+    gate = Gate(pictures_for_gate(data, pictures, loaded.spec.task), target.gate["fp32"], loaded.spec, say)
+    if raw_heads and loaded.spec.task != "detection":
+        raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, a classifier")
+    net = answering(loaded.net(), loaded.spec)
+    with output_folder(out):
+        for note in (*loaded.notes, *gate.dataset.notes):
+            say(note)
+
+        content: dict[str, Any] = {
+            "format": 1,
+            "passed": False,
+            "edgekit": __version__,
+            "checkpoint": {"name": checkpoint.name, "sha256": loaded.sha256, "kind": loaded.source},
+            "target": target.name,
+            "precision": "fp32",
+            "input": input_kind,
+            "data": describe(gate.dataset, data),
+            "limits": gate.limits.model_dump(),
+        }
+        artifact = None
+        folded, fold_report = fold_stages(loaded, net, gate)
+        if gate.passed:
+            artifact = onnx_stages(loaded, folded, gate, target, input_kind, batch, model_path, raw_heads)
+        if fold_report is not None:
+            content["fold"] = finite(
+                {"layers": [asdict(f) for f in fold_report.layers], "left": list(fold_report.left)}
+            )
+        content["environment"] = environment()
+        content["seconds"] = round(time.monotonic() - started, 2)
+        return finish(content, gate, artifact, model_path, target, force)

@@ -1,0 +1,108 @@
+"""The file: written under a hidden name, read back, run from the pictures on, and renamed only if it is equal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifact import Artifact, Lineage, atomic, file_sha256, parse_onnx, write_bytes
+from edgekit.config import Runtime, Target
+from edgekit.errors import ArtifactError
+from edgekit.pipeline.sealing import sealed, session_options
+from edgekit.predictor import Predictor
+from edgekit.verify import Gate, Stage, compare_answers
+from edgekit.vision.preprocess import preprocess
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What an export wrote and how it was proven.
+
+    Attributes:
+        model: the ONNX file, or where the rejected one was kept, or None when there was nothing to keep.
+        report: the .verify.json beside it.
+        content: what is in the report.
+        stages: the comparisons, in order.
+    """
+
+    model: Path | None
+    report: Path
+    content: dict[str, Any]
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.content["passed"])
+
+
+class _RejectedError(Exception):
+    """Leaves the block that writes the file, so that it does not get its name."""
+
+
+def file_stage(gate: Gate, written: Path, path: Path, lineage: Lineage, runtime: Runtime) -> None:
+    """Reads the written file as a device does and runs it on the pictures from the start.
+
+    Args:
+        written: where its bytes are; `path` is the name that it gets, for messages.
+        lineage: what must stand in it.
+    """
+    try:
+        read = parse_onnx(written.read_bytes(), path)
+        with Predictor.from_artifact(read, **session_options(runtime)) as predictor:
+            size = read.metadata.model.preprocess
+            alone = [predictor.answers([preprocess(sample.read(), size)]) for sample in gate.dataset.samples]
+            answers = {name: np.concatenate([one[name] for one in alone]) for name in alone[0]}
+    except ArtifactError as error:
+        problem = f"what was written cannot be read back: {error.what} ({error.got})"
+        gate.add(Stage("file", False, float("inf"), float("inf"), None, 0, len(gate.pixels), (problem,)))
+        return
+    found, expected = read.metadata.model, gate.spec
+    problems = []
+    if read.metadata.lineage != lineage:
+        problems.append("the lineage hashes are not those of this checkpoint")
+    if found.classes != expected.classes:
+        problems.append("the class names, or their order, are not the checkpoint's")
+    if found.preprocess != expected.preprocess:
+        problems.append("the preprocessing is not the checkpoint's")
+    if not problems and found != expected:
+        problems.append("the description (net, task, temperature) is not the checkpoint's")
+    stage = compare_answers("file", gate.reference, answers, gate.limits, gate.spec.thresholds)
+    gate.add(replace(stage, passed=stage.passed and not problems, problems=(*stage.problems, *problems)))
+
+
+def finish(
+    content: dict[str, Any], gate: Gate, artifact: Artifact | None, path: Path, target: Target, force: bool
+) -> ExportResult:
+    """Writes the file if it passes its own stage, and the report; a rejected file gets a name nobody loads."""
+    report = path.with_suffix(".verify.json")
+    rejected = path.with_name(path.name + ".rejected")
+    written: Path | None = None
+    if artifact is not None and gate.passed:
+        with contextlib.suppress(_RejectedError), atomic(path, overwrite=force) as stream:
+            stream.write(artifact.data)
+            stream.flush()
+            # from the checkpoint, not from the metadata that is being checked
+            lineage = replace(artifact.metadata.lineage, checkpoint=content["checkpoint"]["sha256"])
+            file_stage(gate, Path(stream.name), path, lineage, target.runtime)
+            if not gate.passed:
+                raise _RejectedError
+        written = path if gate.passed else None
+    if not gate.passed:
+        report = path.with_name(path.stem + ".rejected.verify.json")
+        if artifact is not None:
+            failed = replace(artifact.metadata, verification={"passed": False})
+            write_bytes(rejected, sealed(artifact.model, failed, path).data, overwrite=True)
+            written = rejected
+    if written is not None:
+        content["file"] = {"name": written.name, "sha256": file_sha256(written), "bytes": written.stat().st_size}
+    content["passed"] = gate.passed
+    content["stages"] = [stage.to_dict() for stage in gate.stages]
+    content["notes"] = gate.notes
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    write_bytes(report, text.encode(), overwrite=force or not gate.passed)
+    return ExportResult(written, report, content, tuple(gate.stages))

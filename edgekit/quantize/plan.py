@@ -1,0 +1,231 @@
+"""Where Q/DQ pairs go: which layers become int8, which tensors are quantized, and who reads them so."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from edgekit.errors import UsageError
+from edgekit.graph.lint.graph import Graph, attribute, operand
+from edgekit.quantize.schemes import Scheme
+
+LAYERS = ("Conv", "Gemm")  # ConvTranspose has no int8 kernel in onnxruntime and one with other rules in TensorRT
+WEIGHTED = (*LAYERS, "ConvTranspose", "MatMul")
+ACTIVATIONS = ("Relu", "Clip")
+CARRIERS = ("MaxPool", "Resize")  # give values that they got, so that input and output share scale and zero point
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node that may become int8.
+
+    Attributes:
+        name: of the node.
+        axis: of the output channels in its weight.
+        macs: multiplications of one picture.
+    """
+
+    name: str
+    axis: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Attributes:
+    layers: the nodes that compute in int8, in order.
+    whole: tensors that everybody reads quantized.
+    edges: (tensor, node, index of its input) that are read quantized beside those.
+    same: tensor -> the tensor whose scale and zero point it takes.
+    """
+
+    layers: tuple[Layer, ...]
+    whole: frozenset[str]
+    edges: frozenset[tuple[str, str, int]]
+    same: dict[str, str]
+
+    @property
+    def tensors(self) -> frozenset[str]:
+        """All that are quantized."""
+        return self.whole | {tensor for tensor, _, _ in self.edges}
+
+
+def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
+    """The nodes that a scheme may make int8, in order, with what they cost."""
+    graph = Graph(model)
+    return tuple(layer for node in graph.nodes if (layer := _layer(graph, node)) is not None)
+
+
+def plan(model: onnx.ModelProto, scheme: Scheme, keep: Collection[str] = ()) -> Plan:
+    """Decides for one graph and scheme.
+
+    Nothing is quantized behind a net's last layers (decoding, softmax), nor what they give.
+
+    Args:
+        keep: names of nodes that stay in float.
+
+    Raises:
+        UsageError: `keep` names a node that is not there.
+    """
+    graph = Graph(model)
+    unknown = sorted(set(keep) - {node.name for node in graph.nodes})
+    if unknown:
+        raise UsageError(
+            "There are no such layers to keep in float.",
+            got=", ".join(unknown[:5]),
+            expected="names of nodes, such as " + ", ".join(layer.name for layer in layers_of(model)[:3]),
+        )
+    return _Planner(graph, scheme, frozenset(keep)).plan()
+
+
+def _layer(graph: Graph, node: onnx.NodeProto) -> Layer | None:
+    if node.op_type not in LAYERS or node.domain not in ("", "ai.onnx") or len(node.output) != 1:
+        return None
+    weight = graph.constant(operand(node, 1))
+    bias = operand(node, 2)
+    if weight is None or (bias and graph.constant(bias) is None) or weight.dtype != np.float32:
+        return None
+    out = graph.shape(node.output[0]) or ()
+    places = int(np.prod([d or 1 for d in out[2:]], dtype=np.int64))
+    if node.op_type == "Conv":
+        return Layer(node.name, 0, int(weight.size) * places)
+    plain = attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0
+    if not plain or attribute(node, "transA", 0):
+        return None
+    return Layer(node.name, 0 if attribute(node, "transB", 0) else 1, int(weight.size))
+
+
+class _Planner:
+    def __init__(self, graph: Graph, scheme: Scheme, keep: frozenset[str]) -> None:
+        self.graph = graph
+        self.scheme = scheme
+        self.keep = keep
+        self.before = self._before_last()
+        self.whole: set[str] = set()
+        self.reads: dict[str, set[tuple[str, int]]] = defaultdict(set)
+        self.same: dict[str, str] = {}
+
+    def plan(self) -> Plan:
+        layers = []
+        for node in self.graph.nodes:
+            layer = _layer(self.graph, node)
+            if layer is not None and node.name not in self.keep and self._worth(node):
+                layers.append(layer)
+        self.int8 = {layer.name for layer in layers}
+        for node in self.graph.nodes:
+            if node.name in self.int8:
+                self._read(node, 0)
+                if self.scheme.outputs and node.name in self.before:
+                    self.whole.add(self._activated(node))
+        for node in reversed(self.graph.nodes):  # a node between layers is worth it where one behind it is int8
+            if node.name not in self.before or node.name in self.keep:
+                continue
+            if node.op_type == "Add":
+                (self._add_whole if self.scheme.outputs else self._add_skip)(node)
+            elif node.op_type in CARRIERS and self.scheme.outputs:
+                self._carry(node)
+        edges = {(tensor, node, i) for tensor, found in self.reads.items() for node, i in found}
+        return Plan(tuple(layers), frozenset(self.whole), frozenset(edges), self.same)
+
+    def _before_last(self) -> set[str]:
+        """Names of the nodes behind which there is another layer."""
+        wanted: set[str] = set()
+        found: set[str] = set()
+        for node in reversed(self.graph.nodes):
+            if wanted & set(node.output):
+                found.add(node.name)
+                wanted.update(node.input)
+            if node.op_type in WEIGHTED:
+                wanted.update(name for name in node.input[:1])
+        return found
+
+    def _worth(self, node: onnx.NodeProto) -> bool:
+        """A convolution without a quantized output would be computed in float by onnxruntime all the same."""
+        return not self.scheme.outputs or node.op_type == "Gemm" or node.name in self.before
+
+    def _read(self, node: onnx.NodeProto, index: int) -> None:
+        self.reads[node.input[index]].add((node.name, index))
+
+    def _activated(self, node: onnx.NodeProto) -> str:
+        """The node's output, or that of the activation that alone reads it."""
+        output: str = node.output[0]
+        readers = self.graph.consumers(output)
+        if len(readers) == 1 and readers[0].op_type in ACTIVATIONS and not self.graph.is_output(output):
+            return str(readers[0].output[0])
+        return output
+
+    def _maker(self, tensor: str) -> onnx.NodeProto | None:
+        """The node that makes a tensor, seen through its activation."""
+        node = self.graph.producer(tensor)
+        while node is not None and node.op_type in ACTIVATIONS:
+            node = self.graph.producer(operand(node, 0))
+        return node
+
+    def _left_float(self, tensor: str) -> bool:
+        """Whether it comes from a layer that stays in float, whose exactness would be lost again."""
+        maker = self._maker(tensor)
+        return maker is not None and maker.op_type in WEIGHTED and maker.name not in self.int8
+
+    def _adds_two(self, node: onnx.NodeProto) -> bool:
+        shapes = [self.graph.shape(name) for name in node.input]
+        constant = any(self.graph.is_constant(name) for name in node.input)
+        return not constant and len(shapes) == 2 and shapes[0] is not None and shapes[0] == shapes[1]
+
+    def _add_whole(self, node: onnx.NodeProto) -> None:
+        """onnxruntime adds in int8 where both inputs and the output are quantized."""
+        output = self._activated(node)
+        if not self._adds_two(node) or not self.reads[output] or any(map(self._left_float, node.input)):
+            return
+        self._read(node, 0)
+        self._read(node, 1)
+        self.whole.add(output)
+
+    def _add_skip(self, node: onnx.NodeProto) -> None:
+        """TensorRT fuses the Add into the int8 layer that alone feeds it: quantize what comes in from the side."""
+        if not self._adds_two(node):
+            return
+        fused = [i for i in (0, 1) if self._feeds_alone(node.input[i])]
+        if not fused:
+            return
+        # of two layers, the one with more before it is the residual branch, the other the shortcut
+        main = max(fused, key=lambda i: self._depth(node.input[i]))
+        skip = 1 - main
+        if not self._left_float(node.input[skip]):
+            self._read(node, skip)
+
+    def _feeds_alone(self, tensor: str) -> bool:
+        maker = self.graph.producer(tensor)
+        return maker is not None and maker.name in self.int8 and len(self.graph.consumers(tensor)) == 1
+
+    def _depth(self, tensor: str) -> int:
+        """Nodes on the longest way to a tensor."""
+        depths: dict[str, int] = {}
+        for node in self.graph.nodes:
+            deepest = max((depths.get(name, 0) for name in node.input), default=0)
+            depths.update(dict.fromkeys(node.output, deepest + 1))
+            if tensor in depths:
+                break
+        return depths.get(tensor, 0)
+
+    def _carry(self, node: onnx.NodeProto) -> None:
+        output = node.output[0]
+        mode = attribute(node, "mode", b"nearest")
+        if node.op_type == "Resize" and mode != b"nearest":
+            return
+        if len(node.output) > 1 or not self.reads[output] or self.graph.is_output(output):
+            return
+        self._read(node, 0)
+        self.whole.add(output)
+        self.same[output] = node.input[0]
+
+
+def consumers_of(plan: Plan, graph: Graph) -> Iterator[tuple[str, onnx.NodeProto, int]]:
+    """(tensor, node, index of its input) for every edge that reads a quantized tensor."""
+    for node in graph.nodes:
+        for i, name in enumerate(node.input):
+            if name in plan.whole or (name, node.name, i) in plan.edges:
+                yield name, node, i

@@ -1,0 +1,226 @@
+"""Rounds weights so that the layer's output, not the weight, stays nearest: GPTQ, and what is left goes into the bias.
+
+Rounding each weight to its nearest step ignores that inputs are correlated and, behind a ReLU, never negative. GPTQ
+(Frantar et al. 2022, arXiv 2210.17323, algorithm 1) rounds one input after another and makes the inputs that are still
+to come pay for the error, with the second moments of real inputs. The mean of the remaining error is taken off the
+bias (Nagel et al. 2019, "Data-Free Quantization through Weight Equalization and Bias Correction", sec. 4.2).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from edgekit.data import Dataset
+from edgekit.graph.lint.graph import Graph, attribute, operand
+from edgekit.quantize.calibrate import Exposed, Progress, refuse_unfit
+from edgekit.quantize.plan import layers_of
+from edgekit.quantize.weights import PEAK
+from edgekit.spec import PreprocessSpec
+from edgekit.vision.preprocess import preprocess
+
+Floats = NDArray[np.float64]
+
+PLACES = 128  # of each picture and layer, spread over the map; more changed nothing that could be measured
+DAMPING = 0.01  # of the mean second moment, as in the source
+BLOCK = 128  # columns whose errors are carried on together
+MOST_INPUTS = 8192  # of a layer: the second moments of more do not fit, and it is rounded to the nearest
+
+
+@dataclass
+class Moments:
+    """First and second moments of a layer's inputs: sums over `count` places of x [K] and x x^T [K, K]."""
+
+    first: Floats
+    second: NDArray[np.float32]
+    count: int = 0
+
+    @classmethod
+    def empty(cls, inputs: int) -> Moments:
+        return cls(np.zeros(inputs), np.zeros((inputs, inputs), np.float32))
+
+    def add(self, patches: NDArray[np.float32]) -> None:
+        """Adds rows [P, K]."""
+        self.first += patches.sum(axis=0, dtype=np.float64)
+        self.second += patches.T @ patches
+        self.count += len(patches)
+
+    @property
+    def mean(self) -> Floats:
+        return np.asarray(self.first / max(self.count, 1))
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a layer reads its input: what a convolution's attributes say, in numbers.
+
+    Attributes:
+        tensor: name of the input.
+        kernel, strides, dilations: [kh, kw] each; a linear layer has 1 and 1.
+        pads: top, left, bottom, right.
+        inputs: K, the numbers one output is made of.
+    """
+
+    tensor: str
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    inputs: int
+    linear: bool
+
+    def patches(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 [P, K] of one picture's [C, h, w] (or [C]): what the kernel sees at no more than `PLACES` places."""
+        if self.linear:
+            return values.reshape(1, -1)
+        top, left, bottom, right = self.pads
+        padded = np.pad(values, ((0, 0), (top, bottom), (left, right)))
+        spans = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True)]
+        windows = sliding_window_view(padded, spans, axis=(1, 2))
+        windows = windows[:, :: self.strides[0], :: self.strides[1], :: self.dilations[0], :: self.dilations[1]]
+        height, width = windows.shape[1:3]
+        chosen = np.unique(np.linspace(0, height * width - 1, min(PLACES, height * width)).astype(int))
+        picked = windows[:, chosen // width, chosen % width]
+        return np.ascontiguousarray(picked.transpose(1, 0, 2, 3).reshape(len(chosen), -1))
+
+
+def geometry_of(graph: Graph, node: onnx.NodeProto) -> Geometry | None:
+    """None for a layer that is rounded to the nearest: grouped, padded by name, not two-dimensional, or too wide."""
+    weight = graph.constant(operand(node, 1))
+    if weight is None:
+        return None
+    tensor = operand(node, 0)
+    inputs = weight.size // weight.shape[0]
+    if node.op_type == "Gemm":
+        inputs = weight.size // weight.shape[0 if attribute(node, "transB", 0) else 1]
+        plain = attribute(node, "transB", 0) and inputs <= MOST_INPUTS
+        return Geometry(tensor, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), inputs, True) if plain else None
+    named = attribute(node, "auto_pad", b"NOTSET") not in (b"NOTSET", b"")
+    if weight.ndim != 4 or attribute(node, "group", 1) != 1 or named or inputs > MOST_INPUTS:
+        return None
+
+    def pair(name: str) -> tuple[int, int]:
+        first, second = attribute(node, name, [1, 1])
+        return int(first), int(second)
+
+    top, left, bottom, right = attribute(node, "pads", [0, 0, 0, 0])
+    kernel = (int(weight.shape[2]), int(weight.shape[3]))
+    return Geometry(tensor, kernel, pair("strides"), pair("dilations"), (top, left, bottom, right), inputs, False)
+
+
+def geometries(model: onnx.ModelProto) -> dict[str, Geometry]:
+    """How each layer that can be rounded well reads its input, by the layer's name."""
+    graph = Graph(model)
+    nodes = {node.name: node for node in graph.nodes}
+    found = {layer.name: geometry_of(graph, nodes[layer.name]) for layer in layers_of(model)}
+    return {name: geometry for name, geometry in found.items() if geometry is not None}
+
+
+def round_rows(rows: Floats, scales: Floats, moments: Moments, centred: bool = True) -> NDArray[np.int8]:
+    """int8 [C, K] of weights [C, K] and scales [C]: the steps whose outputs are nearest on inputs of these moments.
+
+    With `centred` nearest but for a constant, which the layer's bias takes up. That is what is wanted of inputs behind
+    a ReLU: most of their second moment is their mean.
+
+    With H = U U^T, U upper triangular, input k is rounded after the errors of those before it were added through
+    column k of U / diag(U), which is GPTQ without its inverse (Chee et al. 2023, arXiv 2307.13304, theorem 6).
+    """
+    second = moments.second.astype(np.float64) / max(moments.count, 1)
+    if centred:
+        second -= np.outer(moments.mean, moments.mean)
+    diagonal = second.diagonal().copy()
+    second[np.diag_indices_from(second)] += DAMPING * float(diagonal.mean()) + 1e-12
+    order = np.argsort(-diagonal, kind="stable")  # the inputs that matter most are rounded while all others can pay
+    backwards = order[::-1]
+    lower = np.linalg.cholesky(second[np.ix_(backwards, backwards)])
+    upper = lower[::-1, ::-1]
+    feedback = upper / upper.diagonal()
+    asked = rows[:, order]
+    steps = np.empty(asked.shape, np.int8)
+    errors = np.zeros(asked.shape)
+    for start in range(0, asked.shape[1], BLOCK):
+        stop = min(start + BLOCK, asked.shape[1])
+        pull = errors[:, :start] @ feedback[:start, start:stop]
+        for i in range(start, stop):
+            target = asked[:, i] + pull[:, i - start] + errors[:, start:i] @ feedback[start:i, i]
+            steps[:, i] = np.clip(np.rint(target / scales), -PEAK, PEAK)
+            errors[:, i] = asked[:, i] - steps[:, i] * scales
+    result = np.empty_like(steps)
+    result[:, order] = steps
+    return result
+
+
+def left_over(rows: Floats, steps: NDArray[np.int8], scales: Floats, moments: Moments) -> Floats:
+    """float64 [C]: what the rounded layer lacks on average, to be added to its bias."""
+    return np.asarray((rows - steps * scales[:, None]) @ moments.mean)
+
+
+def output_error(rows: Floats, steps: NDArray[np.int8], scales: Floats, moments: Moments) -> float:
+    """Mean squared error of the outputs, over channels and places, with the mean error taken off by the bias."""
+    lost = rows - steps * scales[:, None]
+    second = moments.second.astype(np.float64) / max(moments.count, 1)
+    power = np.einsum("ck,kl,cl->c", lost, second, lost, optimize=True) - (lost @ moments.mean) ** 2
+    return float(power.mean())
+
+
+class Rounder:
+    """Rounds the layers of one graph on the moments of its own inputs; a layer with the same scales only once.
+
+    Args:
+        moments: of each layer that is rounded so; the others are rounded to the nearest.
+    """
+
+    def __init__(self, moments: Mapping[str, Moments]) -> None:
+        self.moments = moments
+        self._done: dict[tuple[str, bytes], tuple[NDArray[np.int8], Floats]] = {}
+
+    def __call__(
+        self, name: str, weight: NDArray[np.float32], scales: Floats, axis: int, biased: bool
+    ) -> tuple[NDArray[np.int8], Floats] | None:
+        """Steps in the weight's shape and what to add to the bias, float64 [C]; None for a layer without moments.
+
+        Args:
+            biased: whether the layer has a bias that can take something up.
+        """
+        moments = self.moments.get(name)
+        if moments is None or axis != 0:
+            return None
+        key = (name, scales.tobytes())
+        if key not in self._done:
+            rows = weight.reshape(len(weight), -1).astype(np.float64)
+            steps = round_rows(rows, scales, moments, centred=biased)
+            self._done[key] = (steps.reshape(weight.shape), left_over(rows, steps, scales, moments))
+        return self._done[key]
+
+
+def rounder(
+    model: onnx.ModelProto,
+    dataset: Dataset,
+    spec: PreprocessSpec,
+    *,
+    progress: Progress = lambda done, total: None,
+    threads: int = 0,
+) -> Rounder:
+    """Measures the inputs of every layer of a float32 model on the pictures that it is calibrated on.
+
+    Raises as `calibrate` does.
+    """
+    refuse_unfit(dataset)
+    layers = geometries(model)
+    moments = {name: Moments.empty(geometry.inputs) for name, geometry in layers.items()}
+    readers: dict[str, list[str]] = defaultdict(list)
+    for name, geometry in layers.items():
+        readers[geometry.tensor].append(name)
+    with Exposed(model, threads, only=set(readers)) as exposed:
+        for done, sample in enumerate(dataset):
+            for tensor, values, _ in exposed.run(preprocess(sample.read(), spec), spec):
+                for name in readers[tensor]:
+                    moments[name].add(layers[name].patches(values[0]))
+            progress(done + 1, len(dataset))
+    return Rounder(moments)

@@ -1,0 +1,89 @@
+"""How far quantization moved the scores, and the threshold that decides after it as the old one did before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edgekit.errors import DataError, UsageError
+
+FEWEST = 30  # scores; fewer say nothing about a distribution
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScoreShift:
+    """Scores of the same pictures (or boxes, pair by pair) before and after.
+
+    Attributes:
+        n: how many.
+        mean, worst: of after - before; `worst` is the one of the largest magnitude.
+        distance: Kolmogorov-Smirnov's, the largest difference of the two cumulated distributions, 0 to 1.
+        before: the threshold that was decided by, score >= threshold.
+        threshold: lets pass after as many as `before` did, midway between two scores; `before` itself where it does
+            that already.
+        passed: how many that is.
+        flipped: decisions that change if the old threshold is kept.
+        flipped_new: decisions that change even with the new one.
+    """
+
+    n: int
+    mean: float
+    worst: float
+    distance: float
+    before: float
+    threshold: float
+    passed: int
+    flipped: int
+    flipped_new: int
+
+
+def score_shift(before: ArrayLike, after: ArrayLike, threshold: float) -> ScoreShift:
+    """Compares two arrays of scores in 0..1 and proposes the threshold that keeps the operating point.
+
+    Raises:
+        DataError: not the same pictures, fewer than 30, or scores that are not numbers in 0..1.
+        UsageError: a threshold outside 0..1.
+    """
+    old, new = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    if old.ndim != 1 or old.shape != new.shape or len(old) < FEWEST:
+        raise DataError(
+            "The scores before and after do not belong together, or are too few.",
+            got=f"{list(old.shape)} before, {list(new.shape)} after",
+            expected=f"one of each, of at least {FEWEST} pictures",
+        )
+    both = np.concatenate([old, new])
+    if not ((both >= 0) & (both <= 1)).all():  # a NaN fails too
+        raise DataError("Scores lie between 0 and 1.", got=f"{both.min():g} to {both.max():g}")
+    if not 0 <= threshold <= 1:
+        raise UsageError("A threshold lies between 0 and 1.", got=str(threshold))
+    moved = new - old
+    passed = int((old >= threshold).sum())
+    proposed = threshold if int((new >= threshold).sum()) == passed else _that_passes(new, passed)
+    return ScoreShift(
+        n=len(old),
+        mean=float(moved.mean()),
+        worst=float(moved[np.abs(moved).argmax()]),
+        distance=_distance(old, new),
+        before=float(threshold),
+        threshold=proposed,
+        passed=passed,
+        flipped=int(((old >= threshold) != (new >= threshold)).sum()),
+        flipped_new=int(((old >= threshold) != (new >= proposed)).sum()),
+    )
+
+
+def _that_passes(scores: Floats, count: int) -> float:
+    """The threshold that `count` scores reach, or nearly so where scores are equal; midway to the next below."""
+    falling = np.sort(scores)[::-1]
+    above = falling[count - 1] if count else 1.0
+    below = falling[count] if count < len(falling) else 0.0
+    return float((above + below) / 2)
+
+
+def _distance(old: Floats, new: Floats) -> float:
+    at = np.sort(np.concatenate([old, new]))
+    share = [np.searchsorted(np.sort(values), at, side="right") / len(values) for values in (old, new)]
+    return float(np.abs(share[0] - share[1]).max())
