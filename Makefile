@@ -27,7 +27,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "The development environment needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[cpu,train,dev]'
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[cpu,camera,train,dev]'
 	touch $(READY)
 
 clean:

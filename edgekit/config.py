@@ -45,6 +45,13 @@ class Runtime(_Table):
     threads: int = Field(0, ge=0, description="0: one per physical core")
 
 
+class Pipelines(_Table):
+    """GStreamer pipelines that decode in hardware, up to BGR, with `{uri}` and the like to fill in."""
+
+    rtsp: str = ""
+    csi: str = ""
+
+
 class EngineTable(_Table):
     """How `edgekit build` compiles for the target; the attributes of `edgekit.engine_key.BuildOptions`."""
 
@@ -84,6 +91,7 @@ class Target(_Table):
     scheme: Scheme | None = Field(None, description="how int8 is placed in the graph")
     engine: EngineTable | None = Field(None, description="for targets whose runtime compiles the graph")
     gate: dict[Precision, Limits]
+    pipelines: Pipelines = Field(default_factory=Pipelines, description="how a camera's frames are decoded")
 
     @field_validator("gate")
     @classmethod

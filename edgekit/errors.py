@@ -5,6 +5,7 @@
     ├── InputError               1   what was read cannot be used
     │   ├── CheckpointError          a .pt/.pth/.safetensors file
     │   ├── PictureError             an image file
+    │   ├── SourceError              a camera or stream of frames
     │   └── DataError                a folder or table of labelled pictures
     │       └── SplitError           a data set that has not the split asked for
     ├── OutputError              1   what should be written cannot be
@@ -67,6 +68,10 @@ class CheckpointError(InputError):
 
 
 class PictureError(InputError):
+    pass
+
+
+class SourceError(InputError):
     pass
 
 

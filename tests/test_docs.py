@@ -15,7 +15,7 @@ from edgekit.graph.lint import RULES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = ("train", "export", "build", "verify", "eval", "predict", "doctor", "demo")
+COMMANDS = ("train", "export", "build", "verify", "eval", "predict", "camera", "doctor", "demo")
 
 
 def help_of(*words: str) -> str:
@@ -63,7 +63,8 @@ def test_every_target_and_rule_is_documented() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    deploy = ROOT / "export" / "deploy" / "README.md"
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", deploy, *sorted((ROOT / "docs").glob("*.md"))]:
         for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
             if "://" not in link:
                 assert (document.parent / link).exists(), f"{document.name} links to {link}"

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edgekit import __version__
-from edgekit.cli import build, demo, doctor, evaluate, export, predict, train, verify
+from edgekit.cli import build, camera, demo, doctor, evaluate, export, predict, train, verify
 from edgekit.errors import EdgekitError
 
 INTERRUPTED = 130
@@ -20,6 +20,7 @@ EXTRA_OF = {
         ("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard", "matplotlib"), "train"
     ),
     "cv2": "cpu",
+    **dict.fromkeys(("starlette", "uvicorn", "prometheus_client"), "camera"),
 }
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ for name, command in (
     ("verify", verify.verify),
     ("eval", evaluate.evaluate),
     ("predict", predict.predict),
+    ("camera", camera.camera),
     ("doctor", doctor.doctor),
     ("demo", demo.demo),
 ):

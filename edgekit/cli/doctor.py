@@ -22,6 +22,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "train": {
         name: name for name in ("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard")
     },
+    "camera": {"starlette": "starlette", "uvicorn": "uvicorn", "prometheus-client": "prometheus_client"},
     "tensorrt": {"tensorrt": "tensorrt", "pycuda": "pycuda"},
     "rtx": {"tensorrt-rtx": "tensorrt_rtx", "cuda-bindings": "cuda"},
 }
@@ -29,6 +30,7 @@ JOBS = {
     "cpu": "predict, eval and verify exported models on a CPU",
     "gpu": "the same on an NVIDIA GPU",
     "train": "train, and export checkpoints",
+    "camera": "the page of edgekit camera",
     "tensorrt": "build and run engines on Jetsons and GPUs",
     "rtx": "build engines for GeForce and RTX boards, and run them there",
 }

@@ -1,0 +1,82 @@
+"""A video of each visit, from a little before it to a little after."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.camera.config import VisitConfig
+from edgekit.camera.grabber import quiet_cv2
+from edgekit.camera.sink import VideoSink
+
+_FPS = 10.0
+_ROLL = 64_000_000  # bytes of JPEG held for the time before a visit
+
+
+@dataclass
+class _Open:
+    sink: VideoSink
+    start: float
+    name: str
+    until: float = float("inf")
+
+
+class Clips:
+    """Holds the last seconds as JPEGs and writes open visits' clips as MP4."""
+
+    def __init__(self, folder: Path, config: VisitConfig) -> None:
+        self._folder, self._config = folder, config
+        self._roll: deque[tuple[float, bytes]] = deque()
+        self._bytes = 0
+        self._open: dict[str, _Open] = {}
+
+    def see(self, jpeg: bytes, at: float) -> list[str]:
+        """Takes the newest annotated picture; the visits whose clip is finished now."""
+        self._roll.append((at, jpeg))
+        self._bytes += len(jpeg)
+        while self._roll and (at - self._roll[0][0] > self._config.pre_roll or self._bytes > _ROLL):
+            self._bytes -= len(self._roll.popleft()[1])
+        done = []
+        for ident, clip in self._open.items():
+            if at <= clip.until and at - clip.start <= self._config.longest_clip:
+                clip.sink.write(_picture(jpeg), at)
+            elif at > clip.until:
+                done.append(ident)
+        return done
+
+    def begin(self, ident: str, at: float, day: str) -> None:
+        path = self._folder / "clips" / day / f"{ident}.mp4"
+        clip = _Open(VideoSink(path, lambda: _FPS), at, path.relative_to(self._folder).as_posix())
+        self._open[ident] = clip
+        for moment, jpeg in self._roll:
+            clip.sink.write(_picture(jpeg), moment)
+
+    def end(self, ident: str, at: float) -> None:
+        """The visit is over; its clip runs on for the post-roll."""
+        if ident in self._open:
+            self._open[ident].until = at + self._config.post_roll
+
+    def finish(self, ident: str) -> Path | None:
+        """Closes a clip and gives its file."""
+        clip = self._open.pop(ident, None)
+        if clip is None:
+            return None
+        clip.sink.close()
+        return clip.sink.path if clip.sink.path.exists() else None
+
+    def name(self, ident: str) -> str | None:
+        """Path in the folder of a visit's clip, from its start on."""
+        return self._open[ident].name if ident in self._open else None
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        return tuple(self._open)
+
+
+def _picture(jpeg: bytes) -> Any:
+    cv2 = quiet_cv2()
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)

@@ -1,0 +1,50 @@
+"""From monotonic seconds, which everything here counts in, to times for people."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from datetime import datetime, timezone
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
+
+
+def wall(at: float) -> float:
+    """Wall-clock seconds of a monotonic moment, by what the clock says now: after it was set, right for both."""
+    return time.time() - time.monotonic() + at
+
+
+def iso(seconds: float) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    moment = datetime.fromtimestamp(round(seconds, 3), timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clock_state(at: float) -> dict[str, Any]:
+    """Whether the wall clock can be trusted, and what to correct it with later: boot id and monotonic seconds."""
+    return {"synced": synchronised(), "boot_id": boot_id(), "mono": round(at, 3)}
+
+
+def synchronised() -> bool | None:
+    """Whether the kernel's clock is kept right by NTP or the like; None where the kernel doesn't tell.
+
+    A Raspberry Pi has no clock of its own and starts in the past.
+    """
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        state = int(library.adjtimex(ctypes.create_string_buffer(512)))  # modes = 0 changes nothing
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _UNSYNCHRONISED
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str | None:
+    """The kernel's id of this boot: monotonic seconds of one boot can be compared, of two they cannot."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None

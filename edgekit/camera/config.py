@@ -1,0 +1,277 @@
+"""The camera's configuration: one TOML, validated, every key overridable. An unknown key names the nearest one."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edgekit.config import nearest
+from edgekit.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Point = tuple[float, float]
+MB = 1_000_000
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceConfig(_Table):
+    """Where frames come from; `${NAME}` in the uri is taken from the environment, so that passwords stay out of it."""
+
+    uri: str = Field(
+        default="", description="0, /dev/video0, csi://0, rtsp://, http://, a file, folder or glob, synthetic://"
+    )
+    width: int = Field(default=0, ge=0, le=16384, description="asked of a device; 0: the device's own")
+    height: int = Field(default=0, ge=0, le=16384)
+    fps: float = Field(default=0, ge=0, le=240, description="asked of a device, or the pace of pictures; 0: its own")
+    real_time: bool = Field(default=False, description="a file at its own pace instead of as fast as possible")
+    open_timeout: float = Field(default=2, gt=0, le=60, description="seconds")
+    read_timeout: float = Field(default=2, gt=0, le=60, description="seconds without a frame until a stream is stalled")
+    age_limit: float = Field(default=2, gt=0, description="seconds; an older frame is dropped")
+    frozen_after: float = Field(default=10, gt=0, description="seconds of the same picture until a stream is frozen")
+    retry_longest: float = Field(default=60, ge=1, le=3600, description="seconds; the back-off grows from 1 to this")
+    target: str | None = Field(default=None, description="a board whose pipelines decode, as jetson-orin-nano")
+
+
+class ModelConfig(_Table):
+    """What looks at the frames."""
+
+    path: Path = Field(default=Path(), description="an exported model")
+    provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
+    threads: int = Field(default=0, ge=0, description="0: one per physical core")
+    tiles: tuple[int, int] = Field(default=(1, 1), description="columns, rows: small insects in large frames")
+    overlap: float = Field(default=0.15, ge=0, le=0.5, description="of neighbouring tiles, share of a tile's side")
+    absent: tuple[str, ...] = Field(default=(), description="a classifier's labels that mean there is nothing")
+    crops: bool = Field(default=False, description="a classifier looks at what moved instead of the whole frame")
+
+    @field_validator("tiles")
+    @classmethod
+    def _some(cls, tiles: tuple[int, int]) -> tuple[int, int]:
+        if not all(1 <= n <= 8 for n in tiles):
+            raise ValueError("1 to 8 columns and rows")
+        return tiles
+
+
+class RateConfig(_Table):
+    """How often a frame is looked at, in frames a second; 0 is as often as possible."""
+
+    fps: float = Field(default=0, ge=0, le=240)
+    idle_fps: float = Field(default=1, ge=0, le=240, description="while nothing moves (needs motion.gate)")
+    idle_after: float = Field(default=30, gt=0, description="seconds without motion or visits")
+    night_fps: float = Field(default=0.2, gt=0, le=240)
+    night_below: float = Field(default=0, ge=0, le=255, description="mean grey level; 0: no night mode")
+
+
+class ThermalConfig(_Table):
+    """The ladder that cools the board: at each limit in degrees Celsius the rate goes down to the fps beside it."""
+
+    enabled: bool = True
+    limits: tuple[float, ...] = (75, 80, 85, 90)
+    fps: tuple[float, ...] = (5, 2, 1, 0)
+    hysteresis: float = Field(default=5, gt=0, le=40, description="degrees below a limit until the rate goes up again")
+    dwell: float = Field(default=15, ge=0, description="seconds between two steps up")
+
+    @model_validator(mode="after")
+    def _a_ladder(self) -> ThermalConfig:
+        rising = list(self.limits) == sorted(set(self.limits))
+        falling = list(self.fps) == sorted(set(self.fps), reverse=True)
+        if len(self.limits) != len(self.fps) or not rising or not falling or min(self.fps, default=0) < 0:
+            raise ValueError("as many fps as limits; limits rise, fps fall; 0 pauses")
+        return self
+
+
+class MotionConfig(_Table):
+    """The gate before the model: without motion of an insect's size nothing is inferred."""
+
+    gate: bool = False
+    smallest: float = Field(default=2e-5, gt=0, lt=1, description="share of the frame that moves at least")
+    largest: float = Field(default=0.05, gt=0, le=1, description="a larger patch is a person, a shadow or a hand")
+    contrast: float = Field(default=12, gt=0, le=255, description="grey levels")
+    every: float = Field(default=10, gt=0, description="seconds; a look without motion")
+
+
+class Zone(_Table):
+    """A polygon in shares of the frame: `watch` (only there), `ignore` (never there) or `mark` (named in events)."""
+
+    name: str = Field(min_length=1, max_length=64)
+    use: Literal["watch", "ignore", "mark"] = "mark"
+    points: tuple[Point, ...] = Field(min_length=3, max_length=100)
+
+    @field_validator("points")
+    @classmethod
+    def _inside(cls, points: tuple[Point, ...]) -> tuple[Point, ...]:
+        if any(not 0 <= v <= 1 for point in points for v in point):
+            raise ValueError("shares of the width and height, 0 to 1")
+        return points
+
+
+class TrackConfig(_Table):
+    """How detections become tracks; distances are in the insect's own size."""
+
+    reach: float = Field(default=2, gt=0, description="sizes that an insect may be from where it is expected")
+    reach_growth: float = Field(default=10, ge=0, description="sizes a second more while it was not seen")
+    lost_after: float = Field(default=1.0, gt=0, description="seconds without a detection")
+    hits: int = Field(default=3, ge=1, le=100, description="detections until a track counts")
+    history: int = Field(default=10, ge=3, le=100, description="scores in the median")
+
+
+class LabelRule(_Table):
+    """When a label is believed; what is left out comes from [visits]."""
+
+    min_score: float | None = Field(default=None, ge=0, le=1)
+    threshold: float | None = Field(default=None, ge=0, le=1)
+
+
+class VisitConfig(_Table):
+    """When tracks become a visit, and what is kept of it."""
+
+    labels: tuple[str, ...] = Field(default=(), description="that make visits; none: every class")
+    min_score: float | None = Field(default=None, ge=0, le=1, description="none: the model's of the class, or 0.5")
+    threshold: float | None = Field(default=None, ge=0, le=1, description="of the median; none: the model's, or 0.7")
+    end_after: float = Field(default=3, gt=0, description="seconds without until a visit ends")
+    cooldown: float = Field(default=5, ge=0, description="seconds after a visit until the label's next one")
+    update_every: float = Field(default=10, gt=0, description="seconds")
+    snapshot: bool = True
+    clip: bool = False
+    pre_roll: float = Field(default=3, ge=0, le=60, description="seconds before the visit in its clip")
+    post_roll: float = Field(default=2, ge=0, le=60, description="seconds after it")
+    longest_clip: float = Field(default=60, gt=0, le=600, description="seconds")
+
+
+class StoreConfig(_Table):
+    """Where visits are kept: SQLite and pictures in one folder."""
+
+    folder: Path | None = Field(default=None, description="none: nothing is kept")
+    quota_mb: float = Field(default=2000, gt=0, description="of everything in it; the oldest visits go first")
+    reserve_mb: float = Field(default=500, ge=0, description="of the disk that stays free")
+
+
+class WebConfig(_Table):
+    """The page. Only this machine reaches it, unless `host` says otherwise; then it needs a token."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535, description="0: any free one")
+    token: str | None = Field(default=None, description="16 characters or more; `${NAME}` is of the environment")
+    viewers: int = Field(default=4, ge=1, le=64, description="of the live picture at a time")
+    live_fps: float = Field(default=10, gt=0, le=60)
+
+
+class OutputConfig(_Table):
+    """What else is written."""
+
+    video: Path | None = Field(default=None, description="an annotated video, .mp4 or .avi")
+    json_lines: bool = Field(default=False, description="events on stdout, one JSON object a line")
+
+
+class CameraConfig(_Table):
+    """Everything that `edgekit camera` is told."""
+
+    device: str = Field(default_factory=lambda: socket.gethostname() or "device", min_length=1, max_length=64)
+    camera: str = Field(default="hive", min_length=1, max_length=64)
+    source: SourceConfig = SourceConfig()
+    model: ModelConfig = ModelConfig()
+    rate: RateConfig = RateConfig()
+    thermal: ThermalConfig = ThermalConfig()
+    motion: MotionConfig = MotionConfig()
+    zones: tuple[Zone, ...] = ()
+    track: TrackConfig = TrackConfig()
+    visits: VisitConfig = VisitConfig()
+    labels: dict[str, LabelRule] = Field(default_factory=dict)
+    store: StoreConfig = StoreConfig()
+    web: WebConfig = WebConfig()
+    output: OutputConfig = OutputConfig()
+
+
+def load_config(path: Path | None, changes: Sequence[str] = ()) -> CameraConfig:
+    """The configuration of a TOML file, or the defaults where there is none.
+
+    Args:
+        changes: `table.key=value`, as on the command line; values are TOML, and what is not is text.
+
+    Raises:
+        UsageError: not readable, not TOML, an unknown key with the nearest known one, or a value out of its range.
+    """
+    if path is None:
+        return parse_config("", "the command line", changes)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} cannot be read as a camera's configuration.", got=str(error), expected="a TOML file"
+        ) from error
+    return parse_config(text, str(path), changes)
+
+
+def parse_config(text: str, source: str, changes: Sequence[str] = ()) -> CameraConfig:
+    """A configuration from TOML text; `source` is for the messages. Raises UsageError as `load_config`."""
+    try:
+        content: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{source} is not TOML.", got=str(error), expected="key = value lines") from error
+    for change in changes:
+        _set(content, change)
+    try:
+        return CameraConfig.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{source} is not a camera's configuration.", **_explain(error)) from error
+
+
+def _set(content: dict[str, Any], change: str) -> None:
+    key, equals, raw = change.partition("=")
+    path, raw = [step.strip() for step in key.split(".")], raw.strip()
+    if not equals or not all(path):
+        raise UsageError("--set has no value.", got=change, expected="key=value", fix="--set web.port=8090")
+    try:
+        value: Any = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    table = content
+    for step in path[:-1]:
+        table = table.setdefault(step, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"--set {key} names no table.", got=f"{step} = {table!r}", expected=f"a table [{step}]")
+    if path[-1] in ("uri", "camera", "device", "token") and not isinstance(value, str):
+        value = raw  # source.uri=0 is a device
+    table[path[-1]] = value
+
+
+def _explain(error: ValidationError) -> dict[str, Any]:
+    """The first problem, or the first unknown key: a misspelt word is missing and unknown, and the word says more."""
+    problems = error.errors()
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    where = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        known = _keys(problem["loc"][:-1])
+        return {
+            "got": f"unknown key {where}",
+            "expected": "one of " + ", ".join(known),
+            "fix": nearest(str(problem["loc"][-1]), known) or f"remove {where}",
+        }
+    if problem["type"] == "missing":
+        return {"got": f"no {where}", "expected": f"a value for {where}"}
+    told = problem["msg"].removeprefix("Value error, ")
+    shown = "a hidden value" if where.endswith(("token", "uri")) else repr(problem.get("input"))
+    return {"got": f"{where} = {shown}", "expected": told}
+
+
+def _keys(path: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The keys of the table at `path`, through dictionaries and lists of tables."""
+    model: Any = CameraConfig
+    for step in path:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[str(step)].annotation
+        else:  # dict[str, Table] or tuple[Table, ...]
+            model = next((a for a in get_args(model) if isinstance(a, type) and issubclass(a, BaseModel)), None)
+    return tuple(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ()

@@ -1,0 +1,155 @@
+"""What is known about how the camera is doing, by the clock: it tells the truth while everything else hangs."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from edgekit.camera.feed import Feed
+from edgekit.camera.outbox import Outbox
+from edgekit.camera.pace import Pace
+
+_AGES = 2000
+_HUNG = 30.0  # seconds without a heartbeat
+_QUIET = 10.0  # seconds without a look, where the rate asks for more
+_FAILURES = 3  # of the model, in a row
+
+
+class Health:
+    """Counters and verdicts. `beat`, `looked` and `failed` are the runtime's."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.feed: Feed | None = None
+        self.pace: Pace | None = None
+        self.outbox: Outbox | None = None
+        self.inferred = 0
+        self.gated = 0
+        self.model_errors = 0
+        self.model_problem = ""
+        self.size = (0, 0)
+        self.inference: deque[float] = deque(maxlen=_AGES)
+        self.ages: deque[float] = deque(maxlen=_AGES)
+        self._looks: deque[float] = deque(maxlen=200)
+        self._in_a_row = 0
+        self._beat = time.monotonic()
+
+    def beat(self) -> None:
+        """The runtime's loop goes round."""
+        self._beat = time.monotonic()
+
+    def looked(self, age: float, seconds: float | None) -> None:
+        """A frame was processed `age` seconds after its capture; `seconds` of inference, or None without."""
+        self._looks.append(time.monotonic())
+        self.ages.append(age)
+        if seconds is None:
+            self.gated += 1
+            return
+        self.inferred += 1
+        self.inference.append(seconds)
+        self._in_a_row, self.model_problem = 0, ""
+
+    def failed(self, problem: str) -> None:
+        """The model raised on a frame."""
+        self.model_errors += 1
+        self._in_a_row += 1
+        self.model_problem = problem
+
+    @property
+    def fps(self) -> float:
+        """Frames looked at a second, over the last ten seconds."""
+        now = time.monotonic()
+        return sum(now - at <= 10 for at in list(self._looks)) / min(10.0, max(1.0, now - self.started))
+
+    def alive(self) -> tuple[bool, str]:
+        """Whether the process does anything at all; where not, starting it again is right."""
+        quiet = time.monotonic() - self._beat
+        if quiet > _HUNG:
+            return False, f"the loop has not gone round for {quiet:.0f} s"
+        stuck = self.outbox.stuck_for if self.outbox else 0.0
+        if stuck > 2 * _HUNG:
+            return False, f"the output has been at one frame for {stuck:.0f} s"
+        return True, ""
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether a hornet that comes now would be seen and told of."""
+        alive, why = self.alive()
+        if not alive:
+            return False, why
+        if self.feed is None or self.pace is None:
+            return False, "starting"
+        state = self.feed.state()
+        if state not in ("online", "dark"):
+            return False, f"camera {state}" + (f": {self.feed.detail}" if self.feed.detail else "")
+        if self._in_a_row >= _FAILURES:
+            return False, f"the model fails: {self.model_problem}"
+        if self.pace.mode == "paused":
+            return False, f"paused at {self.pace.ladder.celsius:.0f} degrees Celsius"
+        last = self._looks[-1] if self._looks else None
+        fps = self.pace.fps
+        patience = max(_QUIET, 3 / fps if 0 < fps < float("inf") else 0.0)
+        if last is None or time.monotonic() - last > patience:
+            return False, "no frame has been looked at" + ("" if last is None else f" for {patience:.0f} s")
+        if self.outbox is not None and self.outbox.trouble:
+            return False, self.outbox.trouble
+        return True, ""
+
+    def status(self) -> dict[str, Any]:
+        """All of it as plain data, for the page and for tests."""
+        ready, why = self.ready()
+        feed, pace, box = self.feed, self.pace, self.outbox
+        return {
+            "ready": ready,
+            "why": why,
+            "uptime": round(time.monotonic() - self.started, 1),
+            "source": {
+                "name": feed.source.shown if feed else "",
+                "state": feed.state() if feed else "connecting",
+                "detail": feed.detail if feed else "",
+                "width": self.size[0],
+                "height": self.size[1],
+                **(vars(feed.counters) if feed else {}),
+            },
+            "rate": {
+                "mode": pace.mode if pace else "normal",
+                "fps": round(self.fps, 2),
+                "celsius": pace.ladder.celsius if pace else None,
+            },
+            "model": {
+                "inferred": self.inferred,
+                "gated": self.gated,
+                "errors": self.model_errors,
+                "ms_p50": _ms(self.inference, 50),
+                "ms_p99": _ms(self.inference, 99),
+            },
+            "age": {"ms_p50": _ms(self.ages, 50), "ms_p99": _ms(self.ages, 99)},
+            "output": {
+                "events": box.events if box else 0,
+                "pictures_given_up": box.skipped if box else 0,
+                "events_lost": box.store.lost if box and box.store else 0,
+                "trouble": box.trouble if box else "",
+            },
+        }
+
+
+def _ms(values: deque[float], percentile: float) -> float | None:
+    held = list(values)
+    return round(1000 * float(np.percentile(held, percentile)), 1) if held else None
+
+
+def notify_systemd(message: str) -> None:
+    """Tells systemd READY=1 or WATCHDOG=1 where it listens (sd_notify(3)); does nothing elsewhere."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+            link.connect("\0" + address[1:] if address.startswith("@") else address)
+            link.send(message.encode())
+    except OSError:  # systemd went away; it will notice by itself
+        return

@@ -1,0 +1,323 @@
+"""The loop: the newest frame, a look, tracks, visits; everything else happens in other threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.camera.clock import wall
+from edgekit.camera.config import CameraConfig
+from edgekit.camera.counts import CountBook
+from edgekit.camera.eyes import one_label_each
+from edgekit.camera.feed import Opener, Say, Shot, make_feed
+from edgekit.camera.grabber import Ended, open_grabber
+from edgekit.camera.health import Health, notify_systemd
+from edgekit.camera.memory import give_back
+from edgekit.camera.motion import Motion
+from edgekit.camera.outbox import Event, Outbox, Outcome
+from edgekit.camera.pace import Pace
+from edgekit.camera.rules import Model, Rules, make_rules
+from edgekit.camera.thermal import hottest
+from edgekit.camera.tracker import Track
+from edgekit.camera.view import View
+from edgekit.camera.visits import Visit
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.vision.decode import Detections
+
+_SLICE = 0.2  # seconds, the longest wait without looking whether to stop
+_TRIM, _FIRST_TRIM = 60.0, 8.0  # seconds between two returns of freed memory, and until the first
+_VIDEO_FPS = 10.0  # of a live camera's annotated video
+
+
+OpenModel = Callable[[CameraConfig], Model]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a run."""
+
+    seconds: float
+    captured: int
+    processed: int
+    dropped: int
+    broken: int
+    inferred: int
+    gated: int
+    events: int
+    visits: Mapping[str, int]
+    most_at_once: Mapping[str, int]
+    age_p99_ms: float | None
+    inference_p50_ms: float | None
+
+    @property
+    def fps(self) -> float:
+        return self.processed / self.seconds if self.seconds else 0.0
+
+
+class Camera:
+    """One source, one model, one loop.
+
+    Args:
+        config: checked already.
+        open_model: called now and when a reload names another model.
+        opener: opens sources; another one in tests.
+        say: takes lines for people.
+        listeners: get every event, in the output thread.
+
+    Raises:
+        EdgekitError: the model, the store or the source cannot be used. A live source that is not there is no error.
+    """
+
+    def __init__(
+        self,
+        config: CameraConfig,
+        open_model: OpenModel,
+        *,
+        opener: Opener = open_grabber,
+        say: Say = print,
+        listeners: tuple[Callable[[Event], None], ...] = (),
+    ) -> None:
+        self.config = config
+        self._open_model, self._opener, self._say = open_model, opener, say
+        self.health, self.view, self.counts = Health(), View(), CountBook()
+        self._stop = threading.Event()
+        self._wanted: CameraConfig | None = None
+        self._started: dict[str, int] = {}
+        self._most: dict[str, int] = {}
+        self._feed = make_feed(config.source, opener, say)
+        self._model = open_model(config)
+        self._last_at = time.monotonic()
+        self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
+        self._take(make_rules(config, self._model))
+        self.outbox = Outbox(
+            config,
+            self._model.info,
+            self.counts,
+            say,
+            patient=not self._feed.live,
+            fps=lambda: self._feed.fps or _VIDEO_FPS,
+            listeners=(self._note, *listeners),
+        )
+        self.health.feed, self.health.outbox = self._feed, self.outbox
+
+    def run(self, seconds: float | None = None) -> Summary:
+        """Looks until the source ends, `stop` is called, or `seconds` are over."""
+        began = time.monotonic()
+        self.outbox.start()
+        self._feed.start()
+        notify_systemd("READY=1")
+        try:
+            while not self._stop.is_set() and (seconds is None or time.monotonic() - began < seconds):
+                self.health.beat()
+                self._reload_if_asked()
+                self._regularly()
+                if not self._step():
+                    break
+        finally:
+            self._feed.stop()
+            news = self._rules.book.close(self._last_at, "shutdown")
+            self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(news)))
+            self.outbox.stop()
+            self.view.close()
+            self._model.close()
+        return self._summary(time.monotonic() - began)
+
+    def stop(self) -> None:
+        """Ends `run` soon, from any thread or a signal handler."""
+        self._stop.set()
+
+    def reload(self, config: CameraConfig) -> None:
+        """Takes another configuration before the next frame, from any thread or a signal handler.
+
+        Device and camera names, [store], [web] and [output] stay as they were until a restart, and the log says so.
+        A model or source that cannot be opened leaves the old one at work.
+        """
+        self._wanted = config
+
+    @property
+    def visits(self) -> tuple[Visit, ...]:
+        """Those that are going on."""
+        return self._rules.book.open
+
+    def _take(self, rules: Rules) -> None:
+        """Makes these the rules from the next frame on."""
+        self._rules = rules
+        self._pace = self.health.pace = Pace(rules.config, time.monotonic())
+        self._shape: tuple[int, ...] = ()
+        self._inferred_at = self._heat_at = float("-inf")
+        self.config = rules.config
+
+    def _step(self) -> bool:
+        """One frame, or a short wait for one; False when the source is over."""
+        if self._feed.live:
+            wait = self._pace.wait(time.monotonic())
+            if wait > 0:
+                self._stop.wait(min(wait, _SLICE))
+                self._tick()
+                return True
+        try:
+            shot = self._feed.next(_SLICE)
+        except Ended:
+            return False
+        if shot is None:
+            self._tick()
+            return True
+        now = shot.captured if self._feed.live else shot.at
+        if not self._feed.live and self._pace.wait(now) > 0:
+            self._feed.counters.processed -= 1
+            self._feed.counters.dropped += 1
+            return True
+        self._pace.looked(time.monotonic() if self._feed.live else now)
+        self._look(shot)
+        return True
+
+    def _look(self, shot: Shot) -> None:
+        frame, at = shot.frame, shot.at
+        self._last_at = at
+        if frame.shape != self._shape:
+            self._shape = frame.shape
+            self.health.size = (frame.shape[1], frame.shape[0])
+            self._rules.tracker.reset()
+        motion = self._rules.motion.see(frame, self._rules.unwatched) if self._rules.motion else None
+        seconds, found = None, None
+        if self._worth(motion, at):
+            begun = time.monotonic()
+            found = self._found(shot, motion)
+            seconds = time.monotonic() - begun if found is not None else None
+            self._inferred_at = at
+        tracks = self._rules.tracker.update(found, at) if found is not None else []
+        news = self._rules.book.update(tracks, frame.shape, at)
+        if found is not None:
+            self._count(tracks, at)
+        busy = bool(self._rules.book.open) or (motion is not None and motion.moved)
+        self._pace.saw(frame, busy, at)
+        shown = _drawn(tracks, found, self._rules.least)
+        self.view.show(frame, shown)
+        self.outbox.put(Outcome(frame, shown, at, tuple(news), self._rules.book.pictured))
+        self.health.looked(time.monotonic() - shot.captured, seconds)
+
+    def _worth(self, motion: Motion | None, at: float) -> bool:
+        """Whether the model should see this frame: not where the gate is on and nothing of interest moves."""
+        if motion is None or not self.config.motion.gate:
+            return True
+        due = at - self._inferred_at >= self.config.motion.every
+        return motion.moved or due or bool(self._rules.tracker.tracks)
+
+    def _found(self, shot: Shot, motion: Motion | None) -> Detections | None:
+        try:
+            return one_label_each(self._rules.zones.kept(self._rules.eye.look(shot.frame, motion), shot.frame.shape))
+        except Exception as error:  # one bad frame must not end a season
+            if not self._feed.live and isinstance(error, EdgekitError):
+                raise
+            told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            if self.health.model_problem != told:
+                self._say(f"error: the model failed on frame {shot.index}: {told}")
+            self.health.failed(told)
+            return None
+
+    def _count(self, tracks: list[Track], at: float) -> None:
+        counts = dict.fromkeys(self.config.visits.labels or self._model.classes, 0)
+        for track in tracks:
+            if track.counts and track.label in counts:
+                counts[track.label] += 1
+        self.counts.see(counts, wall(at))
+        for label, count in counts.items():
+            self._most[label] = max(self._most.get(label, 0), count)
+
+    def _tick(self) -> None:
+        """Time goes by without a frame of a live source."""
+        if self._feed.live:
+            now = self._last_at = time.monotonic()
+            news = self._rules.book.tick(now, self._feed.state() in ("offline", "stalled", "connecting"))
+            if news:
+                self.outbox.put(Outcome(None, _nothing(), now, tuple(news)))
+
+    def _regularly(self) -> None:
+        now = time.monotonic()
+        if now - self._heat_at < 2:
+            return
+        self._heat_at = now
+        notify_systemd("WATCHDOG=1")
+        if now - self._trimmed_at > _TRIM:
+            self._trimmed_at = now
+            give_back()
+        if self._feed.live and self._pace.ladder.see(hottest(), now):
+            fps = self._pace.ladder.fps
+            told = "as asked" if fps is None else f"{fps:g} times a second" if fps else "not at all"
+            self._say(f"{self._pace.ladder.celsius:.0f} degrees Celsius: looking {told}")
+
+    def _reload_if_asked(self) -> None:
+        wanted, self._wanted = self._wanted, None
+        if wanted is None:
+            return
+        kept = ("device", "camera", "store", "web", "output")
+        late = [name for name in kept if getattr(wanted, name) != getattr(self.config, name)]
+        wanted = wanted.model_copy(update={name: getattr(self.config, name) for name in kept})
+        old_model, old_feed = self._model, self._feed
+        try:
+            feed = old_feed
+            if wanted.source != self.config.source:
+                feed = make_feed(wanted.source, self._opener, self._say)
+                if feed.live != old_feed.live:
+                    raise UsageError("A camera cannot become a file while it runs.", fix="restart")
+            if wanted.model != self.config.model:
+                self._model = self._open_model(wanted)
+            rules = make_rules(wanted, self._model)
+        except EdgekitError as error:
+            self._model = old_model
+            self._say(f"error: the configuration was not taken: {error}")
+            return
+        self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(self._rules.book.close(self._last_at))))
+        self._take(rules)
+        if self._model is not old_model:
+            old_model.close()
+            self.outbox.set_model(self._model.info)
+        if feed is not old_feed:
+            old_feed.stop()
+            self._feed = self.health.feed = feed
+            feed.start()
+        self._say("configuration taken" + (f"; after a restart also: {', '.join(late)}" if late else ""))
+
+    def _note(self, event: Event) -> None:
+        if event["type"] == "start":
+            self._started[event["label"]] = self._started.get(event["label"], 0) + 1
+
+    def _summary(self, seconds: float) -> Summary:
+        counters, health = self._feed.counters, self.health
+        status = health.status()
+        return Summary(
+            seconds=seconds,
+            captured=counters.captured,
+            processed=counters.processed,
+            dropped=counters.dropped,
+            broken=counters.broken,
+            inferred=health.inferred,
+            gated=health.gated,
+            events=self.outbox.events,
+            visits=dict(self._started),
+            most_at_once=dict(self._most),
+            age_p99_ms=status["age"]["ms_p99"],
+            inference_p50_ms=status["model"]["ms_p50"],
+        )
+
+
+def _drawn(tracks: list[Track], found: Detections | None, least: Mapping[str, float]) -> Detections:
+    """The tracks seen in a frame as boxes; believed ones with their number, of others only strong ones."""
+    if found is None or not tracks:
+        return _nothing()
+    shown = sorted((t for t in tracks if t.believed or t.score >= least[t.label]), key=lambda t: -t.score)
+    index = {name: i for i, name in enumerate(least)}
+    return Detections(
+        np.array([t.box for t in shown], np.float32).reshape(-1, 4),
+        np.array([t.score for t in shown], np.float32),
+        np.array([index[t.label] for t in shown], np.int64),
+        tuple(f"{t.label} #{t.ident}" if t.believed else f"{t.label}?" for t in shown),
+    )
+
+
+def _nothing() -> Detections:
+    return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), ())

@@ -1,0 +1,177 @@
+"""`edgekit camera`: the runtime beside the hive, from frames to events."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgekit.cli.options import Format, FormatOption, next_command, print_json, say
+
+if TYPE_CHECKING:
+    from edgekit.camera.config import CameraConfig
+    from edgekit.camera.rules import Model
+    from edgekit.camera.runtime import Camera, Summary
+
+_STORE = "store"
+
+
+def camera(
+    config: Annotated[
+        Path | None, typer.Argument(help="A TOML (export/deploy/hive.toml is one to start from).")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", "-s", help="0, rtsp://, http://, a file, a folder, synthetic://hive")
+    ] = None,
+    model: Annotated[Path | None, typer.Option("--model", "-m", help="An exported model.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for visits and, of a file, the annotated video.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="A key of the TOML, e.g. web.port=8090; repeatable.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option("--video", help="Write an annotated video here.")] = None,
+    json_lines: Annotated[bool, typer.Option("--json-lines", help="Events on stdout, one JSON object a line.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Serve the page on this machine.")] = False,
+    seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="Stop after so long.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only check configuration and model.")] = False,
+    output_format: FormatOption = Format.text,
+) -> int:
+    """Watch a hive: find insects in a camera's frames, follow them, and tell who came.
+
+    SIGHUP reads the TOML again; SIGTERM and Ctrl-C end open visits and stop.
+    """
+    from edgekit.camera.config import load_config
+    from edgekit.camera.memory import few_arenas
+
+    few_arenas()
+    settings = list(changes or [])
+    settings += [f"source.uri={source}"] if source is not None else []
+    settings += [f"model.path={model}"] if model is not None else []
+    settings += ["web.enabled=true"] if web else []
+    settings += ["output.json_lines=true"] if json_lines else []
+    settings += [f"store.folder={out / _STORE}"] if out is not None else []
+
+    def read() -> CameraConfig:
+        loaded = load_config(config, settings)
+        wanted = video or (_video_beside(loaded, out) if out is not None else None)
+        if wanted is None:
+            return loaded
+        return loaded.model_copy(update={"output": loaded.output.model_copy(update={"video": wanted})})
+
+    chosen = read()
+    if check:
+        return _check(chosen)
+    from edgekit.camera.runtime import Camera
+
+    runtime = Camera(chosen, open_model, say=say)
+    page = _page(runtime) if chosen.web.enabled else None
+    _on_signals(runtime, read)
+    try:
+        summary = runtime.run(seconds)
+    finally:
+        if page is not None:
+            page.stop()
+    _tell(summary, chosen, output_format)
+    if chosen.output.video:
+        say(f"annotated video: {chosen.output.video}")
+    if chosen.store.folder:
+        next_command("edgekit", "camera", "--source", chosen.source.uri, "--model", chosen.model.path, "--web", "--set",
+                     f"store.folder={chosen.store.folder}")  # fmt: skip
+    return 0
+
+
+def open_model(config: CameraConfig) -> Model:
+    """Opens the model that the configuration names; the wiring between `loading` and the camera room."""
+    from edgekit import loading
+    from edgekit.camera.eyes import make_eye
+    from edgekit.camera.memory import give_back
+    from edgekit.camera.rules import Model
+    from edgekit.errors import UsageError
+
+    if config.model.path == Path():
+        raise UsageError("There is no model to look with.", expected="--model FILE, or model.path in the TOML")
+    predictor = loading.open_predictor(config.model.path, provider=config.model.provider, threads=config.model.threads)
+    described = loading.metadata_of(config.model.path)
+    give_back()
+    spec = predictor.spec
+    return Model(
+        make=lambda wanted, floor: make_eye(predictor, wanted, floor),
+        classes=spec.classes,
+        thresholds=spec.thresholds,
+        info={
+            "name": predictor.name,
+            "sha256": predictor.sha256,
+            "precision": described.precision if described else "fp32",
+        },
+        close=predictor.close,
+    )
+
+
+def _video_beside(config: CameraConfig, out: Path) -> Path | None:
+    """Of a file the annotated video is what one wants to see; of a camera it would fill the disk."""
+    from edgekit.camera.uri import parse_source
+
+    source = parse_source(config.source)
+    return None if source.live or config.source.real_time else out / "annotated.mp4"
+
+
+def _check(config: CameraConfig) -> int:
+    from edgekit.camera.guard import check_web
+    from edgekit.camera.runtime import Camera
+    from edgekit.camera.uri import parse_source
+
+    checked = config.model_copy(update={"store": config.store.model_copy(update={"folder": None})})
+    source = parse_source(config.source)
+    if config.web.enabled:
+        check_web(config.web)
+    Camera(checked, open_model, say=say)
+    typer.echo(f"ok: {source.kind} {source.shown}, {config.model.path.name}; the source was not opened")
+    return 0
+
+
+def _page(runtime: Camera) -> Any:
+    from edgekit.camera.web import Page
+
+    page = Page(runtime)
+    page.start()
+    say(f"page: {page.url}")
+    return page
+
+
+def _on_signals(runtime: Camera, read: Any) -> None:
+    from edgekit.errors import EdgekitError
+
+    def reload(*_: object) -> None:
+        try:
+            runtime.reload(read())
+        except EdgekitError as error:
+            say(f"error: the configuration was not taken: {error}")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: runtime.stop())
+    signal.signal(signal.SIGHUP, reload)
+
+
+def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None:
+    from dataclasses import asdict
+
+    from edgekit.camera.counts import level_of
+
+    if output_format is Format.json:
+        print_json({**asdict(summary), "fps": round(summary.fps, 2)})
+        return
+    write = say if config.output.json_lines else typer.echo
+    write(f"frames    {summary.captured} captured, {summary.processed} processed, {summary.dropped} dropped, "
+          f"{summary.broken} broken")  # fmt: skip
+    write(
+        f"looks     {summary.inferred} by the model, {summary.gated} without motion, {summary.fps:.1f} frames a second"
+    )
+    if summary.inference_p50_ms is not None:
+        write(f"times     inference p50 {summary.inference_p50_ms} ms, age of a frame p99 {summary.age_p99_ms} ms")
+    for label, most in sorted(summary.most_at_once.items()):
+        level = f" ({found})" if (found := level_of(label, most)) else ""
+        write(f"{label:<9} {summary.visits.get(label, 0)} visits, most at once {most}{level}")
+    write(f"events    {summary.events}")

@@ -1,0 +1,104 @@
+"""Video, clips, the live view and the outbox: whole files, right times, nothing half written."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgekit.camera.clips import Clips
+from edgekit.camera.config import VisitConfig
+from edgekit.camera.sink import VideoSink
+from edgekit.camera.view import View, encode
+from edgekit.errors import OutputError, UsageError
+from tests.camera.conftest import at, found, spot
+
+
+def frames_in(path: Path) -> int:
+    return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_video_keeps_time_by_repeating(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "sub" / f"v{suffix}"
+    sink = VideoSink(path, lambda: 10)
+    for seconds in (100, 100.1, 101, 101.1):  # nothing for most of a second
+        sink.write(spot(50, 50), seconds)
+    assert not path.exists()
+    sink.close()
+    assert frames_in(path) == 12
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_odd_and_other_sizes_fit(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "v.avi", lambda: 10)
+    for i, shape in enumerate(((121, 161), (121, 161), (60, 200), (300, 90))):
+        sink.write(np.full((*shape, 3), 200, np.uint8), i / 10)
+    sink.close()
+    capture = cv2.VideoCapture(str(tmp_path / "v.avi"))
+    pictures = [capture.read()[1] for _ in range(4)]
+    assert {p.shape for p in pictures} == {(120, 160, 3)}
+    assert pictures[0].min() > 150
+    assert pictures[2][0].max() < 60 < 150 < pictures[2][60].min()
+
+
+def test_a_video_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="format"):
+        VideoSink(tmp_path / "v.gif", lambda: 10)
+    with pytest.raises(OutputError):
+        VideoSink(tmp_path, lambda: 10) if tmp_path.suffix else VideoSink(_folder(tmp_path / "v.mp4"), lambda: 10)
+    empty = VideoSink(tmp_path / "none.mp4", lambda: 10)
+    empty.close()
+    assert not (tmp_path / "none.mp4").exists()
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def test_a_clip_begins_before_its_visit_and_ends_after_it(tmp_path: Path) -> None:
+    clips = Clips(tmp_path, VisitConfig(clip=True, pre_roll=2, post_roll=1))
+    finished: list[str] = []
+    for i in range(100):  # ten seconds, the visit from 5 to 7
+        now = i / 10
+        finished += clips.see(encode(spot(20 + i, 50)), now)
+        if i == 50:
+            clips.begin("visit", now, "2026-08-01")
+            assert clips.name("visit") == "clips/2026-08-01/visit.mp4"
+        if i == 70:
+            clips.end("visit", now)
+        if finished and clips.open:
+            assert now == pytest.approx(8.1)
+            path = clips.finish("visit")
+    assert path is not None
+    assert frames_in(path) == pytest.approx((2 + 2 + 1) * 10, abs=2)
+    assert clips.open == ()
+
+
+def test_a_clip_has_its_longest(tmp_path: Path) -> None:
+    clips = Clips(tmp_path, VisitConfig(clip=True, pre_roll=0, longest_clip=2))
+    clips.see(encode(spot(20, 50)), 0)
+    clips.begin("visit", 0, "2026-08-01")
+    for i in range(1, 100):
+        clips.see(encode(spot(20, 50)), i / 10)
+    path = clips.finish("visit")
+    assert path is not None
+    assert frames_in(path) == pytest.approx(20, abs=2)
+
+
+def test_a_picture_is_encoded_once_and_only_for_those_who_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr("edgekit.camera.view.encode", lambda f: made.append(1) or encode(f))
+    view = View()
+    assert view.newest() is None
+    view.show(spot(50, 50), found(at(50, 50)))
+    assert made == []
+    number, jpeg = view.newest() or (0, b"")
+    assert view.newest() == (number, jpeg)
+    assert made == [1]
+    assert view.newest(after=number, timeout=0.01) is None
+    view.show(spot(60, 50), found())
+    assert (view.newest(after=number) or (0, b""))[0] == number + 1
+    view.close()
+    assert view.newest() is None

@@ -1,0 +1,103 @@
+"""RTSP for real: a GStreamer server with user and password on loopback, killed and brought back."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.camera.feed import LiveFeed, make_feed
+from tests.camera.conftest import source_of, wait_for
+
+SERVER = """
+import sys, gi
+gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer as rtsp
+Gst.init(None)
+server, auth, token = rtsp.RTSPServer(), rtsp.RTSPAuth(), rtsp.RTSPToken()
+server.set_service(sys.argv[1])
+token.set_string("media.factory.role", "viewer")
+auth.add_basic(rtsp.RTSPAuth.make_basic("viewer", "pa55word"), token)
+server.set_auth(auth)
+factory, allowed = rtsp.RTSPMediaFactory(), rtsp.RTSPPermissions()
+factory.set_launch("( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=180,framerate=20/1 "
+                   "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=20 ! rtph264pay name=pay0 pt=96 )")
+factory.set_shared(True)
+for right in ("access", "construct"):
+    allowed.add_permission_for_role("viewer", "media.factory." + right, True)
+factory.set_permissions(allowed)
+server.get_mount_points().add_factory("/live", factory)
+server.attach(None)
+print("up", flush=True)
+GLib.MainLoop().run()
+"""
+PYTHON = "/usr/bin/python3"  # the system's, which has GStreamer's bindings
+
+
+class Server:
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [PYTHON, "-c", SERVER, str(self.port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        if self.process.stdout.readline() != "up\n":
+            pytest.skip("needs gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-ugly")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    if not Path(PYTHON).exists():
+        pytest.skip("needs the system's Python with GStreamer's bindings")
+    made = Server()
+    yield made
+    made.kill()
+
+
+@pytest.mark.slow
+def test_a_stream_with_a_password(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+    feed = make_feed(source_of(f"rtsp://viewer:pa55word@127.0.0.1:{server.port}/live"), say=said.append)
+    assert isinstance(feed, LiveFeed)
+    feed.start()
+    first = feed.next(6)
+    assert first is not None
+    assert first.frame.shape == (180, 320, 3)
+    ages = []
+    for _ in range(16):  # a reader of 2 fps
+        shot = feed.next(2)
+        assert shot is not None
+        time.sleep(0.5)
+        ages.append(time.monotonic() - shot.captured)
+    assert max(ages) < 0.5 + 0.05 + 0.15
+    assert abs(np.polyfit(range(16), ages, 1)[0]) < 0.01
+    server.kill()
+    assert wait_for(lambda: feed.state() == "offline", 5) < 5
+    time.sleep(4)
+    captured = feed.counters.captured
+    server.start()
+    assert wait_for(lambda: feed.counters.captured > captured, 8) < 5.5
+    feed.stop()
+
+    wrong = make_feed(source_of(f"rtsp://viewer:other-pw@127.0.0.1:{server.port}/live"), say=said.append)
+    wrong.start()
+    wait_for(lambda: wrong.state() == "offline", 5)
+    wrong.stop()
+    printed = capfd.readouterr()
+    told = " ".join([*said, wrong.detail, printed.out, printed.err])
+    assert "offline" in told
+    for secret in ("viewer", "pa55word", "other-pw"):
+        assert secret not in told

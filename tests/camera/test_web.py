@@ -1,0 +1,299 @@
+"""The page over real HTTP: what it answers, to whom, and that it tells the truth."""
+
+import http.client
+import json
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit.camera.guard import check_web, is_loopback
+from edgekit.camera.runtime import Camera
+from edgekit.errors import SourceError, UsageError
+from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot, wait_for
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("starlette")
+pytest.importorskip("prometheus_client")
+from edgekit.camera.web import Page
+
+TOKEN = "a-token-of-many-letters"
+
+
+def moving() -> ListGrabber:
+    def things() -> Any:
+        i = 0
+        while True:
+            yield 0.05
+            yield spot(20 + abs(i % 120 - 60) * 2, 60)
+            i += 1
+
+    return ListGrabber(things())
+
+
+class Site:
+    """A running camera with its page."""
+
+    def __init__(self, folder: Path, *changes: str, token: bool = False) -> None:
+        self.gone = False
+        config = config_of(
+            "source.uri=rtsp://viewer:pa55word@127.0.0.1:1/x?pwd=secret", "web.port=0", f"store.folder={folder}",
+            "visits.end_after=0.5", *([f"web.token={TOKEN}"] if token else []), *changes,
+        )  # fmt: skip
+        self.said: list[str] = []
+        self.camera = Camera(config, model_of(SpotEye()), opener=self._open, say=self.said.append)
+        self.page = Page(self.camera)
+        self._thread = threading.Thread(target=self.camera.run)
+        self.page.start()
+        self._thread.start()
+
+    def _open(self, *_: object) -> ListGrabber:
+        if self.gone:
+            raise SourceError("The camera is not there.")
+        return ListGrabber(self._until(moving()._things))
+
+    def _until(self, things: Any) -> Any:
+        for thing in things:
+            if self.gone:
+                raise SourceError("The stream broke off.")
+            yield thing
+
+    def get(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> tuple[int, bytes, Any]:
+        link = http.client.HTTPConnection("127.0.0.1", self.page.port, timeout=10)
+        try:
+            link.request(method, path, body, headers)
+            answer = link.getresponse()
+            return answer.status, answer.read(), answer.headers
+        finally:
+            link.close()
+
+    def json(self, path: str) -> Any:
+        status, body, _ = self.get(path)
+        assert status == 200, body
+        return json.loads(body)
+
+    def close(self) -> None:
+        self.camera.stop()
+        self._thread.join(10)
+        self.page.stop()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("site"))
+    wait_for(lambda: site.camera.health.inferred > 5, 10)
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("guarded"), token=True)
+    wait_for(lambda: site.camera.health.inferred > 5, 10)
+    yield site
+    site.close()
+
+
+def test_the_page_is_one_file_with_nothing_from_elsewhere(site: Site) -> None:
+    status, body, headers = site.get("/")
+    assert status == 200
+    text = body.decode()
+    assert not [u for u in re.findall(r"https?://[^\s'\"`)]+", text) if "w3.org" not in u]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_status_visits_and_pictures(site: Site) -> None:
+    status = site.json("/api/status")
+    assert status["ready"] is True
+    assert status["source"]["state"] == "online"
+    assert status["open"] == [{"label": "hornet", "count": 1}]
+    wait_for(lambda: bool(site.json("/api/visits")), 5)
+    (visit,) = site.json("/api/visits")
+    code, picture, headers = site.get(f"/visits/{visit['id']}.jpg")
+    assert code == 200
+    assert picture[:2] == b"\xff\xd8"
+    assert headers["content-type"] == "image/jpeg"
+    assert site.json(f"/api/visits?before={visit['id']}") == []
+
+
+def test_counts_of_the_days(site: Site) -> None:
+    wait_for(lambda: bool(site.json("/api/counts?days=3")["labels"]), 10)
+    counts = site.json("/api/counts?days=3")
+    assert len(counts["days"]) == 3
+    assert counts["labels"]["hornet"][-1] == {"most": 1, "level": "present"}
+    assert counts["labels"]["bee"][-1] == {"most": 0, "level": None}
+    assert counts["watched"][counts["days"][-1]] > 0
+    assert sum(counts["today"]["labels"]["hornet"].values()) >= 1
+
+
+def test_the_live_picture_moves(site: Site) -> None:
+    link = http.client.HTTPConnection("127.0.0.1", site.page.port, timeout=10)
+    link.request("GET", "/live.mjpg")
+    answer = link.getresponse()
+    assert answer.headers["content-type"].startswith("multipart/x-mixed-replace")
+    data = b""
+    while data.count(b"--frame") < 4:
+        data += answer.read1(65536)
+    link.close()
+    pictures = [part.split(b"\r\n\r\n", 1)[1] for part in data.split(b"--frame\r\n")[1:4]]
+    assert len({bytes(p) for p in pictures}) == 3
+    wait_for(lambda: site.page._viewers == 0, 5)
+
+
+def test_no_more_viewers_than_allowed(tmp_path: Path) -> None:
+    site = Site(tmp_path, "web.viewers=1")
+    try:
+        link = http.client.HTTPConnection("127.0.0.1", site.page.port, timeout=10)
+        link.request("GET", "/live.mjpg")
+        link.getresponse().read1(10)
+        assert site.get("/live.mjpg")[0] == 503
+        link.close()
+    finally:
+        begun = time.monotonic()
+        site.close()
+        assert time.monotonic() - begun < 6
+
+
+def test_metrics_are_prometheus_text(site: Site) -> None:
+    parser = pytest.importorskip("prometheus_client.parser")
+    code, body, _ = site.get("/metrics")
+    assert code == 200
+    families = {f.name: f for f in parser.text_string_to_metric_families(body.decode())}
+    frames = {s.labels["fate"]: s.value for s in families["edgekit_camera_frames"].samples}
+    assert frames["captured"] - frames["processed"] - frames["dropped"] in (0, 1)
+    assert families["edgekit_camera_ready"].samples[0].value == 1
+    states = {s.labels["state"]: s.value for s in families["edgekit_camera_source_state"].samples}
+    assert states["online"] == 1
+    assert sum(states.values()) == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/api/status", "/api/visits", "/api/counts", "/metrics", "/livez", "/readyz"])
+def test_no_password_on_any_page(site: Site, path: str) -> None:
+    _, body, headers = site.get(path)
+    for secret in ("pa55word", "viewer", "secret"):
+        assert secret not in body.decode() + str(headers)
+        assert not any(secret in line for line in site.said)
+
+
+def test_a_page_of_this_machine_answers_to_its_own_name_only(site: Site) -> None:
+    for host, status in (("localhost:80", 200), ("127.0.0.1", 200), ("[::1]:8080", 200), ("hive.evil.com", 421)):
+        assert site.get("/livez", Host=host)[0] == status
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/visits/x.jpg", "/visits/..%2f..%2fetc%2fpasswd", "/visits/" + "a" * 36 + ".jpg", "/visits/%00.jpg", "/absent"],
+)
+def test_what_is_not_there_is_not_there(site: Site, path: str) -> None:
+    assert site.get(path)[0] == 404
+
+
+def test_ready_and_alive_tell_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgekit.camera.backoff.Backoff.next", lambda _: 0.05)
+    site = Site(tmp_path)
+    try:
+        wait_for(lambda: site.get("/readyz")[0] == 200, 10)
+        site.gone = True
+        wait_for(lambda: site.get("/readyz")[0] == 503, 5)
+        assert b"offline" in site.get("/readyz")[1]
+        assert site.get("/livez")[:2] == (200, b"alive")
+        assert b'edgekit_camera_ready{camera="hive"' in site.get("/metrics")[1]
+        assert site.json("/api/status")["ready"] is False
+        site.gone = False
+        wait_for(lambda: site.get("/readyz")[0] == 200, 5)
+        site.camera.health._beat -= 1000
+        site.camera.health.beat = lambda: None  # type: ignore[method-assign] - the loop hangs
+        assert site.get("/livez")[0] == 503
+    finally:
+        site.close()
+
+
+def test_a_store_that_cannot_be_read_is_said_and_the_rest_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site.page._reader, "folder", Path("/nowhere"))
+    status, body, _ = site.get("/api/visits")
+    assert (status, b"cannot be read" in body) == (503, True)
+    assert site.get("/snapshot.jpg")[0] == 200
+
+
+# --- who may see it ---
+
+
+def test_a_wrong_token_is_refused_and_the_right_one_opens(guarded: Site) -> None:
+    for path in ("/", "/api/status", "/live.mjpg", "/metrics", "/snapshot.jpg"):
+        assert guarded.get(path)[0] == 401
+    assert guarded.get("/?token=wrong-token-of-letters")[0] == 401
+    assert guarded.get("/api/status", Authorization="Bearer wrong")[0] == 401
+    assert guarded.get("/api/status", Cookie="edgekit-camera=guess")[0] == 401
+    assert guarded.get("/api/status", Authorization=f"Bearer {TOKEN}")[0] == 200
+    assert guarded.get("/readyz")[0] == 200
+
+
+def test_a_token_in_the_address_becomes_a_cookie_and_leaves_the_address(guarded: Site) -> None:
+    status, _, headers = guarded.get(f"/api/visits?limit=3&token={TOKEN}")
+    assert status == 303
+    assert headers["location"] == "/api/visits?limit=3"
+    cookie = headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert TOKEN not in cookie
+    assert guarded.get("/api/visits", Cookie=cookie.split(";")[0])[0] == 200
+    assert guarded.get(f"//evil.com/?token={TOKEN}")[2]["location"] == "/evil.com/"
+
+
+def test_the_form(guarded: Site) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    status, body, _ = guarded.get("/login", "POST", "token=wrong", **form)
+    assert (status, b"not the token" in body) == (401, True)
+    assert guarded.get("/login", "POST", f"token={TOKEN}", **form)[0] == 303
+    assert guarded.get("/login", "POST", "x" * 9000, **form)[0] == 413
+
+
+def test_a_page_for_others_needs_a_token() -> None:
+    for host, own in (("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("10.0.0.1", False)):
+        assert is_loopback(host) is own
+    config = config_of("web.host=0.0.0.0").web
+    with pytest.raises(UsageError, match="token") as caught:
+        check_web(config)
+    assert re.search(r'token = "[\w-]{32}"', str(caught.value.fix))
+    assert check_web(config_of("web.host=0.0.0.0", f"web.token={TOKEN}").web) == TOKEN
+
+
+def test_a_token_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    web = config_of("web.host=0.0.0.0", "web.token=${HIVE_PAGE_TOKEN}").web
+    monkeypatch.setenv("HIVE_PAGE_TOKEN", "short")
+    with pytest.raises(UsageError, match="token"):
+        check_web(web)
+    monkeypatch.setenv("HIVE_PAGE_TOKEN", TOKEN)
+    assert check_web(web) == TOKEN
+
+
+def test_a_taken_port_is_told_at_once(site: Site) -> None:
+    config = config_of(f"web.port={site.page.port}")
+    camera = Camera(config, model_of(SpotEye()), opener=lambda *_: moving(), say=lambda _: None)
+    with pytest.raises(UsageError, match="cannot listen"):
+        Page(camera)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["1280,900", "390,844"])
+def test_in_a_browser(site: Site, size: str, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs Chromium")
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={size}", "--virtual-time-budget=6000",
+         "--timeout=9000", f"--user-data-dir={tmp_path}", "--dump-dom", site.page.url],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    dom = done.stdout
+    assert re.search(r'id="state"[^>]*class="ok"[^>]*>watching<', dom)
+    assert 'src="/live.mjpg"' in dom
+    assert dom.count('class="bar"') >= 14
+    assert re.search(r"<li[^>]*><a href=\"/visits/", dom)

@@ -1,0 +1,148 @@
+"""`edgekit camera` as it is typed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+
+pytest.importorskip("onnxruntime")
+HIVE = "synthetic://hive?seed=1&fps=10&height=120&width=160&frames=12"
+# a classifier with random weights sees something in most frames; which label, nobody knows
+SURE = ("--set", "visits.min_score=0", "--set", "visits.threshold=0.01", "--set", "visits.cooldown=0")
+
+
+def test_a_source_a_model_and_a_folder_are_enough(cli: Cli, good: Path, tmp_path: Path) -> None:
+    outcome = cli("camera", "--source", HIVE, "--model", good, "--out", tmp_path / "out", *SURE, "--json-lines")
+    assert outcome.code == 0, outcome.text
+    events = [json.loads(line) for line in outcome.out.splitlines()]
+    assert events[0]["type"] == "start"
+    assert events[-1]["end_reason"] == "shutdown"
+    assert events[0]["model"]["name"] == good.name
+    assert "12 captured, 12 processed, 0 dropped" in outcome.err
+    assert (tmp_path / "out" / "annotated.mp4").stat().st_size > 1000
+    assert (tmp_path / "out" / "store" / "visits.db").exists()
+    assert "next: edgekit camera" in outcome.err
+
+
+def test_the_summary_as_json(cli: Cli, good: Path) -> None:
+    outcome = cli("camera", "--source", HIVE, "--model", good, "--format", "json")
+    assert outcome.code == 0, outcome.text
+    summary = json.loads(outcome.out)
+    assert (summary["captured"], summary["processed"], summary["inferred"]) == (12, 12, 12)
+
+
+def test_check_says_ok_and_opens_nothing(cli: Cli, good: Path, tmp_path: Path) -> None:
+    config = tmp_path / "hive.toml"
+    config.write_text(
+        f'[source]\nuri = "rtsp://viewer:pa55@127.0.0.1:9/x"\n[model]\npath = "{good}"\n'
+        f'[store]\nfolder = "{tmp_path}/s"\n'
+    )
+    outcome = cli("camera", "--check", config)
+    assert outcome.code == 0, outcome.text
+    assert outcome.out.startswith("ok: rtsp rtsp://127.0.0.1:9/x")
+    assert "pa55" not in outcome.text
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("[sorce]\nuri = '0'", "did you mean source?"), ("[source]\nuri = 'nothing.mp4'", "not there"),
+     ("[source]\nuri = '0'", "no model"), ("[source]\nuri = '0'\n[web]\nenabled = true\nhost = '0.0.0.0'", "token")],
+)  # fmt: skip
+def test_check_names_what_is_wrong(cli: Cli, text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "hive.toml").write_text(text)
+    outcome = cli("camera", "--check", tmp_path / "hive.toml")
+    assert outcome.code == 2
+    assert told in outcome.err
+
+
+def test_a_video_of_a_name_that_is_no_video_is_refused(cli: Cli, good: Path, tmp_path: Path) -> None:
+    outcome = cli("camera", "--source", HIVE, "--model", good, "--video", tmp_path / "x.gif")
+    assert outcome.code == 2
+    assert ".mp4" in outcome.err
+
+
+def test_a_live_source_reloads_on_sighup_and_ends_visits_on_sigterm(good: Path, tmp_path: Path) -> None:
+    config = tmp_path / "hive.toml"
+    config.write_text("[rate]\nfps = 10\n")
+    live = "synthetic://hive?seed=1&fps=10&height=120&width=160"
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from edgekit.cli.app import main; main()", "camera", str(config), "--source", live,
+         "--model", str(good), "--json-lines", *SURE],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert child.stdout is not None
+    first = json.loads(child.stdout.readline())
+    assert first["type"] == "start"
+    config.write_text("[rate]\nfsp = 10\n")
+    child.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    config.write_text("[rate]\nfps = 5\n")
+    child.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    child.send_signal(signal.SIGTERM)
+    out, err = child.communicate(timeout=20)
+    assert child.returncode == 0, err
+    assert "did you mean fps?" in err
+    assert "configuration taken" in err
+    assert "Traceback" not in err
+    assert json.loads(out.splitlines()[-1])["end_reason"] == "shutdown"
+
+
+def test_a_visit_that_a_kill_cut_off_ends_as_a_crash_at_the_next_start(cli: Cli, good: Path, tmp_path: Path) -> None:
+    store = f"store.folder={tmp_path / 'store'}"
+    live = "synthetic://hive?seed=1&fps=10&height=120&width=160"
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from edgekit.cli.app import main; main()", "camera", "--source", live,
+         "--model", str(good), "--json-lines", "--set", store, *SURE],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    first = json.loads(child.stdout.readline())
+    child.kill()
+    child.communicate()
+    outcome = cli("camera", "--source", HIVE, "--model", good, "--json-lines", "--set", store)
+    assert outcome.code == 0, outcome.text
+    told = json.loads(outcome.out.splitlines()[0])
+    assert (told["id"], told["type"], told["end_reason"]) == (first["id"], "end", "crash")
+    assert told["seq"] > first["seq"]
+    assert (tmp_path / "store" / told["snapshot"]["path"]).exists()
+
+
+@pytest.mark.slow
+def test_on_a_disk_that_is_really_full(good: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    edgekit = f"{sys.executable} -c 'from edgekit.cli.app import main; main()' camera --source '{HIVE}&live=1' "
+    options = f"--model {good} --set store.folder={disk}/store --set store.reserve_mb=0 --json-lines {' '.join(SURE)}"
+    script = (
+        f"mount -t tmpfs -o size=300k none {disk} || exit 77\n{edgekit} {options} --seconds 3 || exit 1\n"
+        f"head -c 1M /dev/zero > {disk}/full\n{edgekit} {options} --seconds 5 --format json || exit 2\n"
+        f"rm {disk}/full\n{edgekit} {options} --seconds 3"
+    )
+    if shutil.which("unshare") is None:
+        pytest.skip("needs unshare(1)")
+    done = subprocess.run(["unshare", "-Urm", "sh", "-c", script], capture_output=True, text=True, timeout=120)
+    if done.returncode in (1, 77) and ("unshare" in done.stderr or "mount" in done.stderr):
+        pytest.skip("may not mount a file system of its own here")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    kinds = [json.loads(line)["type"] for line in done.stdout.splitlines() if line.startswith('{"schema"')]
+    assert kinds.count("start") >= 3  # events were told all the time
+
+
+def test_no_torch_is_loaded(good: Path) -> None:
+    code = (
+        "import sys\nsys.modules['torch'] = None\nfrom edgekit.cli.app import run\n"
+        f"code = run(['camera', '--source', '{HIVE}', '--model', '{good}'])\nsys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
