@@ -119,6 +119,14 @@ def _refuse_unfit(model: onnx.ModelProto) -> None:
             expected=f"{OPSET} or newer",
             fix="export for a target with a newer opset",
         )
+    names = [node.name for node in model.graph.node]
+    if "" in names or len(set(names)) != len(names):
+        raise ArtifactError(
+            "The graph's nodes cannot be told apart.",
+            got="nodes without a name, or two with one",
+            expected="a name for each, as edgekit's own export gives",
+            fix="edgekit export CHECKPOINT makes such a graph",
+        )
     found = next((n.name for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")), None)
     if found is not None:
         raise ArtifactError(

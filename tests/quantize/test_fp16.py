@@ -16,7 +16,7 @@ from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint import lint
 from edgekit.graph.lint.graph import Graph
 from edgekit.quantize.calibrate import Calibration, calibrate
-from edgekit.quantize.fp16 import to_fp16, weight_misfit
+from edgekit.quantize.fp16 import scale_misfit, to_fp16, weight_misfit
 from edgekit.quantize.place import quantize
 from edgekit.vision.preprocess import normalise, preprocess
 from tests.quantize.conftest import SMALL
@@ -141,6 +141,21 @@ def test_weights_that_vanish_or_overflow_stay_float32(residual: onnx.ModelProto,
     assert weight_misfit(np.array([1e5], np.float32)).startswith("it has the value 1e+05")
     assert weight_misfit(np.array([1.0, 1e-7, 0.0], np.float32)) == ""  # lost, and nobody can tell
     assert weight_misfit(np.zeros(3, np.float32)) == ""
+
+
+def test_scales_may_be_small_as_long_as_float16_has_them() -> None:
+    assert scale_misfit(np.array([0.1, 2.0**-18, 100], np.float32)) == ""
+    assert scale_misfit(np.array([0.1, 1e-6], np.float32)) == "float16 has no number near 1e-06"
+    assert scale_misfit(np.array(1e6, np.float32)).endswith("1e+06")
+
+
+def test_a_first_layer_of_tiny_weights_stays_int8(residual: onnx.ModelProto, photos: Dataset) -> None:
+    """Of pixels in 0..255 and 1 / (255 std) in the weights: all scales lie below the normal numbers of float16."""
+    planted = changed(residual, w_stem=weight(residual, "w_stem") / 500)
+    seen = calibrate(planted, photos, SMALL)
+    half = to_fp16(quantize(planted, seen, "int8-trt").model, seen.tensors)
+    assert half.kept == {}
+    assert "w_stem.dequantize" in half_nodes(half.model)
 
 
 def test_nodes_can_be_kept(residual: onnx.ModelProto, calibrated: Calibrated) -> None:

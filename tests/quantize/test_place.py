@@ -372,6 +372,11 @@ def test_errors(residual: onnx.ModelProto, detector: onnx.ModelProto, calibrated
     done = made(residual, calibrated, "int8-x86").model
     with pytest.raises(ArtifactError, match="quantized already"):
         quantize(done, seen, "int8-x86")
+    nameless = onnx.ModelProto()
+    nameless.CopyFrom(residual)
+    nameless.graph.node[3].name = nameless.graph.node[4].name
+    with pytest.raises(ArtifactError, match="cannot be told apart"):
+        quantize(nameless, seen, "int8-x86")
     old = onnx.ModelProto()
     old.CopyFrom(residual)
     old.opset_import[0].version = 18
