@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edgekit import __version__
-from edgekit.cli import demo, doctor, evaluate, export, predict, train, verify
+from edgekit.cli import bench, demo, doctor, evaluate, export, predict, train, verify
 from edgekit.errors import EdgekitError
 
 INTERRUPTED = 130
@@ -35,6 +35,7 @@ for name, command in (
     ("export", export.export),
     ("verify", verify.verify),
     ("eval", evaluate.evaluate),
+    ("bench", bench.bench),
     ("predict", predict.predict),
     ("doctor", doctor.doctor),
     ("demo", demo.demo),
