@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.bench.ap_intervals import Parts, ap_difference, ap_interval, matched_parts
 from edgekit.bench.accuracy import Evaluation, FoundEvaluation
+from edgekit.bench.ap_intervals import Parts, ap_difference, ap_interval, matched_parts
 from edgekit.bench.schema import Accuracy, Agreement, Disagreement, Span
 from edgekit.bench.stats import Interval, mcnemar
 from edgekit.data import Dataset, Sample
@@ -72,7 +72,8 @@ def agreement(reference: Answers, candidate: Answers, name: str, pictures: bool 
     a, b = reference.evaluation, candidate.evaluation
     if isinstance(a, Evaluation) and isinstance(b, Evaluation):
         return _classes(a, b, reference, name, pictures)
-    assert isinstance(a, FoundEvaluation) and isinstance(b, FoundEvaluation)
+    assert isinstance(a, FoundEvaluation)
+    assert isinstance(b, FoundEvaluation)
     return _boxes(a, b, reference, candidate, name, pictures)
 
 
@@ -226,4 +227,3 @@ def _span(value: Rate) -> Span:
 
 def _interval(value: Interval) -> Span:
     return Span(value=value.value, low=value.low, high=value.high)
-

@@ -1,4 +1,4 @@
-"""What a measurement stood on: processor, clocks, governor, board, temperatures, versions, load. Read, never changed."""
+"""What a measurement stood on: processor, clocks, board, temperatures, versions, load. Read, never changed."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def environment(root: Path | None = None) -> dict[str, Any]:
     """
     root = root or Path("/")
     cpuinfo = _text(root / "proc/cpuinfo") or ""
+    flags = (_field(cpuinfo, "flags") or _field(cpuinfo, "Features") or "").split()
     return {
         "cpu": _field(cpuinfo, "model name") or _text(root / "proc/device-tree/model") or platform.processor() or None,
         "cpu_id": "/".join(_field(cpuinfo, k) or "?" for k in ("cpu family", "model", "stepping")) if cpuinfo else None,
@@ -36,7 +37,7 @@ def environment(root: Path | None = None) -> dict[str, Any]:
         "cores": _cores(cpuinfo),
         "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "quota_cpus": _quota(root),
-        "isa": [flag for flag in FLAGS if flag in (_field(cpuinfo, "flags") or _field(cpuinfo, "Features") or "").split()],
+        "isa": [flag for flag in FLAGS if flag in flags],
         "memory_mb": _memory(root),
         "virtual": "hypervisor" in cpuinfo,
         "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),

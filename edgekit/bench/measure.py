@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.bench.power import Energy, Meter
+from edgekit.bench.yardstick import Yardstick
 from edgekit.errors import UsageError
 from edgekit.predictor import Frame, Predictor
 from edgekit.vision.decode import SHOWN, classify, detections
@@ -195,6 +196,7 @@ def measure(
     subjects: Mapping[str, Sequence[Subject]],
     plan: Plan,
     say: Callable[[str], None] = lambda _: None,
+    yardstick: list[list[float]] | None = None,
 ) -> dict[str, Run]:
     """Measures every subject in `plan.turns` blocks, the subjects taking turns, each turn in another order.
 
@@ -203,8 +205,10 @@ def measure(
     Args:
         subjects: by name, one for each stream that runs at once.
         say: told what goes on.
+        yardstick: gets the times of a fixed piece of work in each turn, as the machine's own pace.
     """
     runs = {name: Run() for name in subjects}
+    pace = Yardstick()
     for name, streams in subjects.items():
         say(f"warming up {name}")
         count, seconds, warm = warm_up(streams[0], plan.warmup)
@@ -217,10 +221,14 @@ def measure(
     for turn in range(plan.turns):
         say(f"turn {turn + 1} of {plan.turns}")
         shift = turn % len(names) if names else 0
+        paces = pace.turn()
         for name in names[shift:] + names[:shift]:
             with Meter() as meter:
                 runs[name].turns.append(_turn(subjects[name], plan, turn, begin))
             runs[name].energies.append(meter.energy)
+            paces += pace.turn()
+        if yardstick is not None:
+            yardstick.append(paces)
     return runs
 
 
@@ -244,7 +252,7 @@ def _turn(streams: Sequence[Subject], plan: Plan, turn: int, begin: float) -> Tu
     else:
         parts = _together(streams, until, count)
         pictures = sum(len(m) for m in parts) * streams[0].batch
-        outside = session = None
+        outside, session = None, None
     seconds = time.perf_counter() - start
     times = np.concatenate(parts)
     stages = {name: (times[:, i + 1] - times[:, i]) * 1e3 for i, name in enumerate(STAGES)}

@@ -1,4 +1,4 @@
-"""A whole measurement: every case opened, checked, evaluated, timed in turns; what fails keeps its reason in its row."""
+"""A whole measurement: cases opened, checked, evaluated, timed in turns; what fails keeps its reason in its row."""
 
 from __future__ import annotations
 
@@ -170,7 +170,9 @@ class Bench:
             if row.status == "failed":
                 subjects.pop(case.name, None)
             self._keep()
-        runs = measure(subjects, self.settings.plan, self.hooks.say) if subjects else {}
+        paces: list[list[float]] = []
+        runs = measure(subjects, self.settings.plan, self.hooks.say, paces) if subjects else {}
+        self.report.yardstick = [rounded(turn) for turn in paces]
         for name, run in runs.items():
             self.rows[of_name[name]].timing = timing(run)
         self._ratios(runs, of_name)

@@ -1,4 +1,4 @@
-"""The report as data, version 1 of its JSON. Every other form (HTML, Markdown, CSV) is made from it and from nothing else.
+"""The report as data, version 1 of its JSON. HTML, Markdown and CSV are made from it and from nothing else.
 
 Times are milliseconds unless a name says otherwise, sizes bytes or MB of 2^20. What was not measured is null.
 """
@@ -29,9 +29,9 @@ class Case(Part):
     model: str = Field(description="path of the file")
     backend: str = "onnxruntime"
     provider: str = "cpu"
-    threads: int = Field(0, ge=0, description="0: one per physical core")
-    batch: int = Field(1, ge=1, description="pictures in one run")
-    streams: int = Field(1, ge=1, description="sessions that run at once, a thread each")
+    threads: int = Field(default=0, ge=0, description="0: one per physical core")
+    batch: int = Field(default=1, ge=1, description="pictures in one run")
+    streams: int = Field(default=1, ge=1, description="sessions that run at once, a thread each")
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -39,8 +39,8 @@ class Case(Part):
     def name(self) -> str:
         """Short and unique within a report of distinct file names."""
         runtime = self.backend if self.provider == "cpu" else f"{self.backend}-{self.provider}"
-        extra = [f"{n} {w}" for n, w, usual in (
-            (self.threads, "threads", 0), (self.batch, "a batch", 1), (self.streams, "streams", 1)) if n != usual]  # fmt: skip
+        counts = ((self.threads, "threads", 0), (self.batch, "a batch", 1), (self.streams, "streams", 1))
+        extra = [f"{n} {what}" for n, what, usual in counts if n != usual]
         return " · ".join([Path(self.model).name, runtime, *extra])
 
 
@@ -122,7 +122,7 @@ class Cold(Part):
 
     first_result: float | None = Field(description="process start to first result, ms")
     load: float | None = Field(description="opening the model, ms")
-    import_: float | None = Field(None, description="importing edgekit and its runtime, ms")
+    import_: float | None = Field(default=None, description="importing edgekit and its runtime, ms")
     peak_mb: float | None
     steady_mb: float | None
     error: str | None = None
@@ -147,7 +147,7 @@ class Disagreement(Part):
     reference: str
     candidate: str
     weight: float
-    jpeg: str | None = Field(None, description="base64")
+    jpeg: str | None = Field(default=None, description="base64")
 
 
 class Agreement(Part):
@@ -155,7 +155,7 @@ class Agreement(Part):
 
     reference: str
     share: Span
-    difference: Span | None = Field(None, description="of the main metric, candidate minus reference")
+    difference: Span | None = Field(default=None, description="of the main metric, candidate minus reference")
     p_value: float | None = None
     only_reference: int | None = None
     only_candidate: int | None = None
@@ -204,14 +204,16 @@ class Row(Part):
     case: Case
     status: Literal["ok", "failed"]
     failure: Failure | None = None
-    model: str = Field("", description="what is compared with itself: arch and classes")
+    model: str = Field(default="", description="what is compared with itself: arch and classes")
     precision: str = "?"
     input: str = "?"
     sha256: str = ""
     file_bytes: int | None = None
     params: int | None = None
     macs: int | None = None
-    verified: bool | None = Field(None, description="null for a checkpoint, which is what others are verified against")
+    verified: bool | None = Field(
+        default=None, description="null for a checkpoint, which is what others are verified against"
+    )
     timing: Timing | None = None
     cold: Cold | None = None
     accuracy: Accuracy | None = None
@@ -250,7 +252,7 @@ class Data(Part):
 class Report(Part):
     """A whole run."""
 
-    schema_: Literal["edgekit.bench"] = Field("edgekit.bench", alias="schema")
+    schema_: Literal["edgekit.bench"] = Field(default="edgekit.bench", alias="schema")
     version: Literal[1] = 1
     created: str
     title: str
@@ -263,6 +265,7 @@ class Report(Part):
     rows: list[Row]
     ratios: list[Ratio] = []
     peak: Peak | None = None
+    yardstick: list[list[float]] = Field(default=[], description="of each turn, ms of a fixed piece of work")
     complete: bool = True
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces=())

@@ -86,7 +86,9 @@ def as_markdown(report: Report) -> str:
             parts = [row.failure.what, *(f"{k}: {v}" for k, v in (
                 ("got", row.failure.got), ("fix", row.failure.fix)) if v)]  # fmt: skip
             lines.append(f"- {row.name}: " + "; ".join(parts))
-    doubts = [f"{row.name}: {finding}" for row in report.rows if row.timing for finding in row.timing.stability.findings]
+    doubts = [
+        f"{row.name}: {finding}" for row in report.rows if row.timing for finding in row.timing.stability.findings
+    ]
     if doubts or report.notes:
         lines += ["", "Doubtful:", "", *(f"- {line}" for line in (*report.notes, *doubts))]
     energy = {row.timing.energy["source"] for row in report.rows if row.timing}
