@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgekit.bench.environment import IDENTITY
-from edgekit.bench.schema import Report, Row
+from edgekit.bench.schema import Report, Row, Timing
 from edgekit.bench.stats import Interval, t_quantile
 from edgekit.errors import InputError, UsageError
 
@@ -193,13 +193,13 @@ def compare(base: Report, now: Report, limits: Sequence[Limit], anyway: bool = F
         if a.status == "ok" and b.failure is not None:
             lost.append(f"{name}: was measured, and fails now: {b.failure.what}")
             continue
-        changes += [c for limit in limits if (c := _change(a, b, limit, base, now)) is not None]
+        changes += [c for limit in limits if (c := _change(a, b, limit)) is not None]
     return Comparison(tuple(changes), tuple(lost), tuple(n for n in after if n not in before), tuple(apart))
 
 
-def _change(a: Row, b: Row, limit: Limit, base: Report, now: Report) -> Change | None:
+def _change(a: Row, b: Row, limit: Limit) -> Change | None:
     if limit.name in TIMES:
-        return _time_change(a, b, limit, base, now)
+        return _time_change(a, b, limit)
     first, second = _single(a, limit.name), _single(b, limit.name)
     if first is None or second is None:
         return None
@@ -216,7 +216,7 @@ def _single(row: Row, name: str) -> float | None:
     return row.accuracy.metrics[name].value if row.accuracy and name in row.accuracy.metrics else None
 
 
-def _time_change(a: Row, b: Row, limit: Limit, base: Report, now: Report) -> Change | None:
+def _time_change(a: Row, b: Row, limit: Limit) -> Change | None:
     if a.timing is None or b.timing is None:
         return None
     stage, q = TIMES[limit.name]
@@ -224,7 +224,7 @@ def _time_change(a: Row, b: Row, limit: Limit, base: Report, now: Report) -> Cha
                 for row in (a, b) if row.timing is not None)  # fmt: skip
     before, after = (getattr(row.timing.stages[stage], limit.name.split(".")[-1]) for row in (a, b) if row.timing)
     raw = (after / before - 1) * 100
-    first, second = _moods(base, len(old)), _moods(now, len(new))
+    first, second = _moods(a.timing, len(old)), _moods(b.timing, len(new))
     logs = (np.log(old) - first, np.log(new) - second)
     ratio = welch(*logs)
     change = Interval(*((math.exp(v) - 1) * 100 for v in (ratio.value, ratio.low, ratio.high)))
@@ -240,10 +240,9 @@ def _time_change(a: Row, b: Row, limit: Limit, base: Report, now: Report) -> Cha
     return Change(b.name, limit, before, after, change, shown, verdict)
 
 
-def _moods(report: Report, turns: int) -> Any:
-    """Logarithm of the machine's own time in each turn; zeros where it was not measured."""
-    medians = [float(np.median(t)) for t in report.yardstick]
-    return np.log(medians) if len(medians) == turns else np.zeros(turns)
+def _moods(timing: Timing, turns: int) -> Any:
+    """Logarithm of the machine's own time around each turn; zeros where it was not measured."""
+    return np.log(timing.pace) if len(timing.pace) == turns else np.zeros(turns)
 
 
 def welch(a: Any, b: Any) -> Interval:

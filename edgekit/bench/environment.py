@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -167,15 +166,18 @@ def _steal(root: Path) -> int | None:
 
 
 def peak_memory_mb() -> float | None:
-    """Largest resident size of this process so far."""
-    if sys.platform == "win32":
-        return None
-    import resource
+    """Largest resident size of this process so far; None where /proc is not there.
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1.0
+    Not getrusage's: that one starts from the size of the process that started this one.
+    """
+    return _status_mb("VmHWM")
 
 
 def resident_mb() -> float | None:
     """Resident size of this process now; None where /proc is not there."""
-    line = _field(_text(Path("/proc/self/status")) or "", "VmRSS")
+    return _status_mb("VmRSS")
+
+
+def _status_mb(name: str) -> float | None:
+    line = _field(_text(Path("/proc/self/status")) or "", name)
     return int(line.split()[0]) / 1024 if line else None

@@ -141,13 +141,14 @@ class Turn:
 
 @dataclass
 class Run:
-    """Everything measured of a subject."""
+    """Everything measured of a subject; `paces` are the yardstick's milliseconds around each turn."""
 
     warmup_iterations: int = 0
     warmup_seconds: float = 0.0
     warm: bool = False
     turns: list[Turn] = field(default_factory=list)
     energies: list[Energy] = field(default_factory=list)
+    paces: list[float] = field(default_factory=list)
 
     def samples(self, stage: str) -> Floats:
         return np.concatenate([turn.stages[stage] for turn in self.turns])
@@ -196,7 +197,6 @@ def measure(
     subjects: Mapping[str, Sequence[Subject]],
     plan: Plan,
     say: Callable[[str], None] = lambda _: None,
-    yardstick: list[list[float]] | None = None,
 ) -> dict[str, Run]:
     """Measures every subject in `plan.turns` blocks, the subjects taking turns, each turn in another order.
 
@@ -205,7 +205,6 @@ def measure(
     Args:
         subjects: by name, one for each stream that runs at once.
         say: told what goes on.
-        yardstick: gets the times of a fixed piece of work in each turn, as the machine's own pace.
     """
     runs = {name: Run() for name in subjects}
     pace = Yardstick()
@@ -221,14 +220,14 @@ def measure(
     for turn in range(plan.turns):
         say(f"turn {turn + 1} of {plan.turns}")
         shift = turn % len(names) if names else 0
-        paces = pace.turn()
+        before = pace.turn()
         for name in names[shift:] + names[:shift]:
             with Meter() as meter:
                 runs[name].turns.append(_turn(subjects[name], plan, turn, begin))
             runs[name].energies.append(meter.energy)
-            paces += pace.turn()
-        if yardstick is not None:
-            yardstick.append(paces)
+            after = pace.turn()
+            runs[name].paces.append(float(np.median([*before, *after])))
+            before = after
     return runs
 
 

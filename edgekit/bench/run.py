@@ -133,12 +133,24 @@ class Bench:
             with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as folder, ExitStack() as stack:
                 self._measure(Path(folder), stack)
             report.complete = True
+        except BaseException as error:
+            self._cut_short(error)
+            raise
         finally:
             report.after = conditions()
             report.notes += condition_notes(report.before, report.after, os.cpu_count() or 1)
             report.settings["took_seconds"] = round(time.perf_counter() - begin, 1)
             self._keep()
         return report
+
+    def _cut_short(self, error: BaseException) -> None:
+        """Rows that were under way say so."""
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        for case in self.cases:
+            row = self.rows.setdefault(case, Row(name=case.name, case=case, status="failed"))
+            if row.timing is None and row.failure is None:
+                row.status = "failed"
+                row.failure = Failure(kind=type(error).__name__, what=f"Not measured: {why}.")
 
     def _keep(self) -> None:
         self.report.rows = [self.rows[case] for case in self.cases if case in self.rows]
@@ -170,9 +182,7 @@ class Bench:
             if row.status == "failed":
                 subjects.pop(case.name, None)
             self._keep()
-        paces: list[list[float]] = []
-        runs = measure(subjects, self.settings.plan, self.hooks.say, paces) if subjects else {}
-        self.report.yardstick = [rounded(turn) for turn in paces]
+        runs = measure(subjects, self.settings.plan, self.hooks.say) if subjects else {}
         for name, run in runs.items():
             self.rows[of_name[name]].timing = timing(run)
         self._ratios(runs, of_name)
@@ -295,6 +305,7 @@ def timing(run: Run) -> Timing:
             )
             for t in run.turns
         ],
+        pace=rounded(run.paces),
         energy=run.energy(),
     )
 

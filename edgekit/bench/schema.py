@@ -114,6 +114,7 @@ class Timing(Part):
     warmup: Warmup
     stability: Steadiness
     blocks: list[Block]
+    pace: list[float] = Field(default=[], description="ms of a fixed piece of work around each turn")
     energy: dict[str, Any]
 
 
@@ -265,7 +266,6 @@ class Report(Part):
     rows: list[Row]
     ratios: list[Ratio] = []
     peak: Peak | None = None
-    yardstick: list[list[float]] = Field(default=[], description="of each turn, ms of a fixed piece of work")
     complete: bool = True
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces=())

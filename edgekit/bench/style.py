@@ -92,12 +92,13 @@ footer{margin-top:44px;color:var(--faint);font-size:12.5px}
 .wide{display:none}.narrow{display:block}.card{padding:12px}.wins{grid-template-columns:repeat(2,minmax(0,1fr))}
 .win .value{font-size:18px}dl{grid-template-columns:minmax(0,1fr)}dd{margin-bottom:5px}
 .table table,.table tbody,.table tr,.table td{display:block;width:auto}.table thead{display:none}
-.table tr{padding:10px 12px;border-bottom:1px solid var(--rule);display:grid;grid-template-columns:repeat(3,minmax(0,1fr));
-gap:6px 10px}.table tr:last-child{border-bottom:0}.table td{border:0;padding:0;text-align:left;white-space:normal}
+.table tr{padding:10px 12px;border-bottom:1px solid var(--rule);display:grid;
+grid-template-columns:repeat(3,minmax(0,1fr));gap:6px 10px}.table tr:last-child{border-bottom:0}.table td{border:0;padding:0;
+text-align:left;white-space:normal}
 .table td:first-child,.table tr.failed td{grid-column:1/-1}
 .table td[data-l]::before{content:attr(data-l);display:block;font-size:11px;color:var(--faint);font-weight:400}}
-@media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--faint:#666;--rule:#ccc;--grid:#e8e8e8;
---axis:#999}body{font-size:11px}main{max-width:none;padding:0}.card,.win,figure,tr{break-inside:avoid}h2{break-after:avoid}
+@media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--faint:#666;--rule:#ccc;
+--grid:#e8e8e8;--axis:#999}body{font-size:11px}main{max-width:none;padding:0}.card,.win,figure,tr{break-inside:avoid}h2{break-after:avoid}
 nav{display:none}details>*{display:revert}.table{overflow:visible}th,td{padding:4px 5px}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{margin:14mm}}
 """

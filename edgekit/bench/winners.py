@@ -60,7 +60,7 @@ def winners(rows: Sequence[Row], names: dict[str, str]) -> list[Winner]:
         ("Most accurate", lambda r: m[1] if (m := main_metric(r)) else None, True, lambda v: f"{v:.1%}"),
         ("Quickest answer, p50", lambda r: _interval(r, "end_to_end.p50"), False, _ms),
         ("Steadiest tail, p95", lambda r: _interval(r, "end_to_end.p95"), False, _ms),
-        ("Most pictures a second", lambda r: _point(r.timing.throughput if r.timing else None), True, lambda v: f"{v:.1f}"),
+        ("Pictures a second", lambda r: _point(r.timing.throughput if r.timing else None), True, lambda v: f"{v:.1f}"),
         ("Least CPU a picture", _cpu, False, _ms),
         ("Quickest first result", lambda r: _point(r.cold.first_result if r.cold else None), False, _ms),
         ("Least memory", lambda r: _point(r.cold.peak_mb if r.cold else None), False, lambda v: f"{v:.0f} MB"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +18,10 @@ from edgekit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgekit.bench.schema import Case, Cold
-    from edgekit.data import Dataset
-    from edgekit.predictor import Predictor
+    from edgekit.bench.compare import Comparison
+    from edgekit.bench.schema import Report
 
-MADE = 24
+PROOF = "bench"  # stem of the files in --out
 
 
 def bench(
@@ -49,101 +47,106 @@ def bench(
     pictures: Annotated[
         int | None, typer.Option("--pictures", min=0, help="For accuracy; default all, 0: no accuracy.")
     ] = None,
+    robustness: Annotated[
+        int, typer.Option("--robustness", min=0, help="Pictures for corruptions and attacks; 0: neither.")
+    ] = 0,
+    attack: Annotated[
+        Path | None,
+        typer.Option("--attack", help="Checkpoint on which attacks are crafted; default: one among MODELS."),
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Time per layer, and the roofline.")] = False,
     cold: Annotated[bool, typer.Option("--cold/--no-cold", help="Start a process for each case.")] = True,
+    suite: Annotated[
+        Path | None, typer.Option("--suite", help="A TOML that says what to measure, instead of MODELS.")
+    ] = None,
+    models_root: Annotated[Path, typer.Option("--models", help="Folder of a suite's models.")] = Path(),
+    data_root: Annotated[
+        Path | None, typer.Option("--data-root", help="Folder of a suite's data; default: EDGEKIT_DATA.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted suite.")] = False,
+    compare: Annotated[
+        Path | None, typer.Option("--compare", help="An older bench.json; exit code 4 where it got worse.")
+    ] = None,
+    fail_on: Annotated[
+        str | None, typer.Option("--fail-on", help="What is too much, for example 'p95>+5%,top1<-0.5'.")
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare although device, versions, settings or pictures differ.")
+    ] = False,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Look into a file that did not pass the gate; its speed is not shown.")
+    ] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")] = Path("bench"),
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
     """Measure files side by side: latency by stage, throughput, accuracy, cold start, memory, energy.
 
-    Writes bench.json, bench.html, bench.md and bench.csv to --out. A case that fails keeps its reason in its row; the
-    exit code is then 1.
+    Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
+    the exit code is 1; where --compare finds a regression it is 4.
     """
+    from edgekit.bench.compare import DEFAULT_LIMITS, parse_limits
     from edgekit.bench.measure import Plan
-    from edgekit.bench.run import Bench, Hooks, Settings
+    from edgekit.bench.run import Settings
+    from edgekit.bench.schema import read_report
+    from edgekit.bench.suite import refuse_existing_report
+    from edgekit.cli import bench_wiring as wiring
+    from edgekit.errors import UsageError
 
-    cases = [
-        case(str(m), b, provider.value, t, n, s)
-        for m in models or []
-        for b in backend or ["onnxruntime"]
-        for t in threads or [0]
-        for n in batch or [1]
-        for s in streams or [1]
-    ]
-    settings = Settings(Plan(seconds, iterations, turns, warmup), accuracy=pictures)
-    hooks = Hooks(opener, Pictures(data, split), cold_of if cold else None, say=say)
-    report = Bench(cases, settings, hooks).run()
-    from edgekit.bench.text import as_markdown
+    if bool(models) == (suite is not None):
+        got = "models and --suite" if suite is not None else "neither"
+        raise UsageError("What is to be measured?", got=got, expected="MODEL..., or --suite FILE")
+    if (fail_on or anyway) and compare is None:
+        raise UsageError("There is nothing to compare with.", got="--fail-on or --anyway alone", expected="--compare")
+    limits = parse_limits(fail_on or DEFAULT_LIMITS)
+    base = read_report(compare) if compare is not None else None  # before minutes are spent
+    if not resume:
+        refuse_existing_report(out, force)
+    written = wiring.writer(out)
+    if suite is not None:
+        report = wiring.run_suite_file(suite, models_root, data_root, out, written, resume, unverified)
+    else:
+        settings = Settings(Plan(seconds, iterations, turns, warmup), accuracy=pictures)
+        cases = [
+            wiring.case(str(m), b, provider.value, t, n, s)
+            for m in models or []
+            for b in backend or ["onnxruntime"]
+            for t in threads or [0]
+            for n in batch or [1]
+            for s in streams or [1]
+        ]
+        parts = wiring.Parts(
+            data or [], split, cold=cold, layers=layers, robustness=robustness, attack=attack, unverified=unverified
+        )
+        report = parts.measure(cases, settings, written)
+    comparison = None
+    if base is not None:
+        from edgekit.bench.compare import compare as compared
 
-    typer.echo(as_markdown(report))
+        comparison = compared(base, report, limits, anyway)
+    _print(report, comparison, output_format)
+    say(f"report: {(out / (PROOF + '.html')).resolve()}")
+    if comparison is not None and comparison.regressions:
+        for line in comparison.regressions:
+            say(f"error: regression: {line}")
+        return 4
+    again: list[Path | str] = [*models] if models else ["--suite", str(suite)]
+    next_command("edgekit", "bench", *again, "--compare", out / f"{PROOF}.json")
     return 1 if any(row.failure for row in report.rows) else 0
 
 
-def case(model: str, backend: str, provider: str, threads: int, batch: int, streams: int) -> Case:
-    """One case; a checkpoint is run by torch whatever the backend."""
-    from edgekit import loading
-    from edgekit.bench.schema import Case
+def _print(report: Report, comparison: Comparison | None, output_format: Format) -> None:
+    from edgekit.bench.text import as_markdown
+    from edgekit.cli.options import print_json
 
-    if Path(model).suffix in loading.CHECKPOINTS:
-        backend, provider = "torch", "cpu"
-    return Case(model=model, backend=backend, provider=provider, threads=threads, batch=batch, streams=streams)
-
-
-def opener(case: Case) -> Predictor:
-    """A predictor of the case. Raises EdgekitError of the kind that says why not."""
-    from edgekit import loading
-
-    backend = "onnxruntime" if case.backend == "torch" else case.backend
-    return loading.open_predictor(Path(case.model), backend=backend, provider=case.provider, threads=case.threads)
-
-
-def cold_of(case: Case, picture: Path) -> Cold:
-    """A cold start of the case, in a process of its own."""
-    from edgekit.bench.cold import cold_start
-
-    return cold_start([sys.executable, "-m", "edgekit.cli.bench_child", case.model_dump_json(), str(picture)])
-
-
-class Pictures:
-    """The data set for a predictor: the first of the given ones that has what its task needs, else made in code."""
-
-    def __init__(self, paths: list[Path] | None, split: str | None) -> None:
-        self.paths = paths or []
-        self.split = split
-        self._held: dict[tuple[object, ...], Dataset] = {}
-
-    def __call__(self, predictor: Predictor) -> Dataset:
-        key = (predictor.spec.task, predictor.spec.classes)
-        if key not in self._held:
-            self._held[key] = self._load(predictor)
-            for note in self._held[key].notes:
-                say(note)
-        return self._held[key]
-
-    def _load(self, predictor: Predictor) -> Dataset:
-        from edgekit.data import HIVE_CLASSES, PATTERNS, hive_pictures, load_dataset, made_pictures
-        from edgekit.data.layouts import has_boxes
-
-        spec = predictor.spec
-        boxed = spec.task == "detection"
-        fitting = [path for path in self.paths if has_boxes(path) == boxed]
-        if fitting:
-            return load_dataset(fitting[0], spec.classes, self.split)
-        if boxed:
-            made = hive_pictures(MADE)
-            return made if spec.classes == HIVE_CLASSES else _unlabelled(made)
-        made = made_pictures(2 * MADE)
-        return made if spec.classes == PATTERNS else _unlabelled(made)
-
-
-def _unlabelled(made: Dataset) -> Dataset:
-    """Pictures of other classes than the model's: good for timing, and for nothing else."""
-    from dataclasses import replace
-
-    from edgekit.data import Sample
-
-    samples = tuple(Sample(None, s.read(), None, s.name) for s in made)
-    return replace(made, samples=samples, classes=None, notes=("made pictures have other classes: no accuracy",))
-
-
-__all__ = ["bench", "case", "cold_of", "next_command", "opener"]
+    if output_format is Format.json:
+        content = report.model_dump(by_alias=True, mode="json")
+        print_json({**content, "comparison": comparison.to_dict() if comparison else None})
+        return
+    typer.echo(as_markdown(report))
+    if comparison is None:
+        return
+    verdict = "worse than allowed" if comparison.regressions else "not worse than allowed"
+    typer.echo(f"Compared: {verdict}")
+    for line in (*comparison.allowed, *map(str, comparison.changes), *comparison.lost):
+        typer.echo(f"- {line}")
