@@ -178,7 +178,7 @@ def time_series(blocks: Mapping[str, Sequence[tuple[float, float, Sequence[float
 def distributions(samples: Mapping[str, Sequence[float]], width: float, title: str) -> str:
     """One row a case: the outline of its density, with p50, p95, p99 and the largest marked. The axis is logarithmic
     where the largest is more than ten times the smallest."""
-    row, label = 46.0, 18.0
+    row, label = 54.0, 20.0
     canvas = Canvas(width, TOP + row * len(samples) + BOTTOM, title)
     values = [v for ms in samples.values() for v in ms]
     log = max(values) / min(values) > 10
@@ -194,8 +194,8 @@ def distributions(samples: Mapping[str, Sequence[float]], width: float, title: s
         held = np.asarray(ms, dtype=np.float64)
         p50, p95, p99 = np.percentile(held, [50, 95, 99])
         tail = f"p50 {p50:.3g}  p95 {p95:.3g}  p99 {p99:.3g}"
-        canvas.text(12, base - row + label + 3, shortened(name, width - 40 - text_width(tail)), "k")
-        canvas.text(width - RIGHT, base - row + label + 3, tail, "k mono", "end")
+        canvas.text(12, base - row + label + 1, shortened(name, width - 40 - text_width(tail)), "k hl")
+        canvas.text(width - RIGHT, base - row + label + 1, tail, "k hl", "end")
         places = np.array([x(v) for v in held])
         at = np.linspace(12, width - RIGHT, DENSITY)
         quartiles = float(np.subtract(*np.percentile(places, [75, 25]))) / 1.34

@@ -205,6 +205,7 @@ def _change(a: Row, b: Row, limit: Limit) -> Change | None:
         return None
     points = 100 if limit.name in SHARES else 1
     change = (second / first - 1) * 100 if limit.unit == "%" and first else (second - first) * points
+    change = round(change, 9)  # 179 of 200 is half a point less than 180, and not a little more
     beyond = change > limit.change if limit.sign == ">" else change < limit.change
     exact = Interval(change, change, change)
     return Change(b.name, limit, first, second, exact, None, "regression" if beyond else "ok")

@@ -137,7 +137,8 @@ def _table(report: Report, rows: Sequence[Row], names: Mapping[str, str]) -> str
         elif row.timing and not row.timing.stability.stable:
             title += '<span class="tag warn">unstable</span>'
         cells = [_accuracy(row), _agreement(row), *_figures(row, speed.get(row.name))]
-        shown = (f'<td data-l="{escape(h)}">{c}</td>' for h, c in zip(HEADS[1:], cells, strict=True))
+        wide = {HEADS[2]: ' class="w"'}
+        shown = (f'<td{wide.get(h, "")} data-l="{escape(h)}">{c}</td>' for h, c in zip(HEADS[1:], cells, strict=True))
         lines.append(f"<tr><td>{title}</td>{''.join(shown)}</tr>")
     head = "".join(f"<th>{escape(h)}</th>" for h in HEADS)
     return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'

@@ -207,7 +207,6 @@ def measure(
         say: told what goes on.
     """
     runs = {name: Run() for name in subjects}
-    pace = Yardstick()
     for name, streams in subjects.items():
         say(f"warming up {name}")
         count, seconds, warm = warm_up(streams[0], plan.warmup)
@@ -217,17 +216,18 @@ def measure(
         runs[name] = Run(count, seconds, warm)
     begin = time.perf_counter()
     names = list(subjects)
-    for turn in range(plan.turns):
-        say(f"turn {turn + 1} of {plan.turns}")
-        shift = turn % len(names) if names else 0
-        before = pace.turn()
-        for name in names[shift:] + names[:shift]:
-            with Meter() as meter:
-                runs[name].turns.append(_turn(subjects[name], plan, turn, begin))
-            runs[name].energies.append(meter.energy)
-            after = pace.turn()
-            runs[name].paces.append(float(np.median([*before, *after])))
-            before = after
+    with Yardstick() as pace:
+        for turn in range(plan.turns):
+            say(f"turn {turn + 1} of {plan.turns}")
+            shift = turn % len(names) if names else 0
+            before = pace.turn()
+            for name in names[shift:] + names[:shift]:
+                with Meter() as meter:
+                    runs[name].turns.append(_turn(subjects[name], plan, turn, begin))
+                runs[name].energies.append(meter.energy)
+                after = pace.turn()
+                runs[name].paces.append(float(np.median([*before, *after])))
+                before = after
     return runs
 
 

@@ -141,7 +141,7 @@ def _openvino(artifact: Artifact, threads: int, batch: int, table: Mapping[str, 
     for name, spent in times.items():
         cost = table.get(name) or next((c for n, c in table.items() if c.macs and name.startswith(n + "/")), None)
         found.append(
-            Layer(name=name, kind=kinds[name], ms=float(np.median(spent)), macs=(cost.macs or None) if cost else None,
+            Layer(name=name.removesuffix("/WithoutBiases"), kind=kinds[name], ms=float(np.median(spent)), macs=(cost.macs or None) if cost else None,
                   bytes=cost.bytes if cost else None)
         )  # fmt: skip
     return found

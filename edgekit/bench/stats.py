@@ -44,7 +44,7 @@ def summary(values: ArrayLike) -> Summary:
     samples = np.sort(np.asarray(values, dtype=np.float64).ravel())
     if not len(samples) or not np.isfinite(samples).all():
         raise UsageError("These are not timings.", got=f"{len(samples)} values", expected="one finite number or more")
-    marks = np.percentile(samples, [q for _, q in PERCENTILES], method="inverted_cdf")
+    marks = [samples[nearest_rank(q, len(samples))] for _, q in PERCENTILES]
     return Summary(
         n=len(samples),
         mean=float(samples.mean()),
@@ -53,6 +53,11 @@ def summary(values: ArrayLike) -> Summary:
         max=float(samples[-1]),
         **{name: float(value) for (name, _), value in zip(PERCENTILES, marks, strict=True)},
     )
+
+
+def nearest_rank(percent: float, n: int) -> int:
+    """Index, among `n` sorted values, of the smallest that `percent` of them do not exceed."""
+    return max(0, math.ceil(round(percent * n / 100, 9)) - 1)  # 99.9 % of 1000 is 999.0000000000001 to a float
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ margin:16px 0;font-size:13.5px}
 .call.bad{border-color:var(--bad);background:var(--bad-bg)}
 .call ul{margin:4px 0 0;padding-left:18px}
 .call summary{cursor:pointer;font-weight:600}
-.wins{display:grid;grid-template-columns:repeat(auto-fill,minmax(205px,1fr));gap:10px;margin:14px 0 18px}
+.wins{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:10px;margin:14px 0 18px}
 .win{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:10px 13px;min-width:0}
 .win .goal{font-size:12px;color:var(--soft)}
 .win .value{font-size:21px;font-weight:650;letter-spacing:-.015em;line-height:1.25}
@@ -43,14 +43,14 @@ margin:16px 0;font-size:13.5px}
 .win .who{font-size:13px;overflow-wrap:anywhere}
 .win .tie{font-size:12px;color:var(--faint)}
 .table{overflow-x:auto;border:1px solid var(--rule);border-radius:10px;background:var(--card)}
-table{border-collapse:collapse;width:100%;font-size:13px}
-th,td{padding:7px 10px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
+table{border-collapse:collapse;width:100%;font-size:12.5px}
+th,td{padding:7px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
 tr:last-child td{border-bottom:0}
-th{font-weight:600;color:var(--soft);font-size:12px;vertical-align:bottom}
+th{font-weight:600;color:var(--soft);font-size:11.5px;vertical-align:bottom;white-space:normal;line-height:1.25}
+.w .iv{white-space:normal;min-width:110px}
 th:first-child,td:first-child,.l{text-align:left}
-td:first-child{font-weight:550;white-space:normal;min-width:150px}
+td:first-child{font-weight:550;white-space:normal;min-width:120px}
 td .iv,td small{display:block;color:var(--faint);font-size:11px;font-weight:400}
-td.best{color:var(--good);font-weight:650}
 tr.failed td{color:var(--bad);white-space:normal}
 .tag{font-size:11px;padding:0 6px;border-radius:5px;background:var(--bad-bg);color:var(--bad);margin-left:4px;
 white-space:nowrap}
@@ -69,7 +69,7 @@ svg .g{stroke:var(--grid)}svg .a{stroke:var(--axis)}svg .lead{stroke:var(--faint
 svg .f{fill:currentColor}svg .d{fill:currentColor;stroke:var(--card);stroke-width:1.5}svg .o{fill-opacity:.55}
 svg .l{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
 svg .e{stroke:currentColor;stroke-width:1.4;opacity:.55}
-svg .p{fill:none;stroke:currentColor;stroke-width:2.6;stroke-linecap:round;opacity:.42}
+svg .p{fill:none;stroke:currentColor;stroke-width:3;stroke-linecap:round;opacity:.4}
 svg .m{stroke:currentColor;stroke-width:2.6}
 svg .b{fill:currentColor;fill-opacity:.22;stroke:currentColor;stroke-width:1.3}
 svg .q{stroke:currentColor;stroke-width:1.6}
@@ -88,13 +88,14 @@ dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:3px 18px;mar
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 details.card summary{cursor:pointer;font-weight:600;font-size:14px}
 footer{margin-top:44px;color:var(--faint);font-size:12.5px}
-@media (max-width:760px){main{padding:18px 14px 44px}h1{font-size:22px}.grid{grid-template-columns:minmax(0,1fr)}
+@media (max-width:1000px){.grid{grid-template-columns:minmax(0,1fr)}}
+@media (max-width:760px){.narrow svg{width:100%;max-width:470px}main{padding:18px 14px 44px}h1{font-size:22px}
 .wide{display:none}.narrow{display:block}.card{padding:12px}.wins{grid-template-columns:repeat(2,minmax(0,1fr))}
 .win .value{font-size:18px}dl{grid-template-columns:minmax(0,1fr)}dd{margin-bottom:5px}
 .table table,.table tbody,.table tr,.table td{display:block;width:auto}.table thead{display:none}
 .table tr{padding:10px 12px;border-bottom:1px solid var(--rule);display:grid;
-grid-template-columns:repeat(3,minmax(0,1fr));gap:6px 10px}.table tr:last-child{border-bottom:0}.table td{border:0;padding:0;
-text-align:left;white-space:normal}
+grid-template-columns:repeat(3,minmax(0,1fr));gap:6px 10px}.table tr:last-child{border-bottom:0}
+.table td{border:0;padding:0;text-align:left;white-space:normal}
 .table td:first-child,.table tr.failed td{grid-column:1/-1}
 .table td[data-l]::before{content:attr(data-l);display:block;font-size:11px;color:var(--faint);font-weight:400}}
 @media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--faint:#666;--rule:#ccc;
