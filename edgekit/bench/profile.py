@@ -140,8 +140,7 @@ def _openvino(artifact: Artifact, threads: int, batch: int, table: Mapping[str, 
     found = []
     for name, spent in times.items():
         cost = table.get(name) or next((c for n, c in table.items() if c.macs and name.startswith(n + "/")), None)
-        found.append(
-            Layer(name=name.removesuffix("/WithoutBiases"), kind=kinds[name], ms=float(np.median(spent)), macs=(cost.macs or None) if cost else None,
-                  bytes=cost.bytes if cost else None)
-        )  # fmt: skip
+        macs, moved = (cost.macs or None, cost.bytes) if cost else (None, None)
+        shown = name.removesuffix("/WithoutBiases")
+        found.append(Layer(name=shown, kind=kinds[name], ms=float(np.median(spent)), macs=macs, bytes=moved))
     return found

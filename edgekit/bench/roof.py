@@ -17,6 +17,7 @@ from edgekit.bench.schema import Peak
 SIDE = 1024
 COPY_MB = 96
 SECONDS = 0.6
+LEAST = 5
 
 
 def measure_peak(threads: int = 0, seconds: float = SECONDS) -> Peak:
@@ -69,8 +70,9 @@ def _runtimes(threads: int) -> dict[str, Callable[[], object]]:
 
 def _best(run: Callable[[], object], seconds: float) -> float:
     run()
-    best, until = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    best, until, done = float("inf"), time.perf_counter() + seconds, 0
+    while time.perf_counter() < until or done < LEAST:
+        done += 1
         start = time.perf_counter()
         run()
         best = min(best, time.perf_counter() - start)

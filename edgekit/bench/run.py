@@ -172,6 +172,9 @@ class Bench:
                 self.report.data.setdefault(task, Data(
                     name=dataset.layout if dataset.layout == "made" else _name(dataset), pictures=len(dataset),
                     digest=dataset.digest, made=dataset.layout == "made", timed=len(timed)))  # fmt: skip
+                if row.verified is False:
+                    self.report.notes.append(f"{row.name} did not pass its verification: its speed was not measured")
+                    continue
                 if self.hooks.cold is not None:
                     assert timed[0].path is not None
                     row.cold = self.hooks.cold(case, timed[0].path)

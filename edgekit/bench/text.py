@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from edgekit.bench.schema import Report, Row, Span
+from edgekit.bench.schema import Report, Row, Span, Timing
 
 COLUMNS = (
     "name", "status", "model", "precision", "backend", "provider", "threads", "batch", "streams", "verified",
@@ -27,6 +27,11 @@ def main_metric(row: Row) -> tuple[str, Span] | None:
     return None
 
 
+def speed_of(row: Row) -> Timing | None:
+    """The row's timing, unless its file did not pass its verification: then no speed is shown."""
+    return None if row.verified is False else row.timing
+
+
 def as_csv(report: Report) -> str:
     """One line a row; what was not measured is empty."""
     stream = io.StringIO()
@@ -38,7 +43,7 @@ def as_csv(report: Report) -> str:
 
 
 def _values(row: Row) -> Sequence[object]:
-    metric, t, c = main_metric(row), row.timing, row.cold
+    metric, t, c = main_metric(row), speed_of(row), row.cold if speed_of(row) else None
     whole = t.stages["end_to_end"] if t else None
     of = [getattr(whole, k) if whole else None
           for k in ("p50", "p90", "p95", "p99", "p999", "min", "max", "mean", "stdev", "n")]  # fmt: skip
@@ -110,11 +115,18 @@ def where(report: Report) -> str:
 
 
 def _markdown(row: Row) -> list[str]:
-    metric, t, c = main_metric(row), row.timing, row.cold
+    metric, t, c = main_metric(row), speed_of(row), row.cold
     shown = f"{metric[0]} {metric[1].value:.1%} [{metric[1].low:.1%}, {metric[1].high:.1%}]" if metric else "-"
     agree = f"{row.agreement.share.value:.1%}" if row.agreement else "-"
     if t is None:
-        return [row.name, row.precision, shown, agree, *["-"] * 7, "failed"]
+        return [
+            row.name,
+            row.precision,
+            shown,
+            agree,
+            *["-"] * 7,
+            "not verified" if row.verified is False else "failed",
+        ]
     whole = t.stages["end_to_end"]
     return [
         row.name, row.precision, shown, agree, f"{whole.p50:.2f}", f"{whole.p95:.2f}", f"{whole.p99:.2f}",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edgekit import __version__
-from edgekit.cli import bench, demo, doctor, evaluate, export, predict, train, verify
+from edgekit.cli import bench, demo, doctor, evaluate, export, predict, train, tune, verify
 from edgekit.errors import EdgekitError
 
 INTERRUPTED = 130
@@ -36,6 +36,7 @@ for name, command in (
     ("verify", verify.verify),
     ("eval", evaluate.evaluate),
     ("bench", bench.bench),
+    ("tune", tune.tune),
     ("predict", predict.predict),
     ("doctor", doctor.doctor),
     ("demo", demo.demo),

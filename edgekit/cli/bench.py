@@ -74,7 +74,7 @@ def bench(
         bool, typer.Option("--anyway", help="Compare although device, versions, settings or pictures differ.")
     ] = False,
     unverified: Annotated[
-        bool, typer.Option("--unverified", help="Look into a file that did not pass the gate; its speed is not shown.")
+        bool, typer.Option("--unverified", help="Look into a file that did not pass the gate: accuracy, no speed.")
     ] = False,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")] = Path("bench"),
     force: ForceOption = False,

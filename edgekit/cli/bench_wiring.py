@@ -190,6 +190,16 @@ def _peak() -> Peak:
     return measure_peak()
 
 
+def installed_backends() -> list[str]:
+    """Runtimes that open exported files here, by whether their package can be found."""
+    from importlib.util import find_spec
+
+    from edgekit.backends import BACKENDS
+
+    packages = {"openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
+    return [name for name in BACKENDS if find_spec(packages.get(name, name)) is not None]
+
+
 def _title(cases: Sequence[Case]) -> str:
     names = list(dict.fromkeys(Path(c.model).stem for c in cases))
     return "Benchmark of " + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -17,7 +17,7 @@ PICTURES = [Sample(None, s.read()[:40, :40].copy(), s.label, s.name) for s in ma
 def test_a_known_time_is_found_again(sleeping: Make) -> None:
     runs = measure({"a": [Subject(sleeping(0.004), PICTURES)]}, Plan(iterations=40, turns=4, warmup=0.1))
     run = runs["a"]
-    assert 4.0 <= run.samples("inference").min()
+    assert run.samples("inference").min() >= 4.0
     assert run.samples("inference").min() < 5.0  # the others wait for the core on a busy machine
     whole = run.samples("end_to_end")
     assert np.allclose(whole, sum(run.samples(s) for s in STAGES), atol=0.05)
@@ -81,7 +81,9 @@ def test_an_error_in_a_stream_is_raised(sleeping: Make) -> None:
             return super().answer(marks, cpu)
 
     with pytest.raises(RuntimeError, match="second one"):
-        measure({"a": [Broken(sleeping(), PICTURES), Broken(sleeping(), PICTURES)]}, Plan(iterations=6, turns=2, warmup=0))
+        measure(
+            {"a": [Broken(sleeping(), PICTURES), Broken(sleeping(), PICTURES)]}, Plan(iterations=6, turns=2, warmup=0)
+        )
 
 
 def test_warm_up_says_whether_it_settled(sleeping: Make) -> None:
