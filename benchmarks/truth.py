@@ -53,12 +53,10 @@ def main() -> None:
                 theirs.append(a)
                 ours.append(b)
     ratio = paired_ratio(ours, theirs)
-    print(
-        f"{args.model.name} {args.backend}: edgekit session p50 {np.median(ours):.2f} ms, bare {np.median(theirs):.2f} ms"
-    )
-    print(
-        f"ratio {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}] over {args.turns} turns, load {os.getloadavg()[0]:.1f}"
-    )
+    mine, bare_p50 = np.median(ours), np.median(theirs)
+    print(f"{args.model.name} {args.backend}: edgekit's session p50 {mine:.2f} ms, bare {bare_p50:.2f} ms")
+    load = os.getloadavg()[0]
+    print(f"ratio {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}] over {args.turns} turns, load {load:.1f}")
 
 
 def loop(run: Callable[[np.ndarray], object], feeds: list[np.ndarray], runs: int) -> float:

@@ -2,7 +2,7 @@
 
     python benchmarks/peers/classify.py resnet18.pth edgekit.onnx [edgekit.int8-x86.onnx ...]
 
-Ways: torch eager; torch.compile (--compile); torch.onnx.export + onnxruntime with its defaults; then edgekit's files. The
+Ways: torch eager; torch.compile (--compile); torch.onnx.export + onnxruntime with its defaults; edgekit's files. The
 input is one normalized picture 1x3x224x224, ready, for the peers, and the same picture as bytes for edgekit, whose
 preprocessing is in the graph. Printed are medians and the ratio to the first way, turn by turn.
 """
