@@ -14,7 +14,7 @@ from edgekit.artifact import file_sha256, make_folder
 from edgekit.bench.measure import Plan
 from edgekit.bench.run import Settings
 from edgekit.bench.schema import Case, Report, read_report, write_report
-from edgekit.config import explain
+from edgekit.config import explain, nearest
 from edgekit.errors import EdgekitError, InputError, UsageError
 from edgekit.spec import canonical_json
 
@@ -70,8 +70,16 @@ def load_suite(path: Path) -> Suite:
 
 
 def _explain(error: ValidationError) -> dict[str, str]:
-    inside = next((p for p in error.errors() if p["type"] == "extra_forbidden"), error.errors()[0])
-    return explain(error, Matrix if inside["loc"][0] == "matrix" and len(inside["loc"]) > 1 else Suite)
+    """As `explain`, which does not look into a list of tables."""
+    inside = next((p for p in error.errors() if p["type"] == "extra_forbidden"), None)
+    if inside is None or inside["loc"][0] != "matrix":
+        return explain(error, Suite)
+    key, known = str(inside["loc"][-1]), tuple(Matrix.model_fields)
+    return {
+        "got": "unknown key " + ".".join(map(str, inside["loc"])),
+        "expected": "one of " + ", ".join(known),
+        "fix": nearest(key, known) or f"remove {key}",
+    }
 
 
 def group_cases(matrix: Matrix, root: Path, case: Callable[..., Case]) -> list[Case]:
