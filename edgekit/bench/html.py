@@ -188,7 +188,9 @@ def _environment(report: Report) -> str:
     facts += [(f"before: {k.replace('_', ' ')}", v) for k, v in report.before.items()]
     facts += [(f"after: {k.replace('_', ' ')}", v) for k, v in report.after.items()]
     facts += [(name, version) for name, version in versions.items()]
-    settings = [(k, v) for k, v in report.settings.items()]
+    settings: list[tuple[str, object]] = []
+    for key, value in report.settings.items():
+        settings += [(f"{key}: {k}", v) for k, v in value.items()] if isinstance(value, dict) else [(key, value)]
     energy = sorted({row.timing.energy["source"] for row in report.rows if row.timing})
     method = (*METHOD, f"Energy: {'; '.join(energy) or 'not measured'}.")
     items = "".join(f"<li>{escape(m)}</li>" for m in method)

@@ -49,8 +49,9 @@ class Deployment:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for deployment.json: the artefact and its runtime settings first."""
         content = asdict(self)
-        case = content.pop("case")
-        return {"format": 1, "artifact": case["model"], "runtime": self.case.model_dump(exclude={"model"}), **content}
+        del content["case"]
+        runtime = self.case.model_dump(exclude={"model"})
+        return {"format": 1, "artifact": self.case.model, "runtime": runtime, **content}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
