@@ -40,7 +40,7 @@ class Limits(_Table):
 class Runtime(_Table):
     """How the exported file is run, for the gate and as the target's default."""
 
-    backend: Literal["onnxruntime"] = "onnxruntime"
+    backend: Literal["onnxruntime", "openvino"] = "onnxruntime"
     provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
     threads: int = Field(0, ge=0, description="0: one per physical core")
 

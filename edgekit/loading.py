@@ -73,7 +73,8 @@ def open_predictor(
     artifact = read_onnx(path)
     if not unverified:
         require_verified(artifact)
-    return Predictor.from_artifact(artifact, backend, provider=provider, threads=threads)
+    options = {"provider": provider} if backend == "onnxruntime" else {}  # the others have one device by name
+    return Predictor.from_artifact(artifact, backend, threads=threads, **options)
 
 
 def _engine(path: Path, unverified: bool) -> Predictor:

@@ -15,7 +15,7 @@ from edgekit.graph.lint import RULES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = ("train", "export", "build", "verify", "eval", "predict", "camera", "doctor", "demo")
+COMMANDS = ("train", "export", "build", "verify", "eval", "bench", "tune", "predict", "camera", "doctor", "demo")
 
 
 def help_of(*words: str) -> str:

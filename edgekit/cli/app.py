@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edgekit import __version__
-from edgekit.cli import build, camera, demo, doctor, evaluate, export, predict, train, verify
+from edgekit.cli import bench, build, camera, demo, doctor, evaluate, export, predict, train, tune, verify
 from edgekit.errors import EdgekitError
 
 INTERRUPTED = 130
@@ -39,6 +39,8 @@ for name, command in (
     ("build", build.build),
     ("verify", verify.verify),
     ("eval", evaluate.evaluate),
+    ("bench", bench.bench),
+    ("tune", tune.tune),
     ("predict", predict.predict),
     ("camera", camera.camera),
     ("doctor", doctor.doctor),

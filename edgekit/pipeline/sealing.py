@@ -29,7 +29,8 @@ def short(stage: Stage) -> dict[str, Any]:
 
 
 def session_options(runtime: Runtime) -> dict[str, Any]:
-    return {"backend": runtime.backend, "provider": runtime.provider, "threads": runtime.threads}
+    own = {"provider": runtime.provider} if runtime.backend == "onnxruntime" else {}
+    return {"backend": runtime.backend, "threads": runtime.threads, **own}
 
 
 def tools() -> dict[str, str]:

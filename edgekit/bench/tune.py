@@ -1,0 +1,155 @@
+"""The deployment that is best on this machine: cases measured, those too wrong left out, the quickest kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from edgekit.bench.schema import Case, Report, Row
+from edgekit.bench.text import main_metric
+from edgekit.errors import VerificationError
+
+Goal = Literal["latency", "throughput"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a case was not chosen."""
+
+    row: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What to run, how, and what justifies it.
+
+    Attributes:
+        drop: points of accuracy below the reference's, on the same pictures; negative is better.
+        speedup: against the reference, turn by turn, with its interval; None where it is the reference itself.
+    """
+
+    case: Case
+    sha256: str
+    precision: str
+    goal: Goal
+    p50_ms: float
+    pictures_per_second: float
+    metric: str
+    accuracy: float
+    drop: float
+    max_drop: float
+    speedup: tuple[float, float, float] | None
+    reference: str
+    stable: bool
+    refused: tuple[Refusal, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for deployment.json: the artefact and its runtime settings first."""
+        content = asdict(self)
+        del content["case"]
+        runtime = self.case.model_dump(exclude={"model"})
+        return {"format": 1, "artifact": self.case.model, "runtime": runtime, **content}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+
+
+def choose(report: Report, max_drop: float, goal: Goal = "latency") -> Deployment:
+    """The quickest verified case of a report whose accuracy is within `max_drop` points of the first row's.
+
+    Accuracy is compared on the same pictures. Among cases whose speed is within 2 % of the quickest, the one with the
+    smaller drop is taken.
+
+    Args:
+        goal: the smallest p50 of a whole answer, or the most pictures a second.
+
+    Raises:
+        VerificationError: no case holds the budget; with the reasons.
+    """
+    reference = report.rows[0]
+    base = main_metric(reference)
+    if base is None:
+        raise VerificationError(
+            "Nothing says how right the models are.",
+            got="no labelled pictures for them",
+            expected="accuracy of the reference",
+            fix="--data with labelled pictures",
+        )
+    fitting: list[tuple[Row, float, float]] = []
+    refused: list[Refusal] = []
+    for row in report.rows:
+        metric = main_metric(row)
+        drop = None if metric is None else 100 * (base[1].value - metric[1].value)
+        why = _why_not(row, reference, drop, max_drop)
+        if why is not None:
+            refused.append(Refusal(row.name, why))
+        elif drop is not None:
+            fitting.append((row, _speed(row, goal), drop))
+    if not fitting:
+        raise VerificationError(
+            "No deployment holds the accuracy budget.",
+            got="; ".join(f"{r.row}: {r.why}" for r in refused[:4]),
+            expected=f"a drop of at most {max_drop:g} points",
+            fix="a larger --max-drop, or other files",
+        )
+    quickest = max(speed for _, speed, _ in fitting)
+    row, _, drop = min((f for f in fitting if f[1] >= quickest * 0.98), key=lambda f: (f[2], -f[1]))
+    chosen = main_metric(row)
+    assert chosen is not None
+    assert row.timing is not None
+    ratio = next((r.speedup for r in report.ratios if r.row == row.name and r.stage == "end_to_end"), None)
+    return Deployment(
+        case=row.case,
+        sha256=row.sha256,
+        precision=row.precision,
+        goal=goal,
+        p50_ms=row.timing.stages["end_to_end"].p50,
+        pictures_per_second=row.timing.throughput,
+        metric=chosen[0],
+        accuracy=chosen[1].value,
+        drop=round(drop, 4),
+        max_drop=max_drop,
+        speedup=(ratio.value, ratio.low, ratio.high) if ratio else None,
+        reference=reference.name,
+        stable=row.timing.stability.stable,
+        refused=tuple(refused),
+    )
+
+
+def _why_not(row: Row, reference: Row, drop: float | None, max_drop: float) -> str | None:
+    if row.failure is not None:
+        return row.failure.what
+    if row.verified is False:
+        return "not verified"
+    if row.case.backend == "torch":
+        return "a checkpoint, not a file to deploy"
+    if row.model != reference.model:
+        return "another model than the reference"
+    if drop is None or row.timing is None:
+        return "not measured"
+    return f"{drop:.2f} points below the reference" if drop > max_drop + 1e-9 else None
+
+
+def _speed(row: Row, goal: Goal) -> float:
+    """Larger is better."""
+    assert row.timing is not None
+    return row.timing.throughput if goal == "throughput" else 1 / row.timing.stages["end_to_end"].p50
+
+
+def candidates(models: Sequence[str], backends: Sequence[str], cpus: int, goal: Goal) -> list[Case]:
+    """Cases worth trying: for latency single pictures, with all cores and with one; for throughput batches too."""
+    threads = [0] if cpus <= 1 else [0, 1]
+    batches = [1] if goal == "latency" else [1, 4, 16]
+    streams = [1] if goal == "latency" else sorted({1, cpus})
+    cases = []
+    for model in models:
+        for backend in backends:
+            for n in threads:
+                for batch in batches:
+                    for stream in streams:
+                        if stream == 1 or n == 1:  # several streams with all cores each only disturb each other
+                            cases.append(Case(model=model, backend=backend, threads=n, batch=batch, streams=stream))
+    return cases

@@ -1,0 +1,64 @@
+"""A fixed piece of work beside the models, in every turn: how fast the machine itself was just then.
+
+Two runs an hour apart differ by what the machine did meanwhile. Divided by the yardstick of their turn, most of that
+is gone, so that a report can be compared with an older one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 256
+REPEATS = 12
+SECONDS = 0.15
+LEAST = 3
+
+
+class Yardstick:
+    """Arithmetic on arrays that fit the cache, on every core at once, done when the slowest is.
+
+    No matrix product: OpenBLAS waits by spinning, and on a busy machine a product of 1 ms then takes seconds.
+    """
+
+    def __init__(self) -> None:
+        count = os.cpu_count() or 1
+        rng = np.random.default_rng(0)
+        self._work = [rng.random((SIDE, SIDE), dtype=np.float32) + 1 for _ in range(count)]
+        self._pool = ThreadPoolExecutor(count)
+
+    def once(self) -> float:
+        """Milliseconds of the fixed work."""
+        start = time.perf_counter()
+        list(self._pool.map(_step, self._work))
+        return (time.perf_counter() - start) * 1e3
+
+    def turn(self, seconds: float = SECONDS) -> list[float]:
+        """Repeated for a while; the first, which brings the caches back, is not counted."""
+        self.once()
+        until = time.perf_counter() + seconds
+        times: list[float] = []
+        while time.perf_counter() < until or len(times) < LEAST:
+            times.append(self.once())
+        return times
+
+    def __enter__(self) -> Yardstick:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+
+
+def _step(held: NDArray[np.float32]) -> None:
+    """Stays where it is: the square root of 1 to 2, squared again."""
+    for _ in range(REPEATS):
+        np.sqrt(held, out=held)
+        np.multiply(held, held, out=held)
+        np.clip(held, 1, 2, out=held)

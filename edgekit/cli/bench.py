@@ -1,0 +1,152 @@
+"""`edgekit bench`: how fast, how right and how robust is each file on this machine?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgekit.cli.options import (
+    ForceOption,
+    Format,
+    FormatOption,
+    Provider,
+    ProviderOption,
+    next_command,
+    say,
+)
+
+if TYPE_CHECKING:
+    from edgekit.bench.compare import Comparison
+    from edgekit.bench.schema import Report
+
+PROOF = "bench"  # stem of the files in --out
+
+
+def bench(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Exported files or checkpoints; the first is what others compare with.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", "-d", help="Labelled pictures, or boxes for a detector; repeatable. Default: made."),
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="train, val, test or all.")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option("--backend", "-b", help="A runtime; repeatable. Default: onnxruntime.")
+    ] = None,
+    provider: ProviderOption = Provider.cpu,
+    threads: Annotated[list[int] | None, typer.Option("--threads", min=0, help="Repeatable; 0: a core each.")] = None,
+    batch: Annotated[list[int] | None, typer.Option("--batch", min=1, help="Pictures in a run; repeatable.")] = None,
+    streams: Annotated[list[int] | None, typer.Option("--streams", min=1, help="Sessions at once; repeatable.")] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Measured for each case.")] = 10.0,
+    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Instead of --seconds.")] = None,
+    turns: Annotated[int, typer.Option("--turns", min=1, help="Blocks, in which the cases take turns.")] = 5,
+    warmup: Annotated[float, typer.Option("--warmup", min=0, help="Seconds at most until a case is warm.")] = 10.0,
+    pictures: Annotated[
+        int | None, typer.Option("--pictures", min=0, help="For accuracy; default all, 0: no accuracy.")
+    ] = None,
+    robustness: Annotated[
+        int, typer.Option("--robustness", min=0, help="Pictures for corruptions and attacks; 0: neither.")
+    ] = 0,
+    attack: Annotated[
+        Path | None,
+        typer.Option("--attack", help="Checkpoint on which attacks are crafted; default: one among MODELS."),
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Time per layer, and the roofline.")] = False,
+    cold: Annotated[bool, typer.Option("--cold/--no-cold", help="Start a process for each case.")] = True,
+    suite: Annotated[
+        Path | None, typer.Option("--suite", help="A TOML that says what to measure, instead of MODELS.")
+    ] = None,
+    models_root: Annotated[Path, typer.Option("--models", help="Folder of a suite's models.")] = Path(),
+    data_root: Annotated[
+        Path | None, typer.Option("--data-root", help="Folder of a suite's data; default: EDGEKIT_DATA.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted suite.")] = False,
+    compare: Annotated[
+        Path | None, typer.Option("--compare", help="An older bench.json; exit code 4 where it got worse.")
+    ] = None,
+    fail_on: Annotated[
+        str | None, typer.Option("--fail-on", help="What is too much, for example 'p95>+5%,top1<-0.5'.")
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare although device, versions, settings or pictures differ.")
+    ] = False,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Look into a file that did not pass the gate: accuracy, no speed.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")] = Path("bench"),
+    force: ForceOption = False,
+    output_format: FormatOption = Format.text,
+) -> int:
+    """Measure files side by side: latency by stage, throughput, accuracy, cold start, memory, energy.
+
+    Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
+    the exit code is 1; where --compare finds a regression it is 4.
+    """
+    from edgekit.bench.compare import DEFAULT_LIMITS, parse_limits
+    from edgekit.bench.measure import Plan
+    from edgekit.bench.run import Settings
+    from edgekit.bench.schema import read_report
+    from edgekit.bench.suite import refuse_existing_report
+    from edgekit.cli import bench_wiring as wiring
+    from edgekit.errors import UsageError
+
+    if bool(models) == (suite is not None):
+        got = "models and --suite" if suite is not None else "neither"
+        raise UsageError("What is to be measured?", got=got, expected="MODEL..., or --suite FILE")
+    if (fail_on or anyway) and compare is None:
+        raise UsageError("There is nothing to compare with.", got="--fail-on or --anyway alone", expected="--compare")
+    limits = parse_limits(fail_on or DEFAULT_LIMITS)
+    base = read_report(compare) if compare is not None else None  # before minutes are spent
+    if not resume:
+        refuse_existing_report(out, force)
+    written = wiring.writer(out)
+    if suite is not None:
+        report = wiring.run_suite_file(suite, models_root, data_root, out, written, resume, unverified)
+    else:
+        settings = Settings(Plan(seconds, iterations, turns, warmup), accuracy=pictures)
+        cases = [
+            wiring.case(str(m), b, provider.value, t, n, s)
+            for m in models or []
+            for b in backend or ["onnxruntime"]
+            for t in threads or [0]
+            for n in batch or [1]
+            for s in streams or [1]
+        ]
+        parts = wiring.Parts(
+            data or [], split, cold=cold, layers=layers, robustness=robustness, attack=attack, unverified=unverified
+        )
+        report = parts.measure(cases, settings, written)
+    comparison = None
+    if base is not None:
+        from edgekit.bench.compare import compare as compared
+
+        comparison = compared(base, report, limits, anyway)
+    _print(report, comparison, output_format)
+    say(f"report: {(out / (PROOF + '.html')).resolve()}")
+    if comparison is not None and comparison.regressions:
+        for line in comparison.regressions:
+            say(f"error: regression: {line}")
+        return 4
+    again: list[Path | str] = [*models] if models else ["--suite", str(suite)]
+    next_command("edgekit", "bench", *again, "--compare", out / f"{PROOF}.json")
+    return 1 if any(row.failure for row in report.rows) else 0
+
+
+def _print(report: Report, comparison: Comparison | None, output_format: Format) -> None:
+    from edgekit.bench.text import as_markdown
+    from edgekit.cli.options import print_json
+
+    if output_format is Format.json:
+        content = report.model_dump(by_alias=True, mode="json")
+        print_json({**content, "comparison": comparison.to_dict() if comparison else None})
+        return
+    typer.echo(as_markdown(report))
+    if comparison is None:
+        return
+    verdict = "worse than allowed" if comparison.regressions else "not worse than allowed"
+    typer.echo(f"Compared: {verdict}")
+    for line in (*comparison.allowed, *map(str, comparison.changes), *comparison.lost):
+        typer.echo(f"- {line}")

@@ -1,0 +1,231 @@
+"""What `bench` and `tune` put together: files opened, data found, attacks crafted, reports written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.bench.run import Bench, Hooks, Settings
+from edgekit.bench.schema import Case, Cold, Layers, Peak, Report, Robustness
+from edgekit.cli.options import say
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Artifact
+    from edgekit.bench.robustness import Attacked
+    from edgekit.data import Dataset
+    from edgekit.predictor import Predictor
+
+MADE = 24  # pictures made in code for a detector, twice as many for a classifier
+Written = Callable[[Report], None]
+
+
+def case(model: str, backend: str, provider: str, threads: int, batch: int, streams: int) -> Case:
+    """One case; a checkpoint is run by torch whatever the backend."""
+    from edgekit import loading
+
+    if Path(model).suffix in loading.CHECKPOINTS:
+        backend, provider, threads = "torch", "cpu", 0
+    return Case(model=model, backend=backend, provider=provider, threads=threads, batch=batch, streams=streams)
+
+
+def writer(out: Path) -> Written:
+    """Writes a report as bench.json, bench.html, bench.md and bench.csv, each whole, as often as it is called."""
+    from edgekit.artifact import make_folder, write_bytes
+
+    make_folder(out)
+
+    def write(report: Report) -> None:
+        from edgekit.bench.html import as_html
+        from edgekit.bench.schema import write_report
+        from edgekit.bench.text import as_csv, as_markdown
+
+        write_report(out / "bench.json", report, overwrite=True)
+        for name, text in (("html", as_html(report)), ("md", as_markdown(report)), ("csv", as_csv(report))):
+            write_bytes(out / f"bench.{name}", text.encode(), overwrite=True)
+
+    return write
+
+
+@dataclass
+class Parts:
+    """What is measured beside latency and accuracy, and on what."""
+
+    data: Sequence[Path]
+    split: str | None = None
+    cold: bool = True
+    layers: bool = False
+    robustness: int = 0
+    attack: Path | None = None
+    unverified: bool = False
+
+    def measure(self, cases: Sequence[Case], settings: Settings, written: Written, title: str = "") -> Report:
+        """One Bench of `cases`, written down whenever there is more."""
+        pictures = Pictures(self.data, self.split)
+        hooks = Hooks(
+            open=self.open,
+            data=pictures,
+            cold=cold_of if self.cold else None,
+            robustness=Robust(self.robustness, self._crafted_on(cases)) if self.robustness else None,
+            layers=layers_of if self.layers else None,
+            peak=_peak if self.layers else None,
+            say=say,
+            done=written,
+        )
+        return Bench(cases, replace(settings), hooks, title or _title(cases)).run()
+
+    def open(self, case: Case) -> Predictor:
+        """A predictor of the case. Raises EdgekitError of the kind that says why not."""
+        from edgekit import loading
+
+        return loading.open_predictor(
+            Path(case.model),
+            backend="onnxruntime" if case.backend == "torch" else case.backend,
+            provider=case.provider,
+            threads=case.threads,
+            unverified=self.unverified,
+        )
+
+    def _crafted_on(self, cases: Sequence[Case]) -> Path | None:
+        from edgekit import loading
+
+        found = [Path(c.model) for c in cases if Path(c.model).suffix in loading.CHECKPOINTS]
+        return self.attack or (found[0] if found else None)
+
+
+class Pictures:
+    """The data set for a predictor: the first of the given ones that has what its task needs, else made in code."""
+
+    def __init__(self, paths: Sequence[Path], split: str | None) -> None:
+        self.paths = paths
+        self.split = split
+        self._held: dict[tuple[object, ...], Dataset] = {}
+
+    def __call__(self, predictor: Predictor) -> Dataset:
+        key = (predictor.spec.task, predictor.spec.classes)
+        if key not in self._held:
+            self._held[key] = self._load(predictor)
+            for note in self._held[key].notes:
+                say(note)
+        return self._held[key]
+
+    def _load(self, predictor: Predictor) -> Dataset:
+        from edgekit.data import HIVE_CLASSES, PATTERNS, hive_pictures, load_dataset, made_pictures
+        from edgekit.data.layouts import has_boxes
+
+        spec = predictor.spec
+        boxed = spec.task == "detection"
+        fitting = [path for path in self.paths if has_boxes(path) == boxed]
+        if fitting:
+            return load_dataset(fitting[0], spec.classes, self.split)
+        made = hive_pictures(MADE) if boxed else made_pictures(2 * MADE)
+        return made if spec.classes == (HIVE_CLASSES if boxed else PATTERNS) else _unlabelled(made)
+
+
+def _unlabelled(made: Dataset) -> Dataset:
+    """Pictures of other classes than the model's: good for timing, and for nothing else."""
+    from edgekit.data import Sample
+
+    samples = tuple(Sample(None, s.read(), None, s.name) for s in made)
+    note = "timed on pictures made in code; they have other classes than the model, so there is no accuracy"
+    return replace(made, samples=samples, classes=None, notes=(note,))
+
+
+class Robust:
+    """Corruptions, and attacks crafted once on the checkpoint and scored on every file of the same net."""
+
+    def __init__(self, pictures: int, checkpoint: Path | None) -> None:
+        self.pictures = pictures
+        self.checkpoint = checkpoint
+        self._attacks: list[Attacked] | None = None
+
+    def __call__(self, case: Case, predictor: Predictor, dataset: Dataset) -> Robustness:
+        from edgekit.bench.robustness import robustness
+        from edgekit.data import sample_evenly
+
+        chosen = sample_evenly(dataset, self.pictures)
+        attacks = self._crafted(predictor, chosen)
+        found = robustness(predictor, chosen, attacks=attacks, say=say)
+        if case.backend != "torch":
+            found.examples = [dict(e) for a in attacks for e in a.examples if found.attacks][:2]
+        return found
+
+    def _crafted(self, predictor: Predictor, dataset: Dataset) -> list[Attacked]:
+        if self.checkpoint is None or predictor.spec.task != "classification":
+            return []
+        if self._attacks is None:
+            from edgekit.cli.bench_attacks import craft
+
+            say(f"crafting attacks on {self.checkpoint.name}")
+            self._attacks = craft(self.checkpoint, predictor.spec, dataset)
+        same = all(p.shape[1:3] == _size(predictor) for a in self._attacks for p in a.pixels.values())
+        return self._attacks if same else []
+
+
+def _size(predictor: Predictor) -> tuple[int, int]:
+    return predictor.spec.preprocess.height, predictor.spec.preprocess.width
+
+
+def cold_of(case: Case, picture: Path) -> Cold:
+    """A cold start of the case, in a process of its own."""
+    from edgekit.bench.cold import cold_start
+
+    return cold_start([sys.executable, "-m", "edgekit.cli.bench_child", case.model_dump_json(), str(picture)])
+
+
+def layers_of(case: Case, artifact: Artifact, peak: Peak | None) -> Layers | None:
+    """Times per layer, where the backend gives them and the batch takes one picture."""
+    from edgekit.bench.profile import layers
+
+    return layers(artifact, case.backend, case.threads, case.batch, peak) if case.streams == 1 else None
+
+
+def _peak() -> Peak:
+    from edgekit.bench.roof import measure_peak
+
+    return measure_peak()
+
+
+def installed_backends() -> list[str]:
+    """Runtimes that open exported files here, by whether their package can be found."""
+    from importlib.util import find_spec
+
+    from edgekit.backends import BACKENDS
+
+    packages = {"openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
+    return [name for name in BACKENDS if find_spec(packages.get(name, name)) is not None]
+
+
+def _title(cases: Sequence[Case]) -> str:
+    names = list(dict.fromkeys(Path(c.model).stem for c in cases))
+    return "Benchmark of " + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def run_suite_file(
+    suite: Path, models: Path, data_root: Path | None, out: Path, written: Written, resume: bool, unverified: bool
+) -> Report:
+    """A suite from its TOML, group by group. Raises UsageError for one that cannot be read."""
+    from edgekit.bench.suite import group_cases, load_suite, run_suite
+
+    asked = load_suite(suite)
+    root = data_root or (Path(os.environ["EDGEKIT_DATA"]) if os.environ.get("EDGEKIT_DATA") else None)
+    paths = [root / name for name in asked.data] if root is not None else []
+    missing = [str(p) for p in paths if not p.exists()]
+    if missing:
+        raise UsageError("A suite's data is not there.", got=", ".join(missing), expected="folders below --data-root")
+    groups = [group_cases(matrix, models, case) for matrix in asked.matrix]
+    attack = [Path(c.model) for cases in groups for c in cases if c.backend == "torch"]
+    parts = Parts(
+        paths, cold=asked.cold, layers=asked.layers, robustness=asked.robustness, unverified=unverified,
+        attack=attack[0] if attack else None,
+    )  # fmt: skip
+    settings = {**asked.model_dump(mode="json"), "pictures": [str(p) for p in paths]}
+
+    def group(cases: Sequence[Case], done: Written) -> Report:
+        return parts.measure(cases, asked.settings(), done, asked.title)
+
+    return run_suite(groups, settings, out / "parts", group, written, say, resume)

@@ -1,0 +1,82 @@
+"""`edgekit tune`: which file, runtime and settings are best on this machine?"""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekit.cli.options import ForceOption, Format, FormatOption, next_command, print_json, say
+
+
+class Goal(str, Enum):
+    """What is tuned for."""
+
+    latency = "latency"
+    throughput = "throughput"
+
+
+def tune(
+    models: Annotated[
+        list[Path],
+        typer.Argument(help="Exported files of one model in several precisions; the first is the reference."),
+    ],
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", "-d", help="Labelled pictures for the accuracy; default: made.")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="train, val, test or all.")] = None,
+    max_drop: Annotated[float, typer.Option("--max-drop", min=0, help="Points of accuracy that may be lost.")] = 0.5,
+    goal: Annotated[
+        Goal, typer.Option("--goal", help="The quickest answer, or the most pictures a second.")
+    ] = Goal.latency,
+    backend: Annotated[
+        list[str] | None, typer.Option("--backend", "-b", help="Runtimes to try; default: all that are installed.")
+    ] = None,
+    pictures: Annotated[int | None, typer.Option("--pictures", min=1, help="For accuracy; default all.")] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Measured for each case.")] = 4.0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report and deployment.json.")] = Path("tuned"),
+    force: ForceOption = False,
+    output_format: FormatOption = Format.text,
+) -> int:
+    """Try the backends, precisions, threads and batches of this machine within an accuracy budget.
+
+    Writes deployment.json (the artefact and its runtime settings) and the report that justifies it. Exit code 3 when
+    nothing holds the budget.
+    """
+    from edgekit.artifact import refuse_existing, write_bytes
+    from edgekit.bench.measure import Plan
+    from edgekit.bench.run import Settings
+    from edgekit.bench.suite import refuse_existing_report
+    from edgekit.bench.tune import candidates, choose
+    from edgekit.cli import bench_wiring as wiring
+
+    refuse_existing_report(out, force)
+    refuse_existing(out / "deployment.json", force)
+    backends = backend or wiring.installed_backends()
+    say("trying " + ", ".join(backends))
+    cases = candidates([str(m) for m in models], backends, os.cpu_count() or 1, goal.value)
+    settings = Settings(Plan(seconds, None, 4, 6.0), accuracy=pictures)
+    parts = wiring.Parts(data or [], split, cold=False)
+    names = ", ".join(m.stem for m in models[:3])
+    report = parts.measure(cases, settings, wiring.writer(out), f"Tuning {names} for {goal.value}")
+    found = choose(report, max_drop, goal.value)
+    write_bytes(out / "deployment.json", found.to_json().encode(), overwrite=True)
+    if output_format is Format.json:
+        print_json(found.to_dict())
+    else:
+        typer.echo(f"best: {found.case.name} ({found.precision})")
+        typer.echo(f"  {found.p50_ms:.2f} ms p50 end to end, {found.pictures_per_second:.1f} pictures a second")
+        typer.echo(f"  {found.metric} {found.accuracy:.2%}, {found.drop:.2f} points below {found.reference}")
+        if found.speedup is not None:
+            value, low, high = found.speedup
+            typer.echo(f"  {value:.2f} times as fast as the reference [{low:.2f}, {high:.2f}]")
+        if not found.stable:
+            typer.echo("  the machine was not stable meanwhile: measure again when it is free")
+        for refusal in found.refused:
+            typer.echo(f"  left out: {refusal.row}: {refusal.why}")
+    say(f"report: {(out / 'bench.html').resolve()}")
+    next_command("edgekit", "predict", found.case.model, "PICTURE")
+    return 0

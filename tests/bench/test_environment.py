@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from edgekit.bench.environment import condition_notes, conditions, environment, peak_memory_mb, resident_mb
+from edgekit.bench.power import Meter
+
+CPUINFO = """processor\t: 0
+model name\t: A processor
+cpu family\t: 6
+model\t\t: 1
+stepping\t: 2
+physical id\t: 0
+core id\t\t: 0
+flags\t\t: fpu avx2 avx512_vnni
+
+processor\t: 1
+model name\t: A processor
+physical id\t: 0
+core id\t\t: 0
+"""
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_what_can_be_read_is_read(tmp_path: Path) -> None:
+    root = tree(tmp_path, {
+        "proc/cpuinfo": CPUINFO,
+        "proc/meminfo": "MemTotal:       8000000 kB\n",
+        "sys/fs/cgroup/cpu.max": "150000 100000\n",
+        "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
+        "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3\n",
+    })  # fmt: skip
+    found = environment(root)
+    assert found["cpu"] == "A processor"
+    assert found["cores"] == 1  # two threads of one core
+    assert found["isa"] == ["avx2", "avx512_vnni"]
+    assert found["quota_cpus"] == 1.5
+    assert found["governor"] == "powersave"
+    assert found["memory_mb"] == 7812
+    assert "R36" in found["jetson"]
+
+
+def test_what_cannot_be_read_is_null(tmp_path: Path) -> None:
+    found = environment(tmp_path)
+    assert found["governor"] is None
+    assert found["jetson"] is None
+    assert found["cores"] is None
+    assert conditions(tmp_path) == dict.fromkeys(conditions(tmp_path))
+
+
+def test_conditions_that_make_timings_doubtful(tmp_path: Path) -> None:
+    throttle = "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"
+    before = conditions(tree(tmp_path, {
+        "proc/loadavg": "3.00 1 1 4/100 1\n", throttle: "5", "proc/stat": "cpu 1 2 3 4 5 6 7 100 0 0\n",
+        "sys/class/thermal/thermal_zone0/temp": "71500", "sys/class/thermal/thermal_zone0/type": "cpu-thermal",
+    }))  # fmt: skip
+    assert before["temperatures_c"] == {"cpu-thermal": 71.5}
+    after = conditions(tree(tmp_path, {throttle: "9", "proc/stat": "cpu 1 2 3 4 5 6 7 400 0 0\n"}))
+    notes = condition_notes(before, after, 2)
+    assert ["busy" in notes[0], "throttled 4 times" in notes[1], "3.0 CPU seconds" in notes[2]] == [True] * 3
+    assert condition_notes({**before, "load_1min": 0.1}, before, 2) == []
+
+
+def test_this_process_has_a_size() -> None:
+    peak, now = peak_memory_mb(), resident_mb()
+    assert peak is not None
+    assert now is not None
+    assert 10 < now <= peak + 1
+
+
+def test_rapl_counts_and_wraps(tmp_path: Path) -> None:
+    zone = "sys/class/powercap/intel-rapl:0/"
+    tree(tmp_path, {zone + "energy_uj": "9000000", zone + "max_energy_range_uj": "10000000"})
+    with Meter(tmp_path) as meter:
+        tree(tmp_path, {zone + "energy_uj": "2000000"})
+    assert meter.energy.joules == 3.0
+    told = meter.energy.per(6)
+    assert told["joules_per_inference"] == 0.5
+    assert told["source"].startswith("RAPL")
+
+
+def test_a_jetsons_rail_is_sampled(tmp_path: Path) -> None:
+    rail = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1/"
+    tree(tmp_path, {rail + "in1_label": "VDD_IN\n", rail + "in1_input": "5000", rail + "curr1_input": "2000"})
+    with Meter(tmp_path) as meter:
+        threading.Event().wait(0.3)
+    assert meter.energy.joules is not None
+    assert abs(meter.energy.joules / meter.energy.seconds - 10.0) < 0.01  # 5 V at 2 A
+
+
+def test_no_counter_is_said_and_is_not_zero(tmp_path: Path) -> None:
+    with Meter(tmp_path) as meter:
+        pass
+    told = meter.energy.per(100)
+    assert told["joules"] is None
+    assert told["joules_per_inference"] is None
+    assert told["source"].startswith("not measured")

@@ -1,0 +1,165 @@
+"""`edgekit bench` and `edgekit tune` on a small exported net: what they print, write and return."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit.bench.schema import read_report
+from edgekit.predictor import Predictor
+
+QUICK = ("--iterations", 60, "--turns", 4, "--warmup", 0.3, "--no-cold")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory, spec: Any) -> Path:
+    """Pictures with labels of the model's classes."""
+    from PIL import Image
+
+    from edgekit.data import made_pictures
+
+    folder = tmp_path_factory.mktemp("labelled")
+    lines = ["file,class_index"]
+    for i, sample in enumerate(made_pictures(14, seed=4)):
+        Image.fromarray(sample.read()[::2, ::2, ::-1].copy()).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,{i % len(spec.classes)}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(cli: Any, good: Path, labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("base")
+    done = cli("bench", good, "--data", labelled, "--out", out, *QUICK)
+    assert done.code == 0, done.text
+    return out
+
+
+def test_a_report_in_four_forms(base: Path) -> None:
+    report = read_report(base / "bench.json")
+    (row,) = report.rows
+    assert report.complete
+    assert row.timing is not None
+    assert row.timing.stages["end_to_end"].n == 60 == sum(len(b.end_to_end) for b in row.timing.blocks)
+    assert row.accuracy is not None
+    assert row.accuracy.n == 14
+    assert row.verified is True
+    assert row.timing.energy["source"]
+    assert report.data["classification"].pictures == 14
+    for name in ("bench.html", "bench.md", "bench.csv"):
+        assert (base / name).stat().st_size > 200
+    assert sorted(p.name for p in base.iterdir()) == ["bench.csv", "bench.html", "bench.json", "bench.md"]
+
+
+def test_a_report_is_not_replaced_unasked(cli: Any, good: Path, base: Path) -> None:
+    done = cli("bench", good, "--out", base, *QUICK)
+    assert done.code == 1
+    assert "--force" in done.err
+
+
+def test_what_fails_keeps_its_reason_and_the_others_go_on(cli: Any, good: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(good.read_bytes()[:1000])
+    done = cli(
+        "bench", broken, good, "--backend", "onnxruntime", "--backend", "nonsense", "--out", tmp_path / "o", *QUICK
+    )
+    assert done.code == 1
+    rows = {row.name: row for row in read_report(tmp_path / "o" / "bench.json").rows}
+    assert {row.status for row in rows.values()} == {"ok", "failed"}
+    assert rows["tiny.onnx · onnxruntime"].timing is not None
+    failed = rows["tiny.onnx · nonsense"]
+    assert failed.timing is None
+    assert failed.failure is not None
+    assert failed.failure.kind == "BackendError"
+    assert "Unknown backend" in (tmp_path / "o" / "bench.html").read_text()
+
+
+def test_a_slower_model_ends_with_4(cli: Any, good: Path, labelled: Path, base: Path, tmp_path: Path,
+                                    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """A planted sleep, well above what the machine does by itself."""
+    usual = read_report(base / "bench.json").rows[0].timing
+    assert usual is not None
+    extra = max(0.02, 2 * usual.stages["end_to_end"].p95 / 1e3)
+    opened = Predictor.from_artifact
+
+    def slow(*args: Any, **more: Any) -> Predictor:
+        predictor = opened(*args, **more)
+        run = predictor.session._run
+
+        def slept(feeds: Any) -> Any:
+            time.sleep(extra)
+            return run(feeds)
+
+        predictor.session._run = slept  # type: ignore[method-assign]
+        return predictor
+
+    monkeypatch.setattr(Predictor, "from_artifact", slow)
+    words = (
+        "bench",
+        good,
+        "--data",
+        labelled,
+        *QUICK,
+        "--compare",
+        base / "bench.json",
+        "--fail-on",
+        "p50>+15%,top1<-0.5",
+    )
+    done = cli(*words, "--out", tmp_path / "o")
+    assert done.code == 4, done.text
+    assert "regression" in done.err
+
+
+def test_a_worse_model_ends_with_4_and_other_settings_are_refused(
+    cli: Any, good: Path, labelled: Path, base: Path, tmp_path: Path
+) -> None:
+    content = json.loads((base / "bench.json").read_text())
+    content["rows"][0]["accuracy"]["metrics"]["top1"]["value"] += 0.01
+    (tmp_path / "better.json").write_text(json.dumps(content))
+    words = ("bench", good, "--data", labelled, *QUICK, "--fail-on", "top1<-0.5")
+    assert cli(*words, "--compare", tmp_path / "better.json", "--out", tmp_path / "a").code == 4
+    assert cli(*words, "--compare", base / "bench.json", "--out", tmp_path / "b").code == 0
+    content["environment"]["cpu"] = "another processor"
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    refused = cli(*words, "--compare", tmp_path / "other.json", "--out", tmp_path / "c")
+    assert refused.code == 1
+    assert "another processor" in refused.err
+    assert (tmp_path / "c" / "bench.json").exists()  # what was measured is not lost
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("x.onnx", "--suite", "s.toml"), ("x.onnx", "--fail-on", "p95>+5%"), ("x.onnx", "--iterations", "0")],
+)
+def test_usage(cli: Any, words: tuple[str, ...], tmp_path: Path) -> None:
+    assert cli("bench", *words, "--out", tmp_path / "o").code == 2
+
+
+def test_a_suite(cli: Any, good: Path, tmp_path: Path) -> None:
+    suite = tmp_path / "s.toml"
+    suite.write_text(
+        'title = "two groups"\nseconds = 0.3\nturns = 2\nwarmup = 0.1\ntimed = 4\ncold = false\naccuracy = 0\n'
+        f'[[matrix]]\nmodels = ["{good.name}"]\n[[matrix]]\nmodels = ["{good.name}", "missing.onnx"]\nbatch = [2]\n'
+    )
+    words = ("bench", "--suite", suite, "--models", good.parent, "--out", tmp_path / "o")
+    assert cli(*words).code == 1
+    report = read_report(tmp_path / "o" / "bench.json")
+    assert [row.status for row in report.rows] == ["ok", "ok", "failed"]
+    again = cli(*words, "--resume")
+    assert again.err.count("measured before") == 2
+    assert read_report(tmp_path / "o" / "bench.json").rows == report.rows
+
+
+def test_tune_writes_what_to_run(cli: Any, good: Path, labelled: Path, tmp_path: Path) -> None:
+    done = cli("tune", good, "--data", labelled, "--seconds", 0.4, "--backend", "onnxruntime", "--out", tmp_path / "o")
+    assert done.code == 0, done.text
+    found = json.loads((tmp_path / "o" / "deployment.json").read_text())
+    assert found["artifact"] == str(good)
+    assert found["runtime"]["backend"] == "onnxruntime"
+    assert found["drop"] == 0
+    assert "best: tiny.onnx" in done.out
+    assert cli("tune", good, "--out", tmp_path / "o").code == 1  # not replaced unasked
