@@ -56,6 +56,7 @@ def pareto(rows: Sequence[Row], names: Names) -> str:
 
 
 def distribution(rows: Sequence[Row], names: Names) -> str:
+    """Where the timings of each case lie: one strip a case."""
     samples = {names[r.name]: [v for b in r.timing.blocks for v in b.end_to_end] for r in rows if r.timing}
     if not samples:
         return ""
@@ -64,6 +65,7 @@ def distribution(rows: Sequence[Row], names: Names) -> str:
 
 
 def over_time(rows: Sequence[Row], names: Names) -> str:
+    """Every timing in the order it was taken: what drifts or throttles shows."""
     blocks = {names[r.name]: [(b.start, b.seconds, b.end_to_end) for b in r.timing.blocks] for r in rows if r.timing}
     if not blocks:
         return ""
@@ -72,6 +74,7 @@ def over_time(rows: Sequence[Row], names: Names) -> str:
 
 
 def stages(rows: Sequence[Row], names: Names) -> str:
+    """Read, resize, run and decode as bars."""
     order = ("decode", "preprocess", "inference", "post")
     bars = {names[r.name]: {s: r.timing.stages[s].p50 / r.case.batch for s in order} for r in rows if r.timing}
     if not bars:
@@ -208,6 +211,7 @@ def _picture(d: Disagreement) -> str:
 
 
 def layers(rows: Sequence[Row], names: Names) -> str:
+    """The dearest layers of each case."""
     out = ""
     for i, row in enumerate(rows):
         if row.layers is None:
@@ -248,6 +252,7 @@ def operations(report: Report) -> str:
 
 
 def roofline(report: Report) -> str:
+    """Each layer against the machine's measured peak and bandwidth."""
     peak = report.peak
     by_model = groups(report)
     names = {row.name: name for rows in by_model.values() for row in rows for name in [short_names(rows)[row.name]]}
