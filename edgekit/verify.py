@@ -28,6 +28,7 @@ TIE = 1e-3
 # Of a picture's detections these must have a partner: all of this score or more, and so many of the best. What lies
 # below is the noise that every heatmap has, and where K cuts it off is chance.
 COUNTED, BEST = 0.05, 10
+CUT = 1e-6
 SAME_CORNERS = 0.1  # pixels; so are two whose corners are all this near: boxes of no area have no IoU
 
 
@@ -205,7 +206,9 @@ def _partners(
         count = scores >= floor[one["labels"]]
     else:
         count = (scores >= COUNTED) | (np.arange(len(scores)) < BEST)
-    counted = np.flatnonzero((scores > 0) & count)
+    # where K cuts through equal scores, as on the flat heatmap of a net that hardly learnt, which ones stay is chance
+    clear = scores > (scores.min() + CUT if scores.min() > 0 else 0)
+    counted = np.flatnonzero(clear & count)
     if not len(counted):
         return 0, []
     overlap = iou_matrix(one["boxes"][counted], other["boxes"])

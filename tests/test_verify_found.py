@@ -131,6 +131,22 @@ def test_nothing_found_proves_nothing() -> None:
     assert "no boxes" in stage.problems
 
 
+def test_which_of_equal_scores_the_cut_leaves_is_chance() -> None:
+    want = found()
+    want["scores"][:, 5:] = 0.2  # more places have this score than are kept
+    got = copy(want)
+    got["boxes"][:, 5:] += 300
+    stage = compare_found("onnx", want, got, LIMITS)
+    assert stage.passed, stage.problems
+    assert stage.found is not None
+    assert stage.found.boxes == 2 * 3 * 5
+    got["boxes"][:, 4] += 300
+    assert not compare_found("onnx", want, got, LIMITS).passed
+    flat = copy(want)
+    flat["scores"][:] = 0.2
+    assert not compare_found("onnx", flat, flat, LIMITS).passed  # nothing is clear, so nothing is proven
+
+
 def test_boxes_of_no_area_at_the_same_place_are_the_same() -> None:
     want = found()
     want["boxes"][:, :, 2:] = want["boxes"][:, :, :2]
