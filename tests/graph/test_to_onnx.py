@@ -429,7 +429,8 @@ def test_exposed_tensors_equal_torchs_by_name(resnet: tuple[nn.Module, onnx.Mode
     net, model = resnet
     image = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     x = normalise(image, PreprocessSpec(32, 32, "stretch", None))
-    want = TorchSession(net, (32, 32), 3, 1.5).intermediates({"image": x})
+    spec = ModelSpec("resnet18", ("a", "b", "c"), PreprocessSpec(32, 32, "stretch", None), temperature=1.5)
+    want = TorchSession(net, spec).intermediates({"image": x})
     got = run_once(passes.expose(model).SerializeToString(), {"image": image})
     common = set(want) & set(got)
     # every layer but the folded norms (identities), and fc, whose output is called logits
