@@ -48,7 +48,7 @@ def pythons() -> list[str]:
 
 def test_contents(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("edgekit/targets/x86-cpu.toml", "edgekit/recipes/__init__.py", "edgekit/py.typed"):
+    for wanted in ("edgekit/targets/x86-cpu.toml", "edgekit/recipes/centernet-tiny.onnx", "edgekit/py.typed"):
         assert wanted in names
     assert not [n for n in names if not n.startswith(("edgekit/", "edgekit-"))]
 
@@ -68,6 +68,8 @@ def test_a_device_runs_an_exported_file(wheel: Path, python: str, good: Path, pi
     assert len(lines.splitlines()) == 8
     assert len(list((tmp_path / "o").iterdir())) == 8
     run(bin_ / "edgekit", "verify", "tiny.onnx", "tiny.onnx", "--pictures", "4", cwd=tmp_path)
+    marked = run(bin_ / "edgekit", "predict", "centernet-tiny", pictures, "--out", "m", cwd=tmp_path)
+    assert len(marked.splitlines()) == 8
     # exporting needs torch, and says so in words
     shutil.copy2(good.with_name("tiny.onnx"), tmp_path / "x.pt")
     done = subprocess.run([bin_ / "edgekit", "export", "x.pt"], capture_output=True, text=True, cwd=tmp_path)
