@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -319,3 +321,29 @@ def test_a_rate_that_drops(tmp_path: Path) -> None:
     assert factors[50] == pytest.approx(0.1)
     assert factors[79] == pytest.approx(0.1)
     assert factors[80] == pytest.approx(0.01)
+
+
+@pytest.mark.slow
+def test_16_real_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
+    """COCO pictures with their boxes, without variation, until AP50 on these same pictures is 0.95."""
+    root = os.environ.get("EDGEKIT_DATA")
+    if root is None:
+        pytest.skip("EDGEKIT_DATA is not set: no COCO pictures")
+    by_heart(load_dataset(Path(root) / "coco128", split="train"), tmp_path)
+
+
+def by_heart(dataset: Any, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    chosen = [s for s in dataset if s.boxes is not None and 1 <= len(s.boxes) <= 8 and s.aside_boxes is None][:16]
+    assert len(chosen) == 16
+    part = replace(dataset, samples=tuple(chosen))
+    changes = ["net.width=0.5", "net.keep=100", "input.size=256", "input.train_size=256", "augment.zoom=[1, 1]"]
+    changes += ["augment.mosaic=0", "augment.mirror=0", "augment.brightness=0", "schedule.epochs=240"]
+    changes += ["schedule.batch=4", "schedule.ema=0", "schedule.lr_head=1e-3", "schedule.lr_trunk=1e-3"]
+    changes += ["schedule.evaluate_every=60", "schedule.weight_decay=0", "schedule.save_steps=1000"]
+    recipe = small(*changes)
+    task = DetectionTask(recipe, part, part)
+    result = train(task, recipe, tmp_path)
+    assert result.final["ap50"] >= 0.95
+    shutil.rmtree(tmp_path)
