@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 
 PLACES = 128  # of each picture and layer, spread over the map; more changed nothing that could be measured
 DAMPING = 0.01  # of the mean second moment, as in the source
+AT_ONCE = 1024  # rows that are multiplied together
 BLOCK = 128  # columns whose errors are carried on together
 MOST_INPUTS = 8192  # of a layer: the second moments of more do not fit, and it is rounded to the nearest
 
@@ -40,6 +41,7 @@ class Moments:
     first: Floats
     second: NDArray[np.float32]
     count: int = 0
+    pending: list[NDArray[np.float32]] = field(default_factory=list)
 
     @classmethod
     def empty(cls, inputs: int) -> Moments:
@@ -48,12 +50,26 @@ class Moments:
     def add(self, patches: NDArray[np.float32]) -> None:
         """Adds rows [P, K]."""
         self.first += patches.sum(axis=0, dtype=np.float64)
-        self.second += patches.T @ patches
         self.count += len(patches)
+        self.pending.append(patches)
+        if sum(map(len, self.pending)) >= AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Multiplies what was added: many rows at a time, since [K, K] is 85 MB for 512 channels of 3x3."""
+        if self.pending:
+            rows = np.concatenate(self.pending)
+            self.second += rows.T @ rows
+            self.pending.clear()
 
     @property
     def mean(self) -> Floats:
         return np.asarray(self.first / max(self.count, 1))
+
+    def mean_second(self) -> Floats:
+        """float64 [K, K]: the mean of x x^T, the caller's own."""
+        self.settle()
+        return np.asarray(self.second.astype(np.float64) / max(self.count, 1))
 
 
 @dataclass(frozen=True)
@@ -131,7 +147,7 @@ def round_rows(rows: Floats, scales: Floats, moments: Moments, centred: bool = T
     With H = U U^T, U upper triangular, input k is rounded after the errors of those before it were added through
     column k of U / diag(U), which is GPTQ without its inverse (Chee et al. 2023, arXiv 2307.13304, theorem 6).
     """
-    second = moments.second.astype(np.float64) / max(moments.count, 1)
+    second = moments.mean_second()
     if centred:
         second -= np.outer(moments.mean, moments.mean)
     diagonal = second.diagonal().copy()
@@ -164,7 +180,7 @@ def left_over(rows: Floats, steps: NDArray[np.int8], scales: Floats, moments: Mo
 def output_error(rows: Floats, steps: NDArray[np.int8], scales: Floats, moments: Moments) -> float:
     """Mean squared error of the outputs, over channels and places, with the mean error taken off by the bias."""
     lost = rows - steps * scales[:, None]
-    second = moments.second.astype(np.float64) / max(moments.count, 1)
+    second = moments.mean_second()
     power = np.einsum("ck,kl,cl->c", lost, second, lost, optimize=True) - (lost @ moments.mean) ** 2
     return float(power.mean())
 
@@ -223,4 +239,6 @@ def rounder(
                 for name in readers[tensor]:
                     moments[name].add(layers[name].patches(values[0]))
             progress(done + 1, len(dataset))
+    for one in moments.values():
+        one.settle()
     return Rounder(moments)
