@@ -5,8 +5,8 @@
         --more hymenoptera/val --more coco128 --search hymenoptera/train --json RESULT.json
 
 Everything is calibrated on 96 of the labelled pictures, spread evenly; top-1 and agreement with the float32 model are
-of the others. `--more` pictures have other classes or none: only agreement is counted on them. `--search` pictures
-and the 96 are what the search measures on, and nothing is reported on those.
+of the others. `--more` pictures have other classes or none: only agreement is counted on them. 96 of the
+`--search` pictures and the 96 are what the search measures on, and nothing is reported on those.
 
 `latency.py` beside this file measures times; the graphs are left in --keep for it.
 """
@@ -204,7 +204,7 @@ def main() -> None:
         made(scheme, lambda s=scheme: quantize(model, seen, s, rounder=rounds).model, seconds + measuring, *runtimes)
 
     if args.search:
-        others = pixels_of(load_dataset(args.search, None), spec)
+        others = pixels_of(sample_evenly(load_dataset(args.search, None), CALIBRATION), spec)
         ours = Bench(np.empty(0), np.concatenate([calibration_pixels, others]), np.empty(0), others[:0])
         ours.reference = ours.answers(artifact.data)
         scheme_layers = layers_of(model)

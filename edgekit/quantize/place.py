@@ -187,7 +187,7 @@ def _weights(
     if scheme.quantized_bias:
         scales = room_for_bias(scales, bias, input_scale)
     scales = scales.astype(np.float32).astype(np.float64)
-    rounded = rounder(layer.name, weight, scales, layer.axis, bias is not None) if rounder is not None else None
+    rounded = rounder(layer.name, weight, scales, layer.axis) if rounder is not None else None
     steps = quantize_weight(weight, scales, layer.axis) if rounded is None else rounded[0]
     if rounded is not None and bias is not None:
         bias = (bias + rounded[1]).astype(np.float32)
