@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--more", type=Path, action="append", default=[])
     parser.add_argument("--search", type=Path)
-    parser.add_argument("--max-drop", type=float, default=1.0)
+    parser.add_argument("--max-drop", type=float, action="append", help="budget of the search; may be given again")
     parser.add_argument("--keep", type=Path, help="folder for the graphs that are made")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -238,23 +238,25 @@ def main() -> None:
         def build(floats: frozenset[str]) -> Quantized:
             return quantize(model, seen, "int8-x86", rounder=rounds, keep=floats)
 
-        start = time.perf_counter()
-        found = search(
-            build,
-            scheme_layers,
-            measure,
-            args.max_drop,
-            costs=costs_of(build, scheme_layers, held_pixels[:1]),
-            key=search_key(graph_digest(model), seen.key.data, "int8-x86", str(args.search)),
-            state=keep / "search.json",
-        )
-        note = f"{', '.join(found.kept) or 'no layer'} in float, {found.float_share:.0%} of multiplications"
-        note += f", drop {found.measured.drop:.2f} on {len(ours.pixels)} pictures, {found.measurements} measured"
-        data = found.quantized.model.SerializeToString()
-        (keep / "int8-x86-search.onnx").write_bytes(data)
-        spent = time.perf_counter() - start
-        for runtime in ("onnxruntime", "openvino"):
-            bench.row(f"int8-x86, search {args.max_drop:g}", runtime, bench.answers(data, runtime), spent, note)
+        costs = costs_of(build, scheme_layers, held_pixels[:1])
+        for budget in args.max_drop or [1.0]:
+            start = time.perf_counter()
+            found = search(
+                build,
+                scheme_layers,
+                measure,
+                budget,
+                costs=costs,
+                key=search_key(graph_digest(model), seen.key.data, "int8-x86", str(args.search)),
+                state=keep / "search.json",
+            )
+            note = f"{', '.join(found.kept) or 'no layer'} in float, {found.float_share:.0%} of multiplications"
+            note += f", drop {found.measured.drop:.2f} on {len(ours.pixels)} pictures, {found.measurements} measured"
+            data = found.quantized.model.SerializeToString()
+            (keep / f"int8-x86-search-{budget:g}.onnx").write_bytes(data)
+            spent = time.perf_counter() - start
+            for runtime in ("onnxruntime", "openvino"):
+                bench.row(f"int8-x86, search {budget:g}", runtime, bench.answers(data, runtime), spent, note)
         ranking = [asdict(ranked) for ranked in found.ranking]
     else:
         ranking = []
