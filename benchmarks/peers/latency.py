@@ -19,10 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.artifact import KEY, read_onnx
+from edgekit.artifact import read_onnx
 from edgekit.backends import open_session
 from edgekit.data import load_dataset, sample_evenly
-from edgekit.spec import PreprocessSpec
 from edgekit.vision.preprocess import preprocess
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -34,19 +33,18 @@ RUNS = 3  # of each session in its turn; the first pays for what another left in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("graphs", nargs="+", help="NAME=BACKEND:FILE; the first is what the others are compared with")
+    parser.add_argument("graphs", nargs="+", help="NAME=BACKEND:FILE; the first, an exported file, is compared with")
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    sessions, spec = {}, PreprocessSpec()
+    sessions, spec = {}, None
     for graph in args.graphs:
         name, _, rest = graph.partition("=")
         backend, _, path = rest.partition(":")
         data = Path(path).read_bytes()
-        if KEY.encode() in data:
-            spec = read_onnx(Path(path)).metadata.model.preprocess
+        spec = spec or read_onnx(Path(path)).metadata.model.preprocess
         sessions[name] = open_session(data, backend, threads=args.threads)
     pixels = [preprocess(s.read(), spec)[None] for s in sample_evenly(load_dataset(args.pictures, None), 32)]
     times: dict[str, list[float]] = {name: [] for name in sessions}

@@ -182,6 +182,7 @@ def scale_misfit(scale: NDArray[np.float32]) -> str:
 def _rewritten(model: onnx.ModelProto, graph: Graph, cast: set[str]) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    del copy.metadata_props[:]  # of the float32 graph: whoever writes this one to a file describes it anew
     halves: dict[str, str] = {}
     new: dict[str, onnx.TensorProto] = {}
     made_half = {

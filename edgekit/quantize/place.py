@@ -98,6 +98,7 @@ def quantize(
         edit.after[tensor] = _pair(edit, tensor, parameters[tensor], chosen)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    del copy.metadata_props[:]  # of the float graph: whoever writes this one to a file describes it anew
     graph = Graph(model)
     nodes = {node.name: node for node in copy.graph.node}
     for tensor, node, i in consumers_of(where, graph):

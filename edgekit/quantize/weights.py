@@ -48,7 +48,9 @@ def half_scale(scale: Floats) -> Floats:
     low, high = 2.0**-18, float(np.finfo(np.float16).max)
     fits = (scale >= low) & (scale <= high)
     near = np.clip(scale, low, high).astype(np.float16)
-    up = np.where(near.astype(np.float64) < scale, np.nextafter(near, np.float16(np.inf)), near).astype(np.float64)
+    with np.errstate(over="ignore"):  # there is none above the largest: infinity, and so `scale` itself
+        next_up = np.nextafter(near, np.float16(np.inf))
+    up = np.where(near.astype(np.float64) < scale, next_up, near).astype(np.float64)
     return np.where(fits & np.isfinite(up), up, scale)
 
 

@@ -187,6 +187,7 @@ def test_a_resnet_from_its_own_export(good: object) -> None:
     spec = artifact.metadata.model.preprocess
     seen = calibrate(artifact.model, replace(made_pictures(36, seed=5), layout="pictures"), spec)
     half = to_fp16(artifact.model, seen.tensors)
+    assert not half.model.metadata_props  # those of the float32 graph would lie
     assert not half_nodes(half.model) & {"preprocess.cast", "preprocess.transpose", "preprocess.sub"}
     assert {"conv1", "layer4.1.conv2"} <= half_nodes(half.model)
     pixels = np.stack([preprocess(s.read(), spec) for s in made_pictures(24, seed=6)])

@@ -87,6 +87,15 @@ def test_the_cheapest_layers_that_hold_the_budget(max_drop: float, kept: set[str
         assert not rest or World().measure(World().build(rest).model).drop > max_drop
 
 
+def test_costs_may_be_measured() -> None:
+    costs = {"a": 1.0, "b": 1.0, "c": 1.0, "d": 100.0, "e": 1.0}
+    found = World().search(4.3, costs=costs)
+    assert [r.layer for r in found.ranking] == ["b", "a", "c", "d", "e"]
+    assert found.kept == ("b",)  # by multiplications it was d and a
+    with pytest.raises(UsageError, match="no cost"):
+        World().search(4.3, costs={**costs, "a": 0})
+
+
 def test_a_budget_that_cannot_hold_ends_with_the_ranking() -> None:
     with pytest.raises(VerificationError, match="No number of layers") as caught:
         World().search(0)
