@@ -19,8 +19,8 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -30,13 +30,16 @@ import onnx
 from edgekit.artifact import graph_digest, read_onnx
 from edgekit.backends import open_session
 from edgekit.data import Dataset, load_dataset, sample_evenly
+from edgekit.pipeline.sealing import sealed
+from edgekit.predictor import Predictor
 from edgekit.quantize.calibrate import calibrate
 from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import Quantized, quantize
-from edgekit.quantize.plan import Layer, layers_of
+from edgekit.quantize.plan import layers_of
 from edgekit.quantize.rounding import rounder
 from edgekit.quantize.schemes import SCHEMES
 from edgekit.quantize.search import Measured, search, search_key
+from edgekit.quantize.timing import layer_costs
 from edgekit.vision.metrics import clopper_pearson
 from edgekit.vision.preprocess import preprocess
 
@@ -142,27 +145,6 @@ def nncf_answers(model: Path, calibration: Pixels, bench: Bench, preset: str) ->
     return np.concatenate([compiled({"image": picture[None]})["logits"] for picture in bench.pixels])
 
 
-def costs_of(
-    build: Callable[[frozenset[str]], Quantized], layers: Sequence[Layer], picture: Pixels
-) -> dict[str, float]:
-    """Milliseconds that each layer costs in float, on 2 threads: the median over turns with the graph in int8."""
-    whole = open_session(build(frozenset()).model.SerializeToString(), threads=2)
-    costs = {}
-    for layer in layers:
-        with open_session(build(frozenset({layer.name})).model.SerializeToString(), threads=2) as other:
-            differences = []
-            for _ in range(40):
-                times = []
-                for session in (whole, other):
-                    session.run({"image": picture})  # what the other left in the caches is not counted
-                    begin = time.perf_counter()
-                    session.run({"image": picture})
-                    times.append(time.perf_counter() - begin)
-                differences.append((times[1] - times[0]) * 1e3)
-        costs[layer.name] = max(float(np.median(differences)), 0.01)
-    return costs
-
-
 def pixels_of(dataset: Dataset, spec: object) -> Pixels:
     return np.stack([preprocess(sample.read(), spec) for sample in dataset])
 
@@ -238,7 +220,13 @@ def main() -> None:
         def build(floats: frozenset[str]) -> Quantized:
             return quantize(model, seen, "int8-x86", rounder=rounds, keep=floats)
 
-        costs = costs_of(build, scheme_layers, held_pixels[:1])
+        def opened(floats: frozenset[str]) -> Predictor:
+            described = replace(artifact.metadata, precision="int8-x86", verification={})
+            return Predictor.from_artifact(sealed(build(floats).model, described, args.model), threads=2)
+
+        def costs() -> dict[str, float]:
+            return layer_costs(opened, scheme_layers, held_pixels[0])
+
         for budget in args.max_drop or [1.0]:
             start = time.perf_counter()
             found = search(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +24,15 @@ from edgekit.quantize.plan import layers_of
 from edgekit.quantize.rounding import rounder
 from edgekit.quantize.search import Found, Measured, search, search_key
 from edgekit.quantize.shift import ScoreShift, score_shift
+from edgekit.quantize.timing import layer_costs
 from edgekit.spec import ModelSpec
 from edgekit.verify import Gate, compare_found
 from edgekit.vision.preprocess import preprocess
 
 Say = Callable[[str], None]
 SEARCHED = 256  # pictures that a search measures on
+# where the exporting machine is of the kind that runs the graph, layers are timed here; else multiplications count
+_TIMED = {"x86_64": ("int8-x86",), "AMD64": ("int8-x86",), "aarch64": ("int8-arm",)}
 _SHOWN = Limits(max_abs=1, top1_agreement=1, boxes_matched=1, boxes="shown", box_iou=0.5, score_shift=1)
 
 
@@ -98,7 +102,7 @@ def make(
         gate.notes.extend(half.notes)
         facts["fp16"] = {"nodes": half.nodes, "kept": dict(half.kept)}
     else:
-        quantized, found = _int8(fp32, seen, name, path, calibration, max_drop, say)
+        quantized, found = _int8(fp32, seen, target, name, path, calibration, max_drop, say)
         made = quantized.model
         facts["int8"] = {"scheme": name, "layers": list(quantized.layers), "kept": list(quantized.kept)}
         if found is not None:
@@ -113,7 +117,9 @@ def make(
             gate.spec = spec
     gate.judge(name, answers)
     if gate.passed:
-        problems = lint.lint(made, runtimes=target.runtimes, opset=target.opset)
+        problems = lint.lint(
+            made, runtimes=target.runtimes, opset=target.opset, scheme=name if name != "fp16" else None
+        )
         wrong = [f"{f.rule}: {f.message}" for f in problems if f.severity == "error"]
         gate.notes.extend(f"{f.rule}: {f.message}" for f in problems if f.severity == "warning")
         if wrong:
@@ -130,6 +136,7 @@ def make(
 def _int8(
     fp32: Artifact,
     seen: Calibration,
+    target: Target,
     scheme: str,
     path: Path,
     calibration: Dataset,
@@ -142,19 +149,32 @@ def _int8(
         return quantize(model, seen, scheme, rounder=rounds), None
     step = max(1, -(-len(calibration) // SEARCHED))
     pixels = [preprocess(sample.read(), spec.preprocess) for sample in calibration.samples[::step]]
-    with Predictor.from_artifact(fp32) as predictor:
+    options = session_options(target.runtime)
+    with Predictor.from_artifact(fp32, **options) as predictor:
         wanted = predictor.answers(pixels, batch=1)
 
-    def measure(graph: onnx.ModelProto) -> Measured:
+    def build(floats: frozenset[str]) -> Quantized:
+        return quantize(model, seen, scheme, rounder=rounds, keep=floats)
+
+    def opened(graph: onnx.ModelProto) -> Predictor:
         candidate = sealed(_copy(graph), replace(fp32.metadata, precision=scheme, verification={}), path)
-        with Predictor.from_artifact(candidate) as predictor:
+        return Predictor.from_artifact(candidate, **options)
+
+    def measure(graph: onnx.ModelProto) -> Measured:
+        with opened(graph) as predictor:
             return measured(wanted, predictor.answers(pixels, batch=1), spec)
 
+    def costs() -> dict[str, float]:
+        say(f"timing what each of {len(layers)} layers costs in float")
+        return layer_costs(lambda floats: opened(build(floats).model), layers, pixels[0])
+
+    layers = layers_of(model)
     found = search(
-        lambda floats: quantize(model, seen, scheme, rounder=rounds, keep=floats),
-        layers_of(model),
+        build,
+        layers,
         measure,
         max_drop,
+        costs=costs if scheme in _TIMED.get(platform.machine(), ()) else None,
         key=search_key(graph_digest(model), seen.key.data, scheme, str(len(pixels))),
         state=path.with_name(path.name.removesuffix(".onnx") + ".search.json"),
         progress=lambda done, total, what: say(f"search {done + 1} of about {total}: {what}"),
@@ -227,7 +247,7 @@ def _told(found: Found) -> dict[str, object]:
         "drop": found.measured.drop,
         "float_share": found.float_share,
         "measurements": found.measurements,
-        "ranking": [{"layer": r.layer, "macs": r.macs, "won": r.won, "drop": r.drop} for r in found.ranking],
+        "ranking": [{"layer": r.layer, "cost": r.cost, "won": r.won, "drop": r.drop} for r in found.ranking],
     }
 
 

@@ -7,7 +7,7 @@ a layer's multiplications, unless what it costs in time was measured: a first co
 times what its multiplications say (ResNet-18 in onnxruntime).
 
 Each measurement is kept under the set of layers that were in float. A search that was interrupted asks the same
-questions in the same order, and finds the answers that it had.
+questions in the same order, and finds the answers that it had; what was timed is kept with them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgekit.quantize.place import Quantized
 from edgekit.quantize.plan import Layer
 from edgekit.spec import digest
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def search(
     max_drop: float,
     *,
     key: str,
-    costs: Mapping[str, float] | None = None,
+    costs: Callable[[], Mapping[str, float]] | None = None,
     state: Path | None = None,
     progress: Progress = lambda done, total, what: None,
 ) -> Found:
@@ -104,7 +104,8 @@ def search(
         max_drop: points, 0 or more.
         key: hash of everything that the measurements depend on (graph, calibration, scheme, pictures, labels); see
             `search_key`.
-        costs: of each layer, above 0, in any unit; None takes multiplications.
+        costs: gives those of each layer, above 0, in any unit; called once a search, not after an interruption. None
+            takes multiplications.
         state: file that keeps what was measured, for going on after an interruption.
         progress: called before each measurement with those done, an estimate of their number, and what comes.
 
@@ -117,12 +118,17 @@ def search(
         raise UsageError("The budget is a number of points.", got=str(max_drop), expected="0 or more")
     if not layers:
         raise UsageError("There is no layer to search.", expected="at least one quantized layer")
-    known = costs if costs is not None else {layer.name: float(max(layer.macs, 1)) for layer in layers}
+    memory = _Memory(state, key)
+    if costs is None:
+        known = {layer.name: float(max(layer.macs, 1)) for layer in layers}
+    else:
+        known = memory.costs or dict(costs())
     if not all(known.get(layer.name, 0.0) > 0 for layer in layers):
         raise UsageError(
             "A layer has no cost.", got=", ".join(sorted(known)), expected="a number above 0 for each layer"
         )
-    return _Search(build, layers, measure, max_drop, known, _Memory(state, key), progress).run()
+    memory.costs = known
+    return _Search(build, layers, measure, max_drop, known, memory, progress).run()
 
 
 def search_key(*parts: str) -> str:
@@ -137,12 +143,14 @@ class _Memory:
         self.path = path
         self.key = key
         self.measured: dict[str, Measured] = {}
+        self.costs: dict[str, float] = {}
         if path is not None and path.is_file():
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 found = content["key"]
                 if content["format"] == FORMAT and found == key:
                     self.measured = {k: Measured(**v) for k, v in content["measured"].items()}
+                    self.costs = {k: float(v) for k, v in content["costs"].items()}
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ArtifactError(
                     f"{path} is not the state of a search.", got=str(error), fix="remove it and search again"
@@ -161,6 +169,7 @@ class _Memory:
             content = {
                 "format": FORMAT,
                 "key": self.key,
+                "costs": self.costs,
                 "measured": {k: asdict(v) for k, v in self.measured.items()},
             }
             write_bytes(self.path, json.dumps(content, indent=1, allow_nan=False).encode(), overwrite=True)

@@ -89,11 +89,21 @@ def test_the_cheapest_layers_that_hold_the_budget(max_drop: float, kept: set[str
 
 def test_costs_may_be_measured() -> None:
     costs = {"a": 1.0, "b": 1.0, "c": 1.0, "d": 100.0, "e": 1.0}
-    found = World().search(4.3, costs=costs)
+    found = World().search(4.3, costs=lambda: costs)
     assert [r.layer for r in found.ranking] == ["b", "a", "c", "d", "e"]
     assert found.kept == ("b",)  # by multiplications it was d and a
     with pytest.raises(UsageError, match="no cost"):
-        World().search(4.3, costs={**costs, "a": 0})
+        World().search(4.3, costs=lambda: {**costs, "a": 0})
+
+
+def test_what_was_timed_is_not_timed_again_after_an_interruption(tmp_path: Path) -> None:
+    """Other times would rank in another order, and ask what was not measured yet."""
+    state = tmp_path / "search.json"
+    costs = {"a": 1.0, "b": 1.0, "c": 1.0, "d": 100.0, "e": 1.0}
+    with pytest.raises(KeyboardInterrupt):
+        World(fails_after=3).search(4.3, state=state, costs=lambda: costs)
+    found = World().search(4.3, state=state, costs=lambda: dict.fromkeys(costs, 7.0))
+    assert [r.cost for r in found.ranking] == [1, 1, 1, 100, 1]
 
 
 def test_a_budget_that_cannot_hold_ends_with_the_ranking() -> None:
