@@ -7,6 +7,7 @@ precision is named, set, and read back from the compiled model.
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class OpenVinoSession(Session):
         ov = _openvino()
         if precision not in PRECISIONS:
             raise UsageError("OpenVINO cannot be asked for this.", got=precision, expected="one of f32, bf16, f16")
-        core = ov.Core()
+        core = openvino_core()
         if device not in core.available_devices:
             raise BackendError(
                 f"OpenVINO here has no device {device}.",
@@ -156,6 +157,28 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
         )
     shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in kind.shape.dim)
     return TensorSpec(value.name, dtype, shape)
+
+
+def openvino_core() -> Any:
+    """The one `openvino.Core` of this process.
+
+    The CPU plugin of each core gives the calling thread a stack for signal handlers when it first compiles, and puts
+    back the one before when the core goes. Of two cores that do not go in reverse order, the first takes its stack
+    with it while the second still has it to put back: the next signal (a child's end, Ctrl-C) then ends the process
+    with a segmentation fault (OpenVINO 2026.4). A core that stays puts nothing back.
+
+    Raises:
+        BackendError: OpenVINO is not there.
+    """
+    ov = _openvino()
+    with _lock:
+        if not _cores:
+            _cores.append(ov.Core())
+        return _cores[0]
+
+
+_cores: list[Any] = []
+_lock = threading.Lock()
 
 
 def _openvino() -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifact import Artifact
+from edgekit.backends.openvino_ import openvino_core
 from edgekit.bench.operations import Cost, costs
 from edgekit.bench.schema import Layer, Layers, Peak
 from edgekit.errors import BackendError
@@ -115,11 +116,9 @@ def _macs(kind: str, inputs: Sequence[tuple[str, list[int]]], outputs: Sequence[
 
 
 def _openvino(artifact: Artifact, threads: int, batch: int, table: Mapping[str, Cost], runs: int) -> list[Layer]:
-    try:
-        import openvino
-    except ImportError as error:
-        raise BackendError("openvino is not installed.", got=str(error), fix="pip install openvino") from error
-    core = openvino.Core()
+    core = openvino_core()
+    import openvino
+
     settings: dict[str, Any] = {"PERF_COUNT": True, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
