@@ -94,6 +94,7 @@ def make(
     cache = path.with_name(f"{path.name.split('.')[0]}.calibration.npz")
     tell = _Progress(say, "calibration")
     seen = calibrate(model, calibration, spec.preprocess, cache=cache, progress=tell.count)
+    seen.require(model, spec.preprocess)
     facts: dict[str, object] = {"calibration": {"pictures": seen.pictures, "sha256": seen.key.data}}
     gate.notes.extend(seen.notes)
     if name == "fp16":
@@ -116,14 +117,12 @@ def make(
             facts["score_shift"] = shifts
             gate.spec = spec
     gate.judge(name, answers)
-    if gate.passed:
-        problems = lint.lint(
-            made, runtimes=target.runtimes, opset=target.opset, scheme=name if name != "fp16" else None
-        )
-        wrong = [f"{f.rule}: {f.message}" for f in problems if f.severity == "error"]
-        gate.notes.extend(f"{f.rule}: {f.message}" for f in problems if f.severity == "warning")
-        if wrong:
-            gate.add(replace(gate.stages[-1], name="lint", passed=False, problems=tuple(wrong)))
+    scheme = None if name == "fp16" else name
+    problems = lint.lint(made, runtimes=target.runtimes, opset=target.opset, scheme=scheme)
+    wrong = [f"{f.rule}: {f.message}" for f in problems if f.severity == "error"]
+    gate.notes.extend(f"{f.rule}: {f.message}" for f in problems if f.severity == "warning")
+    if wrong:
+        gate.add(replace(gate.stages[-1], name="lint", passed=False, problems=tuple(wrong)))
     verdict = {
         "passed": gate.passed,
         "pictures": len(gate.pixels),

@@ -59,14 +59,21 @@ class Calibration:
     tensors: Mapping[str, Histogram]
     notes: tuple[str, ...] = ()
 
-    def require(self, model: onnx.ModelProto) -> None:
-        """Raises ArtifactError unless this was measured on exactly this graph."""
+    def require(self, model: onnx.ModelProto, spec: PreprocessSpec | None = None) -> None:
+        """Raises ArtifactError unless this was measured on exactly this graph, and through `spec` where it is given."""
         found = graph_digest(model)
         if found != self.key.graph:
             raise ArtifactError(
                 "The calibration was measured on another graph.",
                 got=f"graph {self.key.graph[:12]} in the calibration",
                 expected=f"graph {found[:12]}",
+                fix=AGAIN,
+            )
+        if spec is not None and spec.digest != self.key.preprocess:
+            raise ArtifactError(
+                "The calibration was measured through another preprocessing.",
+                got=f"preprocessing {self.key.preprocess[:12]} in the calibration",
+                expected=f"preprocessing {spec.digest[:12]}",
                 fix=AGAIN,
             )
 

@@ -291,6 +291,10 @@ CASES: dict[str, list[Case]] = {
             pair(np.int8(0), scale=F16(0.1), kind="float16", opset=19),
         )
     ],
+    "per-tensor-weights": [
+        Case(quantized("Conv"), quantized("Conv", 0), "n", {"scheme": scheme})
+        for scheme in ("int8-trt", "int8-x86", "int8-arm")
+    ],
     "s8s8-on-x86": [Case(pair(np.int8(0)), pair(np.uint8(3)), "n", X86)],
     "u8u8-on-x86": [Case(weight(np.uint8), weight(np.int8), "n", X86)],
 }

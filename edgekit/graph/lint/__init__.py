@@ -17,6 +17,7 @@ from edgekit.graph.lint.rule import EVERY, ONNXRUNTIME, TENSORRT, Finding, Rule
 __all__ = ["RULES", "Finding", "Graph", "Rule", "lint"]
 
 SCHEMES = frozenset({"int8-trt", "int8-x86", "int8-arm"})
+X86 = frozenset({"int8-x86"})
 
 RULES: tuple[Rule, ...] = (
     Rule("external-data", "error", EVERY, interface.external_data),
@@ -50,8 +51,9 @@ RULES: tuple[Rule, ...] = (
     Rule("int8-conv-transpose", "warning", ONNXRUNTIME, quantized.int8_conv_transpose),
     Rule("int8-conv-transpose-axis", "error", TENSORRT, quantized.int8_conv_transpose_axis),
     Rule("fp16-scale-opset", "error", EVERY, quantized.fp16_scale_opset),
-    Rule("s8s8-on-x86", "warning", ONNXRUNTIME, quantized.s8s8_on_x86, scheme="int8-x86"),
-    Rule("u8u8-on-x86", "warning", ONNXRUNTIME, quantized.u8u8_on_x86, scheme="int8-x86"),
+    Rule("per-tensor-weights", "error", EVERY, quantized.per_tensor_weights, schemes=SCHEMES),
+    Rule("s8s8-on-x86", "warning", ONNXRUNTIME, quantized.s8s8_on_x86, schemes=X86),
+    Rule("u8u8-on-x86", "warning", ONNXRUNTIME, quantized.u8u8_on_x86, schemes=X86),
 )
 
 
@@ -81,6 +83,6 @@ def lint(
     return [
         Finding(rule.id, rule.severity, hit.message, hit.fix, hit.where)
         for rule in RULES
-        if rule.runtimes & asked and rule.scheme in (None, scheme)
+        if rule.runtimes & asked and (not rule.schemes or scheme in rule.schemes)
         for hit in rule.check(graph)
     ]

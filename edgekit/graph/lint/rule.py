@@ -53,14 +53,14 @@ class Rule:
     Attributes:
         runtimes: the runtimes that it matters for.
         check: finds the places; the first paragraph of its docstring is the reason.
-        scheme: the only quantization scheme that it is about; None for a rule about every graph.
+        schemes: the quantization schemes that it is about; none for a rule about every graph.
     """
 
     id: str
     severity: Severity
     runtimes: frozenset[str]
     check: Check
-    scheme: str | None = None
+    schemes: frozenset[str] = frozenset()
 
     @property
     def reason(self) -> str:
