@@ -29,6 +29,10 @@ TIE = 1e-3
 # below is the noise that every heatmap has, and where K cuts it off is chance.
 COUNTED, BEST = 0.05, 10
 CUT = 1e-6
+# On a flat heatmap, as early in a training, which place of a plateau is its peak is rounding: a detection of the
+# same class and, to 1e-6, the same score whose corners are this near, in pixels, is a tie. Only few may be: a decoding
+# that is off by a cell has such neighbours everywhere.
+PLATEAU, TIED = 8.0, 0.02
 SAME_CORNERS = 0.1  # pixels; so are two whose corners are all this near: boxes of no area have no IoU
 
 
@@ -52,7 +56,7 @@ class FoundShare:
         boxes: how many of both sides had to have a partner: every one with a score of at least 0.05 and the ten best of
             each picture, or, where the limits say so, those that are shown.
         matched: share of those that have one on the other side: same class, and the limits' IoU or corners within 0.1
-            pixel.
+            pixel; ties on a plateau, see `PLATEAU`, up to a fiftieth of all.
         max_shift: largest distance of any corner of a matched box, in the net's pixels.
     """
 
@@ -71,7 +75,8 @@ class Stage:
         max_abs: largest |difference| of any logit: the smallest absolute tolerance that would pass.
         max_rel: the same over the largest |logit|: the smallest relative tolerance that would pass.
         top1_agreement: share of pictures with the same first class; a flip between two classes that the reference
-            itself has within the tolerance of each other counts as agreement and in `ties`. None for detection.
+            itself has within the tolerance of each other counts as agreement and in `ties`. None for detection, whose
+            `ties` are on plateaus.
         pictures: how many were compared.
         problems: what failed, in words; empty when passed.
         first_wrong: where the difference arises, when that is known.
@@ -103,7 +108,7 @@ def figures(stage: Stage) -> str:
     found = stage.found
     return (
         f"boxes {found.matched:7.2%} of {found.boxes:<5} max|d score| {stage.max_abs:<9.3g}"
-        f" max|d corner| {found.max_shift:.2g} px"
+        f" max|d corner| {found.max_shift:.2g} px" + (f"  {stage.ties} ties" if stage.ties else "")
     )
 
 
@@ -170,19 +175,21 @@ def compare_found(
         nothing = FoundShare(0, 0.0, float("nan"))
         problem = "boxes or scores that are NaN or infinite"
         return Stage(name, False, float("nan"), float("nan"), None, 0, n, (problem,), found=nothing)
-    wanted = partners = 0
+    wanted = partners = ties = 0
     score_shift = box_shift = 0.0
     for i in range(n):
         for one, other in ((reference, candidate), (candidate, reference)):
-            count, pairs = _partners(
+            count, pairs, tied = _partners(
                 {k: v[i] for k, v in one.items()}, {k: v[i] for k, v in other.items()}, limits, thresholds
             )
             wanted += count
             partners += len(pairs)
+            ties += tied
             for a, b in pairs:
                 score_shift = max(score_shift, abs(float(one["scores"][i, a]) - float(other["scores"][i, b])))
                 box_shift = max(box_shift, float(np.abs(one["boxes"][i, a] - other["boxes"][i, b]).max()))
-    share = partners / wanted if wanted else 0.0
+    ties = min(ties, int(TIED * wanted))
+    share = (partners + ties) / wanted if wanted else 0.0
     problems = []
     if share < limits.boxes_matched:
         problems.append(f"boxes matched {share:.2%} of {wanted} < {limits.boxes_matched:.2%}")
@@ -193,13 +200,13 @@ def compare_found(
     peak = float(reference["scores"].max(initial=0.0))
     found = FoundShare(wanted, share, box_shift)
     relative = score_shift / peak if peak else score_shift
-    return Stage(name, not problems, score_shift, relative, None, 0, n, tuple(problems), found=found)
+    return Stage(name, not problems, score_shift, relative, None, ties, n, tuple(problems), found=found)
 
 
 def _partners(
     one: Answers, other: Answers, limits: Limits, thresholds: Sequence[float]
-) -> tuple[int, list[tuple[int, int]]]:
-    """How many of `one`'s detections count, and which of `other`'s is the partner of each that has one."""
+) -> tuple[int, list[tuple[int, int]], int]:
+    """How many of `one`'s detections count, which of `other`'s is the partner of each that has one, and the ties."""
     scores = one["scores"]
     if limits.boxes == "shown":
         floor = np.asarray(thresholds or (SHOWN,) * (int(one["labels"].max(initial=0)) + 1))
@@ -210,19 +217,23 @@ def _partners(
     clear = scores > (scores.min() + CUT if scores.min() > 0 else 0)
     counted = np.flatnonzero(clear & count)
     if not len(counted):
-        return 0, []
+        return 0, [], 0
     overlap = iou_matrix(one["boxes"][counted], other["boxes"])
     apart = np.abs(one["boxes"][counted][:, None] - other["boxes"]).max(2)
     same = (overlap >= limits.box_iou) | (apart <= SAME_CORNERS)
     fits = same & (one["labels"][counted][:, None] == other["labels"]) & (other["scores"] > 0)
-    pairs, free = [], np.ones(len(other["scores"]), dtype=np.bool_)
+    alike = other["labels"] == one["labels"][counted][:, None]
+    alike &= (apart <= PLATEAU) & (np.abs(other["scores"] - scores[counted][:, None]) <= CUT)
+    pairs, tied, free = [], 0, np.ones(len(other["scores"]), dtype=np.bool_)
     for row, a in enumerate(counted.tolist()):
         left = np.flatnonzero(fits[row] & free)
         if len(left):  # of several at one place the one of the nearest score
             b = int(left[np.abs(other["scores"][left] - scores[a]).argmin()])
             free[b] = False
             pairs.append((a, b))
-    return len(counted), pairs
+        else:
+            tied += bool(alike[row].any())
+    return len(counted), pairs, tied
 
 
 def compare_answers(
