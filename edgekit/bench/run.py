@@ -48,6 +48,7 @@ from edgekit.vision.image import encode_picture
 
 Say = Callable[[str], None]
 Opener = Callable[[Case], Predictor]
+OTHERS = 0.1  # share of the CPUs' time, taken by others, from which on a timing is of a busy machine
 
 
 @dataclass(frozen=True)
@@ -291,6 +292,8 @@ def timing(run: Run) -> Timing:
     findings = list(steady.findings)
     if not run.warm:
         findings.append(f"was not warm after {run.warmup_seconds:.0f} s: the timings had not settled")
+    if run.others is not None and run.others > OTHERS:
+        findings.append(f"other processes took {run.others:.0%} of the CPUs meanwhile: measured on a busy machine")
     return Timing(
         stages=figures,
         intervals=intervals,
@@ -309,6 +312,7 @@ def timing(run: Run) -> Timing:
             for t in run.turns
         ],
         pace=rounded(run.paces),
+        others=None if run.others is None else round(run.others, 4),
         energy=run.energy(),
     )
 

@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
-from edgekit.bench.environment import condition_notes, conditions, environment, peak_memory_mb, resident_mb
+from edgekit.bench.environment import (
+    busy_seconds,
+    condition_notes,
+    conditions,
+    environment,
+    peak_memory_mb,
+    resident_mb,
+)
 from edgekit.bench.power import Meter
 
 CPUINFO = """processor\t: 0
@@ -67,6 +75,16 @@ def test_conditions_that_make_timings_doubtful(tmp_path: Path) -> None:
     notes = condition_notes(before, after, 2)
     assert ["busy" in notes[0], "throttled 4 times" in notes[1], "3.0 CPU seconds" in notes[2]] == [True] * 3
     assert condition_notes({**before, "load_1min": 0.1}, before, 2) == []
+
+
+def test_busy_seconds_are_of_the_usable_cpus(tmp_path: Path) -> None:
+    stat = "cpu 9 9 9 9 9 9 9 9 0 0\ncpu0 100 20 30 999 999 4 5 6 7 0\ncpu1 1000 0 0 5 5 0 0 0 0 0\n"
+    root = tree(tmp_path, {"proc/stat": stat})
+    tick = os.sysconf("SC_CLK_TCK")
+    assert busy_seconds([0], root) == 165 / tick
+    assert busy_seconds([0, 1], root) == 1165 / tick
+    assert busy_seconds([7], root) is None
+    assert busy_seconds([0], tmp_path / "none") is None
 
 
 def test_this_process_has_a_size() -> None:
