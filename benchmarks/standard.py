@@ -21,10 +21,12 @@ from typing import Any
 
 from edgekit import __version__
 from edgekit.artifact import file_sha256
+from edgekit.data import HIVE_CLASSES, load_dataset, sample_evenly
+from edgekit.vision.image import encode_picture
 
 HERE = Path(__file__).parent
 EDGEKIT = Path(sys.executable).with_name("edgekit")
-HIVE = "synthetic://hive?n=600&val=100&seed=0"
+HIVE = "synthetic://hive?n=600&val=100&seed=0"  # what `edgekit demo` trains on
 FITTED, HELD_OUT = 180, 120  # made pictures for the ResNet, and to measure it on
 EPOCHS, LEARNT_AT = 8, 112  # at half its size, which is enough for patterns
 
@@ -141,15 +143,35 @@ def train_small(net: Any, x: Any, y: Any) -> Any:
 
 
 def made_centernet(folder: Path) -> Source:
-    """The small CenterNet of `edgekit demo`, trained for a minute or two."""
-    run = folder / "centernet"
+    """The small CenterNet of `edgekit demo`, trained for a minute or two; its pictures as files, as a user has them."""
+    run, pictures = folder / "centernet", folder / "hive"
     if not (run / "best.pt").exists():
         shutil.rmtree(run, ignore_errors=True)
         trained = run.with_name("centernet.part")
         shutil.rmtree(trained, ignore_errors=True)
         edgekit("train", "demo", "--data", HIVE, "--out", trained)
         trained.rename(run)
-    return Source(run / "best.pt", HIVE)
+    if not (pictures / "data.yaml").exists():
+        for split in ("train", "val"):
+            write_yolo(pictures / split, split)
+        names = ", ".join(HIVE_CLASSES)
+        (pictures / "data.yaml").write_text(f"train: train/images\nval: val/images\nnames: [{names}]\n")
+    return Source(run / "best.pt", str(pictures))
+
+
+def write_yolo(folder: Path, split: str) -> None:
+    """At most 200 pictures of one split of the made hive, with their boxes."""
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for i, sample in enumerate(sample_evenly(load_dataset(HIVE, None, split), 200)):
+        frame, truth = sample.read(), sample.truth()
+        height, width = frame.shape[:2]
+        lines = []
+        for (x1, y1, x2, y2), label in zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True):
+            middle = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height
+            lines.append(f"{label} " + " ".join(f"{v:.6f}" for v in middle))
+        (folder / "images" / f"{i:04d}.png").write_bytes(encode_picture(frame, ".png"))
+        (folder / "labels" / f"{i:04d}.txt").write_text("\n".join(lines) + "\n")
 
 
 def export(source: Source, models: Path, name: str) -> None:
