@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 from edgekit.bench.environment import (
     busy_seconds,
@@ -112,6 +117,69 @@ def test_a_jetsons_rail_is_sampled(tmp_path: Path) -> None:
         threading.Event().wait(0.3)
     assert meter.energy.joules is not None
     assert abs(meter.energy.joules / meter.energy.seconds - 10.0) < 0.01  # 5 V at 2 A
+
+
+class FakeNvml(ModuleType):
+    """pynvml of two boards, 30 and 20 W; `broken` is what it raises."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, boards: int = 2, broken: str = "") -> None:
+        super().__init__("pynvml")
+        self.boards, self.broken = boards, broken
+
+    def nvmlInit(self) -> None:
+        if self.broken == "init":
+            raise self.NVMLError("no driver")
+
+    def nvmlDeviceGetCount(self) -> int:
+        return self.boards
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetPowerUsage(self, board: int) -> int:
+        if self.broken == "power":
+            raise self.NVMLError("not supported")
+        return (30_000, 20_000)[board]
+
+
+def test_nvml_is_sampled_over_all_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    with Meter(tmp_path) as meter:
+        threading.Event().wait(0.3)
+    assert meter.energy.source == "NVML (board)"
+    assert meter.energy.joules is not None
+    assert abs(meter.energy.joules / meter.energy.seconds - 50.0) < 0.01
+
+
+@pytest.mark.parametrize("broken", ["init", "power", "none"])
+def test_nvml_that_tells_nothing_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(0 if broken == "none" else 2, broken))
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi either
+    with Meter(tmp_path) as meter:
+        pass
+    assert meter.energy.joules is None
+    assert meter.energy.source.startswith("not measured")
+
+
+def test_nvidia_smi_stands_in_for_pynvml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # as if it were not installed
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 40.5\necho 9.5\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    meter = Meter(tmp_path / "root")
+    assert meter._every == 1.0
+    meter._every = 0.02
+    with meter:
+        until = time.monotonic() + 20
+        while len(meter._readings) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+    assert meter.energy.source == "nvidia-smi (board)"
+    assert meter.energy.joules is not None
+    assert abs(meter.energy.joules / meter.energy.seconds - 50.0) < 0.01
 
 
 def test_no_counter_is_said_and_is_not_zero(tmp_path: Path) -> None:
