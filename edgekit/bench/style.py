@@ -47,13 +47,12 @@ table{border-collapse:collapse;width:100%;font-size:12.5px}
 th,td{padding:7px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
 tr:last-child td{border-bottom:0}
 th{font-weight:600;color:var(--soft);font-size:11.5px;vertical-align:bottom;white-space:normal;line-height:1.25}
-.w .iv{white-space:normal;min-width:110px}
+.w .iv{white-space:normal;min-width:96px}td:last-child,td .tag{white-space:normal}
 th:first-child,td:first-child,.l{text-align:left}
 td:first-child{font-weight:550;white-space:normal;min-width:120px}
 td .iv,td small{display:block;color:var(--faint);font-size:11px;font-weight:400}
 tr.failed td{color:var(--bad);white-space:normal}
-.tag{font-size:11px;padding:0 6px;border-radius:5px;background:var(--bad-bg);color:var(--bad);margin-left:4px;
-white-space:nowrap}
+.tag{font-size:11px;padding:0 6px;border-radius:5px;background:var(--bad-bg);color:var(--bad);margin-left:4px}
 .tag.warn{background:var(--warn-bg);color:var(--warn)}
 .sw{display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:7px}
 .grid{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:14px;margin-top:14px}
