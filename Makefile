@@ -1,12 +1,13 @@
 # make demo   set up .venv and run the whole path once        make test   the tests (default run)
 # make check  lint and types                                   make slow   the slow tests
+# make bench  ResNet-18 and CenterNet on both CPU runtimes, on made data or, with EDGEKIT_DATA, on real
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test slow check setup clean
+.PHONY: demo test slow check bench setup clean
 
 demo: $(READY)
 	$(BIN)/edgekit demo --out demo-output
@@ -22,6 +23,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(READY)
+	$(BIN)/python benchmarks/standard.py --out bench-output $(BENCH)
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -31,4 +35,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -75,13 +75,16 @@ def scatter(
         canvas.path(steps, "l front")
     largest = max((p.weight or 0 for p in points), default=0)
     dots = []
+    bars: list[Box] = []
     for p in points:
         px, py = x(p.x), y(p.y * scale)
         radius = 5.5 if p.weight is None or largest <= 0 else 5 + 17 * math.sqrt(p.weight / largest)
         if p.x_low is not None and p.x_high is not None:
             canvas.line(x(p.x_low), py, x(p.x_high), py, f"e s{p.series}")
+            bars.append(Box(x(p.x_low), py - 1, x(p.x_high), py + 1))
         if p.y_low is not None and p.y_high is not None:
             canvas.line(px, y(p.y_low * scale), px, y(p.y_high * scale), f"e s{p.series}")
+            bars.append(Box(px - 1, y(p.y_high * scale), px + 1, y(p.y_low * scale)))
         tip = f"{p.name}: {number(p.x)} · {p.y * scale:.2f}{'%' if percent else ''}"
         if p.weight is not None:
             tip += f" · {number(p.weight)} {weights}"
@@ -91,7 +94,7 @@ def scatter(
         dots.append((px, py, radius))
     frame = Box(LEFT + 2, TOP, width - 2, height - BOTTOM - 2)
     texts = [shortened(p.name, width * 0.5) for p in points]
-    for label, (px, py, radius) in zip(place_labels(dots, texts, frame), dots, strict=True):
+    for label, (px, py, radius) in zip(place_labels(dots, texts, frame, crossed=bars), dots, strict=True):
         if label is None:
             continue
         if label.far:
@@ -193,7 +196,8 @@ def distributions(samples: Mapping[str, Sequence[float]], width: float, title: s
         base = TOP + row * (i + 1) - 6
         held = np.asarray(ms, dtype=np.float64)
         p50, p95, p99 = np.percentile(held, [50, 95, 99])
-        tail = f"p50 {p50:.3g}  p95 {p95:.3g}  p99 {p99:.3g}"
+        marks = [("p50", p50), ("p95", p95), ("p99", p99)] if width > 400 else [("p50", p50), ("p99", p99)]
+        tail = "  ".join(f"{mark} {value:.3g}" for mark, value in marks)
         canvas.text(12, base - row + label + 1, shortened(name, width - 40 - text_width(tail)), "k hl")
         canvas.text(width - RIGHT, base - row + label + 1, tail, "k hl", "end")
         places = np.array([x(v) for v in held])

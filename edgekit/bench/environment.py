@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,22 @@ def condition_notes(before: dict[str, Any], after: dict[str, Any], cpus: int) ->
     if (a := before.get("steal_ticks")) is not None and (after.get("steal_ticks") or 0) - a > 10:
         notes.append(f"the hypervisor took {(after['steal_ticks'] - a) / 100:.1f} CPU seconds away")
     return notes
+
+
+def busy_seconds(cpus: Iterable[int] | None = None, root: Path | None = None) -> float | None:
+    """Seconds since the start of the machine in which CPUs were not idle or a hypervisor had them; None where unknown.
+
+    Args:
+        cpus: which; default those that this process may use.
+    """
+    if cpus is None:
+        cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    names = {f"cpu{n}" for n in cpus}
+    lines = (_text((root or Path("/")) / "proc/stat") or "").splitlines()
+    ticks = [sum(map(int, (*w[1:4], *w[6:9]))) for w in map(str.split, lines) if w and w[0] in names and len(w) > 8]
+    return (
+        sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
+    )  # not idle nor waiting for a disk; guests are in user
 
 
 def versions() -> dict[str, str]:

@@ -198,16 +198,14 @@ def _environment(report: Report) -> str:
         '<h2 id="environment">Environment and method</h2><div class="grid">'
         f'<div class="card"><h3>Machine and versions</h3>{_facts(facts)}</div>'
         f'<div class="card"><h3>Method</h3><ul style="padding-left:18px;margin:8px 0 14px">{items}</ul>'
-        f"<h3>Settings</h3>{_facts(settings)}</div></div>"
+        f"<h3>Settings</h3>{_facts(settings, 'not set')}</div></div>"
         f"<footer>edgekit {escape(str(report.environment.get('edgekit')))} · report version {report.version} · the "
         "figures are in bench.json beside this file</footer>"
     )
 
 
-def _facts(facts: Sequence[tuple[str, object]]) -> str:
-    shown = "".join(
-        f"<dt>{escape(str(k))}</dt><dd>{escape('not readable' if v is None else str(v))}</dd>" for k, v in facts
-    )
+def _facts(facts: Sequence[tuple[str, object]], missing: str = "not readable") -> str:
+    shown = "".join(f"<dt>{escape(str(k))}</dt><dd>{escape(missing if v is None else str(v))}</dd>" for k, v in facts)
     return f"<dl>{shown}</dl>"
 
 

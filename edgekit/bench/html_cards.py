@@ -270,6 +270,8 @@ def roofline(report: Report) -> str:
         if row.layers.gmacs_per_second and row.layers.share_of_peak:
             told = f"{row.layers.gmacs_per_second:.1f}e9 multiply-adds a second over all layers, "
             told += f"{row.layers.share_of_peak:.0%} of the measured {row.layers.peak} peak"
+            if row.layers.share_of_peak > 1:
+                told += ": the machine was busier when the peak was measured"
             shares += f"<dt>{escape(title)}</dt><dd>{escape(told)}</dd>"
     if peak is None or not series:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.bench.environment import busy_seconds
 from edgekit.bench.power import Energy, Meter
 from edgekit.bench.yardstick import Yardstick
 from edgekit.errors import UsageError
@@ -129,6 +131,7 @@ class Turn:
         pictures: answered in it.
         cpu_outside, cpu_session: processor milliseconds a picture, all threads; None with several streams, whose
             threads cannot be told apart.
+        others: share of the CPUs' time that other processes or a hypervisor took; None where it cannot be read.
     """
 
     start: float
@@ -137,6 +140,7 @@ class Turn:
     pictures: int
     cpu_outside: float | None
     cpu_session: float | None
+    others: float | None = None
 
 
 @dataclass
@@ -155,6 +159,12 @@ class Run:
 
     def blocks(self, stage: str) -> list[Floats]:
         return [turn.stages[stage] for turn in self.turns]
+
+    @property
+    def others(self) -> float | None:
+        """What other processes took meanwhile, as a share of the CPUs' time."""
+        known = [(t.others, t.seconds) for t in self.turns if t.others is not None]
+        return sum(o * s for o, s in known) / sum(s for _, s in known) if known else None
 
     @property
     def throughput(self) -> float:
@@ -239,6 +249,7 @@ def _turn(streams: Sequence[Subject], plan: Plan, turn: int, begin: float) -> Tu
     count = None
     if plan.iterations is not None:
         count = plan.iterations * (turn + 1) // plan.turns - plan.iterations * turn // plan.turns
+    busy, used = busy_seconds(), time.process_time()
     start = time.perf_counter()
     until = start + plan.seconds / plan.turns
     if len(streams) == 1:
@@ -253,10 +264,20 @@ def _turn(streams: Sequence[Subject], plan: Plan, turn: int, begin: float) -> Tu
         pictures = sum(len(m) for m in parts) * streams[0].batch
         outside, session = None, None
     seconds = time.perf_counter() - start
+    others = _others(busy, time.process_time() - used, seconds)
     times = np.concatenate(parts)
     stages = {name: (times[:, i + 1] - times[:, i]) * 1e3 for i, name in enumerate(STAGES)}
     stages[END_TO_END] = (times[:, -1] - times[:, 0]) * 1e3
-    return Turn(start - begin, seconds, stages, pictures, outside, session)
+    return Turn(start - begin, seconds, stages, pictures, outside, session, others)
+
+
+def _others(before: float | None, used: float, seconds: float) -> float | None:
+    """Share of the usable CPUs' time that was neither idle nor this process's."""
+    after = busy_seconds()
+    if before is None or after is None or seconds <= 0:
+        return None
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(1.0, max(0.0, (after - before - used) / (seconds * cpus)))
 
 
 def _loop(subject: Subject, until: float, count: int | None) -> tuple[Floats, list[float]]:

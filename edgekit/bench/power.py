@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import threading
 import time
@@ -44,7 +45,7 @@ class Meter:
     """Counts the device's energy between `with` and its end; `energy` then has it.
 
     RAPL's counters are exact and wrap, which is undone. NVML and the INA3221 give watts, which are read 20 times a
-    second in a thread and added up.
+    second in a thread and added up; without pynvml nvidia-smi is asked, once a second, since each time is a process.
 
     Args:
         root: of the file system, another one in tests.
@@ -55,11 +56,14 @@ class Meter:
         self._zones = _rapl(root)
         rails = _ina3221(root)
         self._watts: Callable[[], float | None] | None = None
+        self._every = 0.05  # seconds
         self._source = "RAPL (package)"
         if not self._zones and rails:
             self._watts, self._source = lambda: _rail_watts(rails), "INA3221 (VDD_IN)"
-        elif not self._zones and _nvml_watts() is not None:
-            self._watts, self._source = _nvml_watts, "NVML (board)"
+        elif not self._zones and (nvml := _pynvml_watts()) is not None:
+            self._watts, self._source = nvml, "NVML (board)"
+        elif not self._zones and _smi_watts() is not None:
+            self._watts, self._source, self._every = _smi_watts, "nvidia-smi (board)", 1.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._readings: list[tuple[float, float]] = []
@@ -109,7 +113,7 @@ class Meter:
 
     def _sample(self) -> None:
         assert self._watts is not None
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(self._every):
             watts = self._watts()
             if watts is not None:
                 self._readings.append((time.perf_counter(), watts))
@@ -143,7 +147,28 @@ def _rail_watts(rails: tuple[Path, Path]) -> float | None:
     return volts * amps / 1e6 if volts is not None and amps is not None else None
 
 
-def _nvml_watts() -> float | None:
+def _pynvml_watts() -> Callable[[], float | None] | None:
+    """Reads the watts of all boards through NVML itself; None where pynvml or a GPU that tells them is missing."""
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        return None
+
+    def watts() -> float | None:
+        try:
+            return sum(float(nvml.nvmlDeviceGetPowerUsage(board)) for board in boards) / 1e3
+        except nvml.NVMLError:
+            return None
+
+    try:
+        nvml.nvmlInit()
+        boards = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+    except nvml.NVMLError:
+        return None
+    return watts if boards and watts() is not None else None
+
+
+def _smi_watts() -> float | None:
     words = ("nvidia-smi", "--query-gpu=power.draw", "--format=csv,noheader,nounits")
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603 - fixed words

@@ -115,6 +115,7 @@ class Timing(Part):
     stability: Steadiness
     blocks: list[Block]
     pace: list[float] = Field(default=[], description="ms of a fixed piece of work around each turn")
+    others: float | None = Field(default=None, description="share of the CPUs' time that other processes took")
     energy: dict[str, Any]
 
 

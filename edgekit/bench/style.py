@@ -47,13 +47,12 @@ table{border-collapse:collapse;width:100%;font-size:12.5px}
 th,td{padding:7px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
 tr:last-child td{border-bottom:0}
 th{font-weight:600;color:var(--soft);font-size:11.5px;vertical-align:bottom;white-space:normal;line-height:1.25}
-.w .iv{white-space:normal;min-width:110px}
+.w .iv{white-space:normal;min-width:96px}td:last-child,td .tag{white-space:normal}
 th:first-child,td:first-child,.l{text-align:left}
 td:first-child{font-weight:550;white-space:normal;min-width:120px}
 td .iv,td small{display:block;color:var(--faint);font-size:11px;font-weight:400}
 tr.failed td{color:var(--bad);white-space:normal}
-.tag{font-size:11px;padding:0 6px;border-radius:5px;background:var(--bad-bg);color:var(--bad);margin-left:4px;
-white-space:nowrap}
+.tag{font-size:11px;padding:0 6px;border-radius:5px;background:var(--bad-bg);color:var(--bad);margin-left:4px}
 .tag.warn{background:var(--warn-bg);color:var(--warn)}
 .sw{display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:7px}
 .grid{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:14px;margin-top:14px}
@@ -88,8 +87,9 @@ dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:3px 18px;mar
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 details.card summary{cursor:pointer;font-weight:600;font-size:14px}
 footer{margin-top:44px;color:var(--faint);font-size:12.5px}
-@media (max-width:1000px){.grid{grid-template-columns:minmax(0,1fr)}}
-@media (max-width:760px){.narrow svg{width:100%;max-width:470px}main{padding:18px 14px 44px}h1{font-size:22px}
+@media screen and (max-width:1000px){.grid{grid-template-columns:minmax(0,1fr)}}
+@media screen and (max-width:760px){.narrow svg{width:100%;max-width:470px}
+main{padding:18px 14px 44px}h1{font-size:22px}
 .wide{display:none}.narrow{display:block}.card{padding:12px}.wins{grid-template-columns:repeat(2,minmax(0,1fr))}
 .win .value{font-size:18px}dl{grid-template-columns:minmax(0,1fr)}dd{margin-bottom:5px}
 .table table,.table tbody,.table tr,.table td{display:block;width:auto}.table thead{display:none}
@@ -100,6 +100,7 @@ grid-template-columns:repeat(3,minmax(0,1fr));gap:6px 10px}.table tr:last-child{
 .table td[data-l]::before{content:attr(data-l);display:block;font-size:11px;color:var(--faint);font-weight:400}}
 @media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--faint:#666;--rule:#ccc;
 --grid:#e8e8e8;--axis:#999}body{font-size:11px}main{max-width:none;padding:0}.card,.win,figure,tr{break-inside:avoid}h2{break-after:avoid}
-nav{display:none}details>*{display:revert}.table{overflow:visible}th,td{padding:4px 5px}
-*{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{margin:14mm}}
+nav{display:none}.table{overflow:visible}table{font-size:10px}
+th,td{padding:4px 5px}h2{margin-top:24px}details::details-content{content-visibility:visible;height:auto}
+*{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{size:A4 landscape;margin:12mm}}
 """

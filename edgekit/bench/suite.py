@@ -49,6 +49,7 @@ class Suite(_Table):
     timed: int = Field(default=32, ge=1)
     accuracy: int | None = Field(default=None, ge=0, description="pictures; 0 for none")
     robustness: int = Field(default=0, ge=0, description="pictures; 0 for none")
+    attack: str | None = Field(default=None, description="checkpoint to craft attacks on, from the folder of --models")
     layers: bool = False
     cold: bool = True
     data: tuple[str, ...] = Field(default=(), description="paths, from the folder given with --data-root")

@@ -131,12 +131,14 @@ def place_labels(
     frame: Box,
     size: float = SIZE,
     taken: Sequence[Box] = (),
+    crossed: Sequence[Box] = (),
 ) -> list[Label | None]:
     """Texts beside their points, over no other text or point and inside `frame`; None where there is no room.
 
     Args:
         points: x, y, radius.
         taken: where nothing may stand.
+        crossed: where a text is hard to read: only where there is no other room near.
     """
     dots = [Box(x - r - 1, y - r - 1, x + r + 1, y + r + 1) for x, y, r in points]
     placed: list[Box] = list(taken)
@@ -144,14 +146,14 @@ def place_labels(
     for i in sorted(range(len(points)), key=lambda i: (points[i][1], points[i][0])):
         x, y, r = points[i]
         width = text_width(texts[i], size)
-        for distance in (4.0, 12.0, 22.0, 34.0, 48.0):
+        steps = [(d, lines) for lines in (crossed, ()) for d in (4.0, 12.0, 22.0, 34.0, 48.0)]
+        for distance, lines in steps:
             found = None
             for dx, dy in ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)):
                 cx = x + dx * (r + distance) + (0 if dx > 0 else -width if dx < 0 else -width / 2)
                 cy = y + dy * (r + distance + (size * 0.4 if dx == 0 else 0))
                 box = Box(cx - 1, cy - size * 0.6, cx + width + 1, cy + size * 0.6)
-                clear = box.inside(frame) and not any(box.overlaps(b) for b in placed)
-                if clear and not any(box.overlaps(d) for d in dots):
+                if box.inside(frame) and not any(box.overlaps(b) for b in (*placed, *dots, *lines)):
                     found = Label(texts[i], cx, cy + size * 0.35, box, distance > 12)
                     break
             if found is not None:
@@ -200,12 +202,12 @@ class Canvas:
 def axes(canvas: Canvas, x: Scale, y: Scale, x_title: str, y_title: str, x_unit: str = "", y_unit: str = "") -> None:
     """Grid, ticks and titles; `x` and `y` say where the plot is. Tick texts that would touch are left out."""
     left, right, bottom, top = x.start, x.end, y.start, y.end
-    for value in y.ticks(max(2, round((bottom - top) / 50))):
+    for value in _ticks(y, round((bottom - top) / 50)):
         at = y(value)
         canvas.line(left, at, right, at)
         canvas.text(left - 6, at + 4, number(value) + y_unit, "k", "end")
     last = -math.inf
-    for value in x.ticks(max(2, round((right - left) / 80))):
+    for value in _ticks(x, round((right - left) / 80)):
         at, shown = x(value), number(value) + x_unit
         half = text_width(shown) / 2
         canvas.line(at, bottom, at, bottom + 4, "a")
@@ -215,6 +217,12 @@ def axes(canvas: Canvas, x: Scale, y: Scale, x_title: str, y_title: str, x_unit:
     canvas.line(left, bottom, right, bottom, "a")
     canvas.text((left + right) / 2, bottom + 34, x_title, "n", "middle")
     canvas.text(2, top - 10, y_title, "n")
+
+
+def _ticks(scale: Scale, count: int) -> list[float]:
+    """About `count`, and two at least where round numbers allow: one alone gives no scale."""
+    tried = [scale.ticks(n) for n in range(max(2, count), max(2, count) + 5)]
+    return next((found for found in tried if len(found) > 1), tried[0])
 
 
 def legend(canvas: Canvas, names: Sequence[str], x: float, y: float, width: float, first: int = 1) -> float:

@@ -104,7 +104,8 @@ def bench(
         refuse_existing_report(out, force)
     written = wiring.writer(out)
     if suite is not None:
-        report = wiring.run_suite_file(suite, models_root, data_root, out, written, resume, unverified)
+        places = wiring.SuitePlaces(models_root, data_root, data or [], attack)
+        report = wiring.run_suite_file(suite, places, out, written, resume, unverified)
     else:
         settings = Settings(Plan(seconds, iterations, turns, warmup), accuracy=pictures)
         cases = [

@@ -205,25 +205,62 @@ def _title(cases: Sequence[Case]) -> str:
     return "Benchmark of " + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+@dataclass(frozen=True)
+class SuitePlaces:
+    """Where a suite finds what it names.
+
+    Attributes:
+        models: folder of its models.
+        data_root: folder of its data; None is EDGEKIT_DATA.
+        data: data sets instead of the ones it names.
+        attack: checkpoint instead of the one it names.
+    """
+
+    models: Path
+    data_root: Path | None = None
+    data: Sequence[Path] = ()
+    attack: Path | None = None
+
+    def pictures(self, named: Sequence[str]) -> list[Path]:
+        """The data sets. Raises UsageError where one is not there."""
+        from edgekit.data.made import is_made
+
+        root = self.data_root or (Path(os.environ["EDGEKIT_DATA"]) if os.environ.get("EDGEKIT_DATA") else None)
+        paths = list(self.data) or ([root / name for name in named] if root is not None else [])
+        missing = [str(p) for p in paths if not is_made(p) and not p.exists()]
+        if missing:
+            raise UsageError(
+                "A suite's data is not there.", got=", ".join(missing), expected="--data, or folders below --data-root"
+            )
+        return paths
+
+    def crafted_on(self, named: str | None, cases: Sequence[Case]) -> Path | None:
+        """The checkpoint for attacks: given, named, or one of the cases. Raises UsageError: the given is not there."""
+        if self.attack is not None:
+            if not self.attack.is_file():
+                raise UsageError("The checkpoint for attacks is not there.", got=str(self.attack), expected="a file")
+            return self.attack
+        if named is not None and (self.models / named).is_file():
+            return self.models / named
+        if named is not None:
+            say(f"no attacks: {self.models / named} is not there")
+        return next((Path(c.model) for c in cases if c.backend == "torch"), None)
+
+
 def run_suite_file(
-    suite: Path, models: Path, data_root: Path | None, out: Path, written: Written, resume: bool, unverified: bool
+    suite: Path, places: SuitePlaces, out: Path, written: Written, resume: bool, unverified: bool
 ) -> Report:
     """A suite from its TOML, group by group. Raises UsageError for one that cannot be read."""
     from edgekit.bench.suite import group_cases, load_suite, run_suite
 
     asked = load_suite(suite)
-    root = data_root or (Path(os.environ["EDGEKIT_DATA"]) if os.environ.get("EDGEKIT_DATA") else None)
-    paths = [root / name for name in asked.data] if root is not None else []
-    missing = [str(p) for p in paths if not p.exists()]
-    if missing:
-        raise UsageError("A suite's data is not there.", got=", ".join(missing), expected="folders below --data-root")
-    groups = [group_cases(matrix, models, case) for matrix in asked.matrix]
-    attack = [Path(c.model) for cases in groups for c in cases if c.backend == "torch"]
+    paths = places.pictures(asked.data)
+    groups = [group_cases(matrix, places.models, case) for matrix in asked.matrix]
+    attack = places.crafted_on(asked.attack, [c for cases in groups for c in cases])
     parts = Parts(
-        paths, cold=asked.cold, layers=asked.layers, robustness=asked.robustness, unverified=unverified,
-        attack=attack[0] if attack else None,
-    )  # fmt: skip
-    settings = {**asked.model_dump(mode="json"), "pictures": [str(p) for p in paths]}
+        paths, cold=asked.cold, layers=asked.layers, robustness=asked.robustness, unverified=unverified, attack=attack
+    )
+    settings = {**asked.model_dump(mode="json"), "pictures": [str(p) for p in paths], "attack": str(attack)}
 
     def group(cases: Sequence[Case], done: Written) -> Report:
         return parts.measure(cases, asked.settings(), done, asked.title)

@@ -35,7 +35,7 @@ def tune(
     backend: Annotated[
         list[str] | None, typer.Option("--backend", "-b", help="Runtimes to try; default: all that are installed.")
     ] = None,
-    pictures: Annotated[int | None, typer.Option("--pictures", min=1, help="For accuracy; default all.")] = None,
+    pictures: Annotated[int, typer.Option("--pictures", min=1, help="At most, for accuracy, spread evenly.")] = 500,
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Measured for each case.")] = 4.0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report and deployment.json.")] = Path("tuned"),
     force: ForceOption = False,
@@ -57,7 +57,8 @@ def tune(
     refuse_existing(out / "deployment.json", force)
     backends = backend or wiring.installed_backends()
     say("trying " + ", ".join(backends))
-    cases = candidates([str(m) for m in models], backends, os.cpu_count() or 1, goal.value)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cases = candidates([str(m) for m in models], backends, cpus, goal.value)
     settings = Settings(Plan(seconds, None, 4, 6.0), accuracy=pictures)
     parts = wiring.Parts(data or [], split, cold=False)
     names = ", ".join(m.stem for m in models[:3])

@@ -25,9 +25,10 @@ class PixelNet(nn.Module):
 
     def __init__(self, net: nn.Module, spec: PreprocessSpec) -> None:
         super().__init__()
-        self.net = net.eval()
+        self.net = net
         self.mean = torch.tensor(spec.mean)[:, None, None]
         self.std = torch.tensor(spec.std)[:, None, None]
+        self.eval()  # all of it: attack libraries put the mode of the outermost module back, and BatchNorms with it
 
     def forward(self, x: Tensor) -> Tensor:  # [N, 3, H, W]
         logits: Tensor = self.net((x - self.mean) / self.std)  # [N, C]

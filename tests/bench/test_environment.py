@@ -1,9 +1,22 @@
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import time
 from pathlib import Path
+from types import ModuleType
 
-from edgekit.bench.environment import condition_notes, conditions, environment, peak_memory_mb, resident_mb
+import pytest
+
+from edgekit.bench.environment import (
+    busy_seconds,
+    condition_notes,
+    conditions,
+    environment,
+    peak_memory_mb,
+    resident_mb,
+)
 from edgekit.bench.power import Meter
 
 CPUINFO = """processor\t: 0
@@ -69,6 +82,16 @@ def test_conditions_that_make_timings_doubtful(tmp_path: Path) -> None:
     assert condition_notes({**before, "load_1min": 0.1}, before, 2) == []
 
 
+def test_busy_seconds_are_of_the_usable_cpus(tmp_path: Path) -> None:
+    stat = "cpu 9 9 9 9 9 9 9 9 0 0\ncpu0 100 20 30 999 999 4 5 6 7 0\ncpu1 1000 0 0 5 5 0 0 0 0 0\n"
+    root = tree(tmp_path, {"proc/stat": stat})
+    tick = os.sysconf("SC_CLK_TCK")
+    assert busy_seconds([0], root) == 165 / tick
+    assert busy_seconds([0, 1], root) == 1165 / tick
+    assert busy_seconds([7], root) is None
+    assert busy_seconds([0], tmp_path / "none") is None
+
+
 def test_this_process_has_a_size() -> None:
     peak, now = peak_memory_mb(), resident_mb()
     assert peak is not None
@@ -94,6 +117,69 @@ def test_a_jetsons_rail_is_sampled(tmp_path: Path) -> None:
         threading.Event().wait(0.3)
     assert meter.energy.joules is not None
     assert abs(meter.energy.joules / meter.energy.seconds - 10.0) < 0.01  # 5 V at 2 A
+
+
+class FakeNvml(ModuleType):
+    """pynvml of two boards, 30 and 20 W; `broken` is what it raises."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, boards: int = 2, broken: str = "") -> None:
+        super().__init__("pynvml")
+        self.boards, self.broken = boards, broken
+
+    def nvmlInit(self) -> None:
+        if self.broken == "init":
+            raise self.NVMLError("no driver")
+
+    def nvmlDeviceGetCount(self) -> int:
+        return self.boards
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetPowerUsage(self, board: int) -> int:
+        if self.broken == "power":
+            raise self.NVMLError("not supported")
+        return (30_000, 20_000)[board]
+
+
+def test_nvml_is_sampled_over_all_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
+    with Meter(tmp_path) as meter:
+        threading.Event().wait(0.3)
+    assert meter.energy.source == "NVML (board)"
+    assert meter.energy.joules is not None
+    assert abs(meter.energy.joules / meter.energy.seconds - 50.0) < 0.01
+
+
+@pytest.mark.parametrize("broken", ["init", "power", "none"])
+def test_nvml_that_tells_nothing_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(0 if broken == "none" else 2, broken))
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi either
+    with Meter(tmp_path) as meter:
+        pass
+    assert meter.energy.joules is None
+    assert meter.energy.source.startswith("not measured")
+
+
+def test_nvidia_smi_stands_in_for_pynvml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # as if it were not installed
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 40.5\necho 9.5\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    meter = Meter(tmp_path / "root")
+    assert meter._every == 1.0
+    meter._every = 0.02
+    with meter:
+        until = time.monotonic() + 20
+        while len(meter._readings) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+    assert meter.energy.source == "nvidia-smi (board)"
+    assert meter.energy.joules is not None
+    assert abs(meter.energy.joules / meter.energy.seconds - 50.0) < 0.01
 
 
 def test_no_counter_is_said_and_is_not_zero(tmp_path: Path) -> None:

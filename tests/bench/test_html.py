@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.bench.html import as_html
-from edgekit.bench.schema import Cold, Failure, Layer, Layers, Peak, Report, Robustness
+from edgekit.bench.schema import Agreement, Cold, Failure, Layer, Layers, Peak, Report, Robustness, Span
 from edgekit.bench.text import as_csv, as_markdown
 from edgekit.bench.winners import short_names, winners
 from tests.bench.conftest import made_report, made_row, noisy
@@ -23,13 +23,16 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 @pytest.fixture(scope="module")
 def report() -> Report:
     rows = [
-        made_row("net", noisy(0), hits=180),
+        made_row("net", noisy(0, 456.0), hits=180),
         made_row("net.int8", noisy(1, 4.0), hits=176, precision="int8"),
         made_row("net.int8", noisy(2, 2.0), hits=176, precision="int8", backend="openvino"),
     ]
+    rows[1].agreement = Agreement(
+        reference=rows[0].name, share=Span(value=0.957, low=0.9, high=0.99), p_value=0.69, verdict="no difference shown"
+    )
     corruptions = {k: [0.8, 0.7, 0.6, 0.5, 0.3] for k in ("noise", "fog")}
     for row in rows:
-        row.cold = Cold(first_result=400, load=100, peak_mb=150, steady_mb=120)
+        row.cold = Cold(first_result=3131, load=100, peak_mb=150, steady_mb=120)
         row.robustness = Robustness(
             metric="top1", n=20, clean=0.9, corruptions=corruptions, average=0.58, worst=0.3,
             attacks={"fgsm": {"0": 0.9, "4": 0.1}},
@@ -129,31 +132,38 @@ def test_names_say_what_differs(report: Report) -> None:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
-@pytest.mark.parametrize(("width", "shown"), [(1280, "wide"), (600, "narrow")])
+@pytest.mark.parametrize(("width", "shown"), [(1280, "wide"), (700, "narrow"), (390, "narrow")])
 def test_in_a_browser_nothing_overflows(report: Report, width: int, shown: str, tmp_path: Path) -> None:
+    """In a frame of that width, since a window of Chromium is never narrower than 500 pixels."""
     assert BROWSER is not None
     probe = """<script>addEventListener("load",()=>{const bad=[];let drawn=0;
     document.querySelectorAll("svg").forEach(s=>{const f=s.getBoundingClientRect();if(!f.width)return;drawn++;
       s.querySelectorAll("text").forEach(t=>{const b=t.getBoundingClientRect();
         if(b.left<f.left-3||b.right>f.right+3||b.top<f.top-3||b.bottom>f.bottom+3)bad.push(t.textContent)})});
-    const wide=document.documentElement.scrollWidth>innerWidth;
+    const wide=document.documentElement.scrollWidth>innerWidth||
+      [...document.querySelectorAll(".wins,.grid,.table")].some(e=>e.scrollWidth>e.clientWidth);
     const asked=performance.getEntriesByType("resource").filter(r=>!r.name.startsWith("data:")).length;
-    document.body.innerHTML="<pre>RESULT "+JSON.stringify({bad,drawn,wide,asked})+"</pre>"})</script>"""
+    parent.postMessage(JSON.stringify({bad,drawn,wide,asked,width:innerWidth}),"*")})</script>"""
+    frame = f"""<!doctype html><body style="margin:0"><script>addEventListener("message",m=>{{
+    document.body.innerHTML="<pre>RESULT "+m.data+"</pre>"}})</script>
+    <iframe src="page.html" style="border:0;width:{width}px;height:4000px"></iframe>"""
     page = (
         as_html(report)
         .replace("default-src 'none'", "script-src 'unsafe-inline'")
         .replace("</body>", probe + "</body>")
     )
     (tmp_path / "page.html").write_text(page)
+    (tmp_path / "frame.html").write_text(frame)
     done = subprocess.run(
         [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-         f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", "--virtual-time-budget=3000",
-         "--dump-dom", f"file://{tmp_path / 'page.html'}"],
+         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,900", "--virtual-time-budget=3000",
+         "--dump-dom", f"file://{tmp_path / 'frame.html'}"],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     found = re.search(r"RESULT (\{.*?\})</pre>", done.stdout)
     assert found, done.stderr[-500:]
+    assert f'"width":{width}' in found.group(1)
     assert '"bad":[]' in found.group(1), found.group(1)
     assert '"wide":false' in found.group(1)
     assert '"asked":0' in found.group(1)

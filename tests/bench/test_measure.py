@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from edgekit.bench.measure import STAGES, Plan, Subject, measure, warm_up
+from edgekit.bench.run import timing
 from edgekit.data import Sample, made_pictures
 from edgekit.errors import UsageError
 from edgekit.predictor import Predictor
+from tests.bench.conftest import made_run, noisy
 
 Make = Callable[..., Predictor]
 PICTURES = [Sample(None, s.read()[:40, :40].copy(), s.label, s.name) for s in made_pictures(5).samples]
@@ -87,7 +92,9 @@ def test_an_error_in_a_stream_is_raised(sleeping: Make) -> None:
 
 
 def test_warm_up_says_whether_it_settled(sleeping: Make) -> None:
-    assert warm_up(Subject(sleeping(0.003), PICTURES), 5.0)[2]
+    even = Subject(sleeping(), PICTURES)
+    even.run = iter([1.0, 1.02] * 100).__next__  # type: ignore[method-assign]
+    assert warm_up(even, 60.0)[::2] == (30, True)
     subject = Subject(sleeping(), PICTURES)
     subject.run = iter([1.0] * 10 + [2.0] * 10 + [4.0] * 10 + [8.0] * 10 + [9.0] * 100_000).__next__  # type: ignore[method-assign]
     count, _, settled = warm_up(subject, 60.0)
@@ -106,3 +113,29 @@ def test_a_fixed_batch_is_the_only_one(sleeping: Make) -> None:
 def test_plans_that_measure_nothing(bad: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="cannot be measured"):
         Plan(**bad)  # type: ignore[arg-type]
+
+
+def test_a_disturbed_machine_is_called_unstable(sleeping: Make) -> None:
+    """A process spins on every CPU, and the sleeping session leaves them all to it."""
+    spin = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(len(os.sched_getaffinity(0)))]
+    try:
+        run = measure({"a": [Subject(sleeping(0.004), PICTURES)]}, Plan(seconds=1.2, turns=3, warmup=0.2))["a"]
+    finally:
+        for process in spin:
+            process.kill()
+            process.wait()
+    assert run.others is not None
+    assert run.others > 0.5
+    found = timing(run)
+    assert not found.stability.stable
+    assert any("other processes took" in finding for finding in found.stability.findings)
+
+
+def test_a_quiet_machine_is_not_called_busy() -> None:
+    run = made_run(noisy(0, noise=0.005))
+    for turn in run.turns:
+        turn.others = 0.03
+    assert timing(run).stability.stable
+    for turn in run.turns:
+        turn.others = 0.3
+    assert "30% of the CPUs" in timing(run).stability.findings[0]

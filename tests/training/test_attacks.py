@@ -118,6 +118,13 @@ def test_the_pixel_net_is_the_net_on_normalized_input(trained: tuple[PixelNet, T
     assert ModelSpec("resnet18", ("a",), SPEC).preprocess == SPEC
 
 
+def test_the_pixel_net_is_in_evaluation_mode_as_a_whole() -> None:
+    """What puts the outer module's mode back, as torchattacks does, must not switch the BatchNorms to training."""
+    whole = PixelNet(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train(), SPEC)
+    whole.train(whole.training)
+    assert not any(m.training for m in whole.modules())
+
+
 def test_values_out_of_range(trained: tuple[PixelNet, Tensor, Tensor]) -> None:
     net, x, y = trained
     with pytest.raises(UsageError, match="share of the range"):
