@@ -22,6 +22,7 @@ _PADDED = 3  # scores that the median has at least
 # in the insect's own sizes: how far a place is read wrongly, and how quickly speed changes (per second squared)
 _READ, _SWERVE = 0.15, 20.0
 _TENTATIVE = 0.45  # of lost_after, for a track with few detections
+_FADING = 2.0  # times lost_after that weak detections alone keep a track
 _MISSED = 2.2  # frames
 _OTHER_LABEL = 3.0  # sizes that another label counts as distance
 
@@ -36,6 +37,7 @@ class Track:
         score, top_score: of the last detection, and the best one.
         scores: the last ones, 0 for a detection below the label's min_score.
         first, seen: monotonic seconds of the first and last detection.
+        sure: monotonic seconds of the last detection at or above min_score.
         hits: detections at or above min_score.
         called: the last detection's label.
     """
@@ -45,6 +47,7 @@ class Track:
     score: float
     first: float
     seen: float
+    sure: float
     scores: deque[float]
     state: Floats  # [2, 2]: x y, vx vy
     spread: Floats  # [2, 2] covariance of one axis; both have the same
@@ -104,17 +107,20 @@ class Tracker:
         free_tracks = list(range(len(self._tracks)))
         seen: list[Track] = []
         for rows in (np.flatnonzero(sure), np.flatnonzero(~sure)):  # weak ones get what the sure ones left
-            taken = assign(self._costs(found, rows, free_tracks, at))
+            weak = bool(rows.size) and not sure[rows[0]]
+            taken = assign(self._costs(found, rows, free_tracks, at, weak))
             for i, j in taken:
                 track, row = self._tracks[free_tracks[i]], int(rows[j])
                 self._correct(track, found, row, at, bool(sure[row]))
                 seen.append(track)
             used = {i for i, _ in taken}
             free_tracks = [t for i, t in enumerate(free_tracks) if i not in used]
-            if rows.size and sure[rows[0]]:
+            if rows.size and not weak:
                 begun = sorted(set(range(len(rows))) - {j for _, j in taken})
                 seen += [self._begin(found, int(rows[j]), at) for j in begun]
-        self._tracks = [t for t in self._tracks if at - t.seen <= self._patience(t)]
+        self._tracks = [
+            t for t in self._tracks if at - t.seen <= (p := self._patience(t)) and at - t.sure <= _FADING * p
+        ]
         return seen
 
     @property
@@ -145,8 +151,12 @@ class Tracker:
             sway = (_SWERVE * track.size) ** 2 * np.array([[dt**4 / 4, dt**3 / 2], [dt**3 / 2, dt**2]])
             track.spread = step @ track.spread @ step.T + sway
 
-    def _costs(self, found: Detections, rows: NDArray[np.intp], tracks: list[int], at: float) -> Floats:
-        """float64 [tracks, rows]: distance in sizes, infinite out of reach."""
+    def _costs(self, found: Detections, rows: NDArray[np.intp], tracks: list[int], at: float, weak: bool) -> Floats:
+        """float64 [tracks, rows]: distance in sizes, infinite out of reach.
+
+        The reach of `weak` ones is half and does not grow: they are everywhere, and a track would go from one to the
+        next, a stone, a shadow, a nail.
+        """
         if not len(rows) or not tracks:
             return np.empty((len(tracks), len(rows)))
         places = centres(found.boxes[rows])
@@ -155,7 +165,8 @@ class Tracker:
         for i, index in enumerate(tracks):
             track = self._tracks[index]
             far = np.linalg.norm(places - track.state[0], axis=1) / ((track.size + sizes) / 2)
-            reach = self._config.reach + self._config.reach_growth * (at - track.seen)
+            grown = self._config.reach + self._config.reach_growth * (at - track.seen)
+            reach = self._config.reach / 2 if weak else grown
             other = np.array([found.names[row] != track.label for row in rows]) * _OTHER_LABEL
             alike = np.maximum(sizes, track.size) <= 3 * np.minimum(sizes, track.size)
             costs[i] = np.where((far <= reach) & alike, far + other, np.inf)
@@ -167,7 +178,7 @@ class Tracker:
         state = np.stack([centres(box)[0], np.zeros(2)])
         spread = box_size(box) ** 2 * np.array([[_READ**2, 0], [0, 16.0]])
         history: deque[float] = deque(maxlen=self._config.history)
-        track = Track(self._count, box, 0.0, at, at, history, state, spread)
+        track = Track(self._count, box, 0.0, at, at, at, history, state, spread)
         self._tracks.append(track)
         self._note(track, found, row, sure=True)
         return track
@@ -187,6 +198,7 @@ class Tracker:
         track.votes[name] = track.votes.get(name, 0.0) + score
         track.top_score = max(track.top_score, score)
         track.hits += sure
+        track.sure = track.seen if sure else track.sure
         if track.hits >= self._config.hits and track.median >= self._threshold(track.label):
             track.believed = True
 
