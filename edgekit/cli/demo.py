@@ -19,7 +19,7 @@ def demo(
         bool, typer.Option("--keep", help="Fail instead of replacing the files of an earlier demo.")
     ] = False,
 ) -> int:
-    """Train a small bee and hornet detector on a made hive entrance, export, verify, mark pictures, and watch a clip."""
+    """Train a small bee and hornet detector on a made hive entrance, export, verify, mark, and watch a clip."""
     import shutil
 
     from edgekit import loading, pipeline
