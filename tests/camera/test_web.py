@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.camera.avi import read_avi
 from edgekit.camera.guard import check_web, is_loopback
 from edgekit.camera.runtime import Camera
 from edgekit.errors import SourceError, UsageError
@@ -145,6 +146,28 @@ def test_the_live_picture_moves(site: Site) -> None:
     pictures = [part.split(b"\r\n\r\n", 1)[1] for part in data.split(b"--frame\r\n")[1:4]]
     assert len({bytes(p) for p in pictures}) == 3
     wait_for(lambda: site.page._viewers == 0, 5)
+
+
+def test_a_clip_plays_in_the_page_and_is_a_file(tmp_path: Path) -> None:
+    site = Site(tmp_path, "visits.clip=true", "visits.pre_roll=0.5", "visits.post_roll=0.1")
+    try:
+        wait_for(lambda: site.camera.health.inferred > 20, 10)
+        site.gone = True
+        wait_for(lambda: [v["type"] for v in site.json("/api/visits")] == ["end"], 10)
+        site.gone = False  # its clip ends with a later frame
+        ident = site.json("/api/visits")[0]["id"]
+        wait_for(lambda: site.get(f"/visits/{ident}.avi")[0] == 200, 15)
+        status, body, headers = site.get(f"/visits/{ident}.mjpg")
+        assert status == 200
+        assert headers["content-type"].startswith("multipart/x-mixed-replace; boundary=frame")
+        _, pictures = read_avi(next((tmp_path / "clips").rglob(f"{ident}.avi")))
+        sent = [part.split(b"\r\n\r\n", 1)[1][:-2] for part in body.split(b"--frame\r\n")[1:]]
+        kept = list(pictures)
+        assert len(kept) >= 5
+        assert sent[: len(kept)] == kept
+        assert site.page._viewers == 0
+    finally:
+        site.close()
 
 
 def test_no_more_viewers_than_allowed(tmp_path: Path) -> None:
