@@ -169,6 +169,7 @@ def test_tracks_and_counts_of_the_made_hive(fps: float, frames: int, switches: f
             last[ident] = track.ident
         most_true = max(most_true, sum(kind == "hornet" for kind, *_ in insects))
         most_found = max(most_found, sum(tr.counts and tr.label == "hornet" for tr in seen))
+    print(f"{changed} of {matched} id switches ({changed / matched:.1%}), hornets at once {most_found} of {most_true}")
     assert matched > 1000
     assert changed / matched < switches
     assert abs(most_found - most_true) <= 1
