@@ -143,9 +143,7 @@ def _resize(frame: Frame, height: int, width: int, spec: PreprocessSpec) -> Fram
     frame = np.ascontiguousarray(frame)
     if spec.antialias and spec.interpolation in _PILLOW:
         # Pillow treats the channels alike, so BGR can pass as RGB
-        picture = Image.new("RGB", (frame.shape[1], frame.shape[0]), None)  # fromarray would fill it with black first
-        picture.frombytes(frame)
-        resized = picture.resize((width, height), _PILLOW[spec.interpolation])
+        resized = Image.fromarray(frame).resize((width, height), _PILLOW[spec.interpolation])
         return np.asarray(resized)
     import cv2
 

@@ -291,6 +291,24 @@ def test_a_server_that_was_killed_comes_back(http_camera: MakeHttp) -> None:
     assert process.num_fds() <= held[1] + 2
 
 
+def test_a_camera_that_is_back_just_after_a_failed_attempt_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, tries = iter([1.3, 60.0, 60.0]), []
+    monkeypatch.setattr("edgekit.camera.backoff.Backoff.next", lambda _: next(waits))
+    monkeypatch.setattr("edgekit.camera.feed.reachable", lambda _: len(tries) >= 2)
+
+    def opener(*_: object) -> ListGrabber:
+        tries.append(time.monotonic())
+        if len(tries) < 3:  # and after the second one it answers
+            raise SourceError("The camera is not there.")
+        return ListGrabber(x for i in range(10**6) for x in (0.05, numbered(i)))
+
+    feed = make_feed(source_of("rtsp://127.0.0.1:1/x"), opener, lambda _: None)
+    feed.start()
+    assert feed.next(5) is not None
+    feed.stop()
+    assert tries[2] - tries[1] < 2
+
+
 @pytest.mark.slow
 def test_a_server_down_for_thirty_seconds_twenty_times(http_camera: MakeHttp) -> None:
     camera = http_camera(counting())
