@@ -20,8 +20,8 @@ from edgekit.camera.avi import read_avi
 from edgekit.camera.counts import BUCKET, level_of
 from edgekit.camera.guard import Guard, check_web
 from edgekit.camera.metrics import exposition
+from edgekit.camera.reader import Reader, local_day
 from edgekit.camera.runtime import Camera
-from edgekit.camera.store import Reader, local_day
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
