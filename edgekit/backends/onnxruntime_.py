@@ -83,6 +83,10 @@ class OnnxRuntimeSession(Session):
                 expected=wanted,
                 fix="edgekit doctor says which driver or library is missing",
             )
+        # It keeps the file's bytes to start again on another provider after a failure, which is not wanted here: all
+        # weights would be in memory twice.
+        self._session.disable_fallback()
+        self._session._model_bytes = b""
         self._ort = ort
         self._binding = self._session.io_binding()
         self._bound: dict[tuple[tuple[int, ...], ...], tuple[Arrays, Arrays | None]] = {}

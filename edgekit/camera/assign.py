@@ -20,7 +20,9 @@ def assign(costs: NDArray[np.float64]) -> list[tuple[int, int]]:
     turned = table.shape[0] > table.shape[1]
     if turned:
         table = table.T
-    pairs = _rows_assigned(table)
+    nearest = table.argmin(axis=1)
+    alone = len(set(nearest.tolist())) == len(nearest)  # nobody wants the same: nothing can be cheaper
+    pairs = list(enumerate(nearest.tolist())) if alone else _rows_assigned(table)
     if turned:
         pairs = [(j, i) for i, j in pairs]
     return sorted((i, j) for i, j in pairs if finite[i, j])

@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from edgekit.camera.avi import AviWriter
 from edgekit.camera.config import VisitConfig
-from edgekit.camera.grabber import quiet_cv2
-from edgekit.camera.sink import VideoSink
 
-_FPS = 10.0
+_STEP = 0.099  # seconds between two pictures at least
 _ROLL = 64_000_000  # bytes of JPEG held for the time before a visit
 
 
 @dataclass
 class _Open:
-    sink: VideoSink
+    sink: AviWriter
     start: float
     name: str
     until: float = float("inf")
 
 
 class Clips:
-    """Holds the last seconds as JPEGs and writes open visits' clips as MP4."""
+    """Holds the last seconds as JPEGs and writes open visits' clips as Motion JPEG, ten pictures a second at most."""
 
     def __init__(self, folder: Path, config: VisitConfig) -> None:
         self._folder, self._config = folder, config
@@ -36,24 +32,23 @@ class Clips:
 
     def see(self, jpeg: bytes, at: float) -> list[str]:
         """Takes the newest annotated picture; the visits whose clip is finished now."""
+        if self._roll and 0 <= at - self._roll[-1][0] < _STEP:
+            return self._over(at)
         self._roll.append((at, jpeg))
         self._bytes += len(jpeg)
         while self._roll and (at - self._roll[0][0] > self._config.pre_roll or self._bytes > _ROLL):
             self._bytes -= len(self._roll.popleft()[1])
-        done = []
-        for ident, clip in self._open.items():
+        for clip in self._open.values():
             if at <= clip.until and at - clip.start <= self._config.longest_clip:
-                clip.sink.write(_picture(jpeg), at)
-            elif at > clip.until:
-                done.append(ident)
-        return done
+                clip.sink.write(jpeg, at)
+        return self._over(at)
 
     def begin(self, ident: str, at: float, day: str) -> None:
-        path = self._folder / "clips" / day / f"{ident}.mp4"
-        clip = _Open(VideoSink(path, lambda: _FPS), at, path.relative_to(self._folder).as_posix())
+        path = self._folder / "clips" / day / f"{ident}.avi"
+        clip = _Open(AviWriter(path), at, path.relative_to(self._folder).as_posix())
         self._open[ident] = clip
         for moment, jpeg in self._roll:
-            clip.sink.write(_picture(jpeg), moment)
+            clip.sink.write(jpeg, moment)
 
     def end(self, ident: str, at: float) -> None:
         """The visit is over; its clip runs on for the post-roll."""
@@ -76,7 +71,5 @@ class Clips:
     def open(self) -> tuple[str, ...]:
         return tuple(self._open)
 
-
-def _picture(jpeg: bytes) -> Any:
-    cv2 = quiet_cv2()
-    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    def _over(self, at: float) -> list[str]:
+        return [ident for ident, clip in self._open.items() if at > clip.until]

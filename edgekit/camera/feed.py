@@ -107,7 +107,7 @@ class LiveFeed(Feed):
         self._backoff = Backoff(config.retry_longest)
         self._slot: Shot | None = None
         self._filled = threading.Condition()
-        self._open = self._ended = False
+        self._open = self._ended = self._closed = False
         self._frame_at = time.monotonic()
         self._failed_at: float | None = None
         self._reopen_at = 0.0
@@ -221,13 +221,13 @@ class LiveFeed(Feed):
     def _wait(self) -> None:
         """The back-off, cut short when a place that refused every knock begins to answer."""
         until = time.monotonic() + self._backoff.next()
-        closed = False
         while not self._stop.wait(max(0.0, min(1.0, until - time.monotonic()))) and time.monotonic() < until:
             answers = reachable(self.source)
-            if answers and closed:
+            # kept from one wait to the next: a camera may come back just after an attempt that ended one
+            back, self._closed = answers and self._closed, not answers
+            if back:
                 self._backoff.reset()  # it may answer before it is able to; then soon again
                 return
-            closed = not answers
 
     _said_at = 0.0
 

@@ -13,8 +13,9 @@ from edgekit.camera.clips import Clips
 from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.counts import CountBook
+from edgekit.camera.reader import local_day
 from edgekit.camera.sink import VideoSink, print_event
-from edgekit.camera.store import Store, crashed, local_day
+from edgekit.camera.store import Store, crashed
 from edgekit.camera.view import encode
 from edgekit.camera.visits import News
 from edgekit.errors import EdgekitError

@@ -14,8 +14,6 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +39,7 @@ CREATE INDEX IF NOT EXISTS events_of ON events (id);
 
 
 class Store:
-    """A folder with `visits.db`, `snapshots/` and `clips/`. For one thread; see `Reader` for the others.
+    """A folder with `visits.db`, `snapshots/` and `clips/`. For one thread; see `reader` for the others.
 
     Raises:
         OutputError: the folder cannot be written, or holds another format's database.
@@ -263,62 +261,6 @@ class Store:
 
     def _free(self) -> int:
         return shutil.disk_usage(self.folder).free
-
-
-class Reader:
-    """What the page asks, from any thread, through a connection of its own each time."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def visits(self, before: str = "", limit: int = 50, label: str = "") -> list[dict[str, Any]]:
-        """The newest visits, those with an id below `before` where it is given."""
-        with closing(self._db()) as db:
-            rows = db.execute(
-                "SELECT event FROM visits WHERE (?1 = '' OR id < ?1) AND (?2 = '' OR label = ?2) "
-                "ORDER BY id DESC LIMIT ?3",
-                (before, label, limit),
-            ).fetchall()
-        return [json.loads(row[0]) for row in rows]
-
-    def visit(self, ident: str) -> dict[str, Any] | None:
-        with closing(self._db()) as db:
-            row = db.execute("SELECT event FROM visits WHERE id = ?", (ident,)).fetchone()
-        return json.loads(row[0]) if row else None
-
-    def quarters(self, since: float, until: float) -> dict[str, dict[int, int]]:
-        """The most at once of each label by the start of the quarter of an hour."""
-        with closing(self._db()) as db:
-            rows = db.execute("SELECT label, bucket, most FROM counts WHERE bucket >= ? AND bucket < ?", (since, until))
-            found: dict[str, dict[int, int]] = {}
-            for label, bucket, most in rows:
-                found.setdefault(label, {})[bucket] = most
-        return found
-
-    def watched(self, since: float, until: float) -> dict[int, float]:
-        """Seconds that were looked at, by the start of the quarter of an hour."""
-        with closing(self._db()) as db:
-            return dict(
-                db.execute("SELECT bucket, seconds FROM watched WHERE bucket >= ? AND bucket < ?", (since, until))
-            )
-
-    def days(self, since: float, until: float) -> dict[str, dict[str, int]]:
-        """The most at once of each label by local date."""
-        found: dict[str, dict[str, int]] = {}
-        for label, quarters in self.quarters(since, until).items():
-            days = found.setdefault(label, {})
-            for bucket, most in quarters.items():
-                day = local_day(bucket)
-                days[day] = max(days.get(day, 0), most)
-        return found
-
-    def _db(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{self.folder / 'visits.db'}?mode=ro", uri=True, timeout=2)
-
-
-def local_day(seconds: float) -> str:
-    """The date where the hive stands, YYYY-MM-DD."""
-    return datetime.fromtimestamp(seconds).astimezone().date().isoformat()
 
 
 def crashed(event: dict[str, Any], seq: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,16 +13,15 @@ from numpy.typing import NDArray
 
 from edgekit.camera.assign import assign
 from edgekit.camera.config import TrackConfig
-from edgekit.camera.zones import centres
+from edgekit.camera.course import Course
 from edgekit.vision.decode import Detections
 
 Floats = NDArray[np.float64]
 Limit = Callable[[str], float]  # of a label
 
 _PADDED = 3  # scores that the median has at least
-# in the insect's own sizes: how far a place is read wrongly, and how quickly speed changes (per second squared)
-_READ, _SWERVE = 0.15, 20.0
 _TENTATIVE = 0.45  # of lost_after, for a track with few detections
+_FADING = 2.0  # times lost_after that weak detections alone keep a track
 _MISSED = 2.2  # frames
 _OTHER_LABEL = 3.0  # sizes that another label counts as distance
 
@@ -33,25 +33,31 @@ class Track:
     Attributes:
         ident: 1, 2, ... in the order of appearance.
         box: x1 y1 x2 y2 pixels where it was last seen.
+        size: of the box, see `box_size`.
+        course: where it is expected.
         score, top_score: of the last detection, and the best one.
         scores: the last ones, 0 for a detection below the label's min_score.
         first, seen: monotonic seconds of the first and last detection.
+        sure: monotonic seconds of the last detection at or above min_score.
         hits: detections at or above min_score.
+        label: what it was called most, by score.
         called: the last detection's label.
     """
 
     ident: int
     box: Floats
+    size: float
+    course: Course
     score: float
     first: float
     seen: float
+    sure: float
     scores: deque[float]
-    state: Floats  # [2, 2]: x y, vx vy
-    spread: Floats  # [2, 2] covariance of one axis; both have the same
     votes: dict[str, float] = field(default_factory=dict)
     top_score: float = 0.0
     hits: int = 0
     believed: bool = False
+    label: str = ""
     called: str = ""
 
     @property
@@ -59,15 +65,6 @@ class Track:
         """Whether it is believed and was called by its label in the last frame too: a hornet's track that went over
         to a bee must not count beside the hornet's new one."""
         return self.believed and self.called == self.label
-
-    @property
-    def label(self) -> str:
-        """What it was called most, by score."""
-        return max(self.votes, key=lambda name: self.votes[name])
-
-    @property
-    def size(self) -> float:
-        return box_size(self.box)
 
     @property
     def median(self) -> float:
@@ -101,20 +98,24 @@ class Tracker:
         sure = np.array(
             [s >= self._min_score(n) for n, s in zip(found.names, found.scores.tolist(), strict=True)], bool
         )
+        boxes = found.boxes.astype(np.float64)
         free_tracks = list(range(len(self._tracks)))
         seen: list[Track] = []
         for rows in (np.flatnonzero(sure), np.flatnonzero(~sure)):  # weak ones get what the sure ones left
-            taken = assign(self._costs(found, rows, free_tracks, at))
+            weak = bool(rows.size) and not sure[rows[0]]
+            taken = assign(self._costs(boxes[rows], [found.names[i] for i in rows], free_tracks, at, weak))
             for i, j in taken:
                 track, row = self._tracks[free_tracks[i]], int(rows[j])
                 self._correct(track, found, row, at, bool(sure[row]))
                 seen.append(track)
             used = {i for i, _ in taken}
             free_tracks = [t for i, t in enumerate(free_tracks) if i not in used]
-            if rows.size and sure[rows[0]]:
+            if rows.size and not weak:
                 begun = sorted(set(range(len(rows))) - {j for _, j in taken})
                 seen += [self._begin(found, int(rows[j]), at) for j in begun]
-        self._tracks = [t for t in self._tracks if at - t.seen <= self._patience(t)]
+        self._tracks = [
+            t for t in self._tracks if at - t.seen <= (p := self._patience(t)) and at - t.sure <= _FADING * p
+        ]
         return seen
 
     @property
@@ -139,45 +140,42 @@ class Tracker:
         if dt:
             self._steps.append(dt)
         self._at = at
-        step = np.array([[1, dt], [0, 1]])
         for track in self._tracks:
-            track.state = step @ track.state
-            sway = (_SWERVE * track.size) ** 2 * np.array([[dt**4 / 4, dt**3 / 2], [dt**3 / 2, dt**2]])
-            track.spread = step @ track.spread @ step.T + sway
+            track.course.go_on(dt, track.size)
 
-    def _costs(self, found: Detections, rows: NDArray[np.intp], tracks: list[int], at: float) -> Floats:
-        """float64 [tracks, rows]: distance in sizes, infinite out of reach."""
-        if not len(rows) or not tracks:
-            return np.empty((len(tracks), len(rows)))
-        places = centres(found.boxes[rows])
-        sizes = np.array([box_size(found.boxes[row]) for row in rows])
-        costs = np.empty((len(tracks), len(rows)))
-        for i, index in enumerate(tracks):
-            track = self._tracks[index]
-            far = np.linalg.norm(places - track.state[0], axis=1) / ((track.size + sizes) / 2)
-            reach = self._config.reach + self._config.reach_growth * (at - track.seen)
-            other = np.array([found.names[row] != track.label for row in rows]) * _OTHER_LABEL
-            alike = np.maximum(sizes, track.size) <= 3 * np.minimum(sizes, track.size)
-            costs[i] = np.where((far <= reach) & alike, far + other, np.inf)
-        return costs
+    def _costs(self, boxes: Floats, names: list[str], tracks: list[int], at: float, weak: bool) -> Floats:
+        """float64 [tracks, boxes]: distance in sizes, infinite out of reach.
+
+        The reach of `weak` ones is half and does not grow: they are everywhere, and a track would go from one to the
+        next, a stone, a shadow, a nail.
+        """
+        if not len(boxes) or not tracks:
+            return np.empty((len(tracks), len(boxes)))
+        held = [self._tracks[index] for index in tracks]
+        sizes = np.sqrt(np.maximum(1.0, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
+        own = np.array([[t.size] for t in held])
+        x, y = np.array([[[t.course.x], [t.course.y]] for t in held]).transpose(1, 0, 2)
+        far = np.hypot((boxes[:, 0] + boxes[:, 2]) / 2 - x, (boxes[:, 1] + boxes[:, 3]) / 2 - y) / ((own + sizes) / 2)
+        unseen = np.array([[at - t.seen] for t in held])
+        reach = self._config.reach / 2 if weak else self._config.reach + self._config.reach_growth * unseen
+        other = np.array([[name != t.label for name in names] for t in held]) * _OTHER_LABEL
+        alike = np.maximum(sizes, own) <= 3 * np.minimum(sizes, own)
+        return np.where((far <= reach) & alike, far + other, np.inf)
 
     def _begin(self, found: Detections, row: int, at: float) -> Track:
         self._count += 1
         box = found.boxes[row].astype(np.float64)
-        state = np.stack([centres(box)[0], np.zeros(2)])
-        spread = box_size(box) ** 2 * np.array([[_READ**2, 0], [0, 16.0]])
-        history: deque[float] = deque(maxlen=self._config.history)
-        track = Track(self._count, box, 0.0, at, at, history, state, spread)
+        size = box_size(box)
+        course = Course.begin(*_centre(box), size)
+        track = Track(self._count, box, size, course, 0.0, at, at, at, deque(maxlen=self._config.history))
         self._tracks.append(track)
         self._note(track, found, row, sure=True)
         return track
 
     def _correct(self, track: Track, found: Detections, row: int, at: float, sure: bool) -> None:
         track.box, track.seen = found.boxes[row].astype(np.float64), at
-        noise = (_READ * track.size) ** 2
-        gain = track.spread[:, 0] / (track.spread[0, 0] + noise)
-        track.state = track.state + gain[:, None] * (centres(track.box)[0] - track.state[0])
-        track.spread = track.spread - np.outer(gain, track.spread[0])
+        track.size = box_size(track.box)
+        track.course.correct(*_centre(track.box), track.size)
         self._note(track, found, row, sure)
 
     def _note(self, track: Track, found: Detections, row: int, sure: bool) -> None:
@@ -185,8 +183,10 @@ class Tracker:
         track.score, track.called = score, name
         track.scores.append(score if sure else 0.0)
         track.votes[name] = track.votes.get(name, 0.0) + score
+        track.label = max(track.votes, key=track.votes.__getitem__)
         track.top_score = max(track.top_score, score)
         track.hits += sure
+        track.sure = track.seen if sure else track.sure
         if track.hits >= self._config.hits and track.median >= self._threshold(track.label):
             track.believed = True
 
@@ -199,4 +199,10 @@ def median_score(scores: Sequence[float]) -> float:
 
 def box_size(box: NDArray[np.floating]) -> float:
     """The side of a square as large as the box, pixels, at least 1."""
-    return float(max(1.0, np.sqrt(max(0.0, (box[2] - box[0]) * (box[3] - box[1])))))
+    x1, y1, x2, y2 = box.tolist()
+    return math.sqrt(max(1.0, (x2 - x1) * (y2 - y1)))
+
+
+def _centre(box: Floats) -> tuple[float, float]:
+    x1, y1, x2, y2 = box.tolist()
+    return (x1 + x2) / 2, (y1 + y2) / 2

@@ -9,17 +9,19 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from edgekit.camera.avi import read_avi
 from edgekit.camera.counts import BUCKET, level_of
 from edgekit.camera.guard import Guard, check_web
 from edgekit.camera.metrics import exposition
+from edgekit.camera.reader import Reader, local_day
 from edgekit.camera.runtime import Camera
-from edgekit.camera.store import Reader, local_day
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -117,14 +119,18 @@ class Page:
         return _Raw(lambda send: self._guard.login(token, send))
 
     async def _live(self, _: Request) -> Response:
+        return self._stream(self._parts())
+
+    def _stream(self, parts: AsyncGenerator[bytes, None]) -> Response:
+        """Pictures that follow each other, for an `img`."""
         from starlette.responses import StreamingResponse
 
         if self._viewers >= self._config.viewers:
             return _plain("too many viewers (web.viewers)", 503)
-        return StreamingResponse(self._parts(), media_type="multipart/x-mixed-replace; boundary=frame",
+        return StreamingResponse(parts, media_type="multipart/x-mixed-replace; boundary=frame",
                                  headers={"Cache-Control": "no-store"})  # fmt: skip
 
-    async def _parts(self) -> AsyncIterator[bytes]:
+    async def _parts(self) -> AsyncGenerator[bytes, None]:
         self._viewers += 1
         number, step = 0, 1 / self._config.live_fps
         try:
@@ -133,10 +139,25 @@ class Page:
                 newest = await asyncio.to_thread(self._camera.view.newest, number, 1.0)
                 if newest is not None:
                     number, jpeg = newest
-                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                    # browsers show a part once the next boundary came
-                    yield head.encode() + jpeg + b"\r\n"
+                    yield _part(jpeg)
                 await asyncio.sleep(max(0.005, step - (time.monotonic() - begun)))
+        finally:
+            self._viewers -= 1
+
+    async def _clip(self, path: Path) -> AsyncGenerator[bytes, None]:
+        """The pictures of a visit's clip at their own pace."""
+        self._viewers += 1
+        try:
+            step, pictures = await asyncio.to_thread(read_avi, path)
+            begun, last = time.monotonic(), b""
+            for number, jpeg in enumerate(pictures):
+                await asyncio.sleep(max(0.0, begun + number * step - time.monotonic()))
+                if self._server.should_exit:
+                    return
+                yield _part(jpeg)
+                last = jpeg
+            if last:
+                yield _part(last) + b"--frame--\r\n"
         finally:
             self._viewers -= 1
 
@@ -195,14 +216,14 @@ class Page:
         from starlette.responses import FileResponse
 
         ident, _, suffix = request.path_params["name"].partition(".")
-        kind = {"jpg": "snapshot", "mp4": "clip"}.get(suffix)
+        kind = {"jpg": "snapshot", "avi": "clip", "mjpg": "clip"}.get(suffix)
         if self._reader is None or kind is None or not _ID.fullmatch(ident):
             return _plain("no such file", 404)
         event = await asyncio.to_thread(self._reader.visit, ident)
         path = self._reader.folder / event[kind]["path"] if event and event.get(kind) else None
         if path is None or not path.is_file():
             return _plain("no such file", 404)
-        return FileResponse(path)
+        return self._stream(self._clip(path)) if suffix == "mjpg" else FileResponse(path)
 
     async def _metrics(self, _: Request) -> Response:
         from starlette.responses import Response
@@ -249,6 +270,11 @@ def _bound(host: str, port: int) -> socket.socket:
 @lru_cache(maxsize=1)
 def _page() -> str:
     return files("edgekit.camera").joinpath("page.html").read_text(encoding="utf-8")
+
+
+def _part(jpeg: bytes) -> bytes:
+    """One picture of a stream; browsers show it once the next boundary came."""
+    return f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n"
 
 
 def _plain(text: str, status: int) -> Response:

@@ -27,7 +27,7 @@ def camera(
     ] = None,
     model: Annotated[Path | None, typer.Option("--model", "-m", help="An exported model.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for visits and, of a file, the annotated video.")
+        Path | None, typer.Option("--out", "-o", help="Folder for visits and, of a file, video, events and summary.")
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A key of the TOML, e.g. web.port=8090; repeatable.")
@@ -66,7 +66,9 @@ def camera(
         return _check(chosen)
     from edgekit.camera.runtime import Camera
 
-    runtime = Camera(chosen, open_model, say=say)
+    events: list[dict[str, Any]] = []
+    bounded = out is not None and _is_file(chosen)  # a live camera's would grow without end; its are in the store
+    runtime = Camera(chosen, open_model, say=say, listeners=(events.append,) if bounded else ())
     page = _page(runtime) if chosen.web.enabled else None
     _on_signals(runtime, read)
     try:
@@ -77,6 +79,8 @@ def camera(
     _tell(summary, chosen, output_format)
     if chosen.output.video:
         say(f"annotated video: {chosen.output.video}")
+    if out is not None and bounded:
+        _keep(events, summary, out)
     if chosen.store.folder:
         next_command("edgekit", "camera", "--source", chosen.source.uri, "--model", chosen.model.path, "--web", "--set",
                      f"store.folder={chosen.store.folder}")  # fmt: skip
@@ -112,10 +116,34 @@ def open_model(config: CameraConfig) -> Model:
 
 def _video_beside(config: CameraConfig, out: Path) -> Path | None:
     """Of a file the annotated video is what one wants to see; of a camera it would fill the disk."""
+    return out / "annotated.mp4" if _is_file(config) else None
+
+
+def _is_file(config: CameraConfig) -> bool:
+    """Whether the source has an end and is taken as fast as it can be."""
     from edgekit.camera.uri import parse_source
 
-    source = parse_source(config.source)
-    return None if source.live or config.source.real_time else out / "annotated.mp4"
+    return not (parse_source(config.source).live or config.source.real_time)
+
+
+def _keep(events: list[dict[str, Any]], summary: Summary, out: Path) -> None:
+    """Writes a file's events and summary beside its video."""
+    import json
+
+    from edgekit.artifact import make_folder, write_bytes
+
+    make_folder(out)
+    lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
+    write_bytes(out / "events.jsonl", lines.encode(), overwrite=True)
+    write_bytes(out / "summary.json", (json.dumps(_as_json(summary), indent=1) + "\n").encode(), overwrite=True)
+    say(f"events: {out / 'events.jsonl'}")
+    say(f"summary: {out / 'summary.json'}")
+
+
+def _as_json(summary: Summary) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(summary), "fps": round(summary.fps, 2)}
 
 
 def _check(config: CameraConfig) -> int:
@@ -156,12 +184,10 @@ def _on_signals(runtime: Camera, read: Any) -> None:
 
 
 def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None:
-    from dataclasses import asdict
-
     from edgekit.camera.counts import level_of
 
     if output_format is Format.json:
-        print_json({**asdict(summary), "fps": round(summary.fps, 2)})
+        print_json(_as_json(summary))
         return
     write = say if config.output.json_lines else typer.echo
     write(f"frames    {summary.captured} captured, {summary.processed} processed, {summary.dropped} dropped, "

@@ -160,6 +160,7 @@ def faked(monkeypatch: pytest.MonkeyPatch, active: list[str]) -> list[Any]:
         get_providers = staticmethod(lambda: active)
         get_inputs = get_outputs = staticmethod(lambda: [])
         io_binding = staticmethod(SimpleNamespace)
+        disable_fallback = staticmethod(lambda: None)
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPU"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", Fake)
@@ -244,6 +245,14 @@ def test_close_lets_go_of_everything() -> None:
     session.close()  # twice is once
     with pytest.raises(BackendError, match="closed"):
         session.run(pair(1))
+
+
+def test_the_models_bytes_are_not_kept() -> None:
+    model = bytes(bytearray(TWO))
+    before = sys.getrefcount(model)
+    session = OnnxRuntimeSession(model)
+    assert sys.getrefcount(model) == before
+    assert_right(session.run(pair(2)), pair(2))
 
 
 def test_without_onnxruntime_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,7 @@ def test_sixty_seconds_of_a_detector_of_half_a_second_stay_fresh() -> None:
     feed.stop()
     assert np.percentile(ages, 99) <= 0.05 + 0.5 + 0.1
     slope = np.polyfit(times, ages, 1)[0]
+    print(f"age p99 {np.percentile(ages, 99):.3f} s, slope {slope:.1e}, {feed.counters}")
     assert abs(slope) < 1e-3  # 60 ms in a minute
     c = feed.counters
     assert c.captured == c.processed + c.dropped > 1000
@@ -290,21 +291,42 @@ def test_a_server_that_was_killed_comes_back(http_camera: MakeHttp) -> None:
     assert process.num_fds() <= held[1] + 2
 
 
+def test_a_camera_that_is_back_just_after_a_failed_attempt_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, tries = iter([1.3, 60.0, 60.0]), []
+    monkeypatch.setattr("edgekit.camera.backoff.Backoff.next", lambda _: next(waits))
+    monkeypatch.setattr("edgekit.camera.feed.reachable", lambda _: len(tries) >= 2)
+
+    def opener(*_: object) -> ListGrabber:
+        tries.append(time.monotonic())
+        if len(tries) < 3:  # and after the second one it answers
+            raise SourceError("The camera is not there.")
+        return ListGrabber(x for i in range(10**6) for x in (0.05, numbered(i)))
+
+    feed = make_feed(source_of("rtsp://127.0.0.1:1/x"), opener, lambda _: None)
+    feed.start()
+    assert feed.next(5) is not None
+    feed.stop()
+    assert tries[2] - tries[1] < 2
+
+
 @pytest.mark.slow
 def test_a_server_down_for_thirty_seconds_twenty_times(http_camera: MakeHttp) -> None:
     camera = http_camera(counting())
     feed = http_feed(camera.uri)
-    process, held = psutil.Process(), []
+    process, held, waits = psutil.Process(), [], []
     for _ in range(20):
         wait_for(lambda: feed.state() == "online", 5)
         camera.kill()
-        wait_for(lambda: feed.state() == "offline", 5)
+        noticed = wait_for(lambda: feed.state() == "offline", 5)
         time.sleep(30)
         captured = feed.counters.captured
         camera.start()
-        wait_for(lambda: feed.counters.captured > captured, 5)  # noqa: B023 - called at once
+        waits.append((noticed, wait_for(lambda: feed.counters.captured > captured, 5)))  # noqa: B023 - called at once
         held.append((threading.active_count(), process.num_fds()))
     feed.stop()
+    longest = np.max(waits, axis=0)
+    print(f"offline after at most {longest[0]:.2f} s, a frame {longest[1]:.2f} s after the return; "
+          f"threads and descriptors {held[0]} .. {held[-1]}")  # fmt: skip
     assert held[-1][0] <= held[1][0] + 1
     assert held[-1][1] <= held[1][1] + 2
 

@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edgekit.camera.avi import AviWriter, read_avi
 from edgekit.camera.clips import Clips
 from edgekit.camera.config import VisitConfig
 from edgekit.camera.sink import VideoSink
 from edgekit.camera.view import View, encode
-from edgekit.errors import OutputError, UsageError
+from edgekit.errors import InputError, OutputError, UsageError
 from tests.camera.conftest import at, found, spot
 
 
@@ -65,7 +66,7 @@ def test_a_clip_begins_before_its_visit_and_ends_after_it(tmp_path: Path) -> Non
         finished += clips.see(encode(spot(20 + i, 50)), now)
         if i == 50:
             clips.begin("visit", now, "2026-08-01")
-            assert clips.name("visit") == "clips/2026-08-01/visit.mp4"
+            assert clips.name("visit") == "clips/2026-08-01/visit.avi"
         if i == 70:
             clips.end("visit", now)
         if finished and clips.open:
@@ -74,6 +75,48 @@ def test_a_clip_begins_before_its_visit_and_ends_after_it(tmp_path: Path) -> Non
     assert path is not None
     assert frames_in(path) == pytest.approx((2 + 2 + 1) * 10, abs=2)
     assert clips.open == ()
+
+
+def test_a_clip_holds_the_very_pictures_and_their_pace(tmp_path: Path) -> None:
+    jpegs = [encode(spot(20 + 3 * i, 50)) for i in range(9)]
+    writer = AviWriter(tmp_path / "day" / "c.avi")
+    for i, jpeg in enumerate(jpegs):
+        writer.write(jpeg, 100 + i / 4)
+        assert not writer.path.exists()
+    writer.close()
+    writer.close()
+    step, pictures = read_avi(writer.path)
+    assert step == pytest.approx(0.25)
+    assert list(pictures) == jpegs
+    capture = cv2.VideoCapture(str(writer.path))  # FFmpeg reads it too
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(4)
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 9
+    seen = [capture.read()[1] for _ in range(9)]
+    assert all(frame.shape == spot(20, 50).shape for frame in seen)
+    assert np.abs(seen[8].astype(int) - cv2.imdecode(np.frombuffer(jpegs[8], np.uint8), 1)).max() <= 40
+    assert [p.name for p in writer.path.parent.iterdir()] == ["c.avi"]
+
+
+def test_no_clip_and_a_foreign_one(tmp_path: Path) -> None:
+    AviWriter(tmp_path / "none.avi").close()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "foreign.avi").write_bytes(b"RIFF" + bytes(500))
+    with pytest.raises(InputError, match="not a clip"):
+        read_avi(tmp_path / "foreign.avi")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        AviWriter(tmp_path / "file" / "c.avi").write(encode(spot(20, 50)), 0)
+
+
+def test_a_fast_camera_gives_ten_pictures_a_second(tmp_path: Path) -> None:
+    clips = Clips(tmp_path, VisitConfig(clip=True, pre_roll=0, longest_clip=9))
+    for i in range(90):
+        clips.see(encode(spot(20, 50)), i / 30)
+        if i == 0:
+            clips.begin("visit", 0, "2026-08-01")
+    path = clips.finish("visit")
+    assert path is not None
+    assert frames_in(path) == pytest.approx(30, abs=2)
 
 
 def test_a_clip_has_its_longest(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from edgekit.camera.config import CameraConfig
 from edgekit.camera.eyes import Eye
 from edgekit.camera.grabber import Grabber
 from edgekit.camera.motion import Motion
+from edgekit.camera.reader import Reader
 from edgekit.camera.runtime import Camera
-from edgekit.camera.store import Reader
 from edgekit.data import HiveClip
 from edgekit.errors import SourceError, UsageError
 from edgekit.vision.decode import Detections

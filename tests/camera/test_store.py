@@ -15,7 +15,8 @@ import pytest
 
 from edgekit.camera import store as store_module
 from edgekit.camera.config import StoreConfig
-from edgekit.camera.store import Reader, Store, crashed
+from edgekit.camera.reader import Reader
+from edgekit.camera.store import Store, crashed
 from edgekit.camera.uuid7 import uuid7
 from edgekit.errors import OutputError
 

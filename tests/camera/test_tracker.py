@@ -68,6 +68,17 @@ def test_a_weak_detection_begins_no_track() -> None:
     assert tracker().update(found(at(50, 50, 0.45)), 0) == []
 
 
+def test_weak_detections_keep_a_track_for_a_while_and_where_it_is() -> None:
+    t = tracker()  # min_score 0.5, lost after 1 s
+    for i in range(5):
+        t.update(found(at(50, 50, 0.9)), i / 5)
+    assert t.update(found(at(52, 50, 0.3)), 1.0)[0].ident == 1
+    assert t.update(found(at(90, 50, 0.3)), 1.2) == []  # four sizes away: a stone, and not the insect
+    seen = [bool(t.update(found(at(52, 50, 0.3)), 1.4 + i / 5)) for i in range(20)]
+    assert seen.index(False) == 9  # the first look after more than two seconds without a sure one is the last
+    assert not any(seen[9:])
+
+
 def test_two_detections_are_never_believed() -> None:
     t = tracker()
     t.update(found(at(50, 50, 1.0)), 0)
@@ -158,6 +169,7 @@ def test_tracks_and_counts_of_the_made_hive(fps: float, frames: int, switches: f
             last[ident] = track.ident
         most_true = max(most_true, sum(kind == "hornet" for kind, *_ in insects))
         most_found = max(most_found, sum(tr.counts and tr.label == "hornet" for tr in seen))
+    print(f"{changed} of {matched} id switches ({changed / matched:.1%}), hornets at once {most_found} of {most_true}")
     assert matched > 1000
     assert changed / matched < switches
     assert abs(most_found - most_true) <= 1

@@ -10,6 +10,7 @@ import pytest
 from edgekit.camera.clock import boot_id, iso, synchronised, wall
 from edgekit.camera.config import VisitConfig, Zone
 from edgekit.camera.counts import BUCKET, CountBook, level_of, pressure
+from edgekit.camera.course import Course
 from edgekit.camera.tracker import Track
 from edgekit.camera.uuid7 import uuid7
 from edgekit.camera.visits import VisitBook
@@ -40,8 +41,9 @@ KEYS = [
 
 def track(ident: int = 1, x: float = 100, score: float = 0.9, label: str = "hornet", believed: bool = True) -> Track:
     box = np.array([x - 10, 40, x + 10, 60], np.float64)
-    return Track(ident, box, score, 0, 0, deque([score] * 3), np.zeros((2, 2)), np.eye(2), {label: score}, score, 3,
-                 believed, label)  # fmt: skip
+    course = Course.begin(x, 50, 20)
+    return Track(ident, box, 20, course, score, 0, 0, 0, deque([score] * 3), {label: score}, score, 3, believed, label,
+                 label)  # fmt: skip
 
 
 def book(zones: tuple[Zone, ...] = (), **keys: object) -> VisitBook:

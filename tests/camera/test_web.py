@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
+from edgekit.camera.avi import read_avi
 from edgekit.camera.guard import check_web, is_loopback
 from edgekit.camera.runtime import Camera
 from edgekit.errors import SourceError, UsageError
@@ -145,6 +148,28 @@ def test_the_live_picture_moves(site: Site) -> None:
     pictures = [part.split(b"\r\n\r\n", 1)[1] for part in data.split(b"--frame\r\n")[1:4]]
     assert len({bytes(p) for p in pictures}) == 3
     wait_for(lambda: site.page._viewers == 0, 5)
+
+
+def test_a_clip_plays_in_the_page_and_is_a_file(tmp_path: Path) -> None:
+    site = Site(tmp_path, "visits.clip=true", "visits.pre_roll=0.5", "visits.post_roll=0.1")
+    try:
+        wait_for(lambda: site.camera.health.inferred > 20, 10)
+        site.gone = True
+        wait_for(lambda: [v["type"] for v in site.json("/api/visits")] == ["end"], 10)
+        site.gone = False  # its clip ends with a later frame
+        ident = site.json("/api/visits")[0]["id"]
+        wait_for(lambda: site.get(f"/visits/{ident}.avi")[0] == 200, 15)
+        status, body, headers = site.get(f"/visits/{ident}.mjpg")
+        assert status == 200
+        assert headers["content-type"].startswith("multipart/x-mixed-replace; boundary=frame")
+        _, pictures = read_avi(next((tmp_path / "clips").rglob(f"{ident}.avi")))
+        sent = [part.split(b"\r\n\r\n", 1)[1][:-2] for part in body.split(b"--frame\r\n")[1:]]
+        kept = list(pictures)
+        assert len(kept) >= 5
+        assert sent[: len(kept)] == kept
+        assert site.page._viewers == 0
+    finally:
+        site.close()
 
 
 def test_no_more_viewers_than_allowed(tmp_path: Path) -> None:
@@ -281,19 +306,50 @@ def test_a_taken_port_is_told_at_once(site: Site) -> None:
         Page(camera)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", ["1280,900", "390,844"])
-def test_in_a_browser(site: Site, size: str, tmp_path: Path) -> None:
+def chromium(folder: Path, *arguments: str) -> str:
+    """What a headless Chromium says to `arguments`; skips where there is none."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("needs Chromium")
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={size}", "--virtual-time-budget=6000",
-         "--timeout=9000", f"--user-data-dir={tmp_path}", "--dump-dom", site.page.url],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    dom = done.stdout
+    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}")
+    return subprocess.run([browser, *options, *arguments], capture_output=True, text=True, timeout=90).stdout
+
+
+def pictured(folder: Path, size: str, url: str) -> Any:
+    """A screenshot of a page after some seconds, uint8 [h, w, 3]."""
+    shot = folder / "shot.png"
+    chromium(folder / "profile", f"--window-size={size}", "--timeout=6000", f"--screenshot={shot}", url)
+    return cv2.imread(str(shot)).astype(int)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["1280,900", "390,844"])
+def test_in_a_browser(site: Site, size: str, tmp_path: Path) -> None:
+    dom = chromium(
+        tmp_path, f"--window-size={size}", "--virtual-time-budget=6000", "--timeout=9000", "--dump-dom", site.page.url
+    )
     assert re.search(r'id="state"[^>]*class="ok"[^>]*>watching<', dom)
     assert 'src="/live.mjpg"' in dom
     assert dom.count('class="bar"') >= 14
     assert re.search(r"<li[^>]*><a href=\"/visits/", dom)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["1280,900", "390,844"])
+def test_the_live_picture_moves_in_a_browser(site: Site, size: str, tmp_path: Path) -> None:
+    width = int(size.split(",")[0])
+    wide = width * 3 // 5 if width > 880 else width  # of the picture, which is below the header on the left
+    live = slice(70, 70 + wide * 3 // 8), slice(40, wide - 60)
+    shots = [pictured(tmp_path, size, site.page.url)[live] for _ in range(3)]
+    assert all((shot.max(axis=(0, 1)) > 150).all() for shot in shots)  # the bright spot on its dark ground
+    moved = [np.abs(a - b).max() > 100 for a, b in ((shots[0], shots[1]), (shots[1], shots[2]), (shots[0], shots[2]))]
+    assert sum(moved) >= 2
+
+
+@pytest.mark.slow
+def test_a_wrong_token_shows_the_form_in_a_browser(guarded: Site, tmp_path: Path) -> None:
+    wrong = chromium(tmp_path / "a", "--dump-dom", f"{guarded.page.url}?token=not-the-token-at-all")
+    assert 'id="token"' in wrong
+    assert 'id="picture"' not in wrong
+    right = chromium(tmp_path / "b", "--dump-dom", "--timeout=4000", f"{guarded.page.url}?token={TOKEN}")
+    assert 'id="picture"' in right
