@@ -75,7 +75,11 @@ def train(
         EdgekitError: the loss is not a number; last.pt and best.pt are from before.
         UsageError: the recipe and the machine or the run in `out` contradict each other.
     """
-    return _Run(task, recipe, out, resume, say).run()
+    run = _Run(task, recipe, out, resume, say)
+    result = run.run()
+    if run.processes > 1:  # else the threads of its process group are still there when the process ends, and abort it
+        run.accelerator.end_training()
+    return result
 
 
 class _Run:
