@@ -91,6 +91,7 @@ def test_every_neck_and_head_is_exported_and_proven(
     assert [s["name"] for s in report["stages"]] == ["fold", "onnx", "batch", "file"]
     for stage in report["stages"]:
         assert stage["found"]["matched"] == 1.0
+        assert stage["ties"] == 0
         assert stage["found"]["boxes"] >= 6 * 10
         assert stage["max_abs"] <= 1e-3
         assert stage["top1_agreement"] is None
