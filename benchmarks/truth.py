@@ -4,9 +4,8 @@
     python benchmarks/truth.py resnet18.onnx --disturb      # a process spins on every core: is it called unstable?
 
 The bare loop is what anybody would write in ten lines with the runtime itself; no edgekit session is in it, and the
-pictures lie ready. Between two runs of edgekit's own a picture is resized and the outputs are decoded, as `edgekit
-bench` does. benchmark_app runs in a process of its own in every second turn, on one synchronous request. A ratio is
-edgekit's p50 over the other's, turn by turn.
+pictures lie ready, as they do for edgekit's own. benchmark_app runs in a process of its own in every second turn, on
+one synchronous request. A ratio is edgekit's p50 over the other's, turn by turn.
 """
 
 from __future__ import annotations
@@ -27,9 +26,10 @@ import numpy as np
 
 from edgekit.artifact import Artifact, read_onnx
 from edgekit.bench.environment import busy_seconds, conditions, environment
-from edgekit.bench.measure import Plan, Subject, measure
+from edgekit.bench.measure import Plan, measure
 from edgekit.bench.run import timing
 from edgekit.bench.stats import Interval, paired_ratio
+from edgekit.bench.subject import Subject
 from edgekit.data import Sample, made_pictures
 from edgekit.predictor import Predictor
 from edgekit.vision.preprocess import normalise, preprocess
@@ -142,13 +142,7 @@ def loop(run: Callable[[np.ndarray], object], feeds: list[np.ndarray], seconds: 
 
 def edgekit_loop(subject: Subject, seconds: float) -> float:
     """p50 of the session, in milliseconds, as `edgekit bench` measures it."""
-    subject.run()
-    marks: list[float] = []
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until or len(marks) < 15:
-        subject.answer(marks, [])
-    times = np.asarray(marks).reshape(-1, 5)
-    return float(np.median(times[:, 3] - times[:, 2])) * 1e3
+    return float(np.median(subject.alone(seconds)))
 
 
 def bare_onnxruntime(model: bytes, threads: int) -> Callable[[np.ndarray], object]:

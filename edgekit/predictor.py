@@ -70,16 +70,27 @@ class Predictor:
         self._require("classification")
         return classify(self.logits(frames), self.spec.classes, top)
 
-    def detect(self, frames: Iterable[Frame], threshold: float | None = None) -> list[Detections]:
+    def detect(
+        self, frames: Iterable[Frame], threshold: float | None = None, pixels: Iterable[Frame] | None = None
+    ) -> list[Detections]:
         """What is where in uint8 [h, w, 3] BGR frames of any sizes, in each frame's own pixels.
 
         Args:
             threshold: smallest score; None takes the model's own, one a class, or 0.3 where it has none.
+            pixels: what `prepared` gave for these frames, where another thread did that already.
         """
-        return list(self.stream_detections(frames, threshold))
+        return list(self.stream_detections(frames, threshold, pixels=pixels))
+
+    def prepared(self, frame: Frame) -> Frame:
+        """The model's picture of a frame: uint8 [H, W, 3] BGR."""
+        return preprocess(frame, self.spec.preprocess)
 
     def stream_detections(
-        self, frames: Iterable[Frame], threshold: float | None = None, batch: int = 16
+        self,
+        frames: Iterable[Frame],
+        threshold: float | None = None,
+        batch: int = 16,
+        pixels: Iterable[Frame] | None = None,
     ) -> Iterator[Detections]:
         """`detect` of many frames, with at most `batch` of them in memory; `threshold` 0 gives all K places."""
         self._require("detection")
@@ -87,7 +98,7 @@ class Predictor:
         limits = spec.thresholds or (SHOWN,) * len(spec.classes)
         if threshold is not None:
             limits = (threshold,) * len(spec.classes)
-        for row, shape in self._rows(frames, batch):
+        for row, shape in self._rows(frames, batch, pixels):
             place = geometry(shape, spec.preprocess)
             yield detections(row["boxes"], row["scores"], row["labels"], place, shape, spec.classes, limits)
 
@@ -114,7 +125,8 @@ class Predictor:
         parts: dict[str, list[NDArray[Any]]] = {spec.name: [] for spec in self.spec.outputs}
         step = self._batch or min(batch, self.session.largest_batch or batch)
         for start in range(0, len(pixels), step):
-            block = np.stack(pixels[start : start + step])
+            some = pixels[start : start + step]
+            block = some[0][None] if len(some) == 1 else np.stack(some)  # one picture is not copied
             count = len(block)
             if self._batch and count < self._batch:
                 block = np.concatenate([block, np.zeros((self._batch - count, *block.shape[1:]), np.uint8)])
@@ -129,8 +141,11 @@ class Predictor:
             for spec in self.spec.outputs
         }
 
-    def _rows(self, frames: Iterable[Frame], batch: int) -> Iterator[tuple[Answers, tuple[int, ...]]]:
+    def _rows(
+        self, frames: Iterable[Frame], batch: int, pixels: Iterable[Frame] | None = None
+    ) -> Iterator[tuple[Answers, tuple[int, ...]]]:
         """The outputs of each frame, and its shape."""
+        ready = None if pixels is None else iter(pixels)
         held: list[Frame] = []
         shapes: list[tuple[int, ...]] = []
 
@@ -142,7 +157,7 @@ class Predictor:
             shapes.clear()
 
         for frame in frames:
-            held.append(preprocess(frame, self.spec.preprocess))
+            held.append(self.prepared(frame) if ready is None else next(ready))
             shapes.append(frame.shape)
             if len(held) == batch:
                 yield from run()

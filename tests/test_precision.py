@@ -198,4 +198,11 @@ def test_a_detector_keeps_its_operating_points(cli: Any, many: Path, target: Pat
     assert decoding
     assert not [n for n in decoding.values() if "QuantizeLinear" in n.op_type]
     with open_predictor(tmp_path / "found.int8-x86.onnx") as predictor:
-        predictor.detect([hive_pictures(1, 3, 96, 128).samples[0].read()])
+        frames = [sample.read() for sample in hive_pictures(3, 3, 96, 128).samples]
+        one, other = (
+            predictor.detect(frames, 0.0),
+            predictor.detect(frames, 0.0, [predictor.prepared(f) for f in frames]),
+        )
+    for a, b in zip(one, other, strict=True):  # prepared by another thread is the same
+        assert a.boxes.tobytes() == b.boxes.tobytes()
+        assert a.scores.tobytes() == b.scores.tobytes()

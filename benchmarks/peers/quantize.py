@@ -5,8 +5,8 @@
         --more hymenoptera/val --more coco128 --search hymenoptera/train --json RESULT.json
 
 Everything is calibrated on 96 of the labelled pictures, spread evenly; top-1 and agreement with the float32 model are
-of the others. `--more` pictures have other classes or none: only agreement is counted on them. The search measures on
-the `--search` pictures and the 96, and nothing is reported on those.
+of the others. `--more` pictures have other classes or none: only agreement is counted on them. The search runs in
+each runtime, measures on the `--search` pictures and the 96, and nothing is reported on those.
 
 `latency.py` beside this file measures times; the graphs are left in --keep for it.
 """
@@ -206,48 +206,48 @@ def main() -> None:
         made(f"{scheme}, nearest", lambda s=scheme: quantize(model, seen, s).model, seconds, "onnxruntime")
         made(scheme, lambda s=scheme: quantize(model, seen, s, rounder=rounds).model, seconds + measuring, *runtimes)
 
+    rankings = {}
     if args.search:
         others = pixels_of(load_dataset(args.search, None), spec)
         ours = Bench(np.empty(0), np.concatenate([calibration_pixels, others]), np.empty(0), others[:0])
         ours.reference = ours.answers(artifact.data)
-        scheme_layers = layers_of(model)
-
-        def measure(graph: onnx.ModelProto) -> Measured:
-            answers = ours.answers(graph.SerializeToString())
-            different = answers.argmax(1) != ours.reference.argmax(1)
-            return Measured(float(((answers - ours.reference) ** 2).mean()), float(different.mean() * 100))
+        layers = layers_of(model)
 
         def build(floats: frozenset[str]) -> Quantized:
             return quantize(model, seen, "int8-x86", rounder=rounds, keep=floats)
 
-        def opened(floats: frozenset[str]) -> Predictor:
-            described = replace(artifact.metadata, precision="int8-x86", verification={})
-            return Predictor.from_artifact(sealed(build(floats).model, described, args.model), threads=2)
+        for runtime in ("onnxruntime", "openvino"):
 
-        def costs() -> dict[str, float]:
-            return layer_costs(opened, scheme_layers, held_pixels[0])
+            def measure(graph: onnx.ModelProto, runtime: str = runtime) -> Measured:
+                answers = ours.answers(graph.SerializeToString(), runtime)
+                different = answers.argmax(1) != ours.reference.argmax(1)
+                return Measured(float(((answers - ours.reference) ** 2).mean()), float(different.mean() * 100))
 
-        for budget in args.max_drop or [1.0]:
-            start = time.perf_counter()
-            found = search(
-                build,
-                scheme_layers,
-                measure,
-                budget,
-                costs=costs,
-                key=search_key(graph_digest(model), seen.key.data, "int8-x86", str(args.search)),
-                state=keep / "search.json",
-            )
-            note = f"{', '.join(found.kept) or 'no layer'} in float, {found.float_share:.0%} of multiplications"
-            note += f", drop {found.measured.drop:.2f} on {len(ours.pixels)} pictures, {found.measurements} measured"
-            data = found.quantized.model.SerializeToString()
-            (keep / f"int8-x86-search-{budget:g}.onnx").write_bytes(data)
-            spent = time.perf_counter() - start
-            for runtime in ("onnxruntime", "openvino"):
-                bench.row(f"int8-x86, search {budget:g}", runtime, bench.answers(data, runtime), spent, note)
-        ranking = [asdict(ranked) for ranked in found.ranking]
-    else:
-        ranking = []
+            def opened(floats: frozenset[str], runtime: str = runtime) -> Predictor:
+                described = replace(artifact.metadata, precision="int8-x86", verification={})
+                return Predictor.from_artifact(
+                    sealed(build(floats).model, described, args.model), backend=runtime, threads=2
+                )
+
+            def costs(opened: Callable[[frozenset[str]], Predictor] = opened) -> dict[str, float]:
+                return layer_costs(opened, layers, held_pixels[0])
+
+            for budget in args.max_drop or [1.0]:
+                start = time.perf_counter()
+                key = search_key(graph_digest(model), seen.key.data, "int8-x86", str(args.search), runtime)
+                state = keep / f"search-{runtime}.json"
+                found = search(build, layers, measure, budget, costs=costs, key=key, state=state)
+                note = f"{', '.join(found.kept) or 'no layer'} in float, {found.float_share:.0%} of multiplications"
+                note += (
+                    f", drop {found.measured.drop:.2f} on {len(ours.pixels)} pictures, {found.measurements} measured"
+                )
+                data = found.quantized.model.SerializeToString()
+                (keep / f"int8-x86-search-{budget:g}-{runtime}.onnx").write_bytes(data)
+                spent = time.perf_counter() - start
+                bench.row(
+                    f"int8-x86, search {budget:g} in {runtime}", runtime, bench.answers(data, runtime), spent, note
+                )
+            rankings[runtime] = [asdict(ranked) for ranked in found.ranking]
 
     with tempfile.TemporaryDirectory() as folder:
         for per_channel, method in ((True, "MinMax"), (False, "MinMax"), (True, "Percentile")):
@@ -272,7 +272,7 @@ def main() -> None:
             "versions": {name: metadata.version(name) for name in packages},
         }
         rows = [asdict(row) for row in bench.rows]
-        args.json.write_text(json.dumps({**about, "rows": rows, "ranking": ranking}, indent=2) + "\n")
+        args.json.write_text(json.dumps({**about, "rows": rows, "rankings": rankings}, indent=2) + "\n")
 
 
 def processor() -> str:

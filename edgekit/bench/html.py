@@ -155,7 +155,7 @@ def _figures(row: Row, speed: Span | None) -> list[str]:
         f"{whole.p50:.2f}{_iv(f'{span.low:.1f}–{span.high:.1f}')}",
         f"{whole.p95:.2f}",
         f"{whole.p99:.2f}",
-        f"{t.stages['inference'].p50:.2f}",
+        f"{t.session.p50:.2f}" if t.session else "–",
         "1" if speed is None else f"{speed.value:.2f}×{_iv(f'{speed.low:.2f}–{speed.high:.2f}')}",
         f"{t.throughput:.1f}",
         "–" if t.cpu_outside is None else f"{t.cpu_outside:.2f}",

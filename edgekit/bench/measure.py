@@ -7,32 +7,23 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.bench.environment import busy_seconds
 from edgekit.bench.power import Energy, Meter
+from edgekit.bench.subject import STAGES, TAKE_UP, Subject
 from edgekit.bench.yardstick import Yardstick
 from edgekit.errors import UsageError
-from edgekit.predictor import Frame, Predictor
-from edgekit.vision.decode import SHOWN, classify, detections
-from edgekit.vision.preprocess import geometry, normalise, preprocess
 
-STAGES = ("decode", "preprocess", "inference", "post")
 END_TO_END = "end_to_end"
-TAKE_UP = 3  # runs at the start of a turn that bring the caches back; done, and not counted
 WINDOW = 10  # runs a warm-up window
 AGREE = 0.03
+ALONE = 0.25  # of a turn's time, for the session alone
 
 Floats = NDArray[np.float64]
-
-
-class Readable(Protocol):
-    """A picture that is decoded anew each time: `edgekit.data.Sample` is one."""
-
-    def read(self) -> Frame: ...
 
 
 @dataclass(frozen=True)
@@ -61,65 +52,6 @@ class Plan:
             )
 
 
-class Subject:
-    """One predictor that answers the pictures in turn, `batch` at a time, and notes the time after each stage.
-
-    The stages are those of `Predictor.classify` and `detect`; a test holds that the answers are the same.
-    """
-
-    def __init__(self, predictor: Predictor, pictures: Sequence[Readable], batch: int = 1) -> None:
-        if predictor.fixed_batch not in (None, batch):
-            raise UsageError(
-                f"{predictor.name} runs one batch size only.",
-                got=f"a batch of {batch}",
-                expected=str(predictor.fixed_batch),
-                fix="export it with --batch N, or without for any",
-            )
-        self.predictor = predictor
-        self.pictures = pictures
-        self.batch = batch
-        self.next = 0
-        self._float = predictor.session.inputs[0].dtype == "float32"
-
-    def answer(self, marks: list[float], cpu: list[float]) -> Any:
-        """The next answers; `marks` gets five wall times and `cpu` three of the processor, in seconds."""
-        spec, session = self.predictor.spec, self.predictor.session
-        count = len(self.pictures)
-        chosen = [self.pictures[(self.next + i) % count] for i in range(self.batch)]
-        self.next = (self.next + self.batch) % count
-        clock, used = time.perf_counter, time.process_time
-        cpu.append(used())
-        marks.append(clock())
-        frames = [picture.read() for picture in chosen]
-        marks.append(clock())
-        block = np.stack([preprocess(frame, spec.preprocess) for frame in frames])
-        feed = {"image": normalise(block, spec.preprocess) if self._float else block}
-        cpu.append(used())
-        marks.append(clock())
-        given = session.run(feed)
-        marks.append(clock())
-        cpu.append(used())
-        answers: Any
-        if spec.task == "classification":
-            answers = classify(given["logits"], spec.classes)
-        else:
-            limits = spec.thresholds or (SHOWN,) * len(spec.classes)
-            answers = [
-                detections(given["boxes"][i], given["scores"][i], given["labels"][i],
-                           geometry(frame.shape, spec.preprocess), frame.shape, spec.classes, limits)
-                for i, frame in enumerate(frames)
-            ]  # fmt: skip
-        marks.append(clock())
-        cpu.append(used())
-        return answers
-
-    def run(self) -> float:
-        """One answer; its seconds."""
-        marks: list[float] = []
-        self.answer(marks, [])
-        return marks[-1] - marks[0]
-
-
 @dataclass
 class Turn:
     """What one block measured.
@@ -132,6 +64,7 @@ class Turn:
         cpu_outside, cpu_session: processor milliseconds a picture, all threads; None with several streams, whose
             threads cannot be told apart.
         others: share of the CPUs' time that other processes or a hypervisor took; None where it cannot be read.
+        session: [m] milliseconds of the session alone, back to back on ready pictures; None with several streams.
     """
 
     start: float
@@ -141,6 +74,7 @@ class Turn:
     cpu_outside: float | None
     cpu_session: float | None
     others: float | None = None
+    session: Floats | None = None
 
 
 @dataclass
@@ -159,6 +93,10 @@ class Run:
 
     def blocks(self, stage: str) -> list[Floats]:
         return [turn.stages[stage] for turn in self.turns]
+
+    def session(self) -> list[Floats]:
+        """Blocks of the session alone; none with several streams."""
+        return [turn.session for turn in self.turns if turn.session is not None]
 
     @property
     def others(self) -> float | None:
@@ -251,8 +189,9 @@ def _turn(streams: Sequence[Subject], plan: Plan, turn: int, begin: float) -> Tu
         count = plan.iterations * (turn + 1) // plan.turns - plan.iterations * turn // plan.turns
     busy, used = busy_seconds(), time.process_time()
     start = time.perf_counter()
-    until = start + plan.seconds / plan.turns
-    if len(streams) == 1:
+    single, seconds = len(streams) == 1, plan.seconds / plan.turns
+    until = start + seconds * (1 - ALONE if single else 1)
+    if single:
         marks, cpu = _loop(streams[0], until, count)
         parts = [marks]
         spent = np.asarray(cpu).reshape(-1, 4)
@@ -263,12 +202,13 @@ def _turn(streams: Sequence[Subject], plan: Plan, turn: int, begin: float) -> Tu
         parts = _together(streams, until, count)
         pictures = sum(len(m) for m in parts) * streams[0].batch
         outside, session = None, None
-    seconds = time.perf_counter() - start
-    others = _others(busy, time.process_time() - used, seconds)
+    took = time.perf_counter() - start
+    others = _others(busy, time.process_time() - used, took)
+    alone = streams[0].alone(seconds * ALONE, count) if single else None
     times = np.concatenate(parts)
     stages = {name: (times[:, i + 1] - times[:, i]) * 1e3 for i, name in enumerate(STAGES)}
     stages[END_TO_END] = (times[:, -1] - times[:, 0]) * 1e3
-    return Turn(start - begin, seconds, stages, pictures, outside, session, others)
+    return Turn(start - begin, took, stages, pictures, outside, session, others, alone)
 
 
 def _others(before: float | None, used: float, seconds: float) -> float | None:

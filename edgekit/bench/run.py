@@ -18,7 +18,7 @@ from edgekit.artifact import Artifact, read_onnx
 from edgekit.bench.accuracy import evaluate
 from edgekit.bench.agreement import Answers, accuracy, agreement, read_samples
 from edgekit.bench.environment import condition_notes, conditions, environment
-from edgekit.bench.measure import END_TO_END, STAGES, Plan, Run, Subject, measure
+from edgekit.bench.measure import END_TO_END, Plan, Run, measure
 from edgekit.bench.operations import costs
 from edgekit.bench.schema import (
     Accuracy,
@@ -41,6 +41,7 @@ from edgekit.bench.schema import (
     rounded,
 )
 from edgekit.bench.stats import Interval, bootstrap, paired_ratio, stability, summary
+from edgekit.bench.subject import STAGES, Subject
 from edgekit.data import Dataset, Sample, sample_evenly
 from edgekit.errors import EdgekitError
 from edgekit.predictor import Predictor
@@ -292,9 +293,13 @@ def best_of(a: Peak, b: Peak) -> Peak:
 def timing(run: Run) -> Timing:
     """The report's form of a run."""
     figures = {s: Figures(**summary(run.samples(s)).to_dict()) for s in (*STAGES, END_TO_END)}
+    alone = run.session()
+    blocks = {END_TO_END: run.blocks(END_TO_END), "inference": run.blocks("inference")} | (
+        {"session": alone} if alone else {}
+    )
     intervals = {
-        f"{stage}.{name}": _span(bootstrap(run.blocks(stage), lambda v, q=q: float(np.percentile(v, q)), 300))  # type: ignore[misc]
-        for stage in (END_TO_END, "inference")
+        f"{stage}.{name}": _span(bootstrap(measured, lambda v, q=q: float(np.percentile(v, q)), 300))  # type: ignore[misc]
+        for stage, measured in blocks.items()
         for name, q in (("p50", 50), ("p95", 95))
     }
     steady = stability(run.blocks("inference"), [t.start for t in run.turns])
@@ -307,6 +312,7 @@ def timing(run: Run) -> Timing:
         findings.append(f"other processes took {run.others:.0%} of the CPUs meanwhile: measured on a busy machine")
     return Timing(
         stages=figures,
+        session=Figures(**summary(np.concatenate(alone)).to_dict()) if alone else None,
         intervals=intervals,
         throughput=run.throughput,
         cpu_outside=float(np.mean(outside)) if outside else None,

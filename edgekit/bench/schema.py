@@ -102,12 +102,15 @@ class Steadiness(Part):
 class Timing(Part):
     """How fast.
 
-    `stages` are decode, preprocess, inference, post and end_to_end, per run of `batch` pictures. `throughput` counts
-    pictures of all streams over the wall time. `cpu_outside` is processor time a picture outside the session.
+    `stages` are decode, preprocess, inference, post and end_to_end, per run of `batch` pictures; `session` is the
+    session alone, run after run on ready pictures, as other benchmarks measure; `inference` is the same within a whole
+    answer. `throughput` counts pictures of all streams over the wall time. `cpu_outside` is processor time a picture
+    outside the session.
     """
 
     stages: dict[str, Figures]
-    intervals: dict[str, Span] = Field(description="of p50 and p95 of end_to_end and inference, e.g. end_to_end.p50")
+    session: Figures | None = None
+    intervals: dict[str, Span] = Field(description="of p50 and p95 of end_to_end, inference and session: session.p50")
     throughput: float
     cpu_outside: float | None
     cpu_session: float | None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from edgekit.camera.backoff import Backoff, reachable
 from edgekit.camera.config import SourceConfig
@@ -26,16 +28,21 @@ _STOP = 2.5  # seconds that stopping waits for the thread; it is a daemon and bl
 _SETTLED = 10.0  # seconds online until the back-off starts from the beginning again
 _REMIND = 600.0  # seconds between two lines about the same outage
 _AHEAD = 2  # frames of a file that are decoded ahead
+_POLITE = 19  # niceness of a file's thread and its decoder's: they fill the gaps that the model leaves on its cores
 
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A frame and its times: `at` of the scene (a file's own time counts there), `captured` by the monotonic clock."""
+    """A frame and its times: `at` of the scene (a file's own time counts there), `captured` by the monotonic clock.
+
+    `ready` is what the feed's `prepare` made of the frame.
+    """
 
     frame: Frame = field(repr=False)
     index: int
     at: float
     captured: float
+    ready: Any = field(default=None, repr=False)
 
 
 @dataclass
@@ -57,6 +64,8 @@ class Feed(ABC):
         counters: read them at any time.
         detail: why the source is not online, for people.
         fps: a file's own frames a second, once it is open; 0 for a camera.
+        prepare: called with each frame of a file in the feed's thread, while the frame before is looked at. Not with a
+            camera's, most of which are never looked at.
     """
 
     live: bool
@@ -66,6 +75,7 @@ class Feed(ABC):
         self.counters = Counters()
         self.detail = ""
         self.fps = 0.0
+        self.prepare: Callable[[Frame], Any] = lambda frame: None
         self._opener, self._say = opener, say
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera-source", daemon=True)
@@ -270,6 +280,8 @@ class FileFeed(Feed):
             self.counters.dropped += isinstance(given, Shot)
 
     def _run(self) -> None:
+        if sys.platform == "linux":  # elsewhere priorities are the whole process's
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _POLITE)
         start = time.monotonic()
         try:
             grabber = self._opener(self.source, self.config)
@@ -282,7 +294,8 @@ class FileFeed(Feed):
                     if frame is None:
                         self.counters.broken += 1
                     else:
-                        self._hand(Shot(frame, index, start + index / self.fps, time.monotonic()))
+                        captured = time.monotonic()
+                        self._hand(Shot(frame, index, start + index / self.fps, captured, self.prepare(frame)))
                     index += 1
             finally:
                 grabber.close()

@@ -12,7 +12,7 @@ import numpy as np
 from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.counts import CountBook
-from edgekit.camera.eyes import one_label_each
+from edgekit.camera.eyes import Eye, one_label_each
 from edgekit.camera.feed import Opener, Say, Shot, make_feed
 from edgekit.camera.grabber import Ended, open_grabber
 from edgekit.camera.health import Health, notify_systemd
@@ -27,6 +27,7 @@ from edgekit.camera.view import View
 from edgekit.camera.visits import Visit
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.vision.decode import Detections
+from edgekit.vision.image import Frame
 
 _SLICE = 0.2  # seconds, the longest wait without looking whether to stop
 _TRIM, _FIRST_TRIM = 60.0, 8.0  # seconds between two returns of freed memory, and until the first
@@ -89,6 +90,7 @@ class Camera:
         self._started: dict[str, int] = {}
         self._most: dict[str, int] = {}
         self._feed = make_feed(config.source, opener, say)
+        self._feed.prepare = self._prepare
         self._model = open_model(config)
         self._last_at = time.monotonic()
         self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
@@ -209,7 +211,10 @@ class Camera:
 
     def _found(self, shot: Shot, motion: Motion | None) -> Detections | None:
         try:
-            return one_label_each(self._rules.zones.kept(self._rules.eye.look(shot.frame, motion), shot.frame.shape))
+            eye = self._rules.eye
+            maker, ready = shot.ready or (None, None)
+            seen = eye.look(shot.frame, motion, ready if maker is eye else None)  # another one's after a reload
+            return one_label_each(self._rules.zones.kept(seen, shot.frame.shape))
         except Exception as error:  # one bad frame must not end a season
             if not self._feed.live and isinstance(error, EdgekitError):
                 raise
@@ -217,6 +222,16 @@ class Camera:
             if self.health.model_problem != told:
                 self._say(f"error: the model failed on frame {shot.index}: {told}")
             self.health.failed(told)
+            return None
+
+    def _prepare(self, frame: Frame) -> tuple[Eye, Frame | None] | None:
+        """In the feed's thread: what the eye can do before, where every frame will be looked at."""
+        rules = self._rules
+        if rules.config.motion.gate or rules.config.rate.fps:
+            return None
+        try:
+            return rules.eye, rules.eye.prepare(frame)
+        except Exception:  # noqa: BLE001 - the loop meets it again, where what is said about it belongs
             return None
 
     def _count(self, tracks: list[Track], at: float) -> None:
@@ -262,6 +277,7 @@ class Camera:
             feed = old_feed
             if wanted.source != self.config.source:
                 feed = make_feed(wanted.source, self._opener, self._say)
+                feed.prepare = self._prepare
                 if feed.live != old_feed.live:
                     raise UsageError("A camera cannot become a file while it runs.", fix="restart")
             if wanted.model != self.config.model:

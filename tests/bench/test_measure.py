@@ -3,13 +3,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from edgekit.bench.measure import STAGES, Plan, Subject, measure, warm_up
+from edgekit.bench.measure import Plan, measure, warm_up
 from edgekit.bench.run import timing
+from edgekit.bench.subject import STAGES, Subject
 from edgekit.data import Sample, made_pictures
 from edgekit.errors import UsageError
 from edgekit.predictor import Predictor
@@ -34,7 +36,8 @@ def test_every_run_is_in_the_figures(sleeping: Make) -> None:
     runs = measure({"a": [Subject(predictor, PICTURES)]}, Plan(iterations=23, turns=5, warmup=0.05))
     assert len(runs["a"].samples("end_to_end")) == 23
     assert [len(turn.stages["inference"]) for turn in runs["a"].turns] == [4, 5, 4, 5, 5]
-    counted = 23 + runs["a"].warmup_iterations + 5 * 3  # and three at the start of each turn
+    assert [len(block) for block in runs["a"].session()] == [4, 5, 4, 5, 5]
+    counted = 2 * 23 + runs["a"].warmup_iterations + 5 * (3 + 3)  # and three at the start of each block
     assert predictor.session.runs == counted  # type: ignore[attr-defined]
 
 
@@ -139,3 +142,29 @@ def test_a_quiet_machine_is_not_called_busy() -> None:
     for turn in run.turns:
         turn.others = 0.3
     assert "30% of the CPUs" in timing(run).stability.findings[0]
+
+
+def test_the_session_alone_is_timed_without_the_rest(sleeping: Make) -> None:
+    class Slow(Sample):
+        def read(self) -> np.ndarray:
+            time.sleep(0.01)
+            return super().read()
+
+    pictures = [Slow(None, p.read(), p.label, p.name) for p in PICTURES]
+    subject = Subject(sleeping(0.004), pictures, batch=2)
+    times = subject.alone(0.1)
+    assert len(times) > 10
+    assert 4.0 <= times.min() < 5.0
+    assert len(subject.alone(0.0)) == 3
+    assert len(subject.alone(0.0, 7)) == 7
+
+
+def test_timings_of_the_session_alone_are_in_the_report(sleeping: Make) -> None:
+    subjects = {"one": [Subject(sleeping(0.002), PICTURES)], "two": [Subject(sleeping(0.002), PICTURES)] * 2}
+    runs = measure(subjects, Plan(iterations=10, turns=2, warmup=0.02))
+    one, two = timing(runs["one"]), timing(runs["two"])
+    assert one.session is not None
+    assert one.session.n == 10
+    assert one.session.min >= 2.0
+    assert one.intervals["session.p50"].low <= one.session.p50 <= one.intervals["session.p50"].high
+    assert two.session is None  # several streams at once have no session alone

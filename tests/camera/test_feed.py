@@ -124,6 +124,16 @@ def test_a_file_loses_nothing_however_slow_the_reader_is() -> None:
     assert (feed.counters.captured, feed.counters.broken, feed.counters.dropped) == (20, 1, 0)
 
 
+def test_a_files_frames_are_prepared_in_its_own_thread() -> None:
+    grabber = ListGrabber([numbered(i) for i in range(5)], fps=10)
+    feed = FileFeed(Source("video", "x"), SourceConfig(), lambda *_: grabber, lambda _: None)
+    feed.prepare = lambda frame: (threading.current_thread().name, frame.tobytes())
+    feed.start()
+    shots = [feed.next(1) for _ in range(5)]
+    feed.stop()
+    assert [s.ready for s in shots if s] == [("camera-source", s.frame.tobytes()) for s in shots if s]
+
+
 def test_a_file_that_cannot_be_opened_says_so_to_the_reader(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video")
     feed = make_feed(source_of(str(tmp_path / "a.mp4")), say=lambda _: None)
@@ -232,6 +242,25 @@ def test_mjpeg_frames_come_one_by_one(http_camera: MakeHttp, length: bool) -> No
     assert second is not None
     assert first.frame.shape == (48, 64, 3)
     assert (first.frame != second.frame).any()
+    feed.stop()
+
+
+def test_another_rate_in_mid_stream_needs_no_new_connection(http_camera: MakeHttp) -> None:
+    camera = http_camera(counting(), fps=50)
+    feed = http_feed(camera.uri)
+    wait_for(lambda: feed.counters.captured >= 25, 5)
+    camera.fps = 4
+    before, since = feed.counters.captured, time.monotonic()
+    wait_for(lambda: feed.counters.captured >= before + 6, 5)
+    assert time.monotonic() - since > 1
+    assert feed.state() == "online"
+    camera.fps = 50
+    before, since = feed.counters.captured, time.monotonic()
+    wait_for(lambda: feed.counters.captured >= before + 25, 3)
+    shot = feed.next(1)
+    assert shot is not None
+    assert time.monotonic() - shot.captured < 0.2
+    assert feed.counters.opened == camera.requests == 1
     feed.stop()
 
 

@@ -122,7 +122,12 @@ class Spots:
         self.shapes: list[tuple[int, ...]] = []
         self.label = label
 
-    def detect(self, frames: list[Frame], threshold: float | None = None) -> list[Detections]:
+    def prepared(self, frame: Frame) -> Frame:
+        return frame
+
+    def detect(
+        self, frames: list[Frame], threshold: float | None = None, pixels: list[Frame] | None = None
+    ) -> list[Detections]:
         self.shapes += [f.shape[:2] for f in frames]
         out = []
         for f in frames:

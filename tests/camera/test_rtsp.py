@@ -1,17 +1,21 @@
 """RTSP for real: a GStreamer server with user and password on loopback, killed and brought back."""
 
+import json
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgekit.camera.feed import LiveFeed, make_feed
-from tests.camera.conftest import source_of, wait_for
+from edgekit.camera.runtime import Camera
+from tests.camera.conftest import SpotEye, config_of, model_of, source_of, wait_for
 
 SERVER = """
 import sys, gi
@@ -101,3 +105,35 @@ def test_a_stream_with_a_password(server: Server, capfd: pytest.CaptureFixture[s
     assert "offline" in told
     for secret in ("viewer", "pa55word", "other-pw"):
         assert secret not in told
+
+
+@pytest.mark.slow
+def test_no_password_in_events_store_or_status(
+    server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    uri = f"source.uri=rtsp://viewer:pa55word@127.0.0.1:{server.port}/live"
+    config = config_of(
+        uri, f"store.folder={tmp_path}", "store.reserve_mb=0", "visits.clip=true", "output.json_lines=true"
+    )
+    events: list[dict[str, Any]] = []
+    camera = Camera(config, model_of(SpotEye()), say=said.append, listeners=(events.append,))
+    running = threading.Thread(target=camera.run)
+    running.start()
+    wait_for(lambda: any(e["type"] == "start" for e in events), 15)  # the ball is bright and taken for a hornet
+    status = [camera.health.status()]
+    server.kill()
+    wait_for(lambda: camera.health.status()["source"]["state"] == "offline", 6)
+    status.append(camera.health.status())
+    camera.stop()
+    running.join(15)
+    assert events[-1]["type"] == "end"
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {".jpg", ".avi"} <= {path.suffix for path in files}
+    printed = capfd.readouterr()
+    told = json.dumps([events, status, said, printed.out, printed.err]).encode() + b"".join(
+        f.read_bytes() for f in files
+    )
+    assert b"127.0.0.1" in told
+    assert b"pa55word" not in told
+    assert b"viewer" not in told

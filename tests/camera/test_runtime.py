@@ -178,7 +178,7 @@ class BrokenEye(Eye):
     def __init__(self) -> None:
         self.broken = True
 
-    def look(self, frame: Frame, motion: Motion | None) -> Detections:
+    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
         if self.broken:
             raise RuntimeError("out of memory on the board")
         return found()
@@ -304,3 +304,38 @@ def test_frames_are_not_written_to(hive_eye: HiveEye) -> None:
     config = config_of("source.uri=synthetic://hive?frames=1")
     Camera(config, model_of(SpotEye()), opener=lambda *_: ListGrabber([kept] * 5, 5), say=lambda _: None).run()
     np.testing.assert_array_equal(kept, before)
+
+
+class PreparedEye(SpotEye):
+    """Counts the looks at frames that were prepared for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready: list[bool] = []
+
+    def prepare(self, frame: Frame) -> Frame | None:
+        return frame[:1].copy()
+
+    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
+        self.ready.append(ready is not None and np.array_equal(ready, frame[:1]))
+        return super().look(frame, motion)
+
+
+@pytest.mark.parametrize(("change", "ahead"), [((), True), (("motion.gate=true",), False), (("rate.fps=2",), False)])
+def test_frames_of_a_file_are_prepared_ahead_where_all_are_looked_at(change: tuple[str, ...], ahead: bool) -> None:
+    eye = PreparedEye()
+    frames = [spot(20 + 5 * i, 50) for i in range(8)]
+    config = config_of("source.uri=synthetic://hive?frames=8", *change)
+    Camera(config, model_of(eye), opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None).run()
+    assert eye.ready
+    assert set(eye.ready) == {ahead}
+
+
+def test_what_was_prepared_for_another_eye_is_not_used() -> None:
+    eye = PreparedEye()
+    frames = [spot(20 + 5 * i, 50) for i in range(4)]
+    config = config_of("source.uri=synthetic://hive?frames=4")
+    camera = Camera(config, model_of(eye), opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None)
+    camera._feed.prepare = lambda frame: (object(), frame[:1].copy())  # as before a reload
+    camera.run()
+    assert eye.ready == [False] * 4
