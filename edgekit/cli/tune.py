@@ -70,7 +70,8 @@ def tune(
     else:
         typer.echo(f"best: {found.case.name} ({found.precision})")
         typer.echo(f"  {found.p50_ms:.2f} ms p50 end to end, {found.pictures_per_second:.1f} pictures a second")
-        typer.echo(f"  {found.metric} {found.accuracy:.2%}, {found.drop:.2f} points below {found.reference}")
+        side = "below" if found.drop >= 0 else "above"
+        typer.echo(f"  {found.metric} {found.accuracy:.2%}, {abs(found.drop):.2f} points {side} {found.reference}")
         if found.speedup is not None:
             value, low, high = found.speedup
             typer.echo(f"  {value:.2f} times as fast as the reference [{low:.2f}, {high:.2f}]")
