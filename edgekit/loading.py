@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from edgekit.artifact import Metadata, file_sha256, read_onnx
 from edgekit.errors import ArtifactError, UsageError, VerificationError
@@ -38,6 +39,7 @@ def open_predictor(
     preprocess_spec: PreprocessSpec | None = None,
     norm: str | None = None,
     unverified: bool = False,
+    frugal: bool = False,
     fallback: ModelSpec | None = None,
 ) -> Predictor:
     """A predictor of an exported file, or of a checkpoint run by torch itself.
@@ -48,6 +50,7 @@ def open_predictor(
             the GPU that it was built for.
         classes, preprocess_spec, norm: what a foreign checkpoint does not say.
         unverified: accept a file that did not pass the gate, to look into why.
+        frugal: of onnxruntime: keep less memory.
         fallback: what is taken for a foreign checkpoint where it and the three above say nothing.
 
     Raises:
@@ -73,7 +76,8 @@ def open_predictor(
     artifact = read_onnx(path)
     if not unverified:
         require_verified(artifact)
-    options = {"provider": provider} if backend == "onnxruntime" else {}  # the others have one device by name
+    # the others have one device by name
+    options: dict[str, Any] = {"provider": provider, "frugal": frugal} if backend == "onnxruntime" else {}
     return Predictor.from_artifact(artifact, backend, threads=threads, **options)
 
 

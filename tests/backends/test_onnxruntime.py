@@ -204,6 +204,18 @@ def test_threads_and_spinning_reach_onnxruntime(monkeypatch: pytest.MonkeyPatch)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
 
 
+def test_a_frugal_session_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert options_of(monkeypatch).enable_mem_pattern
+    assert not options_of(monkeypatch, frugal=True).enable_mem_pattern
+    with OnnxRuntimeSession(TWO) as one, OnnxRuntimeSession(TWO, frugal=True) as other:
+        feeds = {
+            s.name: np.random.default_rng(0).random([d if isinstance(d, int) else 2 for d in s.shape]).astype(s.dtype)
+            for s in one.inputs
+        }
+        given, again = one.run(feeds), other.run(feeds)
+    assert all(given[name].tobytes() == again[name].tobytes() for name in given)
+
+
 def test_by_default_idle_threads_do_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
     options = options_of(monkeypatch)
     assert options.intra_op_num_threads == 0

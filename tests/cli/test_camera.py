@@ -44,6 +44,36 @@ def test_the_summary_as_json(cli: Cli, good: Path) -> None:
     assert (summary["captured"], summary["processed"], summary["inferred"]) == (12, 12, 12)
 
 
+def test_openvino_sees_what_onnxruntime_sees(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+    from edgekit import backends
+
+    opened: list[tuple[str, object]] = []
+    real = backends.open_session
+    monkeypatch.setattr(
+        "edgekit.predictor.open_session",
+        lambda model, backend, **more: opened.append((backend, more.get("frugal"))) or real(model, backend, **more),
+    )
+    source = "synthetic://hive?seed=1&fps=10&frames=40"
+    summaries = []
+    for backend in ("onnxruntime", "openvino"):
+        choice = f"model.backend={backend}"
+        outcome = cli("camera", "--source", source, "--model", "centernet-tiny", "--format", "json", "--set", choice)
+        assert outcome.code == 0, outcome.text
+        summaries.append(json.loads(outcome.out))
+    assert opened == [("onnxruntime", True), ("openvino", None)]
+    one, other = ({k: s[k] for k in ("visits", "most_at_once", "events", "inferred")} for s in summaries)
+    assert one == other
+    assert one["events"] > 0
+
+
+def test_a_provider_is_onnxruntimes(cli: Cli, good: Path) -> None:
+    changes = ("--set", "model.backend=openvino", "--set", "model.provider=cuda")
+    outcome = cli("camera", "--source", HIVE, "--model", good, *changes)
+    assert outcome.code == 2, outcome.text
+    assert "provider is onnxruntime's" in outcome.text
+
+
 def test_check_says_ok_and_opens_nothing(cli: Cli, good: Path, tmp_path: Path) -> None:
     config = tmp_path / "hive.toml"
     config.write_text(
