@@ -1,17 +1,16 @@
-"""What the camera costs beside its model: CPU time a frame, the share of the bare session's rate, memory, first event.
+"""What the camera costs beside its model: CPU time a frame, memory, first event. `video.py` measures the rate.
 
     python benchmarks/camera.py MODEL.onnx VIDEO [--rounds 3] [--frames 300]
 
-The CPU time is that of a run whose session answers at once with what it answered before; decoding is in it. The rate is
-measured in turns with a bare session that is fed one resized picture again and again. Memory and first event are those
-of a process of its own with the page on, without torch, that watches the video in real time.
+The CPU time is that of a run whose session answers at once with what it answered before; decoding is in it. Memory and
+first event are those of a process of its own with the page on, without torch, that watches the video in real time; there
+every detection counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -58,14 +57,6 @@ def camera_run(predictor: Predictor, video: Path) -> tuple[Summary, float]:
     cpu = time.process_time()
     summary = camera.run()
     return summary, time.process_time() - cpu
-
-
-def bare_rate(predictor: Predictor, frame: Any, count: int) -> float:
-    feed = {"image": preprocess(frame, predictor.spec.preprocess)[None]}
-    begun = time.perf_counter()
-    for _ in range(count):
-        predictor.session.run(feed)
-    return count / (time.perf_counter() - begun)
 
 
 def shortened(video: Path, folder: Path, frames: int) -> tuple[Path, Any]:
@@ -118,17 +109,13 @@ def main() -> None:
         video, frame = shortened(options.video, Path(folder), options.frames)
         answers = predictor.session.run({"image": preprocess(frame, predictor.spec.preprocess)[None]})
         replayed = Predictor(Replay(predictor.session, answers), predictor.spec)
-        costs, shares = [], []
+        costs = []
         for _ in range(options.rounds):
             summary, cpu = camera_run(replayed, video)
             costs.append(1e3 * cpu / summary.processed)
-            bare = bare_rate(predictor, frame, summary.processed)
-            whole, _ = camera_run(predictor, video)
-            shares.append(whole.fps / statistics.mean((bare, bare_rate(predictor, frame, summary.processed))))
         found = {
             "cpu_ms_outside_session": round(float(np.median(costs)), 2),
             "of_all_rounds": [round(cost, 2) for cost in costs],
-            "rate_over_bare_session": round(float(np.median(shares)), 3),
             **in_its_own_process(options.model, video),
         }
     print(json.dumps({"model": options.model.name, "input": predictor.spec.preprocess.describe(), **found}))
