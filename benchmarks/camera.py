@@ -3,8 +3,8 @@
     python benchmarks/camera.py MODEL.onnx VIDEO [--rounds 3] [--frames 300]
 
 The CPU time is that of a run whose session answers at once with what it answered before; decoding is in it. Memory and
-first event are those of a process of its own with the page on, without torch, that watches the video in real time; there
-every detection counts.
+first event are those of a process of its own with the page on, without torch, that watches the video in real time and
+takes every detection for an insect.
 """
 
 from __future__ import annotations
