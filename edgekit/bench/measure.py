@@ -170,8 +170,12 @@ def measure(
             shift = turn % len(names) if names else 0
             before = pace.turn()
             for name in names[shift:] + names[:shift]:
+                streams = subjects[name]
                 with Meter() as meter:
-                    runs[name].turns.append(_turn(subjects[name], plan, turn, begin))
+                    block = _turn(streams, plan, turn, begin)
+                if len(streams) == 1:  # not within the meter, whose joules are those of the whole answers
+                    block.session = streams[0].alone(plan.seconds / plan.turns * ALONE, _count(plan, turn))
+                runs[name].turns.append(block)
                 runs[name].energies.append(meter.energy)
                 after = pace.turn()
                 runs[name].paces.append(float(np.median([*before, *after])))
@@ -184,13 +188,11 @@ def _turn(streams: Sequence[Subject], plan: Plan, turn: int, begin: float) -> Tu
     for subject in streams:
         for _ in range(TAKE_UP):
             subject.run()
-    count = None
-    if plan.iterations is not None:
-        count = plan.iterations * (turn + 1) // plan.turns - plan.iterations * turn // plan.turns
+    count = _count(plan, turn)
     busy, used = busy_seconds(), time.process_time()
     start = time.perf_counter()
-    single, seconds = len(streams) == 1, plan.seconds / plan.turns
-    until = start + seconds * (1 - ALONE if single else 1)
+    single = len(streams) == 1
+    until = start + plan.seconds / plan.turns * (1 - ALONE if single else 1)
     if single:
         marks, cpu = _loop(streams[0], until, count)
         parts = [marks]
@@ -202,13 +204,19 @@ def _turn(streams: Sequence[Subject], plan: Plan, turn: int, begin: float) -> Tu
         parts = _together(streams, until, count)
         pictures = sum(len(m) for m in parts) * streams[0].batch
         outside, session = None, None
-    took = time.perf_counter() - start
-    others = _others(busy, time.process_time() - used, took)
-    alone = streams[0].alone(seconds * ALONE, count) if single else None
+    seconds = time.perf_counter() - start
+    others = _others(busy, time.process_time() - used, seconds)
     times = np.concatenate(parts)
     stages = {name: (times[:, i + 1] - times[:, i]) * 1e3 for i, name in enumerate(STAGES)}
     stages[END_TO_END] = (times[:, -1] - times[:, 0]) * 1e3
-    return Turn(start - begin, took, stages, pictures, outside, session, others, alone)
+    return Turn(start - begin, seconds, stages, pictures, outside, session, others)
+
+
+def _count(plan: Plan, turn: int) -> int | None:
+    """The turn's share of the iterations, or None where time decides."""
+    if plan.iterations is None:
+        return None
+    return plan.iterations * (turn + 1) // plan.turns - plan.iterations * turn // plan.turns
 
 
 def _others(before: float | None, used: float, seconds: float) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifact import Artifact, read_onnx
+from edgekit.bench import yardstick
 from edgekit.bench.accuracy import evaluate
 from edgekit.bench.agreement import Answers, accuracy, agreement, read_samples
 from edgekit.bench.environment import condition_notes, conditions, environment
@@ -94,7 +95,7 @@ class Settings:
     pictures: bool = True
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "yardstick": yardstick.NAME}
 
 
 class Bench:

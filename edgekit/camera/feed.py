@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import queue
-import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -28,7 +26,6 @@ _STOP = 2.5  # seconds that stopping waits for the thread; it is a daemon and bl
 _SETTLED = 10.0  # seconds online until the back-off starts from the beginning again
 _REMIND = 600.0  # seconds between two lines about the same outage
 _AHEAD = 2  # frames of a file that are decoded ahead
-_POLITE = 19  # niceness of a file's thread and its decoder's: they fill the gaps that the model leaves on its cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,8 +277,6 @@ class FileFeed(Feed):
             self.counters.dropped += isinstance(given, Shot)
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # elsewhere priorities are the whole process's
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _POLITE)
         start = time.monotonic()
         try:
             grabber = self._opener(self.source, self.config)

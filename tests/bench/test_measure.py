@@ -9,13 +9,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from edgekit.bench.compare import differences
 from edgekit.bench.measure import Plan, measure, warm_up
-from edgekit.bench.run import timing
+from edgekit.bench.power import Meter
+from edgekit.bench.run import Settings, timing
 from edgekit.bench.subject import STAGES, Subject
 from edgekit.data import Sample, made_pictures
 from edgekit.errors import UsageError
 from edgekit.predictor import Predictor
-from tests.bench.conftest import made_run, noisy
+from tests.bench.conftest import made_report, made_run, noisy
 
 Make = Callable[..., Predictor]
 PICTURES = [Sample(None, s.read()[:40, :40].copy(), s.label, s.name) for s in made_pictures(5).samples]
@@ -168,3 +170,28 @@ def test_timings_of_the_session_alone_are_in_the_report(sleeping: Make) -> None:
     assert one.session.min >= 2.0
     assert one.intervals["session.p50"].low <= one.session.p50 <= one.intervals["session.p50"].high
     assert two.session is None  # several streams at once have no session alone
+
+
+def test_the_session_alone_is_not_in_the_energy_of_answers(sleeping: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = sleeping()
+    metered: list[int] = []
+
+    class Counting(Meter):
+        def __enter__(self) -> Meter:
+            self.begun = predictor.session.runs  # type: ignore[attr-defined]
+            return super().__enter__()
+
+        def __exit__(self, *given: object) -> None:
+            super().__exit__(*given)
+            metered.append(predictor.session.runs - self.begun)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("edgekit.bench.measure.Meter", Counting)
+    measure({"a": [Subject(predictor, PICTURES)]}, Plan(iterations=20, turns=2, warmup=0.02))
+    assert metered == [10 + 3, 10 + 3]  # three bring the caches back
+
+
+def test_reports_with_another_yardstick_are_told_apart() -> None:
+    base, now = made_report(), made_report()
+    base.settings = Settings().to_dict() | {"yardstick": "another"}
+    now.settings = Settings().to_dict()
+    assert [line for line in differences(base, now) if "yardstick another ->" in line]
