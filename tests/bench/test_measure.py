@@ -14,6 +14,7 @@ from edgekit.bench.measure import Plan, measure, warm_up
 from edgekit.bench.power import Meter
 from edgekit.bench.run import Settings, timing
 from edgekit.bench.subject import STAGES, Subject
+from edgekit.bench.yardstick import NAME
 from edgekit.data import Sample, made_pictures
 from edgekit.errors import UsageError
 from edgekit.predictor import Predictor
@@ -194,4 +195,4 @@ def test_reports_with_another_yardstick_are_told_apart() -> None:
     base, now = made_report(), made_report()
     base.settings = Settings().to_dict() | {"yardstick": "another"}
     now.settings = Settings().to_dict()
-    assert [line for line in differences(base, now) if "yardstick another ->" in line]
+    assert f"setting: yardstick another -> {NAME}" in differences(base, now)
