@@ -2,7 +2,8 @@
 
 Every layer is given back alone, out of the graph with all layers in int8, because rounding errors of layers partly
 cancel: one layer quantized alone in a float net ranks others first than those that hurt in the company of the rest.
-Layers then go back by error won for their cost, until the budget holds; last, each is tried in int8 again. The cost is
+Layers then go back by error won for their cost, until the budget holds; last, each is tried in int8 again. Where one
+layer alone holds the budget too, and costs less than those together, it is taken. The cost is
 a layer's multiplications, unless what it costs in time was measured: a first convolution with large maps costs three
 times what its multiplications say (ResNet-18 in onnxruntime).
 
@@ -204,13 +205,19 @@ class _Search:
         ranking = self.rank(whole)
         if whole.drop <= self.max_drop:
             return self.found([], ranking)
+        alone = min((r for r in ranking if r.drop <= self.max_drop), key=lambda r: (r.cost, r.layer), default=None)
         given: list[str] = []
         for ranked in ranking:
             if len(given) + 1 == len(self.layers):
                 break  # without an int8 layer there is nothing quantized left
             given.append(ranked.layer)
             if self.ask(frozenset(given), f"{len(given)} layers in float").drop <= self.max_drop:
-                return self.found(self.take_back(given), ranking)
+                given = self.take_back(given)
+                if alone is not None and alone.cost < sum(self.costs[name] for name in given):
+                    given = [alone.layer]
+                return self.found(given, ranking)
+        if alone is not None and len(self.layers) > 1:
+            return self.found([alone.layer], ranking)
         raise VerificationError(
             "No number of layers in float brings the drop within the budget.",
             got=f"a drop of {whole.drop:.2f} points with all layers in int8, "
