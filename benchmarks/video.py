@@ -3,10 +3,11 @@
     python benchmarks/video.py hornets.onnx hornets.int8-x86.onnx --threads 2 --json RESULT.json [--peer]
 
 The file is made first: the hive clip in EDGEKIT_DATA enlarged to 1280x720, or a made hive. In each turn the session
-runs alone on a ready picture, then the camera reads the whole file as fast as it can; rates are of the loop from its
-first answer to its last. Processor time outside the session is the process's a frame, less that of the session's own
-threads and of the caller while the session runs (Linux). Decode, preprocess and boxes are timed by themselves beside
-it, and the rest is hand-over, tracks, the outbox and what sharing the caches costs.
+runs alone on a ready picture, with all threads on one run and with a run in each, then the camera reads the whole file
+as fast as it can; rates are of the loop from its first answer to its last. Processor time outside the session is the
+process's a frame, less that of the session's own threads and of its callers while it runs (Linux). Decode, preprocess
+and boxes are timed by themselves beside it, and the rest is hand-over, tracks, the outbox and what sharing the caches
+costs.
 --peer adds Ultralytics' predict loop on YOLO11n, where it is installed: random weights, since none are here, which is
 as quick; its ONNX runs in onnxruntime, beside the bare session of that file.
 """
@@ -18,8 +19,10 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +34,7 @@ import numpy as np
 from edgekit import loading
 from edgekit.bench.environment import busy_seconds, conditions, environment
 from edgekit.bench.stats import paired_ratio
+from edgekit.camera.ahead import streams_of
 from edgekit.camera.config import CameraConfig, ModelConfig, SourceConfig, StoreConfig
 from edgekit.camera.eyes import make_eye
 from edgekit.camera.rules import Model
@@ -74,6 +78,7 @@ class Inside:
         self._before = self._threads()
         self._pool: set[str] = set()
         self._called = 0.0
+        self._lock = threading.Lock()
 
     def opened(self) -> None:
         """Call when the session was opened after this was made, with no other thread started meanwhile."""
@@ -82,7 +87,8 @@ class Inside:
     def run(self, call: Callable[[], Any]) -> Any:
         start = time.thread_time()
         answer = call()
-        self._called += time.thread_time() - start
+        with self._lock:
+            self._called += time.thread_time() - start
         return answer
 
     def seconds(self) -> float:
@@ -149,15 +155,20 @@ def make_video(path: Path, frames: int) -> Path:
 
 def measured(path: Path, video: Path, threads: int, turns: int) -> dict[str, Any]:
     """One model: its session alone and the camera in turns; one more turn warms up."""
-    with loading.open_predictor(path, threads=threads) as predictor:
+    with (
+        loading.open_predictor(path, threads=threads) as predictor,
+        loading.open_predictor(path, threads=threads, streams=threads) as several,
+    ):
         frames = read_some(video)
         feed = ready(predictor, frames[0])
-        alone, camera = [], []
+        alone, at_once, camera = [], [], []
         for turn in range(turns + 1):
             a = session_alone(lambda: predictor.session.run(feed), 40 if turn else 5)
+            s = sessions_at_once(lambda: several.session.run(feed), 40 if turn else 5, threads)
             b = camera_run(path, video, threads)
             if turn:
                 alone.append(a)
+                at_once.append(s)
                 camera.append(b)
         stages = stage_costs(predictor, frames, video)
     outside = float(np.median([c.cpu_ms() - c.inside_ms() for c in camera]))
@@ -169,6 +180,8 @@ def measured(path: Path, video: Path, threads: int, turns: int) -> dict[str, Any
         "bare_per_second": float(np.median([a.rate() for a in alone])),
         "end_to_end_per_second": float(np.median([c.rate() for c in camera])),
         "efficiency": asdict(ratio),
+        "bare_at_once_per_second": float(np.median(at_once)),
+        "efficiency_at_once": asdict(paired_ratio([c.rate() for c in camera], at_once)),
         "session_cpu_ms": float(np.median([c.inside_ms() for c in camera])),
         "session_alone_cpu_ms": float(np.median([a.cpu_ms() for a in alone])),
         "outside_cpu_ms": outside,
@@ -192,19 +205,31 @@ def session_alone(run: Callable[[], object], runs: int) -> Meter:
     return meter
 
 
+def sessions_at_once(run: Callable[[], object], runs: int, streams: int) -> float:
+    """Runs a second, in as many threads as the session has streams."""
+    with ThreadPoolExecutor(streams) as pool:
+        for _ in pool.map(lambda _: run(), range(streams)):
+            pass
+        begin = time.perf_counter()
+        for _ in pool.map(lambda _: run(), range(runs)):
+            pass
+        return runs / (time.perf_counter() - begin)
+
+
 def camera_run(path: Path, video: Path, threads: int) -> Meter:
     """`edgekit camera` on the whole file, with a store, without an annotated video."""
-    meter = Meter()
+    meter, turn = Meter(), threading.Lock()
 
     def opened(config: CameraConfig) -> Model:
         inside = Inside()
-        predictor = loading.open_predictor(path, threads=threads)
+        predictor = loading.open_predictor(path, threads=threads, streams=streams_of(config), frugal=True)
         inside.opened()
         run = predictor.session.run
 
         def stamped(feeds: Any) -> Any:
             answer = inside.run(lambda: run(feeds))
-            meter.stamp(inside.seconds())
+            with turn:
+                meter.stamp(inside.seconds())
             return answer
 
         predictor.session.run = stamped  # type: ignore[method-assign]
@@ -310,6 +335,10 @@ def told(row: dict[str, Any]) -> None:
     print(
         f"{row['what']} {row['input']}: {rates}, ratio {ratio['value']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]"
     )
+    if "efficiency_at_once" in row:
+        ratio = row["efficiency_at_once"]
+        print(f"  bare session with a run in each thread {row['bare_at_once_per_second']:.2f}, "
+              f"ratio {ratio['value']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]")  # fmt: skip
     stages = ", ".join(f"{name} {ms:.2f}" for name, ms in row.get("outside_by_stage_ms", {}).items())
     print(f"  CPU ms a frame: session {row['session_cpu_ms']:.1f}, outside {row['outside_cpu_ms']:.2f}"
           + (f" ({stages})" if stages else ""), flush=True)  # fmt: skip

@@ -40,6 +40,7 @@ def open_predictor(
     norm: str | None = None,
     unverified: bool = False,
     frugal: bool = False,
+    streams: int = 1,
     fallback: ModelSpec | None = None,
 ) -> Predictor:
     """A predictor of an exported file, or of a checkpoint run by torch itself.
@@ -51,6 +52,7 @@ def open_predictor(
         classes, preprocess_spec, norm: what a foreign checkpoint does not say.
         unverified: accept a file that did not pass the gate, to look into why.
         frugal: of onnxruntime: keep less memory.
+        streams: of an exported ONNX: runs at once, sharing `threads`; see the backends.
         fallback: what is taken for a foreign checkpoint where it and the three above say nothing.
 
     Raises:
@@ -78,7 +80,7 @@ def open_predictor(
         require_verified(artifact)
     # the others have one device by name
     options: dict[str, Any] = {"provider": provider, "frugal": frugal} if backend == "onnxruntime" else {}
-    return Predictor.from_artifact(artifact, backend, threads=threads, **options)
+    return Predictor.from_artifact(artifact, backend, threads=threads, streams=streams, **options)
 
 
 def _engine(path: Path, unverified: bool) -> Predictor:

@@ -70,27 +70,16 @@ class Predictor:
         self._require("classification")
         return classify(self.logits(frames), self.spec.classes, top)
 
-    def detect(
-        self, frames: Iterable[Frame], threshold: float | None = None, pixels: Iterable[Frame] | None = None
-    ) -> list[Detections]:
+    def detect(self, frames: Iterable[Frame], threshold: float | None = None) -> list[Detections]:
         """What is where in uint8 [h, w, 3] BGR frames of any sizes, in each frame's own pixels.
 
         Args:
             threshold: smallest score; None takes the model's own, one a class, or 0.3 where it has none.
-            pixels: what `prepared` gave for these frames, where another thread did that already.
         """
-        return list(self.stream_detections(frames, threshold, pixels=pixels))
-
-    def prepared(self, frame: Frame) -> Frame:
-        """The model's picture of a frame: uint8 [H, W, 3] BGR."""
-        return preprocess(frame, self.spec.preprocess)
+        return list(self.stream_detections(frames, threshold))
 
     def stream_detections(
-        self,
-        frames: Iterable[Frame],
-        threshold: float | None = None,
-        batch: int = 16,
-        pixels: Iterable[Frame] | None = None,
+        self, frames: Iterable[Frame], threshold: float | None = None, batch: int = 16
     ) -> Iterator[Detections]:
         """`detect` of many frames, with at most `batch` of them in memory; `threshold` 0 gives all K places."""
         self._require("detection")
@@ -98,7 +87,7 @@ class Predictor:
         limits = spec.thresholds or (SHOWN,) * len(spec.classes)
         if threshold is not None:
             limits = (threshold,) * len(spec.classes)
-        for row, shape in self._rows(frames, batch, pixels):
+        for row, shape in self._rows(frames, batch):
             place = geometry(shape, spec.preprocess)
             yield detections(row["boxes"], row["scores"], row["labels"], place, shape, spec.classes, limits)
 
@@ -141,11 +130,8 @@ class Predictor:
             for spec in self.spec.outputs
         }
 
-    def _rows(
-        self, frames: Iterable[Frame], batch: int, pixels: Iterable[Frame] | None = None
-    ) -> Iterator[tuple[Answers, tuple[int, ...]]]:
+    def _rows(self, frames: Iterable[Frame], batch: int) -> Iterator[tuple[Answers, tuple[int, ...]]]:
         """The outputs of each frame, and its shape."""
-        ready = None if pixels is None else iter(pixels)
         held: list[Frame] = []
         shapes: list[tuple[int, ...]] = []
 
@@ -157,7 +143,7 @@ class Predictor:
             shapes.clear()
 
         for frame in frames:
-            held.append(self.prepared(frame) if ready is None else next(ready))
+            held.append(preprocess(frame, self.spec.preprocess))
             shapes.append(frame.shape)
             if len(held) == batch:
                 yield from run()

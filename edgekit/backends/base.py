@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,7 @@ from edgekit.errors import InputError
 from edgekit.spec import TensorSpec
 
 Arrays = dict[str, NDArray[Any]]
+Shapes = tuple[tuple[int, ...], ...]
 
 
 class Session(ABC):
@@ -23,11 +25,13 @@ class Session(ABC):
         inputs, outputs: what it takes and gives; bound by name, never by position.
         backend: name of the runtime, for reports.
         largest_batch: most rows that a dynamic batch may have; None where the runtime sets no limit.
+        streams: how many runs it does at once. Any thread may call `run`; where more do, they wait for their turn.
 
-    Not safe for use from two threads at once; open one session each.
+    All runs must have ended before `close`.
     """
 
     backend: str
+    streams: int = 1
     largest_batch: int | None = None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -86,3 +90,60 @@ class Session(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Buffers:
+    """Arrays that one run at a time reads its inputs from and writes its outputs to, kept for each set of shapes.
+
+    Args:
+        inputs, outputs: the session's.
+        bind: tells the runtime to use these inputs and outputs from now on; outputs are None where one's size is
+            known only after running.
+
+    Attributes:
+        kept: those of each set of input shapes.
+    """
+
+    def __init__(
+        self,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        bind: Callable[[Arrays, Arrays | None], None],
+    ) -> None:
+        self._inputs, self._outputs, self._bind = inputs, outputs, bind
+        self.kept: dict[Shapes, tuple[Arrays, Arrays | None]] = {}
+        self._current: Shapes | None = None
+
+    def fill(self, feeds: Arrays) -> Arrays | None:
+        """Copies the inputs to where the runtime reads them; the arrays that it will write, or None."""
+        key = tuple(feeds[spec.name].shape for spec in self._inputs)
+        if key not in self.kept:
+            held = {s.name: np.empty(shape, s.dtype) for s, shape in zip(self._inputs, key, strict=True)}
+            self.kept[key] = (held, self._results(key))
+        held, results = self.kept[key]
+        if key != self._current:
+            self._bind(held, results)
+            self._current = key
+        for name, array in feeds.items():
+            np.copyto(held[name], array)
+        return results
+
+    def unbind(self) -> None:
+        """Lets the next `fill` bind, also where the shapes stay."""
+        self._current = None
+
+    def _results(self, key: Shapes) -> Arrays | None:
+        sizes = {
+            dim: size
+            for spec, shape in zip(self._inputs, key, strict=True)
+            for dim, size in zip(spec.shape, shape, strict=True)
+            if isinstance(dim, str)
+        }
+        buffers: Arrays = {}
+        for spec in self._outputs:
+            shape = [sizes.get(dim) if isinstance(dim, str) else dim for dim in spec.shape]
+            known = [n for n in shape if n is not None]
+            if len(known) != len(shape) or not math.prod(known):
+                return None
+            buffers[spec.name] = np.empty(known, spec.dtype)
+        return buffers

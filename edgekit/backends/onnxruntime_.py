@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.backends.base import Arrays, Session
+from edgekit.backends.base import Arrays, Buffers, Session
 from edgekit.errors import ArtifactError, BackendError
 from edgekit.spec import TensorSpec
 
@@ -38,7 +38,9 @@ class OnnxRuntimeSession(Session):
     Args:
         model: a serialized ONNX.
         provider: `cpu`, `cuda` or `tensorrt`.
-        threads: of the CPU provider; 0 for one per physical core.
+        threads: of the CPU provider, those that call `run` included; 0 for one per physical core.
+        streams: runs at once on the weights of one session. With as many threads none has to wait for another in the
+            middle of a layer: more pictures a second, each of them later. 0 threads are one a stream then.
         spinning: whether idle worker threads burn CPU waiting for work. Off by default: on a board the camera and
             the decoder need those cores.
         frugal: take each tensor's memory when it is needed instead of one block for all of a run: 24 MB less for a
@@ -52,7 +54,13 @@ class OnnxRuntimeSession(Session):
     backend = "onnxruntime"
 
     def __init__(
-        self, model: bytes, provider: str = "cpu", threads: int = 0, spinning: bool = False, frugal: bool = False
+        self,
+        model: bytes,
+        provider: str = "cpu",
+        threads: int = 0,
+        spinning: bool = False,
+        frugal: bool = False,
+        streams: int = 1,
     ) -> None:
         ort = _onnxruntime()
         wanted = PROVIDERS.get(provider)
@@ -66,7 +74,8 @@ class OnnxRuntimeSession(Session):
                 else "choose one of " + ", ".join(PROVIDERS),
             )
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        # onnxruntime counts one calling thread, and all runs share its own threads
+        options.intra_op_num_threads = threads if streams == 1 else max(1, threads - streams + 1)
         options.enable_mem_pattern = not frugal
         options.log_severity_level = 3  # errors only: its warnings name files of the build machine
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
@@ -92,69 +101,57 @@ class OnnxRuntimeSession(Session):
         # weights would be in memory twice.
         self._session.disable_fallback()
         self._session._model_bytes = b""
-        self._ort = ort
-        self._binding = self._session.io_binding()
-        self._bound: dict[tuple[tuple[int, ...], ...], tuple[Arrays, Arrays | None]] = {}
-        self._current: tuple[tuple[int, ...], ...] | None = None
-        self.provider = provider
+        self.provider, self.streams = provider, streams
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        self._lanes = [_Lane(self._session, self.inputs, self.outputs) for _ in range(streams)]
+        self._free: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
+        for lane in self._lanes:
+            self._free.put(lane)
 
     def _run(self, feeds: Arrays) -> Arrays:
         if not hasattr(self, "_session"):
             raise BackendError("The session is closed.", got="a run after close()", expected="an open session")
-        key = tuple(feeds[spec.name].shape for spec in self.inputs)
-        if key != self._current:
-            self._bind(key)
-        held, results = self._bound[key]
-        for name, array in feeds.items():
-            np.copyto(held[name], array)
+        lane = self._free.get()
+        try:
+            return lane.run(feeds)
+        finally:
+            self._free.put(lane)
+
+    def close(self) -> None:
+        self._lanes.clear()
+        self._free = queue.SimpleQueue()
+        self.__dict__.pop("_session", None)
+
+
+class _Lane:
+    """One run at a time of a session that others run too, with its own I/O binding."""
+
+    def __init__(self, session: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        self._session, self._outputs = session, outputs
+        self._binding = session.io_binding()
+        self.buffers = Buffers(inputs, outputs, self._bind)
+
+    def run(self, feeds: Arrays) -> Arrays:
+        results = self.buffers.fill(feeds)
         self._session.run_with_iobinding(self._binding)
-        if results is None:  # an output whose size is known only after running
+        if results is None:
             values = self._binding.copy_outputs_to_cpu()
-            self._current = None  # onnxruntime would want the same size again: bind anew for the next run
-            return {spec.name: value for spec, value in zip(self.outputs, values, strict=True)}
+            self.buffers.unbind()  # onnxruntime would want the same size again
+            return {spec.name: value for spec, value in zip(self._outputs, values, strict=True)}
         return {name: array.copy() for name, array in results.items()}
 
-    def _bind(self, key: tuple[tuple[int, ...], ...]) -> None:
-        """Makes the buffers of these input shapes current; each set is allocated once."""
-        if key not in self._bound:
-            held = {s.name: np.empty(shape, s.dtype) for s, shape in zip(self.inputs, key, strict=True)}
-            self._bound[key] = (held, self._result_buffers(key))
-        held, results = self._bound[key]
+    def _bind(self, held: Arrays, results: Arrays | None) -> None:
         self._binding.clear_binding_inputs()
         self._binding.clear_binding_outputs()
         for name, array in held.items():
             self._binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        for spec in self.outputs:
+        for spec in self._outputs:
             if results is None:
                 self._binding.bind_output(spec.name, "cpu")
             else:
                 buffer = results[spec.name]
                 self._binding.bind_output(spec.name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
-        self._current = key
-
-    def _result_buffers(self, key: tuple[tuple[int, ...], ...]) -> Arrays | None:
-        sizes = {
-            dim: size
-            for spec, shape in zip(self.inputs, key, strict=True)
-            for dim, size in zip(spec.shape, shape, strict=True)
-            if isinstance(dim, str)
-        }
-        buffers: Arrays = {}
-        for spec in self.outputs:
-            shape = [sizes.get(dim) if isinstance(dim, str) else dim for dim in spec.shape]
-            known = [n for n in shape if n is not None]
-            if len(known) != len(shape):
-                return None
-            buffers[spec.name] = np.empty(known, spec.dtype)
-        return buffers
-
-    def close(self) -> None:
-        self._bound.clear()
-        self._current = None
-        self.__dict__.pop("_binding", None)
-        self.__dict__.pop("_session", None)
 
 
 def run_once(model: bytes, feeds: Mapping[str, NDArray[Any]]) -> Arrays:

@@ -6,15 +6,14 @@ precision is named, set, and read back from the compiled model.
 
 from __future__ import annotations
 
-import math
+import queue
 import threading
 from typing import Any
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
-from edgekit.backends.base import Arrays, Session
+from edgekit.backends.base import Arrays, Buffers, Session
 from edgekit.errors import ArtifactError, BackendError, UsageError
 from edgekit.spec import TensorSpec
 
@@ -30,7 +29,9 @@ class OpenVinoSession(Session):
         model: a serialized ONNX.
         device: a device that OpenVINO has here, e.g. `CPU` or `GPU`; no AUTO, which would choose by itself.
         precision: `f32`, or `bf16` or `f16` where somebody asked for it.
-        threads: of the CPU device; 0 for one per physical core.
+        threads: of the CPU device, for all streams; 0 for one per physical core.
+        streams: runs at once. With as many threads none has to wait for another in the middle of a layer: more
+            pictures a second, each of them later.
 
     Attributes:
         precision: what the compiled model says that it computes in.
@@ -44,7 +45,9 @@ class OpenVinoSession(Session):
 
     backend = "openvino"
 
-    def __init__(self, model: bytes, device: str = "CPU", precision: str = "f32", threads: int = 0) -> None:
+    def __init__(
+        self, model: bytes, device: str = "CPU", precision: str = "f32", threads: int = 0, streams: int = 1
+    ) -> None:
         ov = _openvino()
         if precision not in PRECISIONS:
             raise UsageError("OpenVINO cannot be asked for this.", got=precision, expected="one of f32, bf16, f16")
@@ -59,8 +62,8 @@ class OpenVinoSession(Session):
         self.inputs, self.outputs = _specs(model)
         wanted: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": "1",
+            "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+            "NUM_STREAMS": str(streams),
         }
         if device == "CPU" and threads:
             wanted["INFERENCE_NUM_THREADS"] = threads
@@ -82,55 +85,43 @@ class OpenVinoSession(Session):
                 expected=f"{precision} on {device}",
                 fix="ask for f32, or run where the processor has this precision",
             )
-        self._ov = ov
-        self._request = compiled.create_infer_request()
-        self._bound: dict[tuple[tuple[int, ...], ...], tuple[Arrays, Arrays | None]] = {}
-        self._current: tuple[tuple[int, ...], ...] | None = None
+        self.streams = streams
+        self._lanes = [_Lane(ov, compiled.create_infer_request(), self.inputs, self.outputs) for _ in range(streams)]
+        self._free: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
+        for lane in self._lanes:
+            self._free.put(lane)
 
     def _run(self, feeds: Arrays) -> Arrays:
-        if not hasattr(self, "_request"):
+        if not self._lanes:
             raise BackendError("The session is closed.", got="a run after close()", expected="an open session")
-        key = tuple(feeds[spec.name].shape for spec in self.inputs)
-        if key != self._current:
-            self._bind(key)
-        held, results = self._bound[key]
-        for name, array in feeds.items():
-            np.copyto(held[name], array)
-        self._request.infer()
-        if results is None:  # an output whose size is known only after running
-            return {spec.name: self._request.get_tensor(spec.name).data.copy() for spec in self.outputs}
-        return {name: array.copy() for name, array in results.items()}
-
-    def _bind(self, key: tuple[tuple[int, ...], ...]) -> None:
-        """Makes the buffers of these input shapes current; each set is allocated once."""
-        if key not in self._bound:
-            held = {s.name: np.empty(shape, s.dtype) for s, shape in zip(self.inputs, key, strict=True)}
-            self._bound[key] = (held, self._result_buffers(key))
-        held, results = self._bound[key]
-        for name, array in (held | (results or {})).items():
-            self._request.set_tensor(name, self._ov.Tensor(array, shared_memory=True))
-        self._current = key
-
-    def _result_buffers(self, key: tuple[tuple[int, ...], ...]) -> Arrays | None:
-        sizes = {
-            dim: size
-            for spec, shape in zip(self.inputs, key, strict=True)
-            for dim, size in zip(spec.shape, shape, strict=True)
-            if isinstance(dim, str)
-        }
-        buffers: Arrays = {}
-        for spec in self.outputs:
-            shape = [sizes.get(dim) if isinstance(dim, str) else dim for dim in spec.shape]
-            known = [n for n in shape if n is not None]
-            if len(known) != len(shape) or not math.prod(known):
-                return None
-            buffers[spec.name] = np.empty(known, spec.dtype)
-        return buffers
+        lane = self._free.get()
+        try:
+            return lane.run(feeds)
+        finally:
+            self._free.put(lane)
 
     def close(self) -> None:
-        self._bound.clear()
-        self._current = None
-        self.__dict__.pop("_request", None)
+        self._lanes.clear()
+        self._free = queue.SimpleQueue()
+
+
+class _Lane:
+    """One run at a time of a compiled model that others run too."""
+
+    def __init__(self, ov: Any, request: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        self._ov, self._request, self._outputs = ov, request, outputs
+        self.buffers = Buffers(inputs, outputs, self._bind)
+
+    def run(self, feeds: Arrays) -> Arrays:
+        results = self.buffers.fill(feeds)
+        self._request.infer()
+        if results is None:
+            return {spec.name: self._request.get_tensor(spec.name).data.copy() for spec in self._outputs}
+        return {name: array.copy() for name, array in results.items()}
+
+    def _bind(self, held: Arrays, results: Arrays | None) -> None:
+        for name, array in (held | (results or {})).items():
+            self._request.set_tensor(name, self._ov.Tensor(array, shared_memory=True))
 
 
 def _specs(model: bytes) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

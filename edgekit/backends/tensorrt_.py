@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ class TensorRTSession(Session):
         self._shapes: Key | None = None  # the context's
         self._warm = False  # whether it ran with them
         self._messages: list[Message] = []
+        self._turn = threading.Lock()  # a context runs once at a time
         self._stream: Any = None
         self._context: Any = None
         self._engine: Any = None
@@ -159,10 +161,10 @@ class TensorRTSession(Session):
         return TensorSpec(name, DTYPES[kind], tuple(dims))
 
     def _run(self, feeds: Arrays) -> Arrays:
-        if self._context is None:
-            raise BackendError("The session is closed.", got="a run after close()", expected="an open session")
         key = tuple(feeds[spec.name].shape for spec in self.inputs)
-        with self._cuda.current(), self._library.listening() as messages:
+        with self._turn, self._cuda.current(), self._library.listening() as messages:
+            if self._context is None:
+                raise BackendError("The session is closed.", got="a run after close()", expected="an open session")
             self._messages = messages
             self._set_shapes(key)
             for name, array in feeds.items():

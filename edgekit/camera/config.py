@@ -51,6 +51,7 @@ class ModelConfig(_Table):
     backend: Literal["onnxruntime", "openvino"] = Field(default="onnxruntime", description="what runs an ONNX")
     provider: Literal["cpu", "cuda", "tensorrt"] = Field(default="cpu", description="of onnxruntime")
     threads: int = Field(default=0, ge=0, description="0: one per physical core")
+    streams: int = Field(default=0, ge=0, le=64, description="frames of a file at once; 0: one a core, 4 at most")
     tiles: tuple[int, int] = Field(default=(1, 1), description="columns, rows: small insects in large frames")
     overlap: float = Field(default=0.15, ge=0, le=0.5, description="of neighbouring tiles, share of a tile's side")
     absent: tuple[str, ...] = Field(default=(), description="a classifier's labels that mean there is nothing")

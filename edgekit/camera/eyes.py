@@ -27,11 +27,7 @@ _CROPS = 8  # at a time, the largest
 class Looks(Protocol):
     """What an eye needs of a `Predictor`."""
 
-    def prepared(self, frame: Frame) -> Frame: ...
-
-    def detect(
-        self, frames: list[Frame], threshold: float | None = None, pixels: list[Frame] | None = None
-    ) -> list[Detections]: ...
+    def detect(self, frames: list[Frame], threshold: float | None = None) -> list[Detections]: ...
 
     def classify(self, frames: list[Frame], top: int = 5) -> list[Classification]: ...
 
@@ -46,16 +42,11 @@ class Eye(ABC):
     needs_motion = False
 
     @abstractmethod
-    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
         """What is in uint8 [h, w, 3] BGR, in its pixels, best first, down to the floor it was made with.
 
-        Args:
-            ready: what `prepare` gave for this frame, if it was asked.
+        Called from several threads at once where frames of a file are looked at ahead.
         """
-
-    def prepare(self, frame: Frame) -> Frame | None:
-        """The part of `look` that another thread can do before; None where there is none."""
-        return None
 
 
 class WholeEye(Eye):
@@ -64,11 +55,8 @@ class WholeEye(Eye):
     def __init__(self, model: Looks, floor: float) -> None:
         self._model, self._floor = model, floor
 
-    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
-        return self._model.detect([frame], self._floor, None if ready is None else [ready])[0]
-
-    def prepare(self, frame: Frame) -> Frame | None:
-        return self._model.prepared(frame)
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
+        return self._model.detect([frame], self._floor)[0]
 
 
 class TiledEye(Eye):
@@ -77,7 +65,7 @@ class TiledEye(Eye):
     def __init__(self, model: Looks, floor: float, tiles: tuple[int, int], overlap: float) -> None:
         self._model, self._floor, self._tiles, self._overlap = model, floor, tiles, overlap
 
-    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
         height, width = frame.shape[:2]
         places = tile_places(height, width, self._tiles, self._overlap)
         views = [np.ascontiguousarray(frame[y1:y2, x1:x2]) for x1, y1, x2, y2 in places]
@@ -108,7 +96,7 @@ class ClassifierEye(Eye):
         self._model, self._classes, self._floor = model, classes, floor
         self._absent, self.needs_motion = set(absent), crops
 
-    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
         height, width = frame.shape[:2]
         boxes = [(0.0, 0.0, float(width), float(height))]
         if self.needs_motion:

@@ -14,7 +14,7 @@ from edgekit.camera.backoff import Backoff, reachable
 from edgekit.camera.config import SourceConfig
 from edgekit.camera.frozen import FrozenWatch
 from edgekit.camera.grabber import Ended, Grabber, open_grabber
-from edgekit.camera.uri import Source, parse_source
+from edgekit.camera.uri import Source, is_file, parse_source
 from edgekit.errors import EdgekitError, SourceError
 from edgekit.vision.image import Frame
 
@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 _STOP = 2.5  # seconds that stopping waits for the thread; it is a daemon and blocks no exit after that
 _SETTLED = 10.0  # seconds online until the back-off starts from the beginning again
 _REMIND = 600.0  # seconds between two lines about the same outage
-_AHEAD = 2  # frames of a file that are decoded ahead
+_AHEAD = 2  # frames of a file that are decoded ahead, where nobody looks at more of them at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Feed(ABC):
         counters: read them at any time.
         detail: why the source is not online, for people.
         fps: a file's own frames a second, once it is open; 0 for a camera.
-        prepare: called with each frame of a file in the feed's thread, while the frame before is looked at. Not with a
+        prepare: called with each frame of a file in the feed's thread, while those before are looked at. Not with a
             camera's, most of which are never looked at.
     """
 
@@ -240,13 +240,20 @@ class LiveFeed(Feed):
 
 
 class FileFeed(Feed):
-    """Every frame, as fast as they are taken, a few decoded ahead."""
+    """Every frame, as fast as they are taken, `ahead` of them decoded before."""
 
     live = False
 
-    def __init__(self, source: Source, config: SourceConfig, opener: Opener = open_grabber, say: Say = print) -> None:
+    def __init__(
+        self,
+        source: Source,
+        config: SourceConfig,
+        opener: Opener = open_grabber,
+        say: Say = print,
+        ahead: int = _AHEAD,
+    ) -> None:
         super().__init__(source, config, opener, say)
-        self._queue: queue.Queue[Shot | BaseException] = queue.Queue(_AHEAD)
+        self._queue: queue.Queue[Shot | BaseException] = queue.Queue(ahead)
         self._last: BaseException | None = None
 
     def next(self, timeout: float) -> Shot | None:
@@ -309,8 +316,7 @@ class FileFeed(Feed):
                     return None
 
 
-def make_feed(config: SourceConfig, opener: Opener = open_grabber, say: Say = print) -> Feed:
+def make_feed(config: SourceConfig, opener: Opener = open_grabber, say: Say = print, ahead: int = _AHEAD) -> Feed:
     """The feed of what `config.uri` names, not started. Raises UsageError as `parse_source`."""
     source = parse_source(config)
-    kind = LiveFeed if source.live or config.real_time else FileFeed
-    return kind(source, config, opener, say)
+    return FileFeed(source, config, opener, say, ahead) if is_file(config) else LiveFeed(source, config, opener, say)

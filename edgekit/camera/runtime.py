@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgekit.camera.ahead import Ahead, streams_of
 from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.counts import CountBook
-from edgekit.camera.eyes import Eye, one_label_each
-from edgekit.camera.feed import Opener, Say, Shot, make_feed
+from edgekit.camera.eyes import one_label_each
+from edgekit.camera.feed import Feed, Opener, Say, Shot, make_feed
 from edgekit.camera.grabber import Ended, open_grabber
 from edgekit.camera.health import Health, notify_systemd
 from edgekit.camera.memory import give_back
@@ -27,7 +28,6 @@ from edgekit.camera.view import View
 from edgekit.camera.visits import Visit
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.vision.decode import Detections
-from edgekit.vision.image import Frame
 
 _SLICE = 0.2  # seconds, the longest wait without looking whether to stop
 _TRIM, _FIRST_TRIM = 60.0, 8.0  # seconds between two returns of freed memory, and until the first
@@ -89,8 +89,8 @@ class Camera:
         self._wanted: CameraConfig | None = None
         self._started: dict[str, int] = {}
         self._most: dict[str, int] = {}
-        self._feed = make_feed(config.source, opener, say)
-        self._feed.prepare = self._prepare
+        self._ahead = Ahead()
+        self._feed = self._new_feed(config)
         self._model = open_model(config)
         self._last_at = time.monotonic()
         self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
@@ -121,6 +121,7 @@ class Camera:
                     break
         finally:
             self._feed.stop()
+            self._ahead.close()
             news = self._rules.book.close(self._last_at, "shutdown")
             self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(news)))
             self.outbox.stop()
@@ -148,6 +149,7 @@ class Camera:
     def _take(self, rules: Rules) -> None:
         """Makes these the rules from the next frame on."""
         self._rules = rules
+        self._ahead.watch(rules.eye, rules.config)
         self._pace = self.health.pace = Pace(rules.config, time.monotonic())
         self._shape: tuple[int, ...] = ()
         self._inferred_at = self._heat_at = float("-inf")
@@ -187,9 +189,7 @@ class Camera:
         motion = self._rules.motion.see(frame, self._rules.unwatched) if self._rules.motion else None
         seconds, found = None, None
         if self._worth(motion, at):
-            begun = time.monotonic()
-            found = self._found(shot, motion)
-            seconds = time.monotonic() - begun if found is not None else None
+            found, seconds = self._found(shot, motion)
             self._inferred_at = at
         tracks = self._rules.tracker.update(found, at) if found is not None else []
         news = self._rules.book.update(tracks, frame.shape, at)
@@ -209,12 +209,17 @@ class Camera:
         due = at - self._inferred_at >= self.config.motion.every
         return motion.moved or due or bool(self._rules.tracker.tracks)
 
-    def _found(self, shot: Shot, motion: Motion | None) -> Detections | None:
+    def _found(self, shot: Shot, motion: Motion | None) -> tuple[Detections | None, float | None]:
+        """What is in the frame and the seconds that looking took; nothing where the model failed."""
         try:
-            eye = self._rules.eye
-            maker, ready = shot.ready or (None, None)
-            seen = eye.look(shot.frame, motion, ready if maker is eye else None)  # another one's after a reload
-            return one_label_each(self._rules.zones.kept(seen, shot.frame.shape))
+            eye, glance = self._rules.eye, shot.ready
+            if glance is not None and glance.eye is eye:  # it is another one's after a reload
+                seen, seconds = glance.answer.result()
+            else:
+                begun = time.monotonic()
+                seen = eye.look(shot.frame, motion)
+                seconds = time.monotonic() - begun
+            return one_label_each(self._rules.zones.kept(seen, shot.frame.shape)), seconds
         except Exception as error:  # one bad frame must not end a season
             if not self._feed.live and isinstance(error, EdgekitError):
                 raise
@@ -222,17 +227,12 @@ class Camera:
             if self.health.model_problem != told:
                 self._say(f"error: the model failed on frame {shot.index}: {told}")
             self.health.failed(told)
-            return None
+            return None, None
 
-    def _prepare(self, frame: Frame) -> tuple[Eye, Frame | None] | None:
-        """In the feed's thread: what the eye can do before, where every frame will be looked at."""
-        rules = self._rules
-        if rules.config.motion.gate or rules.config.rate.fps:
-            return None
-        try:
-            return rules.eye, rules.eye.prepare(frame)
-        except Exception:  # noqa: BLE001 - the loop meets it again, where what is said about it belongs
-            return None
+    def _new_feed(self, config: CameraConfig) -> Feed:
+        feed = make_feed(config.source, self._opener, self._say, ahead=max(2, streams_of(config)))
+        feed.prepare = self._ahead.begin
+        return feed
 
     def _count(self, tracks: list[Track], at: float) -> None:
         counts = dict.fromkeys(self.config.visits.labels or self._model.classes, 0)
@@ -276,11 +276,10 @@ class Camera:
         try:
             feed = old_feed
             if wanted.source != self.config.source:
-                feed = make_feed(wanted.source, self._opener, self._say)
-                feed.prepare = self._prepare
+                feed = self._new_feed(wanted)
                 if feed.live != old_feed.live:
                     raise UsageError("A camera cannot become a file while it runs.", fix="restart")
-            if wanted.model != self.config.model:
+            if wanted.model != self.config.model or streams_of(wanted) != streams_of(self.config):
                 self._model = self._open_model(wanted)
             rules = make_rules(wanted, self._model)
         except EdgekitError as error:

@@ -72,6 +72,11 @@ class Source:
         return parts.hostname or "", parts.port or usual
 
 
+def is_file(config: SourceConfig) -> bool:
+    """Whether the source has an end and is taken as fast as it can be. Raises UsageError as `parse_source`."""
+    return not (parse_source(config).live or config.real_time)
+
+
 def expand(text: str) -> str:
     """`text` with `${NAME}` taken from the environment. Raises UsageError for a name that is not there."""
 

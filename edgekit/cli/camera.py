@@ -90,6 +90,7 @@ def camera(
 def open_model(config: CameraConfig) -> Model:
     """Opens the model that the configuration names; the wiring between `loading` and the camera room."""
     from edgekit import loading
+    from edgekit.camera.ahead import streams_of
     from edgekit.camera.eyes import make_eye
     from edgekit.camera.memory import give_back
     from edgekit.camera.rules import Model
@@ -99,7 +100,12 @@ def open_model(config: CameraConfig) -> Model:
         raise UsageError("There is no model to look with.", expected="--model FILE, or model.path in the TOML")
     model = config.model
     predictor = loading.open_predictor(
-        model.path, backend=model.backend, provider=model.provider, threads=model.threads, frugal=True
+        model.path,
+        backend=model.backend,
+        provider=model.provider,
+        threads=model.threads,
+        streams=streams_of(config),
+        frugal=True,
     )
     described = loading.metadata_of(config.model.path)
     give_back()
@@ -123,10 +129,9 @@ def _video_beside(config: CameraConfig, out: Path) -> Path | None:
 
 
 def _is_file(config: CameraConfig) -> bool:
-    """Whether the source has an end and is taken as fast as it can be."""
-    from edgekit.camera.uri import parse_source
+    from edgekit.camera.uri import is_file
 
-    return not (parse_source(config.source).live or config.source.real_time)
+    return is_file(config.source)
 
 
 def _keep(events: list[dict[str, Any]], summary: Summary, out: Path) -> None:

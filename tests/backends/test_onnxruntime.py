@@ -73,11 +73,11 @@ def test_buffers_are_allocated_once_per_shape() -> None:
     session = OnnxRuntimeSession(TWO)
     for n in (1, 2):
         session.run(pair(n))
-    kept = {key: {**held, **(results or {})} for key, (held, results) in session._bound.items()}
+    kept = {key: {**held, **(results or {})} for key, (held, results) in session._lanes[0].buffers.kept.items()}
     assert list(kept) == [((1, 3), (1, 3)), ((2, 3), (2, 3))]
     for n in (2, 1, 2):
         session.run(pair(n, n))
-    for key, (held, results) in session._bound.items():
+    for key, (held, results) in session._lanes[0].buffers.kept.items():
         assert all(array is kept[key][name] for name, array in {**held, **(results or {})}.items())
 
 
@@ -252,7 +252,7 @@ def test_a_model_that_cannot_be_loaded_is_an_artifact_error(data: bytes) -> None
 def test_close_lets_go_of_everything() -> None:
     with OnnxRuntimeSession(TWO) as session:
         session.run(pair(1))
-    assert not session._bound
+    assert not session._lanes
     assert "_session" not in vars(session)
     session.close()  # twice is once
     with pytest.raises(BackendError, match="closed"):

@@ -98,11 +98,11 @@ def test_buffers_are_allocated_once_per_shape() -> None:
     session = OpenVinoSession(TWO)
     for n in (1, 2):
         session.run(pair(n))
-    kept = {key: {**held, **(results or {})} for key, (held, results) in session._bound.items()}
+    kept = {key: {**held, **(results or {})} for key, (held, results) in session._lanes[0].buffers.kept.items()}
     assert list(kept) == [((1, 3), (1, 3)), ((2, 3), (2, 3))]
     for n in (2, 1, 2):
         session.run(pair(n, n))
-    for key, (held, results) in session._bound.items():
+    for key, (held, results) in session._lanes[0].buffers.kept.items():
         assert all(array is kept[key][name] for name, array in {**held, **(results or {})}.items())
 
 

@@ -89,7 +89,7 @@ class HiveEye(Eye):
         self._truth = {self._key(h.frame): h for h in (clip.frame(i) for i in range(frames))}
         self._seconds = seconds
 
-    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
         time.sleep(self._seconds)
         truth = self._truth[self._key(frame)]
         scores = np.full(len(truth.labels), 0.9, np.float32)
@@ -105,7 +105,7 @@ class SleepyEye(Eye):
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
         time.sleep(self._seconds)
         return found()
 
@@ -113,7 +113,7 @@ class SleepyEye(Eye):
 class SpotEye(Eye):
     """Finds the one bright spot in a frame, as a hornet; nothing in a dark one."""
 
-    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
         ys, xs = np.nonzero(frame[..., 2] > 200)
         if not len(ys):
             return found()

@@ -15,13 +15,16 @@ from edgekit.camera.config import CameraConfig
 from edgekit.camera.eyes import Eye
 from edgekit.camera.grabber import Grabber
 from edgekit.camera.motion import Motion
+from edgekit.camera.outbox import Event
 from edgekit.camera.reader import Reader
+from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera
 from edgekit.data import HiveClip
 from edgekit.errors import SourceError, UsageError
 from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame
 from tests.camera.conftest import (
+    HIVE_CLASSES,
     HiveEye,
     ListGrabber,
     SleepyEye,
@@ -178,7 +181,7 @@ class BrokenEye(Eye):
     def __init__(self) -> None:
         self.broken = True
 
-    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
         if self.broken:
             raise RuntimeError("out of memory on the board")
         return found()
@@ -306,36 +309,96 @@ def test_frames_are_not_written_to(hive_eye: HiveEye) -> None:
     np.testing.assert_array_equal(kept, before)
 
 
-class PreparedEye(SpotEye):
-    """Counts the looks at frames that were prepared for it."""
+class BusyEye(SpotEye):
+    """Looks for a while, the first frames longest, and notes who looked and how many did at once."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.ready: list[bool] = []
+    def __init__(self, stops_at: int = 10_000) -> None:
+        self.threads: list[str] = []
+        self.now = self.most = 0
+        self._lock, self._stops_at = threading.Lock(), stops_at
 
-    def prepare(self, frame: Frame) -> Frame | None:
-        return frame[:1].copy()
-
-    def look(self, frame: Frame, motion: Motion | None, ready: Frame | None = None) -> Detections:
-        self.ready.append(ready is not None and np.array_equal(ready, frame[:1]))
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
+        with self._lock:
+            self.threads.append(threading.current_thread().name)
+            nth = len(self.threads)
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.002 * (20 - nth) if nth < 20 else 0.002)
+        with self._lock:
+            self.now -= 1
+        if nth == self._stops_at:
+            raise RuntimeError("broken")
         return super().look(frame, motion)
 
 
-@pytest.mark.parametrize(("change", "ahead"), [((), True), (("motion.gate=true",), False), (("rate.fps=2",), False)])
-def test_frames_of_a_file_are_prepared_ahead_where_all_are_looked_at(change: tuple[str, ...], ahead: bool) -> None:
-    eye = PreparedEye()
-    frames = [spot(20 + 5 * i, 50) for i in range(8)]
-    config = config_of("source.uri=synthetic://hive?frames=8", *change)
-    Camera(config, model_of(eye), opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None).run()
-    assert eye.ready
-    assert set(eye.ready) == {ahead}
-
-
-def test_what_was_prepared_for_another_eye_is_not_used() -> None:
-    eye = PreparedEye()
-    frames = [spot(20 + 5 * i, 50) for i in range(4)]
-    config = config_of("source.uri=synthetic://hive?frames=4")
-    camera = Camera(config, model_of(eye), opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None)
-    camera._feed.prepare = lambda frame: (object(), frame[:1].copy())  # as before a reload
+def watched(eye: Eye, frames: list[Frame], *changes: str) -> tuple[Camera, list[Event]]:
+    events: list[Event] = []
+    config = config_of(f"source.uri=synthetic://hive?frames={len(frames)}", "visits.update_every=0.1", *changes)
+    camera = Camera(
+        config, model_of(eye), opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None, listeners=(events.append,)
+    )
     camera.run()
-    assert eye.ready == [False] * 4
+    return camera, events
+
+
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        (("model.streams=3",), 3),
+        (("model.threads=1",), 2),  # one prepares while the other has the model
+        (("motion.gate=true",), 1),
+        (("rate.fps=2",), 1),
+        (("rate.night_below=5",), 1),
+        (("source.real_time=true",), 1),
+    ],
+)
+def test_frames_of_a_file_are_looked_at_ahead_where_all_of_them_are(changes: tuple[str, ...], most: int) -> None:
+    eye = BusyEye()
+    frames = [spot(20 + 5 * i, 50) for i in range(16)]
+    watched(eye, frames, "model.path=hive.onnx", *changes)
+    assert eye.most == most
+    ahead = [name.startswith("camera-look") for name in eye.threads]
+    assert all(ahead) if most > 1 else not any(ahead)
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("camera-look")]
+
+
+def test_looks_at_once_give_the_same_events_in_the_same_order() -> None:
+    frames = [spot(20 + 5 * (i % 20), 50) for i in range(40)]
+    told = []
+    for eye, streams in ((SpotEye(), 1), (BusyEye(), 4)):
+        _, events = watched(eye, frames, "model.path=hive.onnx", f"model.streams={streams}")
+        assert events
+        told.append([(e["seq"], e["type"], e["label"], e["box"], e["tracks"], e["score"]) for e in events])
+    assert told[0] == told[1]
+
+
+def test_a_look_ahead_that_fails_is_that_frames_failure_only() -> None:
+    camera, events = watched(BusyEye(stops_at=5), [spot(20 + 5 * i, 50) for i in range(16)], "model.streams=2")
+    assert camera.health.inferred == 15
+    assert "broken" in camera.health.model_problem or camera.health.model_problem == ""
+    assert events
+
+
+def test_what_another_eye_saw_before_a_reload_is_not_used() -> None:
+    old, new = BusyEye(), BusyEye()
+    eyes = iter((old, new))
+    frames = [spot(20 + 2 * (i % 40), 50) for i in range(60)]
+    config = config_of("source.uri=synthetic://hive?frames=60", "model.path=hive.onnx", "model.streams=3")
+    closed: list[int] = []
+
+    def opened(wanted: CameraConfig) -> Model:
+        eye = next(eyes)
+        return Model(lambda c, floor: eye, HIVE_CLASSES, (), {"name": "", "sha256": "", "precision": ""},
+                     lambda: closed.append(eye.now))  # fmt: skip
+
+    camera = Camera(config, opened, opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None)
+    wanted = config_of("source.uri=synthetic://hive?frames=60", "model.path=hive.onnx", "model.streams=2")
+    timer = threading.Timer(0.1, camera.reload, (wanted,))
+    timer.start()
+    summary = camera.run()
+    timer.join()
+    assert summary.inferred == 60
+    assert old.threads
+    assert len(new.threads) + len(old.threads) >= 60
+    assert new.most == 2
+    assert closed == [0, 0]  # nobody was looking when a model was closed
