@@ -3,8 +3,6 @@
 import http.client
 import json
 import re
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from edgekit.camera.avi import read_avi
 from edgekit.camera.guard import check_web, is_loopback
 from edgekit.camera.runtime import Camera
 from edgekit.errors import SourceError, UsageError
+from tests.browser import Browser
 from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot, wait_for
 
 pytest.importorskip("uvicorn")
@@ -304,31 +303,74 @@ def test_a_taken_port_is_told_at_once(site: Site) -> None:
         Page(camera)
 
 
-def chromium(folder: Path, *arguments: str) -> str:
-    """What a headless Chromium says to `arguments`; skips where there is none."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("needs Chromium")
-    options = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}")
-    return subprocess.run([browser, *options, *arguments], capture_output=True, text=True, timeout=90).stdout
+# mean column of the bright spot in an element's picture, and its brightest value; the picture that is shown now
+SPOT = """(() => {
+  const img = document.querySelector('%s'), canvas = document.createElement('canvas');
+  if (!img || !img.naturalWidth) return null;
+  canvas.width = img.naturalWidth; canvas.height = img.naturalHeight;
+  const pen = canvas.getContext('2d'); pen.drawImage(img, 0, 0);
+  const data = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+  let sum = 0, count = 0;
+  for (let i = 0; i < data.length; i += 4) if (data[i] > 200) { sum += (i / 4) %% canvas.width; count++ }
+  return count ? sum / count : null;
+})()"""
+
+
+def spots(browser: Browser, element: str, seconds: float = 10) -> set[float]:
+    """Where the spot was seen in an element's picture, until it was seen in five places or time is over."""
+    seen: set[float] = set()
+    until = time.monotonic() + seconds
+    while len(seen) < 5 and time.monotonic() < until:
+        where = browser.value(SPOT % element)
+        seen |= {where} if where is not None else set()
+        time.sleep(0.05)
+    return seen
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["1280,900", "390,844"])
-def test_in_a_browser(site: Site, size: str, tmp_path: Path) -> None:
-    dom = chromium(
-        tmp_path, f"--window-size={size}", "--virtual-time-budget=6000", "--timeout=9000", "--dump-dom", site.page.url
-    )
-    assert re.search(r'id="state"[^>]*class="ok"[^>]*>watching<', dom)
-    assert 'src="/live.mjpg"' in dom
-    assert dom.count('class="bar"') >= 14
-    assert re.search(r"<li[^>]*><a href=\"/visits/", dom)
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844)])
+def test_in_a_browser(site: Site, size: tuple[int, int], tmp_path: Path) -> None:
+    with Browser(tmp_path / "profile", size) as browser:
+        browser.open(site.page.url)
+        browser.wait_for("document.querySelector('#state.ok')?.textContent === 'watching'")
+        assert len(spots(browser, "#picture")) == 5  # the live picture moves
+        browser.wait_for("document.querySelectorAll('.bar').length >= 14")
+        browser.wait_for("document.querySelectorAll('#list li img').length >= 1")
+        browser.wait_for("document.querySelector('#list li img').naturalWidth > 0")
+        assert browser.value("document.documentElement.scrollWidth") <= size[0]
+        loaded = browser.value("performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert loaded
+        assert all(name.startswith(site.page.url) for name in loaded)
+
+
+@pytest.mark.slow
+def test_a_click_plays_the_clip_in_a_browser(tmp_path: Path) -> None:
+    site = Site(tmp_path / "store", "visits.clip=true", "visits.pre_roll=0.5", "visits.post_roll=0.1")
+    try:
+        wait_for(lambda: site.camera.health.inferred > 60, 20)
+        site.gone = True
+        wait_for(lambda: [v["type"] for v in site.json("/api/visits")] == ["end"], 10)
+        site.gone = False
+        ident = site.json("/api/visits")[0]["id"]
+        wait_for(lambda: site.get(f"/visits/{ident}.avi")[0] == 200, 15)
+        picture = f'#list img[src*="{ident}"]'
+        with Browser(tmp_path / "profile") as browser:
+            browser.open(site.page.url)
+            browser.wait_for(f"document.querySelector('{picture}')?.naturalWidth > 0")
+            assert len(spots(browser, picture, 1)) == 1  # the snapshot
+            browser.wait_for("[...document.querySelectorAll('#list button')].some(b => b.textContent.includes('clip'))")
+            browser.value("[...document.querySelectorAll('#list button')].at(-1).click()")
+            browser.wait_for(f"document.querySelector('{picture}').src.includes('.mjpg')")
+            assert len(spots(browser, picture)) == 5
+    finally:
+        site.close()
 
 
 @pytest.mark.slow
 def test_a_wrong_token_shows_the_form_in_a_browser(guarded: Site, tmp_path: Path) -> None:
-    wrong = chromium(tmp_path / "a", "--dump-dom", f"{guarded.page.url}?token=not-the-token-at-all")
-    assert 'id="token"' in wrong
-    assert 'id="picture"' not in wrong
-    right = chromium(tmp_path / "b", "--dump-dom", "--timeout=4000", f"{guarded.page.url}?token={TOKEN}")
-    assert 'id="picture"' in right
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(f"{guarded.page.url}?token=not-the-token-at-all")
+        assert browser.value("!!document.querySelector('#token') && !document.querySelector('#picture')")
+        browser.open(f"{guarded.page.url}?token={TOKEN}")
+        browser.wait_for("!!document.querySelector('#picture')")
+        assert TOKEN not in browser.value("location.href")
