@@ -17,7 +17,7 @@ from edgekit.errors import InputError
 
 Color = Literal["rgb", "bgr"]
 Resize = Literal["stretch", "letterbox", "crop"]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "area"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "pyramid"]
 Task = Literal["classification", "detection"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -66,10 +66,11 @@ class PreprocessSpec:
         resize: `crop` (shorter side to `shorter_side`, then centre crop), `letterbox` (whole picture, ratio
             kept, padded with `pad`) or `stretch` (ratio not kept).
         shorter_side: pixels, for `crop` only.
-        interpolation: `nearest`, `bilinear`, `bicubic` or `area`.
+        interpolation: `nearest`, `bilinear`, `bicubic`, `area` (OpenCV's) or `pyramid`: the mean of each two pixels as
+            long as a side is at least twice its end (OpenCV's INTER_AREA), then OpenCV's bilinear.
         antialias: whether the filter widens when shrinking. With `bilinear` and `bicubic` this is what
             torchvision trains with and gives the same pixels; without it these are OpenCV's INTER_LINEAR/INTER_CUBIC.
-            `area` always averages and `nearest` never does.
+            `area` and `pyramid` always average and `nearest` never does.
         pad: grey level 0..255 around a letterboxed picture.
         color: channel order the net expects.
         mean, std: per channel, in 0..1 units, in the order of `color`.
@@ -108,7 +109,7 @@ class PreprocessSpec:
         else:
             _require(self.shorter_side is None, "shorter_side", self.shorter_side, "none unless resize = 'crop'")
         _require(isinstance(self.antialias, bool), "antialias", self.antialias, "true or false")
-        fixed = {"area": True, "nearest": False}.get(self.interpolation)
+        fixed = {"area": True, "pyramid": True, "nearest": False}.get(self.interpolation)
         if fixed is not None:
             _require(self.antialias is fixed, "antialias", self.antialias, f"{fixed} for {self.interpolation}")
         _require(isinstance(self.pad, int) and 0 <= self.pad <= 255, "pad", self.pad, "0 to 255")
@@ -132,7 +133,8 @@ class PreprocessSpec:
 
     def describe(self) -> str:
         """One line for people."""
-        how = f"{self.interpolation}{' antialiased' if self.antialias and self.interpolation != 'area' else ''}"
+        antialiased = self.antialias and self.interpolation not in ("area", "pyramid")
+        how = f"{self.interpolation}{' antialiased' if antialiased else ''}"
         if self.resize == "crop":
             policy = f"shorter side {self.shorter_side}, centre crop {self.height}x{self.width}"
         else:

@@ -19,7 +19,7 @@ FINITE = st.floats(-10, 10)
 @st.composite
 def preprocess_specs(draw: st.DrawFn) -> PreprocessSpec:
     resize = draw(st.sampled_from(["stretch", "letterbox", "crop"]))
-    how = draw(st.sampled_from(["nearest", "bilinear", "bicubic", "area"]))
+    how = draw(st.sampled_from(["nearest", "bilinear", "bicubic", "area", "pyramid"]))
     height, width = draw(st.integers(1, 500)), draw(st.integers(1, 500))
     return PreprocessSpec(
         height,
@@ -27,7 +27,7 @@ def preprocess_specs(draw: st.DrawFn) -> PreprocessSpec:
         resize,
         max(height, width) + draw(st.integers(0, 99)) if resize == "crop" else None,
         how,
-        {"nearest": False, "area": True}.get(how, draw(st.booleans())),
+        {"nearest": False, "area": True, "pyramid": True}.get(how, draw(st.booleans())),
         draw(st.integers(0, 255)),
         draw(st.sampled_from(["rgb", "bgr"])),
         draw(st.tuples(FINITE, FINITE, FINITE)),
@@ -97,6 +97,7 @@ def test_a_bad_value_is_refused_by_name(name: str, values: list[Any]) -> None:
         ({"resize": "stretch"}, "shorter_side"),
         ({"resize": "letterbox"}, "shorter_side"),
         ({"interpolation": "area", "antialias": False}, "antialias"),
+        ({"interpolation": "pyramid", "antialias": False}, "antialias"),
         ({"interpolation": "nearest", "antialias": True}, "antialias"),
         ({"width": 257}, "shorter_side"),
     ],

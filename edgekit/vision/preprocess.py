@@ -147,10 +147,19 @@ def _resize(frame: Frame, height: int, width: int, spec: PreprocessSpec) -> Fram
         return np.asarray(resized)
     import cv2
 
+    if spec.interpolation == "pyramid":
+        while frame.shape[0] >= 2 * height or frame.shape[1] >= 2 * width:
+            size = tuple(
+                n // 2 if n >= 2 * end else n for n, end in ((frame.shape[1], width), (frame.shape[0], height))
+            )
+            frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        if frame.shape[:2] == (height, width):
+            return frame
     method = {
         "nearest": cv2.INTER_NEAREST_EXACT,  # INTER_NEAREST takes the pixel left of the centre, kept as a bug
         "bilinear": cv2.INTER_LINEAR,
         "bicubic": cv2.INTER_CUBIC,
         "area": cv2.INTER_AREA,
+        "pyramid": cv2.INTER_LINEAR,
     }[spec.interpolation]
     return np.asarray(cv2.resize(frame, (width, height), interpolation=method), dtype=np.uint8)

@@ -55,6 +55,17 @@ def test_a_report_in_four_forms(base: Path) -> None:
     assert sorted(p.name for p in base.iterdir()) == ["bench.csv", "bench.html", "bench.json", "bench.md"]
 
 
+def test_a_cold_start_is_one_of_a_process(cli: Any, good: Path, tmp_path: Path) -> None:
+    done = cli("bench", good, "--out", tmp_path, "--iterations", 8, "--turns", 2, "--warmup", 0.1)
+    assert done.code == 0, done.text
+    (row,) = read_report(tmp_path / "bench.json").rows
+    assert row.cold is not None
+    assert row.cold.error is None
+    assert row.cold.first_result > row.cold.load + row.cold.import_ > row.cold.import_ > 0
+    assert row.cold.first_result > 50  # an interpreter starts, and numpy and the runtime are imported
+    assert 30 < row.cold.steady_mb <= row.cold.peak_mb < 2000
+
+
 def test_a_report_is_not_replaced_unasked(cli: Any, good: Path, base: Path) -> None:
     done = cli("bench", good, "--out", base, *QUICK)
     assert done.code == 1

@@ -63,7 +63,8 @@ def test_set_is_typed_by_the_schema() -> None:
 def test_the_interpolation_reaches_the_model() -> None:
     spec = parse_recipe(BARE, "x", ["input.resize=letterbox", "input.interpolation=area"]).input.preprocess()
     assert (spec.resize, spec.interpolation) == ("letterbox", "area")
-    assert parse_recipe(BARE, "x", ["input.interpolation=area"]).input.preprocess().interpolation == "area"
+    for how in ("area", "pyramid"):
+        assert parse_recipe(BARE, "x", [f"input.interpolation={how}"]).input.preprocess().interpolation == how
     assert parse_recipe(BARE, "x").input.preprocess().interpolation == "bilinear"
     with pytest.raises(UsageError):
         parse_recipe(BARE, "x", ["input.interpolation=nearest"])

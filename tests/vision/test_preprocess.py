@@ -112,6 +112,34 @@ def test_area_averages_and_nearest_takes_the_centre() -> None:
     np.testing.assert_array_equal(nearest, frame[1::3, 1::3])
 
 
+@pytest.mark.parametrize(("h", "w"), [(70, 50), (120, 80), (160, 130), (280, 400), (71, 999), (40, 30), (300, 60)])
+def test_pyramid_halves_by_means_and_ends_bilinear(h: int, w: int) -> None:
+    cv2 = pytest.importorskip("cv2")
+    frame = noise(h, w)
+    level = frame
+    while level.shape[0] >= 140 or level.shape[1] >= 100:
+        tall, wide = (n >= 2 * end for n, end in zip(level.shape, (70, 50), strict=False))
+        size = (level.shape[1] // 2 if wide else level.shape[1], level.shape[0] // 2 if tall else level.shape[0])
+        if not level.shape[0] % 2 and not level.shape[1] % 2 and tall and wide:
+            means = level.reshape(size[1], 2, size[0], 2, 3).mean(axis=(1, 3))
+            halved = cv2.resize(level, size, interpolation=cv2.INTER_AREA)
+            np.testing.assert_allclose(halved, means, atol=0.51)
+        level = cv2.resize(level, size, interpolation=cv2.INTER_AREA)
+    wanted = cv2.resize(level, (50, 70), interpolation=cv2.INTER_LINEAR)
+    spec = replace(STRETCH, interpolation="pyramid")
+    np.testing.assert_array_equal(preprocess(frame, spec), wanted)
+    assert spec.describe().count("antialiased") == 0
+
+
+def test_pyramid_does_not_alias() -> None:
+    """Stripes finer than the result's pixels become their mean, as with the others that antialias."""
+    pytest.importorskip("cv2")
+    stripes = np.zeros((280, 200, 3), np.uint8)
+    stripes[:, ::2] = 255
+    out = preprocess(stripes, replace(STRETCH, interpolation="pyramid"))
+    assert abs(int(out.min()) - 128) <= 1 >= abs(int(out.max()) - 128)
+
+
 @settings(max_examples=60, deadline=None)
 @given(h=SIDES, w=SIDES)
 def test_letterbox_shows_all_centred_and_padded(h: int, w: int) -> None:
