@@ -50,7 +50,7 @@ class Input(_Table):
     resize: Literal["crop", "letterbox", "stretch"] = "crop"
     shorter_side: int | None = Field(None, description="before the crop; none: the larger side * 8 / 7")
     interpolation: Literal["bilinear", "bicubic", "area", "pyramid"] = Field(
-        "bilinear", description="antialiased; with area a camera's resize costs half, with pyramid a ninth"
+        "bilinear", description="antialiased; with area a camera's resize costs half, with pyramid a sixth"
     )
 
     def preprocess(self) -> PreprocessSpec:
