@@ -97,32 +97,31 @@ class Buffers:
 
     Args:
         inputs, outputs: the session's.
-        bind: tells the runtime to use these inputs and outputs from now on; outputs are None where one's size is
-            known only after running.
 
     Attributes:
         kept: those of each set of input shapes.
     """
 
-    def __init__(
-        self,
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        bind: Callable[[Arrays, Arrays | None], None],
-    ) -> None:
-        self._inputs, self._outputs, self._bind = inputs, outputs, bind
+    def __init__(self, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        self._inputs, self._outputs = inputs, outputs
         self.kept: dict[Shapes, tuple[Arrays, Arrays | None]] = {}
         self._current: Shapes | None = None
 
-    def fill(self, feeds: Arrays) -> Arrays | None:
-        """Copies the inputs to where the runtime reads them; the arrays that it will write, or None."""
+    def fill(self, feeds: Arrays, bind: Callable[[Arrays, Arrays | None], None]) -> Arrays | None:
+        """Copies the inputs to where the runtime reads them; the arrays that it will write, or None.
+
+        Args:
+            bind: tells the runtime to use these inputs and outputs from now on; outputs are None where one's size is
+                known only after running. Not kept: a cycle would keep the session's memory and threads until the
+                next garbage collection, which may be another process's, a forked one's that has no such threads.
+        """
         key = tuple(feeds[spec.name].shape for spec in self._inputs)
         if key not in self.kept:
             held = {s.name: np.empty(shape, s.dtype) for s, shape in zip(self._inputs, key, strict=True)}
             self.kept[key] = (held, self._results(key))
         held, results = self.kept[key]
         if key != self._current:
-            self._bind(held, results)
+            bind(held, results)
             self._current = key
         for name, array in feeds.items():
             np.copyto(held[name], array)

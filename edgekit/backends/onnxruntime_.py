@@ -130,10 +130,10 @@ class _Lane:
     def __init__(self, session: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         self._session, self._outputs = session, outputs
         self._binding = session.io_binding()
-        self.buffers = Buffers(inputs, outputs, self._bind)
+        self.buffers = Buffers(inputs, outputs)
 
     def run(self, feeds: Arrays) -> Arrays:
-        results = self.buffers.fill(feeds)
+        results = self.buffers.fill(feeds, self._bind)
         self._session.run_with_iobinding(self._binding)
         if results is None:
             values = self._binding.copy_outputs_to_cpu()

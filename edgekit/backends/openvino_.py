@@ -110,10 +110,10 @@ class _Lane:
 
     def __init__(self, ov: Any, request: Any, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         self._ov, self._request, self._outputs = ov, request, outputs
-        self.buffers = Buffers(inputs, outputs, self._bind)
+        self.buffers = Buffers(inputs, outputs)
 
     def run(self, feeds: Arrays) -> Arrays:
-        results = self.buffers.fill(feeds)
+        results = self.buffers.fill(feeds, self._bind)
         self._request.infer()
         if results is None:
             return {spec.name: self._request.get_tensor(spec.name).data.copy() for spec in self._outputs}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,6 +41,19 @@ def test_each_thread_gets_its_own_answer(backend: str, streams: int, threads: in
             assert all(pool.map(asked, range(400)))
     with pytest.raises(BackendError, match="closed"):
         session.run({"x": np.zeros((1, 64), np.float32)})
+
+
+def test_a_session_goes_with_its_last_reference(backend: str) -> None:
+    """Not with a later garbage collection: that may be in a forked process, where its threads are missing."""
+    session = open_session(onnx.parser.parse_model(GRAPH).SerializeToString(), backend, streams=2, threads=2)
+    session.run({"x": np.zeros((2, 64), np.float32)})
+    parts = [weakref.ref(session), *(weakref.ref(lane) for lane in session._lanes)]  # type: ignore[attr-defined]
+    gc.disable()
+    try:
+        del session
+        assert [part() for part in parts] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_a_detector_finds_the_same_in_two_streams(backend: str) -> None:

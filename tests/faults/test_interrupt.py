@@ -98,8 +98,8 @@ def test_a_killed_export_leaves_whole_files(
 ) -> None:
     """Forked children export over old files or none; every second one is killed while the new ones are made.
 
-    In a process of its own: a child has one thread only, and waits for ever for a lock that another thread of a long
-    run of tests held when it was forked.
+    In a process of its own: a child has one thread only, and what earlier tests left to the garbage collection, with
+    threads that it does not have, could keep it waiting for ever.
     """
     if ALONE not in os.environ:
         again = [sys.executable, "-m", "pytest", "-m", "slow", f"{__file__}::test_a_killed_export_leaves_whole_files"]
