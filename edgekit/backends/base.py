@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import queue
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import InputError
+from edgekit.errors import BackendError, InputError
 from edgekit.spec import TensorSpec
 
 Arrays = dict[str, NDArray[Any]]
@@ -90,6 +91,38 @@ class Session(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Lane(Protocol):
+    """One run at a time of a model that others run too."""
+
+    def run(self, feeds: Arrays) -> Arrays: ...
+
+
+class StreamSession(Session):
+    """A session with a lane for each run that it does at once."""
+
+    _lanes: list[Lane]
+
+    def _take(self, lanes: Sequence[Lane]) -> None:
+        """Call when the model is loaded."""
+        self._lanes, self.streams = list(lanes), len(lanes)
+        self._free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        for lane in lanes:
+            self._free.put(lane)
+
+    def _run(self, feeds: Arrays) -> Arrays:
+        if not self._lanes:
+            raise BackendError("The session is closed.", got="a run after close()", expected="an open session")
+        lane = self._free.get()
+        try:
+            return lane.run(feeds)
+        finally:
+            self._free.put(lane)
+
+    def close(self) -> None:
+        self._lanes.clear()
+        self._free = queue.SimpleQueue()
 
 
 class Buffers:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
-from edgekit.backends.base import Arrays, Buffers, Session
+from edgekit.backends.base import Arrays, Buffers, StreamSession
 from edgekit.errors import ArtifactError, BackendError
 from edgekit.spec import TensorSpec
 
@@ -32,7 +31,7 @@ DTYPES = {
 }
 
 
-class OnnxRuntimeSession(Session):
+class OnnxRuntimeSession(StreamSession):
     """An ONNX model in onnxruntime, with I/O bound to buffers that are kept between runs.
 
     Args:
@@ -101,26 +100,13 @@ class OnnxRuntimeSession(Session):
         # weights would be in memory twice.
         self._session.disable_fallback()
         self._session._model_bytes = b""
-        self.provider, self.streams = provider, streams
+        self.provider = provider
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
-        self._lanes = [_Lane(self._session, self.inputs, self.outputs) for _ in range(streams)]
-        self._free: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
-        for lane in self._lanes:
-            self._free.put(lane)
-
-    def _run(self, feeds: Arrays) -> Arrays:
-        if not hasattr(self, "_session"):
-            raise BackendError("The session is closed.", got="a run after close()", expected="an open session")
-        lane = self._free.get()
-        try:
-            return lane.run(feeds)
-        finally:
-            self._free.put(lane)
+        self._take([_Lane(self._session, self.inputs, self.outputs) for _ in range(streams)])
 
     def close(self) -> None:
-        self._lanes.clear()
-        self._free = queue.SimpleQueue()
+        super().close()
         self.__dict__.pop("_session", None)
 
 

@@ -6,21 +6,20 @@ precision is named, set, and read back from the compiled model.
 
 from __future__ import annotations
 
-import queue
 import threading
 from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from edgekit.backends.base import Arrays, Buffers, Session
+from edgekit.backends.base import Arrays, Buffers, StreamSession
 from edgekit.errors import ArtifactError, BackendError, UsageError
 from edgekit.spec import TensorSpec
 
 PRECISIONS = ("f32", "bf16", "f16")
 
 
-class OpenVinoSession(Session):
+class OpenVinoSession(StreamSession):
     """An ONNX model in OpenVINO, with inputs and outputs bound to buffers that are kept between runs.
 
     Quantized layers compute in int8 at any precision; `precision` is that of all others.
@@ -85,24 +84,7 @@ class OpenVinoSession(Session):
                 expected=f"{precision} on {device}",
                 fix="ask for f32, or run where the processor has this precision",
             )
-        self.streams = streams
-        self._lanes = [_Lane(ov, compiled.create_infer_request(), self.inputs, self.outputs) for _ in range(streams)]
-        self._free: queue.SimpleQueue[_Lane] = queue.SimpleQueue()
-        for lane in self._lanes:
-            self._free.put(lane)
-
-    def _run(self, feeds: Arrays) -> Arrays:
-        if not self._lanes:
-            raise BackendError("The session is closed.", got="a run after close()", expected="an open session")
-        lane = self._free.get()
-        try:
-            return lane.run(feeds)
-        finally:
-            self._free.put(lane)
-
-    def close(self) -> None:
-        self._lanes.clear()
-        self._free = queue.SimpleQueue()
+        self._take([_Lane(ov, compiled.create_infer_request(), self.inputs, self.outputs) for _ in range(streams)])
 
 
 class _Lane:
