@@ -3,9 +3,9 @@
 Every layer is given back alone, out of the graph with all layers in int8, because rounding errors of layers partly
 cancel: one layer quantized alone in a float net ranks others first than those that hurt in the company of the rest.
 Layers then go back by error won for their cost, until the budget holds; last, each is tried in int8 again. Where one
-layer alone holds the budget too, and costs less than those together, it is taken. The cost is
-a layer's multiplications, unless what it costs in time was measured: a first convolution with large maps costs three
-times what its multiplications say (ResNet-18 in onnxruntime).
+layer alone holds the budget too, and costs less than those together, it is taken. The cost is a layer's
+multiplications, unless what it costs in time was measured: a first convolution with large maps costs three times what
+its multiplications say (ResNet-18 in onnxruntime).
 
 Each measurement is kept under the set of layers that were in float. A search that was interrupted asks the same
 questions in the same order, and finds the answers that it had; what was timed is kept with them.

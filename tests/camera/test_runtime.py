@@ -375,7 +375,6 @@ def test_looks_at_once_give_the_same_events_in_the_same_order() -> None:
 def test_a_look_ahead_that_fails_is_that_frames_failure_only() -> None:
     camera, events = watched(BusyEye(stops_at=5), [spot(20 + 5 * i, 50) for i in range(16)], "model.streams=2")
     assert camera.health.inferred == 15
-    assert "broken" in camera.health.model_problem or camera.health.model_problem == ""
     assert events
 
 
@@ -399,6 +398,6 @@ def test_what_another_eye_saw_before_a_reload_is_not_used() -> None:
     timer.join()
     assert summary.inferred == 60
     assert old.threads
-    assert len(new.threads) + len(old.threads) >= 60
+    assert len(new.threads) + len(old.threads) > 60  # those that waited were looked at again
     assert new.most == 2
     assert closed == [0, 0]  # nobody was looking when a model was closed
