@@ -26,12 +26,14 @@ class Session(ABC):
         inputs, outputs: what it takes and gives; bound by name, never by position.
         backend: name of the runtime, for reports.
         largest_batch: most rows that a dynamic batch may have; None where the runtime sets no limit.
+        on_gpu: whether a GPU computes.
         streams: how many runs it does at once. Any thread may call `run`; where more do, they wait for their turn.
 
     All runs must have ended before `close`.
     """
 
     backend: str
+    on_gpu: bool = False
     streams: int = 1
     largest_batch: int | None = None
     inputs: tuple[TensorSpec, ...]

@@ -52,6 +52,7 @@ class TensorRTSession(Session):
     """
 
     backend = "tensorrt"
+    on_gpu = True
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import __version__
+from edgekit.bench.nvml import boards
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "opencv-python-headless", "pillow", "torch")
 PACKAGES_GPU = ("tensorrt", "tensorrt-rtx", "pycuda")
@@ -61,6 +62,7 @@ def conditions(root: Path | None = None) -> dict[str, Any]:
     heat = {(_text(z / "type") or z.name): _number(z / "temp") for z in zones}
     throttled = sorted((root / "sys/devices/system/cpu").glob("cpu*/thermal_throttle/core_throttle_count"))
     clocks = [_number(p) for p in sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))]
+    gpus = boards() if root == Path("/") else None
     running = load[3].split("/")[0] if len(load) > 3 else None
     return {
         "load_1min": float(load[0]) if load else None,
@@ -69,6 +71,7 @@ def conditions(root: Path | None = None) -> dict[str, Any]:
         "temperatures_c": {k: v / 1000 for k, v in heat.items() if v is not None} or None,
         "throttle_events": sum(int(_number(p) or 0) for p in throttled) if throttled else None,
         "steal_ticks": _steal(root),
+        "gpus": gpus.conditions() if gpus is not None else None,
     }
 
 
@@ -82,6 +85,9 @@ def condition_notes(before: dict[str, Any], after: dict[str, Any], cpus: int) ->
         notes.append(f"the processor throttled {after['throttle_events'] - a} times")
     if (a := before.get("steal_ticks")) is not None and (after.get("steal_ticks") or 0) - a > 10:
         notes.append(f"the hypervisor took {(after['steal_ticks'] - a) / 100:.1f} CPU seconds away")
+    for board in after.get("gpus") or ():
+        if board["slowed_by"]:
+            notes.append(f"the GPU was slowed by its {' and '.join(board['slowed_by'])} when the measurement ended")
     return notes
 
 

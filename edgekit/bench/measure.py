@@ -171,7 +171,7 @@ def measure(
             before = pace.turn()
             for name in names[shift:] + names[:shift]:
                 streams = subjects[name]
-                with Meter() as meter:
+                with Meter(gpu=streams[0].predictor.session.on_gpu) as meter:
                     block = _turn(streams, plan, turn, begin)
                 if len(streams) == 1:  # not within the meter, whose joules are those of the whole answers
                     block.session = streams[0].alone(plan.seconds / plan.turns * ALONE, _count(plan, turn))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import threading
 import time
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from edgekit.bench.nvml import boards
 
 NOT_MEASURED = "not measured"
 
@@ -44,37 +45,45 @@ class Energy:
 class Meter:
     """Counts the device's energy between `with` and its end; `energy` then has it.
 
-    RAPL's counters are exact and wrap, which is undone. NVML and the INA3221 give watts, which are read 20 times a
-    second in a thread and added up; without pynvml nvidia-smi is asked, once a second, since each time is a process.
+    RAPL's counters are exact and wrap, which is undone; so are NVML's, which boards have from Volta on. Older boards
+    and the INA3221 give watts, which are read 20 times a second in a thread and added up; without pynvml nvidia-smi is
+    asked, once a second, since each time is a process.
 
     Args:
+        gpu: whether the work is a GPU's: its board is counted then, and the processor only where no board can be read.
         root: of the file system, another one in tests.
     """
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = Path("/"), gpu: bool = False) -> None:
         self.energy = Energy(None, 0.0, NOT_MEASURED)
         self._zones = _rapl(root)
         rails = _ina3221(root)
         self._watts: Callable[[], float | None] | None = None
+        self._joules: Callable[[], float | None] | None = None
         self._every = 0.05  # seconds
         self._source = "RAPL (package)"
-        if not self._zones and rails:
-            self._watts, self._source = lambda: _rail_watts(rails), "INA3221 (VDD_IN)"
-        elif not self._zones and (nvml := _pynvml_watts()) is not None:
-            self._watts, self._source = nvml, "NVML (board)"
-        elif not self._zones and _smi_watts() is not None:
-            self._watts, self._source, self._every = _smi_watts, "nvidia-smi (board)", 1.0
+        if rails and (gpu or not self._zones):  # the whole module: processor and GPU
+            self._zones, self._watts, self._source = [], lambda: _rail_watts(rails), "INA3221 (VDD_IN)"
+        elif (gpu or not self._zones) and (found := boards()) is not None:
+            self._zones, self._source = [], "NVML (board)"
+            if found.joules() is not None:
+                self._joules = found.joules
+            else:
+                self._watts = found.watts
+        elif (gpu or not self._zones) and _smi_watts() is not None:
+            self._zones, self._watts, self._source, self._every = [], _smi_watts, "nvidia-smi (board)", 1.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._readings: list[tuple[float, float]] = []
 
     @property
     def available(self) -> bool:
-        return bool(self._zones) or self._watts is not None
+        return bool(self._zones) or self._watts is not None or self._joules is not None
 
     def __enter__(self) -> Meter:
         self._start = time.perf_counter()
         self._before = [_micro(zone) for zone, _ in self._zones]
+        self._joules_before = self._joules() if self._joules is not None else None
         if self._watts is not None:
             self._readings.clear()
             self._stop.clear()
@@ -92,6 +101,12 @@ class Meter:
             self._stop.set()
             self._thread.join()
             self.energy = self._integrated(seconds)
+        elif self._joules is not None:
+            before, after = self._joules_before, self._joules()
+            if before is None or after is None:
+                self.energy = Energy(None, seconds, f"{NOT_MEASURED}: the board went silent")
+            else:
+                self.energy = Energy(after - before, seconds, self._source)
         else:
             why = "no readable RAPL, NVML or INA3221 here"
             self.energy = Energy(None, seconds, f"{NOT_MEASURED}: {why}")
@@ -145,27 +160,6 @@ def _ina3221(root: Path) -> tuple[Path, Path] | None:
 def _rail_watts(rails: tuple[Path, Path]) -> float | None:
     volts, amps = _micro(rails[0]), _micro(rails[1])
     return volts * amps / 1e6 if volts is not None and amps is not None else None
-
-
-def _pynvml_watts() -> Callable[[], float | None] | None:
-    """Reads the watts of all boards through NVML itself; None where pynvml or a GPU that tells them is missing."""
-    try:
-        nvml = importlib.import_module("pynvml")
-    except ImportError:
-        return None
-
-    def watts() -> float | None:
-        try:
-            return sum(float(nvml.nvmlDeviceGetPowerUsage(board)) for board in boards) / 1e3
-        except nvml.NVMLError:
-            return None
-
-    try:
-        nvml.nvmlInit()
-        boards = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    except nvml.NVMLError:
-        return None
-    return watts if boards and watts() is not None else None
 
 
 def _smi_watts() -> float | None:

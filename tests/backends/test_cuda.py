@@ -298,3 +298,71 @@ class TestPyCuda:
         assert not cuda.has_graphs
         with pytest.raises(BackendError, match="pycuda has no CUDA graphs"):
             cuda.capture(None, lambda: None)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("binding", ["cuda-bindings", "pycuda"])
+class TestOnAGpu:
+    """The bindings on what they are for: memory that goes there and comes back, streams, graphs."""
+
+    @pytest.fixture
+    def cuda(self, binding: str) -> _cuda.Cuda:
+        try:
+            return open_cuda(binding)
+        except BackendError as error:
+            pytest.skip(f"nothing ran on a GPU: {error.what} {error.got}")
+
+    def test_bytes_come_back(self, cuda: _cuda.Cuda) -> None:
+        major, minor = map(int, cuda.device.sm.split("."))
+        assert (major, minor) >= (5, 0)
+        assert cuda.device.name
+        rng = np.random.default_rng(0)
+        with cuda.current():
+            stream = cuda.stream()
+            assert cuda.handle(stream) != 0  # not the default stream
+            buffer = cuda.allocate(1 << 20)
+            sent = rng.integers(0, 256, 1 << 20, np.uint8)
+            buffer.host[:] = sent
+            cuda.upload(buffer, 1 << 20, stream)
+            cuda.synchronize(stream)
+            if not buffer.mapped:
+                buffer.host[:] = 0
+                cuda.download(buffer, 1 << 19, stream)  # half of it
+                cuda.synchronize(stream)
+                sent[1 << 19 :] = 0
+            np.testing.assert_array_equal(buffer.host, sent)
+            cuda.free(buffer)
+            cuda.close_stream(stream)
+
+    def test_a_graph_copies_what_lies_there_at_each_launch(self, cuda: _cuda.Cuda) -> None:
+        if not cuda.has_graphs or cuda.device.integrated:
+            pytest.skip("no graph with copies in it here")
+        with cuda.current():
+            stream, buffer = cuda.stream(), cuda.allocate(64)
+
+            def there_and_back() -> None:
+                cuda.upload(buffer, 64, stream)
+                cuda.download(buffer, 64, stream)
+
+            there_and_back()
+            cuda.synchronize(stream)
+            graph = cuda.capture(stream, there_and_back)
+            for value in (3, 200):
+                buffer.host[:] = value
+                cuda.launch(graph, stream)
+                cuda.synchronize(stream)
+                assert buffer.host.tolist() == [value] * 64
+            with pytest.raises(ZeroDivisionError):
+                cuda.capture(stream, lambda: 1 // 0)
+            cuda.launch(graph, stream)  # the stream is as good as before
+            cuda.synchronize(stream)
+            cuda.free_graph(graph)
+            cuda.free(buffer)
+            cuda.close_stream(stream)
+
+    def test_too_much_memory_is_an_error_and_not_the_end(self, cuda: _cuda.Cuda) -> None:
+        with cuda.current():
+            with pytest.raises(BackendError) as caught:
+                cuda.allocate(1 << 44)
+            assert caught.value.got
+            cuda.free(cuda.allocate(16))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from edgekit.backends import open_session
 from edgekit.backends.onnxruntime_ import OnnxRuntimeSession, run_once
 from edgekit.errors import ArtifactError, BackendError, InputError
 from edgekit.spec import TensorSpec
+from tests.backends import graphs
 
 
 def serialized(graph: str) -> bytes:
@@ -180,7 +182,72 @@ def test_a_provider_that_silently_gives_way_is_an_error(monkeypatch: pytest.Monk
 def test_a_provider_that_starts_is_taken_and_no_other_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = faked(monkeypatch, ["CUDAExecutionProvider", "CPUExecutionProvider"])
     assert OnnxRuntimeSession(TWO, provider="cuda").provider == "cuda"
-    assert [providers for _, _, providers in calls] == [["CUDAExecutionProvider"]]
+    assert [[name for name, _ in providers] for _, _, providers in calls] == [["CUDAExecutionProvider"]]
+
+
+def test_cuda_computes_float32_as_it_was_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TF32, its default, would round what a convolution multiplies to 10 bits."""
+    calls = faked(monkeypatch, ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    loaded: list[bool] = []
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: loaded.append(True), raising=False)
+    OnnxRuntimeSession(TWO, provider="cuda")
+    assert [providers for _, _, providers in calls] == [[("CUDAExecutionProvider", {"use_tf32": "0"})]]
+    assert loaded == [True]
+
+
+def test_a_device_sees_the_inputs_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An input that is bound is copied to the device there and then: on an H200 every answer was the first one's."""
+    real = onnxruntime.InferenceSession
+
+    class Device:
+        """A CPU session that says it is a GPU's, whose binding copies as a GPU's does."""
+
+        def __init__(self, model: bytes, options: Any, providers: Any) -> None:
+            self.session = real(model, options, providers=["CPUExecutionProvider"])
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.session, name)
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+        def io_binding(self) -> Any:
+            binding = self.session.io_binding()
+            bind, held = binding.bind_input, list[np.ndarray]()
+
+            def bind_input(name: str, device: str, index: int, kind: Any, shape: Any, pointer: int) -> None:
+                size = int(np.prod(shape)) * np.dtype(kind).itemsize
+                held.append(np.frombuffer(ctypes.string_at(pointer, size), kind).copy())
+                bind(name, device, index, kind, shape, held[-1].ctypes.data)
+
+            binding.bind_input = bind_input
+            return binding
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Device)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    session = OnnxRuntimeSession(TWO, provider="cuda")
+    for seed in range(3):
+        feeds = pair(2, seed)
+        assert_right(session.run(feeds), feeds)
+    turned = {name: array[:, ::-1][::-1] for name, array in pair(4).items()}
+    assert_right(session.run(turned), turned)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("n", [1, 5])
+def test_a_real_gpu_answers_as_the_processor(n: int) -> None:
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("nothing ran on a GPU: onnxruntime here has no CUDA provider")
+    try:
+        session = OnnxRuntimeSession(graphs.convolutions("fp32").SerializeToString(), provider="cuda")
+    except BackendError as error:
+        pytest.skip(f"nothing ran on a GPU: {error.what} {error.got}")
+    assert session.on_gpu
+    for seed in range(3):
+        feeds = {"x": np.random.default_rng(seed).normal(size=(n, 8, 16, 16)).astype(np.float32)}
+        want = run_once(graphs.convolutions("fp32").SerializeToString(), feeds)["r2"]
+        got = session.run(feeds)["r2"]
+        assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()  # with TF32 it is about 1e-3
 
 
 # --- options

@@ -120,14 +120,16 @@ def test_a_jetsons_rail_is_sampled(tmp_path: Path) -> None:
 
 
 class FakeNvml(ModuleType):
-    """pynvml of two boards, 30 and 20 W; `broken` is what it raises."""
+    """pynvml of two boards, 30 and 20 W; `broken` is what it raises. Without `counts` they are older than Volta."""
+
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
 
     class NVMLError(Exception):
         pass
 
-    def __init__(self, boards: int = 2, broken: str = "") -> None:
+    def __init__(self, boards: int = 2, broken: str = "", counts: bool = False) -> None:
         super().__init__("pynvml")
-        self.boards, self.broken = boards, broken
+        self.boards, self.broken, self.counts, self.reasons = boards, broken, counts, 0
 
     def nvmlInit(self) -> None:
         if self.broken == "init":
@@ -144,6 +146,20 @@ class FakeNvml(ModuleType):
             raise self.NVMLError("not supported")
         return (30_000, 20_000)[board]
 
+    def nvmlDeviceGetTotalEnergyConsumption(self, board: int) -> int:
+        if not self.counts:
+            raise self.NVMLError("not supported")
+        return int(time.monotonic() * (30_000, 20_000)[board])
+
+    def nvmlDeviceGetClockInfo(self, board: int, which: int) -> int:
+        return {1: 1200, 2: 2600}[which]
+
+    def nvmlDeviceGetTemperature(self, board: int, which: int) -> int:
+        return 61
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, board: int) -> int:
+        return self.reasons
+
 
 def test_nvml_is_sampled_over_all_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())
@@ -152,6 +168,47 @@ def test_nvml_is_sampled_over_all_boards(tmp_path: Path, monkeypatch: pytest.Mon
     assert meter.energy.source == "NVML (board)"
     assert meter.energy.joules is not None
     assert abs(meter.energy.joules / meter.energy.seconds - 50.0) < 0.01
+
+
+def test_nvmls_own_counter_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(counts=True))
+    with Meter(tmp_path) as meter:
+        threading.Event().wait(0.3)
+    assert meter._thread is None  # nothing was sampled
+    assert meter.energy.source == "NVML (board)"
+    assert meter.energy.joules is not None
+    assert abs(meter.energy.joules / meter.energy.seconds - 50.0) < 1.0
+
+
+def test_a_gpus_work_is_counted_by_its_board_and_a_processors_by_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(counts=True))
+    zone = "sys/class/powercap/intel-rapl:0/"
+    tree(tmp_path, {zone + "energy_uj": "1", zone + "max_energy_range_uj": "1000"})
+    for gpu, source in ((False, "RAPL (package)"), (True, "NVML (board)")):
+        with Meter(tmp_path, gpu=gpu) as meter:
+            pass
+        assert meter.energy.source == source
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(broken="init"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with Meter(tmp_path, gpu=True) as meter:
+        pass
+    assert meter.energy.source == "RAPL (package)"
+
+
+def test_a_gpu_that_is_slowed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeNvml(boards=1)
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    before = conditions()
+    assert before["gpus"] == [
+        {"sm_mhz": 1200, "sm_max_mhz": None, "memory_mhz": 2600, "temperature_c": 61, "watts": 30.0, "slowed_by": []}
+    ]
+    fake.reasons = 0x1 | 0x4 | 0x40  # idle, which slows nothing; power cap; heat
+    notes = condition_notes(before, conditions(), 10_000)
+    assert [n for n in notes if "GPU" in n] == [
+        "the GPU was slowed by its power cap and hardware thermal slowdown when the measurement ended"
+    ]
 
 
 @pytest.mark.parametrize("broken", ["init", "power", "none"])
@@ -182,7 +239,9 @@ def test_nvidia_smi_stands_in_for_pynvml(tmp_path: Path, monkeypatch: pytest.Mon
     assert abs(meter.energy.joules / meter.energy.seconds - 50.0) < 0.01
 
 
-def test_no_counter_is_said_and_is_not_zero(tmp_path: Path) -> None:
+def test_no_counter_is_said_and_is_not_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with Meter(tmp_path) as meter:
         pass
     told = meter.energy.per(100)
