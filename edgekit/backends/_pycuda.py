@@ -51,10 +51,10 @@ class PyCuda(Cuda):
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        self._context.push()
+        with self._words():
+            self._context.push()
         try:
-            with self._words():
-                yield
+            yield
         finally:
             self._context.pop()
 
@@ -71,7 +71,8 @@ class PyCuda(Cuda):
             ) from error
 
     def stream(self) -> Any:
-        return self._driver.Stream(NON_BLOCKING)
+        with self._words():
+            return self._driver.Stream(NON_BLOCKING)
 
     def handle(self, stream: Any) -> int:
         return int(stream.handle)
@@ -79,28 +80,33 @@ class PyCuda(Cuda):
     def allocate(self, nbytes: int) -> Buffer:
         driver, mapped = self._driver, self.device.integrated
         flags = driver.host_alloc_flags.DEVICEMAP if mapped else 0
-        host = driver.pagelocked_empty(nbytes, np.uint8, mem_flags=flags)
-        if mapped:
-            return Buffer(host, int(host.base.get_device_pointer()), True)
-        memory = driver.mem_alloc(nbytes)
+        with self._words():
+            host = driver.pagelocked_empty(nbytes, np.uint8, mem_flags=flags)
+            if mapped:
+                return Buffer(host, int(host.base.get_device_pointer()), True)
+            memory = driver.mem_alloc(nbytes)
         return Buffer(host, int(memory), False, memory)
 
     def upload(self, buffer: Buffer, nbytes: int, stream: Any) -> None:
         if not buffer.mapped:
-            self._driver.memcpy_htod_async(buffer.device, buffer.host[:nbytes], stream)
+            with self._words():
+                self._driver.memcpy_htod_async(buffer.device, buffer.host[:nbytes], stream)
 
     def download(self, buffer: Buffer, nbytes: int, stream: Any) -> None:
         if not buffer.mapped:
-            self._driver.memcpy_dtoh_async(buffer.host[:nbytes], buffer.device, stream)
+            with self._words():
+                self._driver.memcpy_dtoh_async(buffer.host[:nbytes], buffer.device, stream)
 
     def synchronize(self, stream: Any) -> None:
-        stream.synchronize()
+        with self._words():
+            stream.synchronize()
 
     def free(self, buffer: Buffer) -> None:
-        if buffer.owner is not None:
-            buffer.owner.free()
         pinned: Any = buffer.host.base
-        pinned.free()
+        with self._words():
+            if buffer.owner is not None:
+                buffer.owner.free()
+            pinned.free()
 
     def close_stream(self, stream: Any) -> None:
         """pycuda destroys it with its object."""

@@ -103,6 +103,9 @@ class OnnxRuntimeSession(StreamSession):
                 expected=wanted,
                 fix="edgekit doctor says which driver or library is missing",
             )
+        if provider != "cpu":
+            # what fails is raised; cuDNN's attempts at fusing, in red, a line for each layer, are not failures
+            ort.set_default_logger_severity(4)
         # It keeps the file's bytes to start again on another provider after a failure, which is not wanted here: all
         # weights would be in memory twice.
         self._session.disable_fallback()

@@ -288,8 +288,15 @@ class TestPyCuda:
 
     def test_its_errors_are_ours_and_the_context_is_popped(self, monkeypatch: pytest.MonkeyPatch) -> None:
         cuda, fake = self.open(monkeypatch, False)
-        with pytest.raises(BackendError, match="CUDA failed") as caught, cuda.current():
+
+        def full(nbytes: int) -> Any:
             raise fake.Error("cuMemAlloc failed: out of memory")
+
+        monkeypatch.setattr(fake, "mem_alloc", full)
+        with cuda.current():
+            with pytest.raises(BackendError, match="CUDA failed") as caught:  # at the call: callers pass over some
+                cuda.allocate(8)
+            assert fake.depth == 1
         assert caught.value.got == "cuMemAlloc failed: out of memory"
         assert fake.depth == 0
 
