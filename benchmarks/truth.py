@@ -27,9 +27,9 @@ import numpy as np
 from edgekit.artifact import Artifact, read_onnx
 from edgekit.bench.environment import busy_seconds, conditions, environment
 from edgekit.bench.measure import Plan, measure
-from edgekit.bench.run import timing
 from edgekit.bench.stats import Interval, paired_ratio
 from edgekit.bench.subject import Subject
+from edgekit.bench.timing import timing
 from edgekit.data import Sample, made_pictures
 from edgekit.predictor import Predictor
 from edgekit.vision.preprocess import normalise, preprocess

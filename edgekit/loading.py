@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import Metadata, file_sha256, read_onnx
+from edgekit.deployment import resolve
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.predictor import Predictor, require_verified
 from edgekit.spec import ModelSpec, PreprocessSpec
@@ -46,9 +47,9 @@ def open_predictor(
     """A predictor of an exported file, or of a checkpoint run by torch itself.
 
     Args:
-        path: .onnx, .engine, or .pt, .pth, .safetensors; or the name of a shipped model.
+        path: .onnx, .engine, or .pt, .pth, .safetensors; the name of a shipped model; or a deployment.json.
         backend, provider, threads: how an exported ONNX is run; a checkpoint runs in torch on the CPU, an engine on
-            the GPU that it was built for.
+            the GPU that it was built for. A deployment.json says it itself.
         classes, preprocess_spec, norm: what a foreign checkpoint does not say.
         unverified: accept a file that did not pass the gate, to look into why.
         frugal: of onnxruntime: keep less memory.
@@ -59,6 +60,8 @@ def open_predictor(
         EdgekitError: of the kind that says why it cannot be opened.
     """
     path = model_path(path)
+    found = resolve(path, backend, provider, threads)
+    path, backend, provider, threads = found.path, found.backend, found.provider, found.threads
     if path.suffix in CHECKPOINTS:
         from edgekit.backends.torch_ import TorchSession
         from edgekit.nets.detector import answering
@@ -73,7 +76,7 @@ def open_predictor(
         raise UsageError(
             f"{path} is not a kind of model file that edgekit opens.",
             got=path.suffix or "no suffix",
-            expected=", ".join((".onnx", ENGINE, *CHECKPOINTS, *shipped_models())),
+            expected=", ".join((".onnx", ENGINE, *CHECKPOINTS, "deployment.json", *shipped_models())),
         )
     artifact = read_onnx(path)
     if not unverified:
@@ -101,7 +104,7 @@ def _engine(path: Path, unverified: bool) -> Predictor:
 
 def metadata_of(path: Path) -> Metadata | None:
     """What an exported file or an engine says of itself; None for a checkpoint. Raises as reading it does."""
-    path = model_path(path)
+    path = resolve(model_path(path)).path
     if path.suffix in CHECKPOINTS:
         return None
     if path.suffix == ENGINE:

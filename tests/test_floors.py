@@ -12,7 +12,7 @@ FLOORS = (
     {"errors"},
     {"spec"},
     {"artifact", "config", "vision", "targets", "recipes", "engine_key"},
-    {"recipe", "engine"},
+    {"recipe", "engine", "deployment"},
     {"data", "nets", "graph", "backends"},
     {"predictor"},
     {"training", "quantize", "verify", "bench", "camera", "rungs"},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edgekit.artifact import file_sha256
+from edgekit.deployment import read_deployment
 from edgekit.engine import write_engine
 from edgekit.errors import ArtifactError, BackendError, UsageError, VerificationError
 from edgekit.loading import metadata_of, model_path, open_predictor, refuse_stale, shipped_models
@@ -54,3 +57,39 @@ def test_lineage_tells_a_file_from_another_checkpoint(good: Path, checkpoint: Pa
     with pytest.raises(ArtifactError, match="was not made from"):
         refuse_stale(good, made, other)
     assert metadata_of(checkpoint) is None
+
+
+DEPLOYMENT = {"format": 1, "runtime": {"backend": "openvino", "provider": "cpu", "threads": 2}}
+
+
+def test_a_deployment_names_a_file_beside_it(tmp_path: Path, good: Path) -> None:
+    path = tmp_path / "deployment.json"
+    (tmp_path / "a.onnx").write_bytes(good.read_bytes())
+    path.write_text(json.dumps({**DEPLOYMENT, "artifact": "a.onnx", "sha256": file_sha256(good)}))
+    found = read_deployment(path)
+    assert (found.path, found.backend, found.provider, found.threads) == (tmp_path / "a.onnx", "openvino", "cpu", 2)
+    described = metadata_of(path)
+    assert described is not None
+    assert described == metadata_of(good)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "cannot be read"),
+        ("[1, 2", "cannot be read"),
+        ("[1, 2]", "no deployment.json"),
+        ('{"a": 1}', "no deployment.json"),
+        (json.dumps({**DEPLOYMENT, "format": 2, "artifact": "a.onnx", "sha256": ""}), "another format"),
+        (json.dumps({**DEPLOYMENT, "artifact": "gone.onnx", "sha256": ""}), "not there"),
+        (json.dumps({**DEPLOYMENT, "runtime": {"backend": "x", "provider": "cpu"}, "artifact": "a", "sha256": ""}),
+         "no deployment.json"),
+    ],
+)  # fmt: skip
+def test_a_deployment_that_is_none(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "deployment.json"
+    path.write_text(content)
+    with pytest.raises(ArtifactError, match=said):
+        open_predictor(path)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        open_predictor(tmp_path / "gone.json")

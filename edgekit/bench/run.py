@@ -12,8 +12,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekit.artifact import Artifact, read_onnx
 from edgekit.bench import yardstick
 from edgekit.bench.accuracy import evaluate
@@ -21,36 +19,29 @@ from edgekit.bench.agreement import Answers, accuracy, agreement, read_samples
 from edgekit.bench.environment import condition_notes, conditions, environment
 from edgekit.bench.measure import END_TO_END, Plan, Run, measure
 from edgekit.bench.operations import costs
+from edgekit.bench.pictures import name_of, timed_pictures
 from edgekit.bench.schema import (
     Accuracy,
-    Block,
     Case,
     Cold,
     Data,
     Failure,
-    Figures,
     Layers,
     Peak,
     Ratio,
     Report,
     Robustness,
     Row,
-    Span,
-    Steadiness,
-    Timing,
-    Warmup,
-    rounded,
 )
-from edgekit.bench.stats import Interval, bootstrap, paired_ratio, stability, summary
-from edgekit.bench.subject import STAGES, Subject
-from edgekit.data import Dataset, Sample, sample_evenly
+from edgekit.bench.stats import paired_ratio
+from edgekit.bench.subject import Subject
+from edgekit.bench.timing import best_of, per_picture, span, timing
+from edgekit.data import Dataset, sample_evenly
 from edgekit.errors import EdgekitError
 from edgekit.predictor import Predictor
-from edgekit.vision.image import encode_picture
 
 Say = Callable[[str], None]
 Opener = Callable[[Case], Predictor]
-OTHERS = 0.1  # share of the CPUs' time, taken by others, from which on a timing is of a busy machine
 
 
 @dataclass(frozen=True)
@@ -58,7 +49,7 @@ class Hooks:
     """What the caller brings, since it lies on a higher floor than this room.
 
     Attributes:
-        open: a predictor of a case; raises EdgekitError where it cannot be.
+        open: a predictor of a case, with its streams where the runtime has them; raises EdgekitError.
         data: the pictures for a predictor's task and classes.
         cold: the figures of a process of its own, or None to leave them out.
         robustness: accuracy of a predictor under corruptions and attacks, or None.
@@ -166,14 +157,16 @@ class Bench:
             self.hooks.say(f"opening {case.name}")
             row = self.rows[case] = Row(name=case.name, case=case, status="ok")
             with self._guarded(row):
-                predictors = [stack.enter_context(self.hooks.open(case)) for _ in range(case.streams)]
+                predictors = [stack.enter_context(self.hooks.open(case))]
+                while len(predictors) * predictors[0].session.streams < case.streams:
+                    predictors.append(stack.enter_context(self.hooks.open(case)))
                 self._describe(row, predictors[0])
                 dataset = self.hooks.data(predictors[0])
                 self._accuracy(row, predictors[0], dataset)
                 timed = timed_pictures(dataset, self.settings.timed, folder)
                 task = predictors[0].spec.task
                 self.report.data.setdefault(task, Data(
-                    name=dataset.layout if dataset.layout == "made" else _name(dataset), pictures=len(dataset),
+                    name=dataset.layout if dataset.layout == "made" else name_of(dataset), pictures=len(dataset),
                     digest=dataset.digest, made=dataset.layout == "made", timed=len(timed)))  # fmt: skip
                 if row.verified is False:
                     self.report.notes.append(f"{row.name} did not pass its verification: its speed was not measured")
@@ -181,7 +174,8 @@ class Bench:
                 if self.hooks.cold is not None:
                     assert timed[0].path is not None
                     row.cold = self.hooks.cold(case, timed[0].path)
-                subjects[case.name] = [Subject(p, timed, case.batch) for p in predictors]
+                shared = [predictors[i % len(predictors)] for i in range(case.streams)]
+                subjects[case.name] = [Subject(p, timed, case.batch) for p in shared]
                 of_name[case.name] = case
                 for subject in subjects[case.name]:  # that it runs at all, before the turns begin
                     subject.run()
@@ -275,88 +269,11 @@ class Bench:
             if reference is None or reference.name not in runs or len(run.turns) < 2:
                 continue
             for stage in (END_TO_END, "inference"):
-                a = _per_picture(runs[reference.name], stage, reference.case.batch)
-                b = _per_picture(run, stage, of_name[name].batch)
+                a = per_picture(runs[reference.name], stage, reference.case.batch)
+                b = per_picture(run, stage, of_name[name].batch)
                 self.report.ratios.append(
-                    Ratio(row=name, reference=reference.name, stage=stage, speedup=_span(paired_ratio(a, b)))
+                    Ratio(row=name, reference=reference.name, stage=stage, speedup=span(paired_ratio(a, b)))
                 )
-
-
-def best_of(a: Peak, b: Peak) -> Peak:
-    """The higher roofs of two measurements of the same machine."""
-    return Peak(
-        gmacs={name: max(p.gmacs[name] for p in (a, b) if name in p.gmacs) for name in {**a.gmacs, **b.gmacs}},
-        copy_gb=max(a.copy_gb, b.copy_gb),
-        how=a.how,
-    )
-
-
-def timing(run: Run) -> Timing:
-    """The report's form of a run."""
-    figures = {s: Figures(**summary(run.samples(s)).to_dict()) for s in (*STAGES, END_TO_END)}
-    alone = run.session()
-    blocks = {END_TO_END: run.blocks(END_TO_END), "inference": run.blocks("inference")} | (
-        {"session": alone} if alone else {}
-    )
-    intervals = {
-        f"{stage}.{name}": _span(bootstrap(measured, lambda v, q=q: float(np.percentile(v, q)), 300))  # type: ignore[misc]
-        for stage, measured in blocks.items()
-        for name, q in (("p50", 50), ("p95", 95))
-    }
-    steady = stability(run.blocks("inference"), [t.start for t in run.turns])
-    outside = [t.cpu_outside for t in run.turns if t.cpu_outside is not None]
-    inside = [t.cpu_session for t in run.turns if t.cpu_session is not None]
-    findings = list(steady.findings)
-    if not run.warm:
-        findings.append(f"was not warm after {run.warmup_seconds:.0f} s: the timings had not settled")
-    if run.others is not None and run.others > OTHERS:
-        findings.append(f"other processes took {run.others:.0%} of the CPUs meanwhile: measured on a busy machine")
-    return Timing(
-        stages=figures,
-        session=Figures(**summary(np.concatenate(alone)).to_dict()) if alone else None,
-        intervals=intervals,
-        throughput=run.throughput,
-        cpu_outside=float(np.mean(outside)) if outside else None,
-        cpu_session=float(np.mean(inside)) if inside else None,
-        warmup=Warmup(iterations=run.warmup_iterations, seconds=round(run.warmup_seconds, 3), stable=run.warm),
-        stability=Steadiness(stable=not findings, findings=findings),
-        blocks=[
-            Block(
-                start=round(t.start, 3),
-                seconds=round(t.seconds, 3),
-                end_to_end=rounded(t.stages[END_TO_END]),
-                inference=rounded(t.stages["inference"]),
-            )
-            for t in run.turns
-        ],
-        pace=rounded(run.paces),
-        others=None if run.others is None else round(run.others, 4),
-        energy=run.energy(),
-    )
-
-
-def timed_pictures(dataset: Dataset, count: int, folder: Path) -> list[Sample]:
-    """Pictures as files, so that decoding is part of what is timed; those made in code are written as JPEG."""
-    chosen = []
-    for i, sample in enumerate(sample_evenly(dataset, count)):
-        if sample.path is None:
-            path = folder / f"{len(dataset)}-{i:04d}.jpg"
-            if not path.exists():
-                path.write_bytes(encode_picture(sample.read(), ".jpg"))
-            chosen.append(Sample(path, None, sample.label, sample.name))
-        else:
-            try:
-                sample.read()
-            except EdgekitError:
-                continue  # accuracy says which ones cannot be read
-            chosen.append(sample)
-    if not chosen:
-        raise EdgekitError("None of the pictures can be read.", got=f"{count} tried", expected="readable pictures")
-    return chosen
-
-
-def _per_picture(run: Run, stage: str, batch: int) -> list[float]:
-    return [float(np.median(turn.stages[stage])) / batch for turn in run.turns]
 
 
 def _failure(error: BaseException) -> Failure:
@@ -367,13 +284,4 @@ def _failure(error: BaseException) -> Failure:
     return Failure(kind=type(error).__name__, what=str(error) or type(error).__name__)
 
 
-def _name(dataset: Dataset) -> str:
-    paths = [str(s.path) for s in dataset if s.path is not None]
-    return Path(os.path.commonpath(paths)).name if len(paths) > 1 else dataset.layout
-
-
-def _span(value: Interval) -> Span:
-    return Span(value=value.value, low=value.low, high=value.high)
-
-
-__all__ = ["Accuracy", "Bench", "Hooks", "Settings", "timed_pictures", "timing"]
+__all__ = ["Accuracy", "Bench", "Hooks", "Settings"]

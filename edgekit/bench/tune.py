@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from edgekit.bench.schema import Case, Report, Row
 from edgekit.bench.text import main_metric
+from edgekit.deployment import FORMAT
 from edgekit.errors import VerificationError
 
 Goal = Literal["latency", "throughput"]
@@ -46,15 +49,20 @@ class Deployment:
     stable: bool
     refused: tuple[Refusal, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for deployment.json: the artefact and its runtime settings first."""
+    def to_dict(self, folder: Path | None = None) -> dict[str, Any]:
+        """Plain data for deployment.json: the artefact and its runtime settings first.
+
+        Args:
+            folder: that the file will be in; the artefact's path is relative to it. Without, it is as it was given.
+        """
         content = asdict(self)
         del content["case"]
         runtime = self.case.model_dump(exclude={"model"})
-        return {"format": 1, "artifact": self.case.model, "runtime": runtime, **content}
+        model = self.case.model if folder is None else os.path.relpath(self.case.model, folder)
+        return {"format": FORMAT, "artifact": model, "runtime": runtime, **content}
 
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+    def to_json(self, folder: Path) -> str:
+        return json.dumps(self.to_dict(folder), indent=2, allow_nan=False) + "\n"
 
 
 def choose(report: Report, max_drop: float, goal: Goal = "latency") -> Deployment:
@@ -139,17 +147,35 @@ def _speed(row: Row, goal: Goal) -> float:
     return row.timing.throughput if goal == "throughput" else 1 / row.timing.stages["end_to_end"].p50
 
 
-def candidates(models: Sequence[str], backends: Sequence[str], cpus: int, goal: Goal) -> list[Case]:
-    """Cases worth trying: for latency single pictures, with all cores and with one; for throughput batches too."""
-    threads = [0] if cpus <= 1 else [0, 1]
+def candidates(models: Sequence[str], backends: Mapping[str, Sequence[str]], cpus: int, goal: Goal) -> list[Case]:
+    """Cases worth trying: for latency single pictures, with all cores and with one; for throughput batches too.
+
+    Args:
+        backends: the providers of each. On a GPU threads make no difference; an engine has one way to run.
+    """
     batches = [1] if goal == "latency" else [1, 4, 16]
-    streams = [1] if goal == "latency" else sorted({1, cpus})
     cases = []
     for model in models:
-        for backend in backends:
+        if model.endswith(".engine"):
+            ways = [("tensorrt", "cpu")]
+        else:
+            ways = [(backend, provider) for backend, providers in backends.items() for provider in providers]
+        for backend, provider in ways:
+            on_cpu = provider == "cpu" and backend != "tensorrt"
+            threads = [0, 1] if on_cpu and cpus > 1 else [0]
+            streams = sorted({1, cpus}) if on_cpu and goal == "throughput" else [1]
             for n in threads:
                 for batch in batches:
                     for stream in streams:
-                        if stream == 1 or n == 1:  # several streams with all cores each only disturb each other
-                            cases.append(Case(model=model, backend=backend, threads=n, batch=batch, streams=stream))
+                        if stream == 1 or n == 0:  # as many as there are cores, a core each
+                            cases.append(
+                                Case(
+                                    model=model,
+                                    backend=backend,
+                                    provider=provider,
+                                    threads=n,
+                                    batch=batch,
+                                    streams=stream,
+                                )
+                            )
     return cases

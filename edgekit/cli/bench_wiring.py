@@ -87,6 +87,7 @@ class Parts:
             backend="onnxruntime" if case.backend == "torch" else case.backend,
             provider=case.provider,
             threads=case.threads,
+            streams=case.streams,
             unverified=self.unverified,
         )
 
@@ -190,14 +191,27 @@ def _peak() -> Peak:
     return measure_peak()
 
 
-def installed_backends() -> list[str]:
-    """Runtimes that open exported files here, by whether their package can be found."""
+def installed_backends(chosen: Sequence[str] | None = None) -> dict[str, list[str]]:
+    """Runtimes that open exported files here, and the providers of each that are worth trying.
+
+    Args:
+        chosen: only these, installed or not; what is not is a row that says so.
+    """
     from importlib.util import find_spec
 
     from edgekit.backends import BACKENDS
 
-    packages = {"openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"}
-    return [name for name in BACKENDS if find_spec(packages.get(name, name)) is not None]
+    names = chosen or [name for name in BACKENDS if find_spec(name) is not None]
+    return {name: ["cpu", "cuda"] if name == "onnxruntime" and _has_cuda() else ["cpu"] for name in names}
+
+
+def _has_cuda() -> bool:
+    """Whether onnxruntime here was built with a CUDA provider; that it starts is seen when it is tried."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return False
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 def _title(cases: Sequence[Case]) -> str:

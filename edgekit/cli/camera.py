@@ -55,7 +55,7 @@ def camera(
     settings += [f"store.folder={out / _STORE}"] if out is not None else []
 
     def read() -> CameraConfig:
-        loaded = load_config(config, settings)
+        loaded = _deployed(load_config(config, settings))
         wanted = video or (_video_beside(loaded, out) if out is not None else None)
         if wanted is None:
             return loaded
@@ -121,6 +121,16 @@ def open_model(config: CameraConfig) -> Model:
         },
         close=predictor.close,
     )
+
+
+def _deployed(config: CameraConfig) -> CameraConfig:
+    """With what a deployment.json says in the place of its path."""
+    from edgekit.deployment import resolve
+
+    model = config.model
+    found = resolve(model.path, model.backend, model.provider, model.threads)
+    update = {"path": found.path, "backend": found.backend, "provider": found.provider, "threads": found.threads}
+    return config.model_copy(update={"model": model.model_copy(update=update)})
 
 
 def _video_beside(config: CameraConfig, out: Path) -> Path | None:

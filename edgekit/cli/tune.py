@@ -55,8 +55,8 @@ def tune(
 
     refuse_existing_report(out, force)
     refuse_existing(out / "deployment.json", force)
-    backends = backend or wiring.installed_backends()
-    say("trying " + ", ".join(backends))
+    backends = wiring.installed_backends(backend)
+    say("trying " + ", ".join(p if p != "cpu" else b for b, providers in backends.items() for p in providers))
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cases = candidates([str(m) for m in models], backends, cpus, goal.value)
     settings = Settings(Plan(seconds, None, 4, 6.0), accuracy=pictures)
@@ -64,7 +64,7 @@ def tune(
     names = ", ".join(m.stem for m in models[:3])
     report = parts.measure(cases, settings, wiring.writer(out), f"Tuning {names} for {goal.value}")
     found = choose(report, max_drop, goal.value)
-    write_bytes(out / "deployment.json", found.to_json().encode(), overwrite=True)
+    write_bytes(out / "deployment.json", found.to_json(out).encode(), overwrite=True)
     if output_format is Format.json:
         print_json(found.to_dict())
     else:
@@ -80,5 +80,5 @@ def tune(
         for refusal in found.refused:
             typer.echo(f"  left out: {refusal.row}: {refusal.why}")
     say(f"report: {(out / 'bench.html').resolve()}")
-    next_command("edgekit", "predict", found.case.model, "PICTURE")
+    next_command("edgekit", "predict", out / "deployment.json", "PICTURE")
     return 0

@@ -12,9 +12,9 @@ import pytest
 from edgekit.backends.base import Arrays, Session
 from edgekit.bench.environment import conditions, environment
 from edgekit.bench.measure import Run, Turn
-from edgekit.bench.run import timing
 from edgekit.bench.schema import Accuracy, Case, Data, Report, Row, Span
 from edgekit.bench.stats import Interval
+from edgekit.bench.timing import timing
 from edgekit.predictor import Predictor
 from edgekit.spec import ModelSpec, PreprocessSpec, TensorSpec
 from edgekit.vision.metrics import rate

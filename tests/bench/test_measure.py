@@ -12,8 +12,9 @@ import pytest
 from edgekit.bench.compare import differences
 from edgekit.bench.measure import Plan, measure, warm_up
 from edgekit.bench.power import Meter
-from edgekit.bench.run import Settings, timing
+from edgekit.bench.run import Settings
 from edgekit.bench.subject import STAGES, Subject
+from edgekit.bench.timing import timing
 from edgekit.bench.yardstick import NAME
 from edgekit.data import Sample, made_pictures
 from edgekit.errors import UsageError

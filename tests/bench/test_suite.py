@@ -113,8 +113,22 @@ def test_tune_wants_to_know_what_is_right() -> None:
 
 
 def test_candidates_are_worth_trying() -> None:
-    for_latency = candidates(["a.onnx"], ["x", "y"], 4, "latency")
+    backends = {"x": ["cpu"], "y": ["cpu"]}
+    for_latency = candidates(["a.onnx"], backends, 4, "latency")
     assert {c.batch for c in for_latency} == {1}
     assert {c.threads for c in for_latency} == {0, 1}
-    for_throughput = candidates(["a.onnx"], ["x"], 4, "throughput")
-    assert all(c.threads == 1 for c in for_throughput if c.streams > 1)
+    for_throughput = candidates(["a.onnx"], {"x": ["cpu"]}, 4, "throughput")
+    assert {c.streams for c in for_throughput} == {1, 4}
+    assert all(c.threads == 0 for c in for_throughput if c.streams > 1)  # a core each
+
+
+def test_a_gpu_is_tried_once_and_an_engine_has_one_way_to_run() -> None:
+    found = candidates(["a.onnx", "a.engine"], {"onnxruntime": ["cpu", "cuda"], "openvino": ["cpu"]}, 4, "latency")
+    assert [(c.model, c.backend, c.provider, c.threads) for c in found] == [
+        ("a.onnx", "onnxruntime", "cpu", 0),
+        ("a.onnx", "onnxruntime", "cpu", 1),
+        ("a.onnx", "onnxruntime", "cuda", 0),
+        ("a.onnx", "openvino", "cpu", 0),
+        ("a.onnx", "openvino", "cpu", 1),
+        ("a.engine", "tensorrt", "cpu", 0),
+    ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgekit import loading
 from edgekit.bench.schema import read_report
 from edgekit.predictor import Predictor
 
@@ -169,8 +171,37 @@ def test_tune_writes_what_to_run(cli: Any, good: Path, labelled: Path, tmp_path:
     done = cli("tune", good, "--data", labelled, "--seconds", 0.4, "--backend", "onnxruntime", "--out", tmp_path / "o")
     assert done.code == 0, done.text
     found = json.loads((tmp_path / "o" / "deployment.json").read_text())
-    assert found["artifact"] == str(good)
+    assert (tmp_path / "o" / found["artifact"]).resolve() == good.resolve()
+    assert not Path(found["artifact"]).is_absolute()  # the two can be moved together
     assert found["runtime"]["backend"] == "onnxruntime"
     assert found["drop"] == 0
     assert "best: tiny.onnx" in done.out
     assert cli("tune", good, "--out", tmp_path / "o").code == 1  # not replaced unasked
+
+
+def test_what_tune_wrote_is_a_model_for_the_other_commands(
+    cli: Any, good: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hive").mkdir()
+    model = tmp_path / "hive" / "tiny.onnx"
+    shutil.copyfile(good, model)
+    words = ("--data", labelled, "--seconds", 0.2, "--backend", "openvino", "--out", tmp_path / "hive" / "tuned")
+    assert cli("tune", model, *words).code == 0
+    (tmp_path / "hive").rename(tmp_path / "moved")
+    deployment = tmp_path / "moved" / "tuned" / "deployment.json"
+    asked: list[Any] = []
+    opened = loading.Predictor.from_artifact
+
+    def noted(artifact: Any, backend: str, **options: Any) -> Any:
+        asked.append(backend)
+        return opened(artifact, backend, **options)
+
+    monkeypatch.setattr(loading.Predictor, "from_artifact", noted)
+    done = cli("eval", deployment, "--data", labelled)
+    assert done.code == 0, done.text
+    assert asked == ["openvino"]
+    done = cli("eval", deployment, "--data", labelled, "--threads", 2)
+    assert (done.code, "says itself" in done.err) == (2, True)
+    (tmp_path / "moved" / "tiny.onnx").write_bytes(good.read_bytes() + b" ")
+    done = cli("eval", deployment, "--data", labelled)
+    assert (done.code, "not the file that was tuned" in done.err) == (5, True)

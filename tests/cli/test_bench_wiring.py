@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.bench.run import best_of
 from edgekit.bench.schema import Case, Peak
+from edgekit.bench.timing import best_of
 from edgekit.cli.bench_wiring import SuitePlaces
 from edgekit.errors import UsageError
 

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgekit.artifact import file_sha256
 from edgekit.cli.demo import watch
 from edgekit.data import HIVE_CLASSES, HiveClip
+from edgekit.predictor import Predictor
 from tests.conftest import Cli
 
 pytest.importorskip("onnxruntime")
@@ -72,6 +75,28 @@ def test_a_provider_is_onnxruntimes(cli: Cli, good: Path) -> None:
     outcome = cli("camera", "--source", HIVE, "--model", good, *changes)
     assert outcome.code == 2, outcome.text
     assert "provider is onnxruntime's" in outcome.text
+
+
+def test_what_tune_wrote_brings_its_runtime(
+    cli: Cli, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {"format": 1, "artifact": os.path.relpath(good, tmp_path), "sha256": file_sha256(good)}
+    runtime = {"backend": "openvino", "provider": "cpu", "threads": 1}
+    deployment = tmp_path / "deployment.json"
+    deployment.write_text(json.dumps({**content, "runtime": runtime}))
+    opened: list[str] = []
+    real = Predictor.from_artifact
+
+    def noted(artifact: Any, backend: str, **options: Any) -> Predictor:
+        opened.append(backend)
+        return real(artifact, backend, **options)
+
+    monkeypatch.setattr(Predictor, "from_artifact", noted)
+    outcome = cli("camera", "--source", HIVE, "--model", deployment, *SURE)
+    assert outcome.code == 0, outcome.text
+    assert opened == ["openvino"]
+    outcome = cli("camera", "--source", HIVE, "--model", deployment, "--set", "model.threads=2")
+    assert (outcome.code, "says itself" in outcome.text) == (2, True)
 
 
 def test_check_says_ok_and_opens_nothing(cli: Cli, good: Path, tmp_path: Path) -> None:
