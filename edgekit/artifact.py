@@ -188,6 +188,14 @@ def read_onnx(path: Path) -> Artifact:
     try:
         data = path.read_bytes()
     except OSError as error:
+        rejected = path.with_name(path.name + ".rejected")
+        if isinstance(error, FileNotFoundError) and rejected.exists():
+            raise ArtifactError(
+                f"{path} did not pass its verification.",
+                got=f"only {rejected.name}",
+                expected="a file that was proven equal to its checkpoint",
+                fix="another precision or --max-drop for edgekit export; its verify.json says what was off",
+            ) from error
         raise ArtifactError(
             f"{path} cannot be read.",
             got=reason(error),

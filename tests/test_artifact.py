@@ -564,3 +564,12 @@ def test_a_changed_byte_is_refused_or_changes_nothing_that_counts() -> None:
             continue
         assert read.metadata == whole.metadata
         assert graph_digest(read.model) == graph_digest(whole.model)
+
+
+def test_a_file_that_was_rejected_is_not_just_missing(tmp_path: Path) -> None:
+    (tmp_path / "bee.int8-x86.onnx.rejected").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="did not pass its verification") as caught:
+        read_onnx(tmp_path / "bee.int8-x86.onnx")
+    assert caught.value.got == "only bee.int8-x86.onnx.rejected"
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_onnx(tmp_path / "bee.onnx")
