@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ from edgekit.bench.nvml import boards
 PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "opencv-python-headless", "pillow", "torch")
 PACKAGES_GPU = ("tensorrt", "tensorrt-rtx", "pycuda")
 FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm", "bf16")
+BUSY = 0.25  # share of the CPUs that others have, from which on a machine is called busy
 # what must be equal for two reports to be of the same machine; the rest is for people
 IDENTITY = ("cpu", "cores", "cpus", "isa", "machine", "gpu", "jetson", "power_mode")
 
@@ -54,9 +56,16 @@ def environment(root: Path | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def conditions(root: Path | None = None) -> dict[str, Any]:
-    """What changes while one measures: load, clocks, temperatures, throttling. Taken before and after."""
+def conditions(root: Path | None = None, look: float = 0.0) -> dict[str, Any]:
+    """What changes while one measures: load, clocks, temperatures, throttling. Taken before and after.
+
+    Args:
+        root: of the file system, another one in tests.
+        look: seconds to watch what the CPUs are busy with, this process sleeping. The load of the last minute, which is
+            in the report too, may be that of whatever this process or its caller did before.
+    """
     root = root or Path("/")
+    busy = _busy_share(root, look) if look else None
     load = (_text(root / "proc/loadavg") or "").split()
     zones = sorted((root / "sys/class/thermal").glob("thermal_zone*"))
     heat = {(_text(z / "type") or z.name): _number(z / "temp") for z in zones}
@@ -66,6 +75,7 @@ def conditions(root: Path | None = None) -> dict[str, Any]:
     running = load[3].split("/")[0] if len(load) > 3 else None
     return {
         "load_1min": float(load[0]) if load else None,
+        "busy": busy,
         "running": int(running) if running else None,
         "clocks_mhz": [round(c / 1000) for c in clocks if c is not None] or None,
         "temperatures_c": {k: v / 1000 for k, v in heat.items() if v is not None} or None,
@@ -78,9 +88,9 @@ def conditions(root: Path | None = None) -> dict[str, Any]:
 def condition_notes(before: dict[str, Any], after: dict[str, Any], cpus: int) -> list[str]:
     """What in the conditions makes timings doubtful, one sentence each."""
     notes = []
-    busy = before.get("load_1min")
-    if busy is not None and busy > 0.5 * cpus:
-        notes.append(f"the machine was busy before the measurement began: load {busy:.1f} on {cpus} CPUs")
+    busy = before.get("busy")
+    if busy is not None and busy > BUSY:
+        notes.append(f"the machine was busy before the measurement began: {busy:.0%} of {cpus} CPUs")
     if (a := before.get("throttle_events")) is not None and (after.get("throttle_events") or 0) > a:
         notes.append(f"the processor throttled {after['throttle_events'] - a} times")
     if (a := before.get("steal_ticks")) is not None and (after.get("steal_ticks") or 0) - a > 10:
@@ -105,6 +115,15 @@ def busy_seconds(cpus: Iterable[int] | None = None, root: Path | None = None) ->
     return (
         sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
     )  # not idle nor waiting for a disk; guests are in user
+
+
+def _busy_share(root: Path, seconds: float) -> float | None:
+    """The share of the usable CPUs that others had while this process slept; None where it cannot be read."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    before, began = busy_seconds(root=root), time.perf_counter()
+    time.sleep(seconds)
+    after, ended = busy_seconds(root=root), time.perf_counter()
+    return None if before is None or after is None else round((after - before) / (ended - began) / cpus, 3)
 
 
 def versions() -> dict[str, str]:

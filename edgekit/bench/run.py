@@ -108,7 +108,7 @@ class Bench:
             title=title,
             settings=settings.to_dict(),
             environment=environment(),
-            before=conditions(),
+            before=conditions(look=0.5),
             after={},
             notes=[],
             data={},

@@ -121,6 +121,11 @@ def test_winners_say_who_may_be_as_good(report: Report) -> None:
     assert found["Quickest answer, p50"].row.case.backend == "openvino"
     assert found["Most accurate"].ties  # 180 and 176 of 200 are not told apart
     assert "Least energy" not in found
+    for average, ties in ((0.5, 1), (0.1, 0)):  # of 20 pictures
+        assert report.rows[1].robustness is not None
+        report.rows[1].robustness = report.rows[1].robustness.model_copy(update={"average": average})
+        best = {w.goal: w for w in winners(report.rows[:2], short_names(report.rows[:2]))}["Most robust"]
+        assert len(best.ties) == ties
 
 
 def test_names_say_what_differs(report: Report) -> None:
