@@ -101,7 +101,7 @@ class OnnxRuntimeSession(StreamSession):
                 f"onnxruntime did not start its {provider} provider and would have used another one.",
                 got=", ".join(active),
                 expected=wanted,
-                fix="edgekit doctor says which driver or library is missing",
+                fix="pip install 'onnxruntime-gpu[cuda,cudnn]' brings CUDA and cuDNN; edgekit doctor has the driver",
             )
         if provider != "cpu":
             # what fails is raised; cuDNN's attempts at fusing, in red, a line for each layer, are not failures
