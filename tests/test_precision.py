@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from edgekit.artifact import read_onnx
+from edgekit.config import Limits
 from edgekit.data import hive_pictures
 from edgekit.pipeline import precision
 from edgekit.quantize import place
+from edgekit.spec import ModelSpec, PreprocessSpec
 
 TARGET = """
 name = "both"
@@ -201,3 +203,20 @@ def test_a_detector_keeps_its_operating_points(cli: Any, many: Path, target: Pat
     decoding = {node.name: node for node in graph.node if node.name.startswith("decode")}
     assert decoding
     assert not [n for n in decoding.values() if "QuantizeLinear" in n.op_type]
+
+
+def test_a_search_counts_boxes_as_the_gate_does() -> None:
+    """A search that takes looser boxes for the same stops where the gate refuses."""
+    spec = ModelSpec(
+        "centernet-resnet18", ("bee",), PreprocessSpec(64, 64), task="detection", keep=3, thresholds=(0.3,)
+    )
+    wanted = {
+        "boxes": np.float32([[[0, 0, 20, 20], [30, 30, 50, 50], [0, 0, 0, 0]]]),
+        "scores": np.float32([[0.9, 0.8, 0.0]]),
+        "labels": np.zeros((1, 3), np.int64),
+    }
+    moved = {**wanted, "boxes": wanted["boxes"].copy()}
+    moved["boxes"][0, 0, [0, 2]] += 5  # IoU 15 / 25
+    for iou, drop in ((0.5, 0.0), (0.75, 50.0)):
+        limits = Limits(max_abs=1, top1_agreement=1, boxes_matched=1, boxes="shown", box_iou=iou, score_shift=0.25)
+        assert precision.measured(wanted, moved, spec, limits).drop == drop

@@ -33,7 +33,6 @@ Say = Callable[[str], None]
 SEARCHED = 256  # pictures that a search measures on
 # where the exporting machine is of the kind that runs the graph, layers are timed here; else multiplications count
 _TIMED = {"x86_64": ("int8-x86",), "AMD64": ("int8-x86",), "aarch64": ("int8-arm",)}
-_SHOWN = Limits(max_abs=1, top1_agreement=1, boxes_matched=1, boxes="shown", box_iou=0.5, score_shift=1)
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def _int8(
         return quantize(model, seen, scheme, rounder=rounds), None
     step = max(1, -(-len(calibration) // SEARCHED))
     pixels = [preprocess(sample.read(), spec.preprocess) for sample in calibration.samples[::step]]
-    options = session_options(target.runtime)
+    options, limits = session_options(target.runtime), target.limits("int8")
     with Predictor.from_artifact(fp32, **options) as predictor:
         wanted = predictor.answers(pixels, batch=1)
 
@@ -161,7 +160,7 @@ def _int8(
 
     def measure(graph: onnx.ModelProto) -> Measured:
         with opened(graph) as predictor:
-            return measured(wanted, predictor.answers(pixels, batch=1), spec)
+            return measured(wanted, predictor.answers(pixels, batch=1), spec, limits)
 
     def costs() -> dict[str, float]:
         say(f"timing what each of {len(layers)} layers costs in float")
@@ -174,7 +173,7 @@ def _int8(
         measure,
         max_drop,
         costs=costs if scheme in _TIMED.get(platform.machine(), ()) else None,
-        key=search_key(graph_digest(model), seen.key.data, scheme, str(len(pixels))),
+        key=search_key(graph_digest(model), seen.key.data, scheme, str(len(pixels)), str(limits.box_iou)),
         state=path.with_name(path.name.removesuffix(".onnx") + ".search.json"),
         progress=lambda done, total, what: say(f"search {done + 1} of about {total}: {what}"),
     )
@@ -186,16 +185,16 @@ def _int8(
     return found.quantized, found
 
 
-def measured(wanted: Answers, given: Answers, spec: ModelSpec) -> Measured:
+def measured(wanted: Answers, given: Answers, spec: ModelSpec, limits: Limits) -> Measured:
     """How far answers are from those of the float32 graph.
 
-    The drop is the share of pictures with another first class, or of shown boxes without a partner, in points: an upper
-    bound of what accuracy can lose.
+    The drop is the share of pictures with another first class, or of boxes that the gate's `limits` give no partner, in
+    points: an upper bound of what accuracy can lose.
     """
     if spec.task == "classification":
         error = float(((given["logits"].astype(np.float64) - wanted["logits"]) ** 2).mean())
         return Measured(error, float((given["logits"].argmax(1) != wanted["logits"].argmax(1)).mean() * 100))
-    stage = compare_found("search", wanted, given, _SHOWN, spec.thresholds)
+    stage = compare_found("search", wanted, given, limits, spec.thresholds)
     lost = 1.0 - (stage.found.matched if stage.found is not None else 0.0)
     spread = np.sort(given["scores"], 1) - np.sort(wanted["scores"], 1)
     return Measured(float((spread.astype(np.float64) ** 2).mean()) + lost, 100 * lost)
