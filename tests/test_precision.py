@@ -140,6 +140,7 @@ def test_a_wrong_graph_is_rejected_and_the_fp32_file_stays(
     assert json.loads((tmp_path / "tiny.int8-x86.rejected.verify.json").read_text())["passed"] is False
 
 
+@pytest.mark.slow
 def test_a_budget_gives_layers_back_and_says_which(
     cli: Any, checkpoint: Path, many: Path, target: Path, tmp_path: Path
 ) -> None:
