@@ -25,9 +25,16 @@ Written = Callable[[Report], None]
 
 
 def case(model: str, backend: str, provider: str, threads: int, batch: int, streams: int) -> Case:
-    """One case; a checkpoint is run by torch whatever the backend."""
-    from edgekit import loading
+    """One case; a checkpoint is run by torch whatever the backend, a deployment.json's model as that says.
 
+    Raises:
+        EdgekitError: as `edgekit.deployment.resolve`.
+    """
+    from edgekit import loading
+    from edgekit.deployment import resolve
+
+    found = resolve(Path(model), backend, provider, threads)
+    model, backend, provider, threads = str(found.path), found.backend, found.provider, found.threads
     if Path(model).suffix in loading.CHECKPOINTS:
         backend, provider, threads = "torch", "cpu", 0
     return Case(model=model, backend=backend, provider=provider, threads=threads, batch=batch, streams=streams)

@@ -82,7 +82,8 @@ def camera(
     if out is not None and bounded:
         _keep(events, summary, out)
     if chosen.store.folder:
-        next_command("edgekit", "camera", "--source", chosen.source.uri, "--model", chosen.model.path, "--web", "--set",
+        looked_with = model or chosen.model.path
+        next_command("edgekit", "camera", "--source", chosen.source.uri, "--model", looked_with, "--web", "--set",
                      f"store.folder={chosen.store.folder}")  # fmt: skip
     return 0
 

@@ -205,3 +205,23 @@ def test_what_tune_wrote_is_a_model_for_the_other_commands(
     (tmp_path / "moved" / "tiny.onnx").write_bytes(good.read_bytes() + b" ")
     done = cli("eval", deployment, "--data", labelled)
     assert (done.code, "not the file that was tuned" in done.err) == (5, True)
+    assert cli("bench", deployment, "--data", labelled, *QUICK, "--out", tmp_path / "b").code == 5
+    (tmp_path / "moved" / "tiny.onnx").write_bytes(good.read_bytes())
+    done = cli("bench", deployment, "--data", labelled, *QUICK, "--out", tmp_path / "b")
+    assert done.code == 0, done.text
+    row = read_report(tmp_path / "b" / "bench.json").rows[0]
+    assert (row.case.backend, Path(row.case.model).name, row.verified) == ("openvino", "tiny.onnx", True)
+
+
+def test_streams_share_a_session(cli: Any, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    real = Predictor.from_artifact
+
+    def noted(artifact: Any, backend: str, **options: Any) -> Any:
+        opened.append(options["streams"])
+        return real(artifact, backend, **options)
+
+    monkeypatch.setattr(Predictor, "from_artifact", noted)
+    done = cli("bench", good, "--streams", 1, "--streams", 2, "--pictures", 0, *QUICK, "--out", tmp_path / "b")
+    assert done.code == 0, done.text
+    assert opened == [1, 2]
