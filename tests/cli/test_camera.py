@@ -84,17 +84,17 @@ def test_what_tune_wrote_brings_its_runtime(
     runtime = {"backend": "openvino", "provider": "cpu", "threads": 1}
     deployment = tmp_path / "deployment.json"
     deployment.write_text(json.dumps({**content, "runtime": runtime}))
-    opened: list[str] = []
+    opened: list[tuple[str, int]] = []
     real = Predictor.from_artifact
 
     def noted(artifact: Any, backend: str, **options: Any) -> Predictor:
-        opened.append(backend)
+        opened.append((backend, options["streams"]))
         return real(artifact, backend, **options)
 
     monkeypatch.setattr(Predictor, "from_artifact", noted)
-    outcome = cli("camera", "--source", HIVE, "--model", deployment, *SURE)
+    outcome = cli("camera", "--source", HIVE, "--model", deployment, *SURE, "--set", "model.streams=3")
     assert outcome.code == 0, outcome.text
-    assert opened == ["openvino"]
+    assert opened == [("openvino", 3)]  # frames of a file are looked at together, as with the model itself
     outcome = cli("camera", "--source", HIVE, "--model", deployment, "--set", "model.threads=2")
     assert (outcome.code, "says itself" in outcome.text) == (2, True)
 
