@@ -20,6 +20,9 @@ Every message answers three questions: what was got, what was expected, and how 
 
 from __future__ import annotations
 
+_BREAK = "\n"
+_INDENT = "\n" + 12 * " "
+
 
 class EdgekitError(Exception):
     """Base of all edgekit errors.
@@ -48,10 +51,10 @@ class EdgekitError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [self.what.replace("\n", "\\x0a")]  # a file's name may hold one, and forge the line after it
         for label, text in (("got", self.got), ("expected", self.expected), ("fix", self.fix)):
             if text:
-                lines.append(f"  {label + ':':<9} {text}")
+                lines.append(f"  {label + ':':<9} {_INDENT.join(text.split(_BREAK))}")
         return "\n".join(lines)
 
 

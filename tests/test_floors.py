@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "edgekit"
 FLOORS = (
-    {"errors"},
+    {"errors", "screen"},
     {"spec"},
     {"artifact", "config", "vision", "targets", "recipes", "engine_key"},
     {"recipe", "engine", "deployment"},

@@ -12,6 +12,7 @@ import typer
 from edgekit import __version__
 from edgekit.cli import bench, build, camera, demo, doctor, evaluate, export, predict, train, tune, verify
 from edgekit.errors import EdgekitError
+from edgekit.screen import screened
 
 INTERRUPTED = 130
 # which extra brings an optional package
@@ -76,8 +77,14 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs the command line `arguments` and returns the exit code; an error is told on stderr, in words."""
+    with screened():
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        result = app(arguments, standalone_mode=False)
+        # color: typer would take a name's escape sequences away from pipes, where the screen writes them out
+        result = app(arguments, standalone_mode=False, color=True)
         if result == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
@@ -118,5 +125,5 @@ def _tell(message: str, code: int) -> int:
         import traceback
 
         traceback.print_exc()
-    typer.echo(f"error: {message}", err=True)
+    sys.stderr.write(f"error: {message}\n")
     return code

@@ -96,15 +96,17 @@ def _progress() -> Iterator[Callable[[float, str], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from edgekit.screen import bare, shown
+
     columns = (
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(file=bare(sys.stderr)), transient=True) as bar:
         task = bar.add_task("", total=1.0)
-        yield lambda share, phase: bar.update(task, completed=share, description=phase)
+        yield lambda share, phase: bar.update(task, completed=share, description=shown(phase))
 
 
 def _print(result: BuildResult) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from enum import Enum
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgekit.errors import UsageError
+from edgekit.screen import printable, quoted
 
 if TYPE_CHECKING:
     from edgekit.spec import PreprocessSpec
@@ -62,11 +64,13 @@ NormOption = Annotated[
 ProviderOption = Annotated[Provider, typer.Option("--provider", help="onnxruntime's execution provider.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per physical core.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
+_FORGED = re.compile(r"\n(?=[^\s])")
 
 
 def say(line: str) -> None:
-    """A line of progress: stderr, so that stdout stays the result."""
-    typer.echo(line, err=True)
+    """A line of progress: stderr, so that stdout stays the result. From any thread."""
+    line = _FORGED.sub(r"\\x0a", line)  # a name's own line break; those of an error are followed by blanks
+    typer.echo(printable(line), err=True)
 
 
 def print_json(value: Any) -> None:
@@ -75,9 +79,7 @@ def print_json(value: Any) -> None:
 
 def next_command(*words: str | os.PathLike[str]) -> None:
     """Ends a command with the next one to copy."""
-    import shlex
-
-    say("next: " + shlex.join(str(word) for word in words))
+    say("next: " + " ".join(quoted(word) for word in words))
 
 
 def read_classes(path: Path | None) -> Sequence[str] | None:

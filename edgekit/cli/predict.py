@@ -115,17 +115,18 @@ def _answer(
 
 
 def _line(path: Path, answer: Classification | Detections, output_format: Format) -> str:
+    from edgekit.screen import shown
     from edgekit.vision.decode import Classification
 
     if output_format is Format.json:
         return json.dumps({"file": str(path), **_content(answer)}, ensure_ascii=False)
     if isinstance(answer, Classification):
-        return f"{path}  " + "  ".join(f"{label} {score:.1%}" for label, score in answer.top)
+        return f"{shown(path)}  " + "  ".join(f"{shown(label)} {score:.1%}" for label, score in answer.top)
     boxes = [
-        f"{name} {score:.1%} [{' '.join(f'{v:.0f}' for v in box)}]"
+        f"{shown(name)} {score:.1%} [{' '.join(f'{v:.0f}' for v in box)}]"
         for name, score, box in zip(answer.names, answer.scores.tolist(), answer.boxes.tolist(), strict=True)
     ]
-    return f"{path}  " + ("  ".join(boxes) or "nothing")
+    return f"{shown(path)}  " + ("  ".join(boxes) or "nothing")
 
 
 def _content(answer: Classification | Detections) -> dict[str, Any]:

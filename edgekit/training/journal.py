@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import write_bytes
+from edgekit.screen import bare
 
 _SHOWN = ("loss", "train_top1", "top1", "balanced", "nll_calibrated", "ap50", "ap")
 
@@ -47,7 +48,8 @@ class Journal:
         if self._terminal and (now - self._shown > 0.2 or step == self._total):
             self._shown = now
             left = (now - self._began) / max(1, step - self._first) * (self._total - step)
-            sys.stderr.write(f"\r\x1b[Kepoch {epoch}  step {step}/{self._total}  loss {loss:.4f}  ETA {_clock(left)}")
+            line = f"epoch {epoch}  step {step}/{self._total}  loss {loss:.4f}  ETA {_clock(left)}"
+            bare(sys.stderr).write(f"\r\x1b[K{line}")
             sys.stderr.flush()
 
     def epoch(self, rows: Sequence[Mapping[str, float]]) -> None:
@@ -69,7 +71,7 @@ class Journal:
     def clear(self) -> None:
         """Takes the progress line away, before something else is written."""
         if self._terminal:
-            sys.stderr.write("\r\x1b[K")
+            bare(sys.stderr).write("\r\x1b[K")
 
     def close(self) -> None:
         self.clear()
