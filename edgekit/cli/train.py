@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from edgekit.training.task import Task
 
 SHEET = 32
-SHOWN = ("top1", "balanced", "nll_calibrated", "ap50", "ap", "ap75", "voc07")
+# of each task, in the order they are printed
+FIGURES = {"classification": ("top1", "balanced", "nll_calibrated"), "detection": ("ap50", "ap", "voc07")}
 
 
 def train(
@@ -71,16 +72,17 @@ def train(
     result = train_loop(task, chosen, run, resume=resume, say=tell)
     if not _first_process():
         return 0
-    _draw(task, result, run, tell)
+    draw(task, result, run, tell)
+    names = FIGURES[chosen.task]
     if output_format is Format.json:
-        print_json({"recipe": chosen.name, "seed": chosen.schedule.seed, **_content(result)})
+        print_json({"recipe": chosen.name, "seed": chosen.schedule.seed, **_content(result, names)})
     else:
-        _print(result)
+        _print(result, names)
     next_command("edgekit", "export", result.best, "--data", folder)
     return 0
 
 
-def _draw(task: Task, result: TrainResult, run: Path, tell: Callable[[str], None]) -> None:
+def draw(task: Task, result: TrainResult, run: Path, tell: Callable[[str], None]) -> None:
     """Curves of the run, and what the best net does on the validation data, as pictures."""
     from edgekit.training.checkpoint import load_checkpoint
 
@@ -101,33 +103,41 @@ def _first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _content(result: TrainResult) -> dict[str, Any]:
+def _content(result: TrainResult, names: Sequence[str]) -> dict[str, Any]:
+    unmeasured = dict.fromkeys(names)  # null
     return {
         "best": str(result.best),
         "last": str(result.last),
         "best_epoch": result.best_epoch,
         "epochs": result.epochs,
-        "metrics": dict(result.metrics),
-        "final": dict(result.final),
+        "metrics": {**unmeasured, **result.metrics},
+        "final": {**unmeasured, **result.final},
         "seconds": round(result.seconds, 1),
-        "images_per_second": round(result.images_per_second, 1),
+        "images_per_second": round(result.images_per_second, 1) if result.images_per_second else None,
         "skipped": list(result.skipped),
     }
 
 
-def _print(result: TrainResult) -> None:
-    for path, row, why in (
-        (result.best, result.metrics, f"epoch {result.best_epoch}, chosen on the validation data"),
-        (result.last, result.final, f"epoch {result.epochs}, the last"),
+def _print(result: TrainResult, names: Sequence[str]) -> None:
+    chosen = any(name in result.metrics for name in names)
+    for path, figures, number, why in (
+        (result.best, result.metrics, result.best_epoch, "chosen on the validation data" if chosen else "the last"),
+        (result.last, result.final, int(result.final.get("epoch", result.epochs)), "the last"),
     ):
-        figures = "  ".join(
-            f"{k} {row[k]:.4f}" for k in ("top1", "balanced", "nll_calibrated", "ap50", "ap", "voc07") if k in row
-        )
-        interval = f"  95 % [{row['top1_low']:.2%}, {row['top1_high']:.2%}]" if "top1_low" in row else ""
-        typer.echo(f"{path}  {figures}{interval}  ({why})")
-    typer.echo(f"{result.seconds / 60:.1f} minutes, {result.images_per_second:.1f} pictures/s while training")
+        shown = "  ".join(f"{k} {figures[k]:.4f}" if k in figures else f"{k} not measured" for k in names)
+        low, high = figures.get("top1_low"), figures.get("top1_high")
+        interval = f"  95 % [{low:.2%}, {high:.2%}]" if low is not None and high is not None else ""
+        typer.echo(f"{path}  {shown}{interval}  ({_row(number, result.epochs)}, {why})")
+    pace = f", {result.images_per_second:.1f} pictures/s while training" if result.images_per_second else ""
+    typer.echo(f"{result.seconds / 60:.1f} minutes{pace}")
     if result.skipped:
         typer.echo(f"{len(result.skipped)} pictures skipped: {', '.join(result.skipped[:5])}")
+
+
+def _row(number: int, epochs: int) -> str:
+    if number == 0:
+        return "the fitted head alone"
+    return f"epoch {number}" if number <= epochs else f"the head fitted again after epoch {epochs}"
 
 
 def _write_sheet(path: Path, task: Task, seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -92,8 +93,14 @@ def feed(task: Task, order: Order, epoch: int, first: int, *, rank: int, process
         collate_fn=dataset.collate,
         pin_memory=False,
         prefetch_factor=4,
+        worker_init_fn=_deaf,
         generator=torch.Generator(),  # else each start would draw from the generator that dropout uses
     )
+
+
+def _deaf(worker: int) -> None:
+    """Ctrl-C reaches a whole group of processes: the training decides, and its loaders deliver until it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

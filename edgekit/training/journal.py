@@ -66,7 +66,8 @@ class Journal:
             self._board.flush()
         figures = "  ".join(f"{name} {row[name]:.4f}" for name in _SHOWN if name in row)
         speed = row.get("images_per_second")
-        self._say(f"epoch {row['epoch']:.0f}  {figures}" + (f"  {speed:.1f} pictures/s" if speed else ""))
+        what = "head fitted again" if row.get("refitted") else f"epoch {row['epoch']:.0f}"
+        self._say(f"{what}  {figures}" + (f"  {speed:.1f} pictures/s" if speed else ""))
 
     def clear(self) -> None:
         """Takes the progress line away, before something else is written."""

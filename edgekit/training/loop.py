@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from edgekit.data.sample import some
 from edgekit.errors import DataError, EdgekitError, OutputError, UsageError
 from edgekit.recipe import Recipe
 from edgekit.spec import ModelSpec
-from edgekit.training.checkpoint import Checkpoint, save_checkpoint
+from edgekit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.training.ema import Ema
 from edgekit.training.feed import Fed, feed, order_for
+from edgekit.training.interrupt import Interrupt, Stopped
 from edgekit.training.journal import Journal
 from edgekit.training.schedule import Plan, freeze, make_optimizer, require_parts, set_rates
 from edgekit.training.state import Progress, load_state, restore_random, save_state, telling_why
@@ -40,13 +42,16 @@ class TrainResult:
 
     Attributes:
         best, last: checkpoints, with the weights' running mean where the recipe has one.
-        metrics: of the best checkpoint, on the validation data.
+        metrics: of the best checkpoint, on the validation data, as the file itself has them.
         final: of the last one. It was not chosen by its score, so it flatters less.
-        epochs, best_epoch: done, and the one of `best`, counted from 1.
+        epochs: done.
+        best_epoch: the row of `best`: an epoch counted from 1, 0 for the fitted head alone, `epochs` + 1 for the head
+            that was fitted again at the end.
         seconds: of this process, evaluation included.
         images_per_second: while training, evaluation left out.
         skipped: pictures that could not be read on the way.
-        rows: what metrics.csv has, one an epoch.
+        rows: what metrics.csv has, one an epoch, and one each for the head that was fitted before and after. `scored`
+            marks those that were evaluated, `best` the one of the best checkpoint.
     """
 
     best: Path
@@ -73,6 +78,7 @@ def train(
     Raises:
         OutputError: `out` holds a training already and `resume` is False, or cannot be written to.
         EdgekitError: the loss is not a number; last.pt and best.pt are from before.
+        KeyboardInterrupt: Ctrl-C; the state was saved at the end of the step that ran.
         UsageError: the recipe and the machine or the run in `out` contradict each other.
     """
     run = _Run(task, recipe, out, resume, say)
@@ -119,9 +125,6 @@ class _Run:
         if resume:
             content, self.progress = load_state(state, recipe.model_dump(mode="json"), task.digest())
             self.net.load_state_dict(content["net"])
-        else:
-            torch.manual_seed(schedule.seed)
-            task.start(self.net)
         self.ema = Ema(self.net, schedule.ema)
         optimizer = make_optimizer(self.net, schedule, task.heads)
         self.optimizer = self.accelerator.prepare_optimizer(optimizer, device_placement=False)
@@ -135,58 +138,104 @@ class _Run:
         self.spec = task.spec if content is None else ModelSpec.from_dict(content["spec"])
         self.metrics: Mapping[str, float] = {} if content is None else content["metrics"]
         self.wrapped: nn.Module | None = None
+        self.interrupt = Interrupt(active=self.processes == 1)
         self.busy, self.seen = 0.0, 0
+        self.changed = False  # since it was saved
 
     def run(self) -> TrainResult:
         progress, plan = self.progress, self.plan
         if progress.step:
             self.say(f"going on at step {progress.step} of {plan.steps}")
         try:
-            if progress.step == 0 and self.recipe.schedule.probe_views:
-                self._baseline()
-            for epoch in range(progress.step // plan.epoch_steps, plan.epochs):
-                if progress.stopped:
-                    break
-                self._epoch(epoch)
-                last = epoch + 1 == plan.epochs
-                if last or (epoch + 1) % self.recipe.schedule.evaluate_every == 0:
-                    self._evaluate(epoch)
-            if self.recipe.schedule.refit_head and not progress.refitted:
-                self._refit()
+            with self.interrupt:
+                self._train()
+        except Stopped:
+            self.journal.clear()
+            self._save()
+            self.say(f"stopped at step {progress.step} of {plan.steps}; the same command with --resume goes on")
+            raise
         finally:
             self.journal.close()
-        if self.busy:
-            self._save()
         self.accelerator.wait_for_everyone()
-        scored = [row for row in progress.rows if row.get("scored")]
+        of_best, of_last = self._figures()
         return TrainResult(
             best=self.out / BEST,
             last=self.out / LAST,
-            metrics=next(row for row in scored if row["epoch"] == progress.best_epoch),
-            final=scored[-1],
+            metrics=of_best,
+            final=of_last,
             epochs=progress.step // plan.epoch_steps,
-            best_epoch=progress.best_epoch,
+            best_epoch=int(of_best.get("epoch", progress.best_epoch)),
             seconds=time.monotonic() - self.began,
             images_per_second=self.seen / self.busy if self.busy else 0.0,
             skipped=tuple(progress.skipped),
             rows=tuple(progress.rows),
         )
 
-    def _baseline(self) -> None:
-        """Row 0: what the fitted head alone reaches. Training has to beat it, or best.pt stays this."""
-        self.progress.rows.append({"epoch": 0.0, "step": 0.0})
-        self._evaluate(-1)
+    def _train(self) -> None:
+        """What of the plan is left, from whatever moment the run was cut off at."""
+        progress, plan, schedule = self.progress, self.plan, self.recipe.schedule
+        if progress.step == 0:
+            self._start()
+        elif progress.count == 0 and not self._scored and not progress.rows[-1].get("refitted"):
+            self._end_epoch(progress.step // plan.epoch_steps - 1)
+        for epoch in range(progress.step // plan.epoch_steps, plan.epochs):
+            if progress.stopped:
+                break
+            self._epoch(epoch)
+            self._end_epoch(epoch)
+        if schedule.refit_head and not progress.refitted:
+            self._refit()
+        if self.changed:
+            self._save()
+        self.interrupt.check()
+
+    def _start(self) -> None:
+        """Row 0, where the head is fitted first: what it reaches alone. Training has to beat it, or best.pt stays this.
+
+        A run that was interrupted before its first step begins here again.
+        """
+        torch.manual_seed(self.recipe.schedule.seed)
+        with self.interrupt.harmless():
+            self.task.start(self.net)
+        self.ema = Ema(self.net, self.recipe.schedule.ema)
+        if self.recipe.schedule.probe_views:
+            self.progress.rows[:], self.progress.best = [{"epoch": 0.0, "step": 0.0}], None
+            self._score(0)
+            self.journal.epoch(self.progress.rows)
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Evaluates where that is due; all of it can be done again."""
+        progress, schedule = self.progress, self.recipe.schedule
+        if epoch + 1 < self.plan.epochs and (epoch + 1) % schedule.evaluate_every:
+            self.journal.epoch(progress.rows)
+        else:
+            self._score(epoch + 1)
+            best = max(progress.best_epoch, self.plan.frozen_epochs)
+            if schedule.patience and epoch + 1 - best >= schedule.patience:
+                progress.stopped = True
+            self.journal.epoch(progress.rows)
+            if progress.stopped:
+                self.say(f"stopped: nothing better for {schedule.patience} epochs")
+        if progress.step % schedule.save_steps == 0:
+            self._save()
+        self.interrupt.check()
 
     def _refit(self) -> None:
-        """Fits the mean's head to features at the evaluation's size; the last row is scored anew.
+        """Fits the mean's head to features at the evaluation's size, which gives a row of its own.
 
         A trunk trained on crops sees other statistics on whole, larger pictures (Touvron et al. 2019, "Fixing the
         train-test resolution discrepancy").
         """
-        self.task.start(self.ema.net)
-        self.progress.refitted = True
-        self.progress.rows[-1]["refitted"] = 1.0
-        self._evaluate(self.progress.step // self.plan.epoch_steps - 1)
+        progress = self.progress
+        if progress.rows[-1].get("refitted"):
+            progress.rows.pop()  # it was interrupted before it was scored
+        with self.interrupt.harmless():
+            self.task.start(self.ema.net)
+        number = progress.step // self.plan.epoch_steps + 1
+        progress.rows.append({"epoch": float(number), "step": float(progress.step), "refitted": 1.0})
+        self._score(number)
+        progress.refitted = True
+        self.journal.epoch(progress.rows)
 
     def _epoch(self, epoch: int) -> None:
         schedule, plan, progress = self.recipe.schedule, self.plan, self.progress
@@ -206,13 +255,16 @@ class _Run:
             losses = self._step(self.wrapped, part, epoch)
             progress.step += 1
             progress.count += 1
+            self.changed = True
             for name, value in losses.items():
                 progress.sums[name] = progress.sums.get(name, 0.0) + value
             seen += len(part.indices) * self.processes
             label = f"{epoch + 1}/{plan.epochs}"
             self.journal.step(progress.step, label, losses["loss"], {"lr_head": rates[0], "lr_trunk": rates[1]})
-            if progress.step % schedule.save_steps == 0 and progress.step % plan.epoch_steps:
-                self._save()
+            if progress.step % plan.epoch_steps:  # else the epoch's row is still to come
+                if progress.step % schedule.save_steps == 0:
+                    self._save()
+                self.interrupt.check()
         spent = time.monotonic() - began
         self.busy, self.seen = self.busy + spent, self.seen + seen
         row = {"epoch": epoch + 1.0, "step": float(progress.step), "lr_head": rates[0], "lr_trunk": rates[1]}
@@ -220,11 +272,6 @@ class _Run:
         row |= {"images_per_second": seen / spent}
         progress.rows.append(row)
         progress.sums, progress.count = {}, 0
-        last = epoch + 1 == plan.epochs
-        if not last and (epoch + 1) % schedule.evaluate_every:
-            self.journal.epoch(progress.rows)
-            if progress.step % schedule.save_steps == 0:
-                self._save()
 
     def _step(self, net: nn.Module, part: Fed, epoch: int) -> dict[str, float]:
         if part.batch is None:
@@ -278,26 +325,35 @@ class _Run:
                 self.journal.clear()
                 self.say(f"skipped, cannot be read any more: {name}")
 
-    def _evaluate(self, epoch: int) -> None:
+    def _score(self, number: int) -> None:
+        """Evaluates the mean; its figures go into the last row, and where they are the best the net into best.pt."""
         progress = self.progress
-        held: list[Any] = [self.task.evaluate(self.ema.net) if self.first else None]
+        with self.interrupt.harmless(), _full_precision():
+            held: list[Any] = [self.task.evaluate(self.ema.net) if self.first else None]
         if self.processes > 1:
             broadcast_object_list(held)
         score: Score = held[0]
-        self.spec, self.metrics = score.spec, score.metrics
+        self.spec, self.metrics, self.changed = score.spec, score.metrics, True
         progress.rows[-1] |= {**score.metrics, "scored": 1.0}
-        if progress.best is None or list(score.key) > progress.best:
-            progress.best, progress.best_epoch = list(score.key), epoch + 1
+        if progress.best is None or not score.key or list(score.key) > progress.best:
+            progress.best, progress.best_epoch = list(score.key), number
+            for row in progress.rows:
+                row.pop("best", None)
+            progress.rows[-1]["best"] = 1.0
             self._write(BEST)
-        patience = self.recipe.schedule.patience
-        thawed = epoch + 1 > self.plan.frozen_epochs
-        if patience and thawed and epoch + 1 - max(progress.best_epoch, self.plan.frozen_epochs) >= patience:
-            progress.stopped = True
-        self.journal.epoch(progress.rows)
-        if progress.stopped:
-            self.say(f"stopped: nothing better for {patience} epochs")
-        if progress.step and progress.step % self.recipe.schedule.save_steps == 0:
-            self._save()
+
+    @property
+    def _scored(self) -> bool:
+        """Whether the last row's figures are those of the mean as it is now."""
+        progress = self.progress
+        return progress.count == 0 and bool(progress.rows) and "scored" in progress.rows[-1]
+
+    def _figures(self) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """What best.pt and last.pt say of themselves."""
+        if self.first:
+            return load_checkpoint(self.out / BEST).metrics, load_checkpoint(self.out / LAST).metrics
+        rows = [row for row in self.progress.rows if row.get("scored")]  # its disk may be another machine's
+        return next((row for row in rows if row.get("best")), rows[-1]), rows[-1]
 
     def _save(self) -> None:
         if not self.first:
@@ -314,18 +370,32 @@ class _Run:
         }
         save_state(self.out / STATE, content, self.progress)
         self._write(LAST)
+        self.changed = False
 
     def _write(self, name: str) -> None:
         if not self.first:
             return
+        # between two evaluations the figures at hand are those of other weights
+        figures = {**self.metrics, "epoch": self.progress.rows[-1]["epoch"]} if self._scored else {}
         checkpoint = Checkpoint(
             self.spec,
             self.ema.net.state_dict(),
-            metrics={**self.metrics, "step": self.progress.step},
+            metrics=figures | {"step": self.progress.step},
             recipe=self.recipe.model_dump(mode="json"),
         )
         with telling_why(self.out / name):
             save_checkpoint(self.out / name, checkpoint, overwrite=True)
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """float32 as the CPU and an exported file compute it: on a GPU convolutions round to TF32's 10 bits otherwise."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:

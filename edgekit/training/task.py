@@ -21,8 +21,9 @@ class Score:
     """How good a net is on the validation data.
 
     Attributes:
-        metrics: figures for the record, by name.
-        key: what decides which net is better, larger being better, compared in order.
+        metrics: figures for the record, by name; what was not measured is not among them.
+        key: what decides which net is better, larger being better, compared in order. Empty where nothing could be
+            measured: then the later one is kept.
         spec: the task's ModelSpec, with what was fitted on the validation data (temperature, thresholds).
     """
 
