@@ -343,11 +343,14 @@ def output_folder(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
+def atomic(path: Path, *, overwrite: bool = False, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """A binary stream whose content appears under `path` whole, or not at all.
 
     It is written beside `path` under a hidden temporary name, flushed to the disk and renamed when the block ends; an
     error or Ctrl-C removes it. A killed process can leave the hidden file, which the next write to `path` removes.
+
+    Args:
+        mode: who may read and write it, from its first byte on and less what the umask forbids.
 
     Raises:
         OutputError: `path` exists and `overwrite` is False, the folder cannot be written, or the disk is full.
@@ -356,7 +359,7 @@ def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
     _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as stream:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -375,9 +378,9 @@ def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
-def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
-    """`data` under `path`, atomically; raises as `atomic`."""
-    with atomic(path, overwrite=overwrite) as stream:
+def write_bytes(path: Path, data: bytes, *, overwrite: bool = False, mode: int = 0o666) -> None:
+    """`data` under `path`, atomically; arguments and errors are `atomic`'s."""
+    with atomic(path, overwrite=overwrite, mode=mode) as stream:
         stream.write(data)
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections import deque
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -148,8 +149,12 @@ def notify_systemd(message: str) -> None:
     if not address:
         return
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
-            link.connect("\0" + address[1:] if address.startswith("@") else address)
-            link.send(message.encode())
+        _link().sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
     except OSError:  # systemd went away; it will notice by itself
         return
+
+
+@lru_cache(maxsize=1)
+def _link() -> socket.socket:
+    """Held, so that a process without descriptors can still say that it lives."""
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)

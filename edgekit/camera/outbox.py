@@ -89,6 +89,9 @@ class Outbox:
     def start(self) -> None:
         """Ends the visits in which an earlier process died, then takes outcomes."""
         if self.store:
+            if self.store.open_to_others:
+                self._say(f"warning: others on this machine may read {len(self.store.open_to_others)} parts "
+                          "of the store: its disk or their owner allows no less")  # fmt: skip
             self.store.sweep()
             for event in self.store.unfinished():
                 self._seq += 1

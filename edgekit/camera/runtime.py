@@ -94,6 +94,7 @@ class Camera:
         self._model = open_model(config)
         self._last_at = time.monotonic()
         self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
+        self._chore_failed = ""
         self._take(make_rules(config, self._model))
         self.outbox = Outbox(
             config,
@@ -257,9 +258,21 @@ class Camera:
             return
         self._heat_at = now
         notify_systemd("WATCHDOG=1")
+        for chore in (self._trim, self._cool):
+            try:
+                chore(now)
+            except Exception as error:  # noqa: BLE001 - no frame may be lost for want of a temperature
+                told = f"{chore.__name__.strip('_')}: {type(error).__name__}: {error}"
+                if told != self._chore_failed:
+                    self._say(f"error: housekeeping failed, watching goes on: {told}")
+                self._chore_failed = told
+
+    def _trim(self, now: float) -> None:
         if now - self._trimmed_at > _TRIM:
             self._trimmed_at = now
             give_back()
+
+    def _cool(self, now: float) -> None:
         if self._feed.live and self._pace.ladder.see(hottest(), now):
             fps = self._pace.ladder.fps
             told = "as asked" if fps is None else f"{fps:g} times a second" if fps else "not at all"

@@ -182,7 +182,7 @@ def _check(config: CameraConfig) -> int:
 def _page(runtime: Camera) -> Any:
     from edgekit.camera.web import Page
 
-    page = Page(runtime)
+    page = Page(runtime, say)
     page.start()
     say(f"page: {page.url}")
     return page
