@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgekit.camera.runtime import Camera, Summary
 
 _STORE = "store"
+_ADDRESS = "HIVE_SOURCE"  # of the environment, in a next line
 
 
 def camera(
@@ -82,10 +83,24 @@ def camera(
     if out is not None and bounded:
         _keep(events, summary, out)
     if chosen.store.folder:
+        told = any(change.lstrip().startswith("source.") for change in settings)  # here, not in the TOML
+        where: list[str | Path] = [config] if config is not None else []
+        where += ["--source", _typed(chosen)] if told or config is None else []
         looked_with = model or chosen.model.path
-        next_command("edgekit", "camera", "--source", chosen.source.uri, "--model", looked_with, "--web", "--set",
+        next_command("edgekit", "camera", *where, "--model", looked_with, "--web", "--set",
                      f"store.folder={chosen.store.folder}")  # fmt: skip
     return 0
+
+
+def _typed(config: CameraConfig) -> str:
+    """The source to be typed again; an address with a password in it is not repeated."""
+    from edgekit.camera.uri import printed
+
+    uri = printed(config.source)
+    if uri is None:
+        say(f"the source's address has secrets and is not repeated: put it into the environment as {_ADDRESS}")
+        return f"${{{_ADDRESS}}}"
+    return uri
 
 
 def open_model(config: CameraConfig) -> Model:
