@@ -23,6 +23,9 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from edgekit.errors import ArtifactError, InputError, OutputError
+from edgekit.reading import RefusedError, load_json, read_bytes, regular_size
+from edgekit.reading.limits import CARD, ONNX, over, size
+from edgekit.reading.protobuf import check_fields
 from edgekit.spec import ModelSpec, digest
 
 KEY = "edgekit"
@@ -186,7 +189,12 @@ def read_onnx(path: Path) -> Artifact:
         ArtifactError: anything else, with what was found.
     """
     try:
-        data = path.read_bytes()
+        regular_size(path)
+        data = read_bytes(path, ONNX)
+    except RefusedError as error:
+        raise ArtifactError(
+            f"{path} cannot be read.", got=str(error), expected="an ONNX file", fix=EXPORT_AGAIN
+        ) from error
     except OSError as error:
         rejected = path.with_name(path.name + ".rejected")
         if isinstance(error, FileNotFoundError) and rejected.exists():
@@ -211,11 +219,12 @@ def parse_onnx(data: bytes, path: Path) -> Artifact:
         raise ArtifactError(f"{path} is empty.", got="0 bytes", expected="an ONNX file", fix=EXPORT_AGAIN)
     model = onnx.ModelProto()
     try:
+        check_fields(data, model.DESCRIPTOR)
         model.ParseFromString(data)
-    except DecodeError as error:
+    except (DecodeError, RefusedError) as error:
         raise ArtifactError(
             f"{path} is not an ONNX file, or a broken one.",
-            got=f"{len(data)} bytes that do not parse ({error})",
+            got=f"{len(data)} bytes that are not read: {error}",
             expected="a whole ONNX file",
             fix="copy it again, or " + EXPORT_AGAIN,
         ) from error
@@ -229,7 +238,7 @@ def parse_onnx(data: bytes, path: Path) -> Artifact:
             fix="edgekit export CHECKPOINT makes one from the trained weights",
         )
     try:
-        content = json.loads(text)
+        content = _loaded(text)
         stored = content.pop("digest", None)
         metadata = Metadata.from_dict(content)
     except (InputError, ValueError, TypeError, AttributeError) as error:
@@ -251,6 +260,12 @@ def parse_onnx(data: bytes, path: Path) -> Artifact:
             fix=EXPORT_AGAIN,
         )
     return Artifact(path, data, model, metadata)
+
+
+def _loaded(text: str) -> Any:
+    if len(text) > CARD:
+        raise over("the metadata", size(len(text)), size(CARD))
+    return load_json(text)
 
 
 def _refuse_unsafe(model: onnx.ModelProto, path: Path) -> None:

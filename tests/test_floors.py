@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "edgekit"
 FLOORS = (
     {"errors", "screen"},
-    {"spec"},
+    {"spec", "reading"},
     {"artifact", "config", "vision", "targets", "recipes", "engine_key"},
     {"recipe", "engine", "deployment"},
     {"data", "nets", "graph", "backends"},

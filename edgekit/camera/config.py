@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,12 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edgekit.config import nearest
 from edgekit.errors import UsageError
+from edgekit.reading import load_toml, read_text
+from edgekit.reading.limits import SETTINGS
 from edgekit.screen import HIDDEN, masked
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Point = tuple[float, float]
 MB = 1_000_000
@@ -26,7 +22,7 @@ MB = 1_000_000
 
 class _Table(BaseModel):
     # a message or traceback of pydantic's own would quote an address or token
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class SourceConfig(_Table):
@@ -225,8 +221,8 @@ def load_config(path: Path | None, changes: Sequence[str] = ()) -> CameraConfig:
             "An address is not a camera's configuration.", expected="a TOML file", fix="edgekit camera --source ADDRESS"
         )
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, SETTINGS)
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be read as a camera's configuration.", got=str(error), expected="a TOML file"
         ) from error
@@ -236,8 +232,8 @@ def load_config(path: Path | None, changes: Sequence[str] = ()) -> CameraConfig:
 def parse_config(text: str, source: str, changes: Sequence[str] = ()) -> CameraConfig:
     """A configuration from TOML text; `source` is for the messages. Raises UsageError as `load_config`."""
     try:
-        content: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = load_toml(text)
+    except ValueError as error:
         raise UsageError(f"{source} is not TOML.", got=masked(str(error)), expected="key = value lines") from error
     for change in changes:
         _set(content, change)
@@ -254,8 +250,8 @@ def _set(content: dict[str, Any], change: str) -> None:
         told = change if re.fullmatch(r"[\w. -]*=?", change) else HIDDEN
         raise UsageError("--set has no value.", got=told, expected="key=value", fix="--set web.port=8090")
     try:
-        value: Any = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+        value: Any = load_toml(f"value = {raw}")["value"]
+    except ValueError:
         value = raw
     table = content
     for step in path[:-1]:

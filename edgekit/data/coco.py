@@ -6,7 +6,6 @@ Format: cocodataset.org/#format-data. Boxes are x y w h in continuous pixels; ca
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,8 @@ from edgekit.data.annotations import ALL, Box, Collector, choose_split, unlisted
 from edgekit.data.orientation import upright
 from edgekit.data.sample import Dataset, some
 from edgekit.errors import DataError
+from edgekit.reading import is_file, read_json
+from edgekit.reading.limits import COCO
 
 ROBOFLOW = "_annotations.coco.json"
 
@@ -111,7 +112,7 @@ def _add(collector: Collector, folder: Path, data: dict[str, Any], dense: dict[i
         relative = PurePosixPath(str(image["file_name"]))
         inside = not relative.is_absolute() and ".." not in relative.parts
         path = folder / relative if inside else folder / relative.name
-        if not path.is_file():
+        if not is_file(path):
             collector.say(f"left out, not in {folder.name}", str(image["file_name"]))
             continue
         taken.add(path.resolve())
@@ -138,10 +139,10 @@ def _box(item: dict[str, Any], dense: dict[int, int]) -> Box:
         )
     try:
         x, y, w, h = (float(v) for v in item.get("bbox", ()))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         x = y = w = h = math.nan  # counted and listed as a box that is not finite
     given = item.get("area")
-    area = float(given) if isinstance(given, (int, float)) and given >= 0 else None
+    area = float(given) if isinstance(given, (int, float)) and 0 <= given < math.inf else None
     return Box((x, y, x + w, y + h), dense[item["category_id"]], area, bool(item.get("iscrowd", 0)))
 
 
@@ -159,8 +160,8 @@ def _folder(root: Path, file: Path) -> Path | None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        data = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = read_json(file, COCO, exact=False)
+    except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read as JSON.", got=str(error), expected="a COCO instances file") from error
     wanted = {"images": {"id", "file_name"}, "annotations": {"image_id", "category_id"}, "categories": {"id", "name"}}
     for key, fields in wanted.items():

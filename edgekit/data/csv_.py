@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from edgekit.data.pictures import left_out, readable
 from edgekit.data.sample import Dataset, Sample, class_index, some
 from edgekit.errors import DataError
+from edgekit.reading import is_file, read_text
+from edgekit.reading.limits import LIST
 from edgekit.vision.image import scan_pictures
 
 _HEADER = "file,class_index or file,class"
@@ -34,7 +37,7 @@ def load_csv(path: Path, classes: Sequence[str] | None = None) -> Dataset:
             one of `classes`, or one file with two labels.
     """
     rows, by_index, notes = _rows(path)
-    missing = [r.file for r in rows if not (path.parent / r.file).is_file()]
+    missing = [r.file for r in rows if not is_file(path.parent / r.file)]
     if missing:
         raise DataError(
             f"{path} lists files that are not there.",
@@ -68,7 +71,7 @@ def _rows(path: Path) -> tuple[list[_Row], bool, tuple[str, ...]]:
     """The rows, whether their values are indices, and notes."""
     rows: list[_Row] = []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:  # -sig: spreadsheets write a byte-order mark
+        with io.StringIO(read_text(path, LIST), newline="") as stream:
             reader = csv.reader(stream)
             header = [c.strip().lower() for c in next(reader, [])]
             column = next((c for c in ("class_index", "class") if c in header), None)
@@ -85,7 +88,7 @@ def _rows(path: Path) -> tuple[list[_Row], bool, tuple[str, ...]]:
                 if len(cells) <= max(file_at, value_at) or not cells[file_at].strip() or not cells[value_at].strip():
                     raise _bad_row(path, reader.line_num, ",".join(cells), f"values for {_HEADER}")
                 rows.append(_Row(reader.line_num, cells[file_at].strip(), cells[value_at].strip()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table.", got=str(error), expected="a UTF-8 CSV file") from error
     if not rows:
         raise DataError(f"{path} lists no pictures.", got="a header and nothing below", expected="one row a picture")

@@ -17,6 +17,8 @@ from edgekit.data.annotations import ALL, Box, Collector, choose_split, unlisted
 from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset, some
 from edgekit.errors import DataError
+from edgekit.reading import read_text
+from edgekit.reading.limits import LIST
 from edgekit.vision.image import scan_pictures
 
 _LARGEST = 16 * 2**20  # bytes; a VOC file has 1 to 100 KB
@@ -83,8 +85,8 @@ def _chosen(path: Path, keys: list[str], split: str | None) -> tuple[list[str], 
         return keys, ()
     name = choose_split(list(lists), split, path)
     try:
-        rows = lists[name].read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        rows = read_text(lists[name], LIST).splitlines()
+    except (OSError, ValueError) as error:
         raise DataError(f"{lists[name]} cannot be read.", got=str(error), expected="one name a line") from error
     left = [other for other in lists if other != name]
     note = f"{name} was taken" + (f", beside it left out: {some(left)}" if left else "")

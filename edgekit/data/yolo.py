@@ -15,8 +15,10 @@ import numpy as np
 from edgekit.data.annotations import ALL, Box, Collector, choose_split
 from edgekit.data.orientation import Size
 from edgekit.data.sample import Dataset, some
-from edgekit.data.yaml_subset import Value, YamlError, sections, value
+from edgekit.data.yaml_subset import Value, sections, value
 from edgekit.errors import DataError
+from edgekit.reading import exists, is_file, read_text
+from edgekit.reading.limits import LABELS, LIST, SETTINGS
 from edgekit.vision.image import scan_pictures
 
 CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -91,9 +93,9 @@ def is_split(path: Path) -> bool:
 def read_config(file: Path) -> Config:
     """What a data.yaml says. Raises DataError."""
     try:
-        found = sections(file.read_text(encoding="utf-8-sig"))
+        found = sections(read_text(file, SETTINGS))
         given = {key: value(found[key]) for key in ("path", "names", "nc", *_SPLITS) if key in found}
-    except (OSError, UnicodeDecodeError, YamlError) as error:
+    except (OSError, ValueError) as error:  # YamlError too
         raise DataError(
             f"{file} cannot be read.",
             got=str(error),
@@ -137,7 +139,7 @@ def _place(config: Config, entry: str) -> tuple[Path, list[str]]:
         tried.append(here / plain)
     tried.append(here / entry)
     for place in tried:
-        if place.exists():
+        if exists(place):
             note = f"{entry} was not there, {place} was taken for it"
             return place, [] if place == tried[0] else [note]
     raise DataError(
@@ -168,8 +170,8 @@ def _pictures(place: Path) -> list[Path]:
     if place.is_dir():
         return scan_pictures(place)[0]
     try:
-        lines = place.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(place, LIST).splitlines()
+    except (OSError, ValueError) as error:
         raise DataError(f"{place} cannot be read as a list of pictures.", got=str(error)) from error
     return [place.parent / line.strip() for line in lines if line.strip()]
 
@@ -190,11 +192,11 @@ def _add(collector: Collector, picture: Path, classes: int) -> None:
         return
     name, file = collector.name(picture), label_file(picture)
     boxes: list[Box] = []
-    if not file.is_file():
+    if not is_file(file):
         collector.say("picture(s) without a label file, taken as without objects", name)
     else:
         try:
-            rows = file.read_text(encoding="utf-8-sig").splitlines()
+            rows = read_text(file, LABELS).splitlines()
             for number, row in enumerate(rows, 1):
                 if row.strip():
                     box, polygon = _box(row.split(), size)
@@ -208,7 +210,7 @@ def _add(collector: Collector, picture: Path, classes: int) -> None:
                     boxes.append(box)
                     if polygon:
                         collector.say("polygon row(s), taken as their bounding boxes", f"{name} line {number}")
-        except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+        except (OSError, ValueError) as error:
             collector.say("left out, labels that cannot be read", f"{name} ({error})")
             return
     collector.add(picture, size, boxes)
