@@ -29,6 +29,7 @@ class Model:
         classes, thresholds: the model's; no thresholds where none were chosen.
         info: name, sha256, precision, for the events.
         close: releases it.
+        replaced: whether other bytes lie at its path by now. Raises EdgekitError where nothing does.
     """
 
     make: Callable[[CameraConfig, float], Eye]
@@ -36,6 +37,7 @@ class Model:
     thresholds: tuple[float, ...]
     info: Mapping[str, str]
     close: Callable[[], None] = lambda: None
+    replaced: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)

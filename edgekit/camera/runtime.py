@@ -138,7 +138,8 @@ class Camera:
         """Takes another configuration before the next frame, from any thread or a signal handler.
 
         Device and camera names, [store], [web] and [output] stay as they were until a restart, and the log says so.
-        A model or source that cannot be opened leaves the old one at work.
+        A model whose file holds other bytes than those at work is opened anew, under the same name too. A model or
+        source that cannot be opened, or whose labels the rules do not fit, leaves all as it was, and the log says why.
         """
         self._wanted = config
 
@@ -292,23 +293,28 @@ class Camera:
                 feed = self._new_feed(wanted)
                 if feed.live != old_feed.live:
                     raise UsageError("A camera cannot become a file while it runs.", fix="restart")
-            if wanted.model != self.config.model or streams_of(wanted) != streams_of(self.config):
+            other = wanted.model != self.config.model or streams_of(wanted) != streams_of(self.config)
+            if other or old_model.replaced():
                 self._model = self._open_model(wanted)
             rules = make_rules(wanted, self._model)
-        except EdgekitError as error:
-            self._model = old_model
-            self._say(f"error: the configuration was not taken: {error}")
+        except Exception as error:  # noqa: BLE001 - also what a runtime raises: a wrong file must not end a season
+            if self._model is not old_model:
+                self._model.close()
+                self._model = old_model
+            told = error if isinstance(error, EdgekitError) else f"{type(error).__name__}: {error}"
+            self._say(f"error: the configuration was not taken, and all goes on as it was: {told}")
             return
         self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(self._rules.book.close(self._last_at))))
         self._take(rules)
         if self._model is not old_model:
             old_model.close()
-            self.outbox.set_model(self._model.info)
+            self.outbox.put(Outcome(None, _nothing(), self._last_at, model=self._model.info))
         if feed is not old_feed:
             old_feed.stop()
             self._feed = self.health.feed = feed
             feed.start()
-        self._say("configuration taken" + (f"; after a restart also: {', '.join(late)}" if late else ""))
+        told = f"; the model is {_named(self._model)}, was {_named(old_model)}" if self._model is not old_model else ""
+        self._say(f"configuration taken{told}" + (f"; after a restart also: {', '.join(late)}" if late else ""))
 
     def _note(self, event: Event) -> None:
         if event["type"] == "start":
@@ -345,6 +351,10 @@ def _drawn(tracks: list[Track], found: Detections | None, least: Mapping[str, fl
         np.array([index[t.label] for t in shown], np.int64),
         tuple(f"{t.label} #{t.ident}" if t.believed else f"{t.label}?" for t in shown),
     )
+
+
+def _named(model: Model) -> str:
+    return f"{model.info['name']} ({model.info['sha256'][:12]})"
 
 
 def _nothing() -> Detections:

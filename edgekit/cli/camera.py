@@ -115,6 +115,8 @@ def open_model(config: CameraConfig) -> Model:
     if config.model.path == Path():
         raise UsageError("There is no model to look with.", expected="--model FILE, or model.path in the TOML")
     model = config.model
+    # before it is read: what is put there meanwhile is another one. What is not there the loader names best
+    before = _bytes_at(model.path) if loading.model_path(model.path).is_file() else ()
     predictor = loading.open_predictor(
         model.path,
         backend=model.backend,
@@ -136,7 +138,25 @@ def open_model(config: CameraConfig) -> Model:
             "precision": described.precision if described else "fp32",
         },
         close=predictor.close,
+        replaced=lambda: _bytes_at(model.path) != before,
     )
+
+
+def _bytes_at(path: Path) -> tuple[str, ...]:
+    """The hashes of a model's files. Raises ArtifactError where one cannot be read."""
+    from edgekit import loading
+    from edgekit.artifact import file_sha256
+    from edgekit.engine import sidecar_of
+    from edgekit.errors import ArtifactError
+
+    path = loading.model_path(path)
+    files = (path, sidecar_of(path)) if path.suffix == loading.ENGINE else (path,)
+    try:
+        return tuple(file_sha256(file) for file in files)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be read as a model.", got=str(error), expected="an exported file"
+        ) from error
 
 
 def _deployed(config: CameraConfig) -> CameraConfig:
@@ -204,13 +224,11 @@ def _page(runtime: Camera) -> Any:
 
 
 def _on_signals(runtime: Camera, read: Any) -> None:
-    from edgekit.errors import EdgekitError
-
     def reload(*_: object) -> None:
         try:
             runtime.reload(read())
-        except EdgekitError as error:
-            say(f"error: the configuration was not taken: {error}")
+        except Exception as error:  # noqa: BLE001 - raised in the midst of the loop, it would end it
+            say(f"error: the configuration was not taken, and all goes on as it was: {error}")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: runtime.stop())
