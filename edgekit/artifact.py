@@ -30,6 +30,8 @@ from edgekit.spec import ModelSpec, digest
 
 KEY = "edgekit"
 FORMAT = 1
+# what a model learnt from, where its file says it
+MADE, RECORDED = "made pictures", "recorded pictures"
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 # what each kind of file needs to be run again
 EXPORT_AGAIN = "export it again from its checkpoint: edgekit export CHECKPOINT"
@@ -56,6 +58,7 @@ class Metadata:
         target: name of the target it was made for.
         tools: versions that made it.
         verification: the gate's verdict, as in the .verify.json beside the file; empty before the gate ran.
+        trained_on: MADE or RECORDED; empty in files that do not say it.
     """
 
     model: ModelSpec
@@ -65,6 +68,7 @@ class Metadata:
     target: str
     tools: Mapping[str, str] = field(default_factory=dict)
     verification: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -77,6 +81,7 @@ class Metadata:
             "target": self.target,
             "tools": dict(self.tools),
             "verification": dict(self.verification),
+            **({"trained_on": self.trained_on} if self.trained_on else {}),
         }
 
     @classmethod
@@ -90,13 +95,13 @@ class Metadata:
                 fix="use the edgekit that wrote it, or " + EXPORT_AGAIN,
             )
         names = {f.name for f in fields(cls)}
-        missing = sorted(names - set(data))
+        missing = sorted(names - set(data) - {"trained_on"})
         if missing:
             raise InputError("The metadata is incomplete.", got="no " + ", ".join(missing), fix=EXPORT_AGAIN)
         unknown = sorted(set(data) - names - {"format", "preprocess_digest"})
         if unknown:
             raise InputError("The metadata has unknown keys.", got=", ".join(unknown), fix="upgrade edgekit")
-        values = {name: data[name] for name in names}
+        values = {name: data[name] for name in names if name in data}
         values["model"] = ModelSpec.from_dict(data["model"])
         values["lineage"] = Lineage(**data["lineage"])
         if data.get("preprocess_digest") != values["model"].preprocess.digest:

@@ -18,6 +18,7 @@ FLOORS = (
     {"training", "quantize", "verify", "bench", "camera", "rungs"},
     {"pipeline", "loading", "building", "selftest"},
     {"cli"},
+    {"__main__"},
 )
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(ROOT.rglob("*.py"))

@@ -33,6 +33,7 @@ class Health:
         self.gated = 0
         self.model_errors = 0
         self.model_problem = ""
+        self.trained_on = ""  # of the model, as in its metadata
         self.size = (0, 0)
         self.inference: deque[float] = deque(maxlen=_AGES)
         self.ages: deque[float] = deque(maxlen=_AGES)
@@ -125,6 +126,7 @@ class Health:
                 "inferred": self.inferred,
                 "gated": self.gated,
                 "errors": self.model_errors,
+                "trained_on": self.trained_on,
                 "ms_p50": _ms(self.inference, 50),
                 "ms_p99": _ms(self.inference, 99),
             },

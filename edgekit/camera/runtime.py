@@ -106,6 +106,7 @@ class Camera:
             listeners=(self._note, *listeners),
         )
         self.health.feed, self.health.outbox = self._feed, self.outbox
+        self.health.trained_on = self._model.info.get("trained_on", "")
 
     def run(self, seconds: float | None = None) -> Summary:
         """Looks until the source ends, `stop` is called, or `seconds` are over."""
@@ -309,6 +310,7 @@ class Camera:
         if self._model is not old_model:
             old_model.close()
             self.outbox.put(Outcome(None, _nothing(), self._last_at, model=self._model.info))
+            self.health.trained_on = self._model.info.get("trained_on", "")
         if feed is not old_feed:
             old_feed.stop()
             self._feed = self.health.feed = feed

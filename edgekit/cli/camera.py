@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli.options import Format, FormatOption, next_command, print_json, say
+from edgekit.cli.options import Format, FormatOption, next_command, print_json, say, tell_origin
 
 if TYPE_CHECKING:
     from edgekit.camera.config import CameraConfig
@@ -127,6 +127,7 @@ def open_model(config: CameraConfig) -> Model:
     )
     described = loading.metadata_of(config.model.path)
     give_back()
+    tell_origin(predictor.name, predictor.trained_on)
     spec = predictor.spec
     return Model(
         make=lambda wanted, floor: make_eye(predictor, wanted, floor),
@@ -136,6 +137,7 @@ def open_model(config: CameraConfig) -> Model:
             "name": predictor.name,
             "sha256": predictor.sha256,
             "precision": described.precision if described else "fp32",
+            **({"trained_on": predictor.trained_on} if predictor.trained_on else {}),
         },
         close=predictor.close,
         replaced=lambda: _bytes_at(model.path) != before,

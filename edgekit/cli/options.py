@@ -73,6 +73,14 @@ def say(line: str) -> None:
     typer.echo(printable(line), err=True)
 
 
+def tell_origin(name: str, trained_on: str) -> None:
+    """Says it of a model that never saw a real picture."""
+    from edgekit.artifact import MADE
+
+    if trained_on == MADE:
+        say(f"{name} was trained on {MADE} only: what it does on real ones is not known")
+
+
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 

@@ -65,6 +65,7 @@ def predict(
         norm=norm,
     ) as predictor:
         copies = _copies(pictures, found, out, force)
+        options.tell_origin(predictor.name, predictor.trained_on)
         for path in found:
             try:
                 answer, frame = _answer(predictor, path, top, threshold)

@@ -39,6 +39,7 @@ class Checkpoint:
         source: `edgekit`, or what kind of foreign file it was.
         notes: what was assumed, for people.
         metrics, recipe, versions: plain data kept for the record.
+        trained_on: as in `edgekit.artifact.Metadata`; empty where the file does not say it.
     """
 
     spec: ModelSpec
@@ -49,6 +50,7 @@ class Checkpoint:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    trained_on: str = ""
 
     def net(self) -> nn.Module:
         """The net with these weights, float32, in evaluation mode.
@@ -79,6 +81,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool = Fal
         "metrics": dict(checkpoint.metrics),
         "recipe": dict(checkpoint.recipe),
         "versions": {"edgekit": __version__, "torch": str(torch.__version__), **checkpoint.versions},
+        "trained_on": checkpoint.trained_on,
     }
     with atomic(path, overwrite=overwrite) as stream:
         torch.save(content, stream)
@@ -167,6 +170,7 @@ def _own(
         metrics=content.get("metrics", {}),
         recipe=content.get("recipe", {}),
         versions=content.get("versions", {}),
+        trained_on=str(content.get("trained_on", "")),
     )
 
 

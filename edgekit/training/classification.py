@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 
 from edgekit import nets
+from edgekit.artifact import MADE, RECORDED
 from edgekit.data import Dataset
 from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, PictureError
@@ -45,6 +46,7 @@ class ClassificationTask(Task):
     def __init__(self, recipe: Recipe, train: Dataset, val: Dataset, say: Callable[[str], None] = lambda _: None):
         classes = _checked_classes(train, val)
         self.recipe = recipe
+        self.trained_on = MADE if train.layout == "made" else RECORDED
         self.spec = ModelSpec(recipe.net.arch, classes, recipe.input.preprocess(), {"norm": recipe.net.norm})
         size, limit = recipe.input.train_size, recipe.data.cache_mb * 2**20
         self.pictures = Pictures(train.samples, shorter_side=2 * max(sides(size)), limit=limit, say=say)
