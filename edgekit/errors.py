@@ -7,7 +7,8 @@
     │   ├── PictureError             an image file
     │   ├── SourceError              a camera or stream of frames
     │   └── DataError                a folder or table of labelled pictures
-    │       └── SplitError           a data set that has not the split asked for
+    │       ├── SplitError           a data set that has not the split asked for
+    │       └── LayoutError          labels in a layout that is not read
     ├── OutputError              1   what should be written cannot be
     ├── FoldError                1   a BatchNorm that must not be folded
     ├── VerificationError        3   two models that should be equal are not
@@ -91,6 +92,10 @@ class DataError(InputError):
 
 
 class SplitError(DataError):
+    pass
+
+
+class LayoutError(DataError):
     pass
 
 

@@ -13,8 +13,9 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from edgekit.errors import DataError, OutputError, PictureError, UsageError
 from edgekit.reading.limits import PASSES, PIXELS, PIXELS_A_BYTE, SMALL_PICTURE, size
+from edgekit.vision.clutter import is_clutter
 
 Frame = NDArray[np.uint8]
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit here is not Pillow's
@@ -145,10 +147,32 @@ def check_frame(frame: object) -> None:
     raise PictureError("This is not a frame.", got=got, expected="uint8 [height, width, 3] in BGR order, not empty")
 
 
-def scan_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
-    """(pictures, other files) below `folder` by suffix, each sorted by path. Links are followed, loops are not."""
-    pictures: list[Path] = []
-    others: list[Path] = []
+class Scanned(NamedTuple):
+    """What lies below a folder, each sorted by path: pictures by their suffix, other files, and what was not looked at:
+    hidden files and folders and those that systems make for themselves (`is_clutter`)."""
+
+    pictures: list[Path]
+    others: list[Path]
+    clutter: list[Path]
+
+
+def scan(folder: Path) -> Scanned:
+    """What lies below `folder`. Links are followed, loops are not."""
+    found = Scanned([], [], [])
+    for files, clutter in _walk(folder):
+        found.clutter.extend(clutter)
+        for file in files:
+            (found.pictures if file.suffix.lower() in SUFFIXES else found.others).append(file)
+    return Scanned(*map(sorted, found))
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether `scan` would find a picture; looks no further than the first."""
+    return any(file.suffix.lower() in SUFFIXES for files, _ in _walk(folder) for file in files)
+
+
+def _walk(folder: Path, is_clutter: Callable[[str], bool] = is_clutter) -> Iterator[tuple[list[Path], list[Path]]]:
+    """(files, what was not looked at) of each folder at and below `folder`."""
     seen: set[str] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -156,13 +180,9 @@ def scan_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()  # of two links to one folder always the same one is followed
-        for name in names:
-            file = Path(root, name)
-            # "._x.jpg" is what macOS leaves beside "x.jpg" on foreign disks: never a picture
-            is_picture = file.suffix.lower() in SUFFIXES and not name.startswith("._")
-            (pictures if is_picture else others).append(file)
-    return sorted(pictures), sorted(others)
+        clutter = [Path(root, name) for name in (*folders, *names) if is_clutter(name)]
+        folders[:] = sorted(name for name in folders if not is_clutter(name))  # of two links always the same one
+        yield [Path(root, name) for name in names if not is_clutter(name)], clutter
 
 
 def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
@@ -176,11 +196,13 @@ def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{path} is not there.", got="no such file or folder", expected="a picture or a folder of them")
-    pictures, others = scan_pictures(path)
+    # who names a folder to predict means all of it; "._x.jpg" is what macOS leaves beside "x.jpg", never a picture
+    files = [file for found, _ in _walk(path, lambda name: name.startswith("._")) for file in found]
+    pictures = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
     if not pictures:
         raise DataError(
             f"{path} holds no pictures.",
-            got=f"{len(others)} other file(s)",
+            got=f"{len(files)} other file(s)",
             expected="files ending in " + " ".join(sorted(SUFFIXES)),
         )
     return pictures
