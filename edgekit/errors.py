@@ -7,8 +7,7 @@
     │   ├── PictureError             an image file
     │   ├── SourceError              a camera or stream of frames
     │   └── DataError                a folder or table of labelled pictures
-    │       ├── SplitError           a data set that has not the split asked for
-    │       └── LayoutError          labels in a layout that is not read
+    │       └── SplitError           a data set that has not the split asked for
     ├── OutputError              1   what should be written cannot be
     ├── FoldError                1   a BatchNorm that must not be folded
     ├── VerificationError        3   two models that should be equal are not
@@ -23,7 +22,6 @@ from __future__ import annotations
 
 _BREAK = "\n"
 _INDENT = "\n" + 12 * " "
-_LONGEST = 4000  # characters
 
 
 class EdgekitError(Exception):
@@ -46,11 +44,11 @@ class EdgekitError(Exception):
         expected: str | None = None,
         fix: str | None = None,
     ) -> None:
-        super().__init__(_clipped(what))
-        self.what = _clipped(what)
-        self.got = None if got is None else _clipped(got)
-        self.expected = None if expected is None else _clipped(expected)
-        self.fix = None if fix is None else _clipped(fix)
+        super().__init__(what)
+        self.what = what
+        self.got = got
+        self.expected = expected
+        self.fix = fix
 
     def __str__(self) -> str:
         lines = [self.what.replace("\n", "\\x0a")]  # a file's name may hold one, and forge the line after it
@@ -58,13 +56,6 @@ class EdgekitError(Exception):
             if text:
                 lines.append(f"  {label + ':':<9} {_INDENT.join(text.split(_BREAK))}")
         return "\n".join(lines)
-
-
-def _clipped(text: str) -> str:
-    """`text` of a bearable length: it may quote a name out of a file, and that may have a million letters."""
-    if len(text) <= _LONGEST:
-        return text
-    return f"{text[: _LONGEST - 200]} ... ({len(text)} characters) ... {text[-100:]}"
 
 
 class UsageError(EdgekitError):
@@ -92,10 +83,6 @@ class DataError(InputError):
 
 
 class SplitError(DataError):
-    pass
-
-
-class LayoutError(DataError):
     pass
 
 

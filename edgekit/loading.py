@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from edgekit.deployment import resolve
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.predictor import Predictor, require_verified
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.suffixes import CHECKPOINTS, is_checkpoint
 
-CHECKPOINTS = (".pt", ".pth", ".safetensors")
 ENGINE = ".engine"
 
 
@@ -39,22 +39,27 @@ def open_predictor(
     classes: Sequence[str] | None = None,
     preprocess_spec: PreprocessSpec | None = None,
     norm: str | None = None,
+    arch: str | None = None,
+    weights_key: str | None = None,
     unverified: bool = False,
     frugal: bool = False,
     streams: int = 1,
     fallback: ModelSpec | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Predictor:
     """A predictor of an exported file, or of a checkpoint run by torch itself.
 
     Args:
-        path: .onnx, .engine, or .pt, .pth, .safetensors; the name of a shipped model; or a deployment.json.
+        path: .onnx, .engine, or a checkpoint (`edgekit.suffixes`); the name of a shipped model; or a deployment.json.
         backend, provider, threads: how an exported ONNX is run; a checkpoint runs in torch on the CPU, an engine on
             the GPU that it was built for. A deployment.json says it itself.
-        classes, preprocess_spec, norm: what a foreign checkpoint does not say.
+        classes, preprocess_spec, norm, arch, weights_key: what a foreign checkpoint does not say; see
+            `edgekit.training.checkpoint.load_checkpoint`.
         unverified: accept a file that did not pass the gate, to look into why.
         frugal: of onnxruntime: keep less memory.
         streams: of an exported ONNX: runs at once, sharing `threads`; see the backends.
-        fallback: what is taken for a foreign checkpoint where it and the three above say nothing.
+        fallback: what is taken for a foreign checkpoint where it and the options say nothing.
+        say: gets a line for each thing that a foreign checkpoint said of itself, or that was guessed.
 
     Raises:
         EdgekitError: of the kind that says why it cannot be opened.
@@ -62,14 +67,19 @@ def open_predictor(
     path = model_path(path)
     found = resolve(path, backend, provider, threads)
     path, backend, provider, threads = found.path, found.backend, found.provider, found.threads
-    if path.suffix in CHECKPOINTS:
+    if is_checkpoint(path):
         from edgekit.backends.torch_ import TorchSession
         from edgekit.nets.detector import answering
         from edgekit.training.checkpoint import load_checkpoint
 
-        loaded = load_checkpoint(path, classes=classes, preprocess=preprocess_spec, norm=norm, fallback=fallback)
+        loaded = load_checkpoint(
+            path, classes=classes, preprocess=preprocess_spec, norm=norm, arch=arch, weights_key=weights_key,
+            fallback=fallback,
+        )  # fmt: skip
+        for note in loaded.notes:
+            say(note)
         session = TorchSession(answering(loaded.net(), loaded.spec), loaded.spec)
-        return Predictor(session, loaded.spec, name=path.name, sha256=loaded.sha256, trained_on=loaded.trained_on)
+        return Predictor(session, loaded.spec, name=path.name, sha256=loaded.sha256)
     if path.suffix == ENGINE:
         return _engine(path, unverified)
     if path.suffix not in (".onnx", ".rejected"):
@@ -99,14 +109,13 @@ def _engine(path: Path, unverified: bool) -> Predictor:
             fix=engine.card.rebuild() + " (on this machine)",
         )
     session = TensorRTSession(engine)
-    described, sha256 = engine.card.metadata, engine.card.plan_sha256
-    return Predictor(session, described.model, name=path.name, sha256=sha256, trained_on=described.trained_on)
+    return Predictor(session, engine.card.metadata.model, name=path.name, sha256=engine.card.plan_sha256)
 
 
 def metadata_of(path: Path) -> Metadata | None:
     """What an exported file or an engine says of itself; None for a checkpoint. Raises as reading it does."""
     path = resolve(model_path(path)).path
-    if path.suffix in CHECKPOINTS:
+    if is_checkpoint(path):
         return None
     if path.suffix == ENGINE:
         from edgekit.engine import read_engine

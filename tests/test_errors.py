@@ -16,7 +16,6 @@ CODES = {
     "PictureError": 1,
     "DataError": 1,
     "SplitError": 1,
-    "LayoutError": 1,
     "SourceError": 1,
     "OutputError": 1,
     "FoldError": 1,

@@ -38,7 +38,6 @@ class Outcome:
         frame: None where it was given up because the disk is slow.
         shown: what is drawn on it.
         pictured: visits that this frame shows best so far.
-        model: what this and later events say about the model, where that changed.
     """
 
     frame: Frame | None
@@ -46,7 +45,6 @@ class Outcome:
     at: float
     news: tuple[News, ...] = ()
     pictured: tuple[str, ...] = ()
-    model: Mapping[str, str] | None = None
 
 
 class Outbox:
@@ -91,14 +89,15 @@ class Outbox:
     def start(self) -> None:
         """Ends the visits in which an earlier process died, then takes outcomes."""
         if self.store:
-            if self.store.open_to_others:
-                self._say(f"warning: others on this machine may read {len(self.store.open_to_others)} parts "
-                          "of the store: its disk or their owner allows no less")  # fmt: skip
             self.store.sweep()
             for event in self.store.unfinished():
                 self._seq += 1
                 self._tell(crashed(event, self._seq))
         self._thread.start()
+
+    def set_model(self, model: Mapping[str, str]) -> None:
+        """What later events say about the model."""
+        self._model = dict(model)
 
     def put(self, outcome: Outcome) -> None:
         with self._changed:
@@ -131,7 +130,7 @@ class Outbox:
 
     def _give_up(self) -> None:
         """The oldest outcome without news and pictures goes; where all have some, the oldest picture."""
-        plain = next((o for o in self._queue if not o.news and not o.pictured and not o.model), None)
+        plain = next((o for o in self._queue if not o.news and not o.pictured), None)
         self.skipped += 1
         if plain is not None:
             self._queue.remove(plain)
@@ -167,7 +166,6 @@ class Outbox:
 
     def _write(self, outcome: Outcome) -> None:
         frame, at = outcome.frame, outcome.at
-        self._model = dict(outcome.model or self._model)
         if frame is not None and (self._video or self._clips or outcome.pictured):
             drawn = with_boxes(frame, outcome.shown)
             if self._video:

@@ -19,7 +19,6 @@ from typing import Any
 
 from edgekit.artifact import make_folder, write_bytes
 from edgekit.camera.config import MB, StoreConfig
-from edgekit.camera.private import FILE, close_to_others, private_file, private_folder
 from edgekit.errors import OutputError
 
 FORMAT = 1
@@ -49,7 +48,6 @@ class Store:
     def __init__(self, folder: Path, config: StoreConfig) -> None:
         self.folder, self._config = folder, config
         make_folder(folder)
-        self.open_to_others = close_to_others(folder)  # an earlier edgekit's was
         self._waiting: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._retry_at = self._check_at = 0.0
         self.problem = ""
@@ -98,8 +96,8 @@ class Store:
                 self.problem = f"less than {self._config.reserve_mb:g} MB are free on the disk"
                 return None
         try:
-            private_folder(path.parent, self.folder)
-            write_bytes(path, data, overwrite=True, mode=FILE)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, data, overwrite=True)
         except (OutputError, OSError) as error:
             self.problem = str(getattr(error, "what", error))
             return None
@@ -199,7 +197,6 @@ class Store:
     def _opened(self) -> sqlite3.Connection:
         path = self.folder / "visits.db"
         try:
-            _made_private(path)
             db = sqlite3.connect(path, timeout=5, check_same_thread=False)
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA journal_mode = WAL")
@@ -264,13 +261,6 @@ class Store:
 
     def _free(self) -> int:
         return shutil.disk_usage(self.folder).free
-
-
-def _made_private(path: Path) -> None:
-    try:
-        private_file(path)
-    except OSError as error:  # full, or not to be written now
-        raise sqlite3.OperationalError(str(error)) from error
 
 
 def crashed(event: dict[str, Any], seq: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from edgekit.bench.run import Bench, Hooks, Settings
 from edgekit.bench.schema import Case, Cold, Layers, Peak, Report, Robustness
 from edgekit.cli.options import say
 from edgekit.errors import UsageError
+from edgekit.suffixes import is_checkpoint
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
@@ -30,12 +31,11 @@ def case(model: str, backend: str, provider: str, threads: int, batch: int, stre
     Raises:
         EdgekitError: as `edgekit.deployment.resolve`.
     """
-    from edgekit import loading
     from edgekit.deployment import resolve
 
     found = resolve(Path(model), backend, provider, threads)
     model, backend, provider, threads = str(found.path), found.backend, found.provider, found.threads
-    if Path(model).suffix in loading.CHECKPOINTS:
+    if is_checkpoint(Path(model)):
         backend, provider, threads = "torch", "cpu", 0
     return Case(model=model, backend=backend, provider=provider, threads=threads, batch=batch, streams=streams)
 
@@ -99,9 +99,7 @@ class Parts:
         )
 
     def _crafted_on(self, cases: Sequence[Case]) -> Path | None:
-        from edgekit import loading
-
-        found = [Path(c.model) for c in cases if Path(c.model).suffix in loading.CHECKPOINTS]
+        found = [Path(c.model) for c in cases if is_checkpoint(Path(c.model))]
         return self.attack or (found[0] if found else None)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from edgekit.cli import options
 from edgekit.cli.options import (
+    ArchOption,
     ClassesOption,
     Format,
     FormatOption,
@@ -17,6 +18,7 @@ from edgekit.cli.options import (
     Provider,
     ProviderOption,
     ThreadsOption,
+    WeightsKeyOption,
     next_command,
     print_json,
     say,
@@ -44,6 +46,8 @@ def evaluate(
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
+    arch: ArchOption = None,
+    weights_key: WeightsKeyOption = None,
     provider: ProviderOption = Provider.cpu,
     threads: ThreadsOption = 0,
     output_format: FormatOption = Format.text,
@@ -65,6 +69,9 @@ def evaluate(
         classes=options.read_classes(classes),
         preprocess_spec=options.read_preprocess(preprocess),
         norm=norm,
+        arch=arch,
+        weights_key=weights_key,
+        say=say,
     ) as predictor:
         dataset = load_dataset(data, predictor.spec.classes, split)
         if apart_from is not None:
@@ -89,13 +96,6 @@ def _print(model: Path, report: ClassificationReport) -> None:
     typer.echo(f"{model.name} on {report.n} pictures, 95 % intervals")
     for name, rate in (("top-1", report.top1), (f"top-{report.k}", report.top5)):
         typer.echo(f"  {name:<28} {_text(rate)}")
-    if report.balanced is not None:
-        typer.echo(f"  {'balanced':<28} {report.balanced:7.2%}")
-    else:
-        from edgekit.data.sample import some
-
-        gone = report.unmeasured
-        typer.echo(f"  {'balanced':<28} not measured: no picture of {some(gone)} ({len(gone)} classes)")
     seen = [entry for entry in report.classes if entry.n]
     if len(seen) > SHOWN:
         seen = sorted(seen, key=lambda entry: entry.top1.value or 0.0)[:SHOWN]

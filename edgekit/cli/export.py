@@ -9,6 +9,7 @@ import typer
 
 from edgekit.cli import options
 from edgekit.cli.options import (
+    ArchOption,
     ClassesOption,
     ForceOption,
     Format,
@@ -17,6 +18,7 @@ from edgekit.cli.options import (
     NormOption,
     Precision,
     PreprocessOption,
+    WeightsKeyOption,
     next_command,
     print_json,
     say,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A .pt, .pth or .safetensors file.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A .pt, .pth, .pth.tar, .ckpt or .safetensors file.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write to; default: beside the checkpoint.")
     ] = None,
@@ -44,7 +46,7 @@ def export(
         bool, typer.Option("--raw-heads", help="A detector's file gives its maps too, beside the boxes.")
     ] = False,
     precision: Annotated[
-        Precision, typer.Option("--precision", "-p", help="int8, or fp16 where the target has it: a second file.")
+        Precision, typer.Option("--precision", "-p", help="fp16 or int8: a second file, made from the proven fp32 one.")
     ] = Precision.fp32,
     calibrate: Annotated[
         int, typer.Option("--calibrate", min=1, help="Pictures of --data to measure ranges on, beside the gate's.")
@@ -56,10 +58,12 @@ def export(
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
+    arch: ArchOption = None,
+    weights_key: WeightsKeyOption = None,
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
-    """Export a checkpoint to a verified ONNX file, in fp32 and, if asked for, in int8, or fp16 where the target has it.
+    """Export a checkpoint to a verified ONNX file, in fp32 and, if asked for, in fp16 or int8.
 
     Folds BatchNorm, puts the preprocessing into the graph, and compares every step with the checkpoint on pictures.
     Writes NAME.onnx and NAME.verify.json. A file that is not equal is kept as NAME.onnx.rejected and the exit code
@@ -82,6 +86,8 @@ def export(
         classes=options.read_classes(classes),
         preprocess_spec=options.read_preprocess(preprocess),
         norm=norm,
+        arch=arch,
+        weights_key=weights_key,
         force=force,
         say=say,
     )

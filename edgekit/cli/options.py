@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import Counter
+import sys
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -61,6 +61,12 @@ PreprocessOption = Annotated[
 NormOption = Annotated[
     str | None, typer.Option("--norm", help="group, layer or instance, for a state dict that does not tell.")
 ]
+ArchOption = Annotated[
+    str | None, typer.Option("--arch", help="The net of a state dict, such as resnet18; its keys alone are no proof.")
+]
+WeightsKeyOption = Annotated[
+    str | None, typer.Option("--weights-key", help="Which weights of a file that holds several, such as model_ema.")
+]
 ProviderOption = Annotated[Provider, typer.Option("--provider", help="onnxruntime's execution provider.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per physical core.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
@@ -71,14 +77,6 @@ def say(line: str) -> None:
     """A line of progress: stderr, so that stdout stays the result. From any thread."""
     line = _FORGED.sub(r"\\x0a", line)  # a name's own line break; those of an error are followed by blanks
     typer.echo(printable(line), err=True)
-
-
-def tell_origin(name: str, trained_on: str) -> None:
-    """Says it of a model that never saw a real picture."""
-    from edgekit.artifact import MADE
-
-    if trained_on == MADE:
-        say(f"{name} was trained on {MADE} only: what it does on real ones is not known")
 
 
 def print_json(value: Any) -> None:
@@ -98,15 +96,12 @@ def read_classes(path: Path | None) -> Sequence[str] | None:
     """
     if path is None:
         return None
-    from edgekit.reading import read_text
-    from edgekit.reading.limits import SETTINGS
-
     try:
-        names = read_text(path, SETTINGS).rstrip().splitlines()
-    except (OSError, ValueError) as error:
+        names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read as class names.", got=str(error), expected="a text file") from error
     names = [name.strip() for name in names]
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    twice = sorted({name for name in names if names.count(name) > 1})
     if not names or "" in names or twice:
         problem = "no names" if not names else "an empty line" if "" in names else "twice: " + ", ".join(twice[:5])
         raise UsageError(f"{path} is not a list of class names.", got=problem, expected="one name a line, each once")
@@ -117,16 +112,17 @@ def read_preprocess(path: Path | None) -> PreprocessSpec | None:
     """A PreprocessSpec from TOML. Raises UsageError with the key that is wrong."""
     if path is None:
         return None
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
     from edgekit.errors import InputError
-    from edgekit.reading import read_toml
     from edgekit.spec import PreprocessSpec
 
     try:
-        content = read_toml(path)
-    except (OSError, ValueError) as error:
+        return PreprocessSpec.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read as TOML.", got=str(error), expected="key = value lines") from error
-    try:
-        return PreprocessSpec.from_dict(content)
     except InputError as error:
         told = f"{path} is not a preprocessing: {error.what}"
         raise UsageError(told, got=error.got, expected=error.expected, fix=error.fix) from error

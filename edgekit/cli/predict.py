@@ -10,6 +10,7 @@ import typer
 
 from edgekit.cli import options
 from edgekit.cli.options import (
+    ArchOption,
     ClassesOption,
     ForceOption,
     Format,
@@ -19,6 +20,7 @@ from edgekit.cli.options import (
     Provider,
     ProviderOption,
     ThreadsOption,
+    WeightsKeyOption,
     say,
 )
 from edgekit.errors import EdgekitError
@@ -42,6 +44,8 @@ def predict(
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
+    arch: ArchOption = None,
+    weights_key: WeightsKeyOption = None,
     provider: ProviderOption = Provider.cpu,
     threads: ThreadsOption = 0,
     force: ForceOption = False,
@@ -63,9 +67,11 @@ def predict(
         classes=options.read_classes(classes),
         preprocess_spec=options.read_preprocess(preprocess),
         norm=norm,
+        arch=arch,
+        weights_key=weights_key,
+        say=say,
     ) as predictor:
         copies = _copies(pictures, found, out, force)
-        options.tell_origin(predictor.name, predictor.trained_on)
         for path in found:
             try:
                 answer, frame = _answer(predictor, path, top, threshold)

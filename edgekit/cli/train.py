@@ -82,21 +82,19 @@ def train(
     return 0
 
 
-def draw(task: Task, result: TrainResult, run: Path, tell: Callable[[str], None]) -> Path | None:
-    """Curves of the run, and what the best net does on the validation data, as pictures; where the curves are."""
+def draw(task: Task, result: TrainResult, run: Path, tell: Callable[[str], None]) -> None:
+    """Curves of the run, and what the best net does on the validation data, as pictures."""
     from edgekit.training.checkpoint import load_checkpoint
 
     try:
         from edgekit.training import plots
     except ImportError as error:
         tell(f"no pictures of the run: {error} (pip install 'edgekit[train]')")
-        return None
-    curves = run / "curves.png"
-    plots.curves(curves, result.rows)
+        return
+    plots.curves(run / "curves.png", result.rows)
     best = load_checkpoint(result.best)
-    for path in (curves, *task.draw(best.net(), best.spec, run)):
+    for path in (run / "curves.png", *task.draw(best.net(), best.spec, run)):
         tell(str(path))
-    return curves
 
 
 def _first_process() -> bool:

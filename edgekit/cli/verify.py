@@ -10,6 +10,7 @@ import typer
 
 from edgekit.cli import options
 from edgekit.cli.options import (
+    ArchOption,
     ClassesOption,
     Format,
     FormatOption,
@@ -18,6 +19,7 @@ from edgekit.cli.options import (
     Provider,
     ProviderOption,
     ThreadsOption,
+    WeightsKeyOption,
     next_command,
     print_json,
     say,
@@ -41,6 +43,8 @@ def verify(
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
+    arch: ArchOption = None,
+    weights_key: WeightsKeyOption = None,
     provider: ProviderOption = Provider.cpu,
     threads: ThreadsOption = 0,
     output_format: FormatOption = Format.text,
@@ -51,6 +55,7 @@ def verify(
     """
     from edgekit import loading, pipeline
     from edgekit.config import load_target
+    from edgekit.suffixes import is_checkpoint
     from edgekit.verify import figures
     from edgekit.verify import verify as compare_models
 
@@ -61,7 +66,7 @@ def verify(
     names = options.read_classes(classes)
     spec = options.read_preprocess(preprocess)
     described = None
-    if reference.suffix in loading.CHECKPOINTS and made is not None:
+    if is_checkpoint(reference) and made is not None:
         loading.refuse_stale(candidate, made, reference)
         described = made.model  # what the export of a plain state dict was told, since that says nothing
     opened = functools.partial(
@@ -71,6 +76,9 @@ def verify(
         classes=names,
         preprocess_spec=spec,
         norm=norm,
+        arch=arch,
+        weights_key=weights_key,
+        say=say,
         fallback=described,
         unverified=True,  # looking into a rejected file is what this command is for
     )

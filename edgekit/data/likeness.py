@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from edgekit.data.sample import Dataset, Sample, some
 from edgekit.errors import DataError, PictureError
-from edgekit.vision.image import check_passes, open_picture
+from edgekit.vision.image import picture_problem
 
 Hashes = NDArray[np.uint64]
 
@@ -116,9 +116,11 @@ def picture_hash(sample: Sample) -> int:
         grey = Image.fromarray(np.ascontiguousarray(sample.frame[..., ::-1])).convert("L")
     else:
         assert sample.path is not None
+        problem = picture_problem(sample.path)
+        if problem is not None:
+            raise PictureError(f"{sample.path} cannot be read as a picture.", got=problem)
         try:
-            with open_picture(sample.path) as image:
-                check_passes(image, sample.path)
+            with Image.open(sample.path) as image:
                 image.draft("L", (72, 72))
                 grey = ImageOps.exif_transpose(image.convert("L"))
         except (OSError, SyntaxError, ValueError, TypeError, LookupError, Image.DecompressionBombError) as error:

@@ -140,6 +140,9 @@ def infer_resnet(state: Mapping[str, Tensor]) -> tuple[str, int, dict[str, Any]]
     block = Bottleneck if any(k.endswith(".conv3.weight") for k in keys) else BasicBlock
     arch = next((a for a, known in LAYOUTS.items() if known.blocks == counts and known.block is block), None)
     head = state.get("fc.weight")
+    stem, first = state.get("conv1.weight"), state.get("layer1.0.conv1.weight")
+    if arch is not None and stem is not None and first is not None:
+        _refuse_near(state, arch, stem, first)
     if arch is None or head is None or head.ndim != 2 or "conv1.weight" not in keys:
         shown = ", ".join(sorted(keys)[:4])
         raise CheckpointError(
@@ -155,8 +158,47 @@ def infer_resnet(state: Mapping[str, Tensor]) -> tuple[str, int, dict[str, Any]]
     else:
         raise CheckpointError(
             "The state dict does not say which normalization its net has.",
-            got="bn1.weight without bn1.running_mean: group, layer and instance norm look the same",
-            expected="batch norm, no norm, or an edgekit checkpoint, which says it",
-            fix="name it: --norm group, --norm layer or --norm instance",
+            got="bn1.weight without bn1.running_mean: group, layer and instance norm look the same, and so does batch "
+            "norm saved without its running statistics",
+            expected="batch norm with running_mean and running_var, no norm, or an edgekit checkpoint, which says it",
+            fix="of a net with batch norm: torch.save(net.state_dict(), ...), since net.parameters() leaves the "
+            "statistics out (track_running_stats=False has none, and cannot be exported); of another: --norm group, "
+            "--norm layer or --norm instance",
         )
     return arch, int(head.shape[0]), {"norm": norm}
+
+
+def _refuse_near(state: Mapping[str, Tensor], arch: str, stem: Tensor, first: Tensor) -> None:
+    """Raises CheckpointError for what has a ResNet's names and is none: by its name, with a way out."""
+    plain = "a plain ResNet: 3 channels in, 64 after the stem, a last layer fc"
+    if "fc.weight" not in state:
+        raise CheckpointError(
+            f"These are the weights of a {arch} without its last layer: it gives features, and is no classifier.",
+            got="no fc.weight" + (f" beside {', '.join(other)}" if (other := _rest(state)) else ""),
+            expected=plain,
+            fix="save the whole classifier's net.state_dict(), with a last layer called fc",
+        )
+    if stem.ndim == 4 and stem.shape[1] != 3:
+        raise CheckpointError(
+            f"These are the weights of a {arch} for pictures of {stem.shape[1]} channel{'s' * (stem.shape[1] > 1)}.",
+            got=f"conv1.weight {list(stem.shape)}",
+            expected=plain,
+            fix="for grey pictures, read as three equal channels: state['conv1.weight'] = "
+            "state['conv1.weight'].repeat(1, 3, 1, 1) / 3, torch.save(state, ...), and --preprocess with the mean and "
+            "std of the grey ones three times"
+            if stem.shape[1] == 1
+            else "train one on three channels",
+        )
+    second = state.get("layer1.0.conv2.weight")
+    if first.shape[0] != 64 or (second is not None and tuple(second.shape[:2]) != (64, 64)):
+        raise CheckpointError(
+            f"These are the weights of a net with {arch}'s names that is wider or grouped (Wide ResNet, ResNeXt).",
+            got=f"layer1.0.conv1.weight {list(first.shape)}, conv2 {list(getattr(second, 'shape', ()))}",
+            expected=plain,
+            fix="use a plain ResNet, or add the net (CONTRIBUTING.md, 'Add a net')",
+        )
+
+
+def _rest(state: Mapping[str, Tensor]) -> list[str]:
+    """Names that are not a trunk's."""
+    return sorted(k for k in state if not k.startswith(("conv1.", "bn1.", "layer")))[:4]

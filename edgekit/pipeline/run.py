@@ -19,6 +19,7 @@ from edgekit.pipeline.precision import make, precision_name, require_drop
 from edgekit.pipeline.sealing import environment
 from edgekit.pipeline.writing import ExportResult, finish
 from edgekit.spec import PreprocessSpec
+from edgekit.suffixes import checkpoint_stem
 from edgekit.verify import Gate, finite
 
 PICTURES = 64
@@ -41,13 +42,15 @@ def export(
     classes: Sequence[str] | None = None,
     preprocess_spec: PreprocessSpec | None = None,
     norm: str | None = None,
+    arch: str | None = None,
+    weights_key: str | None = None,
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> ExportResult:
     """Exports a checkpoint to one ONNX file that was proven equal to it.
 
     Args:
-        checkpoint: .pt, .pth or .safetensors; see `edgekit.training.checkpoint`.
+        checkpoint: see `edgekit.training.checkpoint.load_checkpoint`.
         out: folder for NAME.onnx and NAME.verify.json; default is the checkpoint's own.
         target: shipped name, path of a TOML, or a Target.
         data: pictures to verify on (class folders, csv or a flat folder); default is a small set made in code.
@@ -59,7 +62,7 @@ def export(
             was proven and compared with the checkpoint again.
         calibrate: pictures of `data` that the ranges of fp16 and int8 are measured on; not the gate's.
         max_drop: points of agreement that int8 may lose on those; the worst layers go back to float until it holds.
-        classes, preprocess_spec, norm: what a foreign checkpoint does not say.
+        classes, preprocess_spec, norm, arch, weights_key: what a foreign checkpoint does not say; as load_checkpoint.
         force: replace existing files.
         say: gets a line per stage.
 
@@ -88,13 +91,16 @@ def export(
             fix="--data DIR",
         )
     out = checkpoint.parent if out is None else out
-    model_path, report_path = out / f"{checkpoint.stem}.onnx", out / f"{checkpoint.stem}.verify.json"
+    stem = checkpoint_stem(checkpoint)
+    model_path, report_path = out / f"{stem}.onnx", out / f"{stem}.verify.json"
 
     from edgekit.nets.detector import answering
     from edgekit.training.checkpoint import load_checkpoint
 
-    loaded = load_checkpoint(checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm)
-    made_path = out / f"{checkpoint.stem}.{name}.onnx"
+    loaded = load_checkpoint(
+        checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm, arch=arch, weights_key=weights_key
+    )
+    made_path = out / f"{stem}.{name}.onnx"
     wanted = (made_path, made_path.with_suffix(".verify.json")) if precision != "fp32" else ()
     for path in (model_path, report_path, *wanted):
         refuse_existing(path, force)

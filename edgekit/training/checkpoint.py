@@ -2,7 +2,7 @@
 
 An edgekit checkpoint is a `torch.save`d dictionary of tensors and plain data, so it loads with `weights_only=True`:
 format, spec (ModelSpec), state_dict (the EMA's where there is one), metrics, recipe, versions. Nothing here ever
-unpickles an object: a file that needs code to load is refused.
+runs code from a file: what needs it to load is refused.
 """
 
 from __future__ import annotations
@@ -20,11 +20,18 @@ from edgekit import __version__, nets
 from edgekit.artifact import atomic, file_sha256
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.training.claims import (
+    Claims,
+    claims_of,
+    preprocess_of,
+    refuse_contradiction,
+    refuse_other_preprocess,
+)
+from edgekit.training.naming import named_by
 from edgekit.training.tensors import read_tensors
+from edgekit.training.unwrap import find_weights
 
 FORMAT = 1
-WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
-PREFIXES = ("module.", "_orig_mod.", "model.")
 NORMS_UNNAMED = ("group", "layer", "instance")
 
 
@@ -38,8 +45,10 @@ class Checkpoint:
         sha256: of the file it was read from; empty when it was not.
         source: `edgekit`, or what kind of foreign file it was.
         notes: what was assumed, for people.
+        named_by: who says which net it is: `its own checkpoint`, `--arch`, the file's word; empty where it is a guess
+            from keys and shapes.
+        guesses: what else nobody said and was taken for granted: `preprocessing`, `class names`.
         metrics, recipe, versions: plain data kept for the record.
-        trained_on: as in `edgekit.artifact.Metadata`; empty where the file does not say it.
     """
 
     spec: ModelSpec
@@ -50,7 +59,8 @@ class Checkpoint:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    trained_on: str = ""
+    named_by: str = "its own checkpoint"
+    guesses: tuple[str, ...] = ()
 
     def net(self) -> nn.Module:
         """The net with these weights, float32, in evaluation mode.
@@ -67,7 +77,8 @@ class Checkpoint:
                 f"The weights do not fit {self.spec.arch}.",
                 got=" ".join(lines[1:3])[:300],
                 expected=f"the keys and shapes of {self.spec.arch} with {len(self.spec.classes)} classes",
-                fix="save the whole net.state_dict() again, of a net with torchvision's layers",
+                fix="save the whole net.state_dict() again; of another net than a plain ResNet: add it "
+                "(CONTRIBUTING.md, 'Add a net')",
             ) from error
         return net.float().eval()
 
@@ -81,7 +92,6 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool = Fal
         "metrics": dict(checkpoint.metrics),
         "recipe": dict(checkpoint.recipe),
         "versions": {"edgekit": __version__, "torch": str(torch.__version__), **checkpoint.versions},
-        "trained_on": checkpoint.trained_on,
     }
     with atomic(path, overwrite=overwrite) as stream:
         torch.save(content, stream)
@@ -93,32 +103,34 @@ def load_checkpoint(
     classes: Sequence[str] | None = None,
     preprocess: PreprocessSpec | None = None,
     norm: str | None = None,
+    arch: str | None = None,
+    weights_key: str | None = None,
+    unnamed: bool = False,
     fallback: ModelSpec | None = None,
 ) -> Checkpoint:
     """Reads a checkpoint of any accepted kind and checks that it is whole and finite.
 
     Args:
-        path: `.pt`/`.pth` (edgekit's format or a plain state dict) or `.safetensors`.
+        path: edgekit's format or a state dict, as torch.save or safetensors writes them.
         classes: names in the order of the logits, for a file that has none.
         preprocess: for a file that says none; default is torchvision's for its ImageNet ResNets.
         norm: for a plain state dict whose keys don't tell group, layer and instance norm apart.
-        fallback: what is taken for a plain state dict where the three above are not given.
+        arch: the net that a plain state dict is of, which its keys alone do not prove.
+        weights_key: which of several sets of weights in a file: the key that they are under.
+        unnamed: class names and outputs play no part, as for a trunk to train on: made up where a file has none.
+        fallback: what is taken for a plain state dict where neither the options above nor the file say it.
 
     Raises:
         CheckpointError: missing, empty, not a checkpoint, truncated, needs code, unknown net, or weights that are not
             finite.
-        UsageError: `classes` or `preprocess` contradict the file.
+        UsageError: `classes`, `preprocess`, `arch` or `weights_key` contradict the file.
     """
     content = read_tensors(path)
     if isinstance(content.get("edgekit"), int):
-        checkpoint = _own(content, path, classes, preprocess)
+        checkpoint = _own(content, path, classes, preprocess, arch, weights_key)
     else:
-        if fallback is not None:
-            stated = (fallback.arch_args or {}).get("norm")
-            classes = classes or fallback.classes
-            preprocess = preprocess or fallback.preprocess
-            norm = norm or (stated if stated in NORMS_UNNAMED else None)
-        checkpoint = _foreign(content, path, classes, preprocess, norm)
+        told = _Told(classes, preprocess, norm, arch, weights_key, unnamed, fallback)
+        checkpoint = _foreign(content, path, told)
     _refuse_nonfinite(checkpoint.state_dict, path)
     return replace(checkpoint, sha256=file_sha256(path))
 
@@ -133,8 +145,26 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What `load_checkpoint` was told of a file."""
+
+    classes: Sequence[str] | None
+    preprocess: PreprocessSpec | None
+    norm: str | None
+    arch: str | None
+    weights_key: str | None
+    unnamed: bool
+    fallback: ModelSpec | None
+
+
 def _own(
-    content: Mapping[str, Any], path: Path, classes: Sequence[str] | None, preprocess: PreprocessSpec | None
+    content: Mapping[str, Any],
+    path: Path,
+    classes: Sequence[str] | None,
+    preprocess: PreprocessSpec | None,
+    arch: str | None,
+    weights_key: str | None,
 ) -> Checkpoint:
     if content["edgekit"] != FORMAT:
         raise CheckpointError(
@@ -150,6 +180,14 @@ def _own(
         raise CheckpointError(f"{path} is an edgekit checkpoint with a broken description.", got=str(error)) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path} is an edgekit checkpoint without weights.", got="a state_dict of other things")
+    for option, given, own in (("--arch", arch, spec.arch), ("--weights-key", weights_key, None)):
+        if given is not None and given != own:
+            raise UsageError(
+                f"{option} contradicts the checkpoint, which says itself what it holds.",
+                got=given,
+                expected=own or "one set of weights",
+                fix=f"leave {option} out",
+            )
     if classes is not None and tuple(classes) != spec.classes:
         raise UsageError(
             "The class names contradict the checkpoint's own.",
@@ -170,18 +208,35 @@ def _own(
         metrics=content.get("metrics", {}),
         recipe=content.get("recipe", {}),
         versions=content.get("versions", {}),
-        trained_on=str(content.get("trained_on", "")),
     )
 
 
-def _foreign(
-    content: Mapping[str, Any],
-    path: Path,
-    classes: Sequence[str] | None,
-    preprocess: PreprocessSpec | None,
-    norm: str | None,
-) -> Checkpoint:
-    state = _plain_state(content, path)
+def _foreign(content: Mapping[str, Any], path: Path, told: _Told) -> Checkpoint:
+    found = find_weights(content, path, told.weights_key)
+    claims = claims_of(content, path, found.buffers)
+    arch, width, arch_args = _net_of(found.state, told)
+    notes, guesses = [*found.notes, *claims.notes], []
+    named = named_by(told.arch, claims["arch"], arch, path)
+    about = f"named by {named}" if named else "a guess from keys and shapes, which other nets share"
+    notes.insert(0, f"plain state dict of {arch} ({arch_args['norm']} norm), {width} classes; the net is {about}")
+    _refuse_other_head(claims, width, path, told.unnamed)
+    preprocess, more, guessed = _preprocess_of(claims, path, told)
+    notes += more
+    guesses += guessed
+    classes, more, guessed = _classes_of(claims, width, path, told)
+    notes += more
+    guesses += guessed
+    spec = ModelSpec(arch, classes, preprocess, arch_args)
+    kind = "safetensors" if path.suffix == ".safetensors" else "state dict"
+    return Checkpoint(
+        spec, found.state, source=kind, notes=tuple(notes), named_by=named, guesses=tuple(guesses)
+    )  # fmt: skip
+
+
+def _net_of(state: Mapping[str, Tensor], told: _Told) -> tuple[str, int, dict[str, Any]]:
+    """Arch, number of classes and arguments, from keys and shapes and --norm."""
+    stated = (told.fallback.arch_args or {}).get("norm") if told.fallback is not None else None
+    norm = told.norm or (stated if stated in NORMS_UNNAMED else None)
     guess = dict(state)
     if norm is not None:
         if norm not in NORMS_UNNAMED:
@@ -197,43 +252,73 @@ def _foreign(
     arch, width, arch_args = nets.infer(guess)
     if norm is not None:
         arch_args["norm"] = norm
-    notes = [f"plain state dict of {arch} ({arch_args['norm']} norm), {width} classes"]
-    if classes is None:
-        classes = _imagenet_classes(path, width)
-        notes.append("class names: ImageNet's 1000, since the head is 1000 wide")
-    if len(classes) != width:
-        raise CheckpointError(
-            "The number of class names is not the width of the last layer.",
-            got=f"{len(classes)} names",
-            expected=f"{width} (fc.weight of {path.name})",
-            fix="give one name per logit, in their order",
-        )
-    if preprocess is None:
-        preprocess = PreprocessSpec()
-        notes.append(f"preprocessing: torchvision's ({preprocess.describe()}); --preprocess FILE names another")
-    spec = ModelSpec(arch, tuple(classes), preprocess, arch_args)
-    kind = "safetensors" if path.suffix == ".safetensors" else "state dict"
-    return Checkpoint(spec, state, source=kind, notes=tuple(notes))
+    return arch, width, arch_args
 
 
-def _plain_state(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    for wrapper in WRAPPERS:
-        if isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
-    if not state or len(state) != len(content):
-        strange = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
+def _refuse_other_head(claims: Claims, width: int, path: Path, unnamed: bool) -> None:
+    """Raises CheckpointError where a file says that its outputs are others than a softmax over the last layer's."""
+    count, several = claims["width"], claims["multi_label"]
+    if count is not None and count.value != width and not unnamed:
         raise CheckpointError(
-            f"{path} does not hold a state dict.",
-            got="entries that are not tensors: " + ", ".join(strange[:4]) if strange else "no tensors",
-            expected="a dictionary of tensors (or one under " + ", ".join(WRAPPERS) + ")",
-            fix="torch.save(net.state_dict(), path)",
+            f"{path} says another number of classes than its last layer has.",
+            got=f"{count.where} = {count.value}",
+            expected=f"{width}, of fc.weight",
+            fix="save it anew from the net itself",
         )
-    # one inside the other in any order: torch.compile of a DDP module gives _orig_mod.module.
-    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None):
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+    if several is not None and several.value and not unnamed:
+        raise CheckpointError(
+            f"{path} says that a picture may have several labels: its scores are sigmoids, and edgekit's a softmax.",
+            got=f"{several.where} = {several.value}",
+            expected="a classifier with one label a picture",
+            fix="for its logits alone, whose sigmoid is then yours to take: torch.save(net.state_dict(), "
+            "'weights.pth'), which says nothing of labels, and export that",
+        )
+
+
+def _preprocess_of(claims: Claims, path: Path, told: _Told) -> tuple[PreprocessSpec, list[str], list[str]]:
+    """The preprocessing, what is to be said of it, and what of it is guessed."""
+    if told.preprocess is not None:
+        refuse_other_preprocess(claims, told.preprocess, path)
+        return told.preprocess, [], []
+    spec, said, guessed = preprocess_of(claims, path)
+    if told.fallback is not None:
+        return told.fallback.preprocess, [], []
+    if said and not guessed:
+        return spec, [f"preprocessing: {spec.describe()}, as the file says ({', '.join(said)})"], []
+    rest = f"the file says {', '.join(said)}; the {', '.join(guessed)} are a guess: " if said else "a guess: "
+    note = f"preprocessing: {rest}torchvision's ({spec.describe()}); --preprocess FILE names another"
+    return spec, [note], ["preprocessing"]
+
+
+def _classes_of(claims: Claims, width: int, path: Path, told: _Told) -> tuple[tuple[str, ...], list[str], list[str]]:
+    """The class names, what is to be said of them, and what is guessed."""
+    claim = claims["classes"]
+    if claim is not None and len(claim.value) != width and not told.unnamed:
+        raise CheckpointError(
+            f"{path} says another number of class names than its last layer has.",
+            got=f"{len(claim.value)} names in {claim.where}",
+            expected=f"{width}, of fc.weight",
+            fix="save it anew from the net itself, or without them, and name the classes: --classes FILE",
+        )
+    given = told.classes
+    if given is None and claim is None and told.fallback is not None:
+        given = told.fallback.classes
+    if given is not None:
+        if len(given) != width:
+            raise CheckpointError(
+                "The number of class names is not the width of the last layer.",
+                got=f"{len(given)} names",
+                expected=f"{width} (fc.weight of {path.name})",
+                fix="give one name per logit, in their order",
+            )
+        refuse_contradiction(claim, tuple(given), "--classes", path)
+        return tuple(given), [], []
+    if told.unnamed:
+        return tuple(f"class {i}" for i in range(width)), [], []
+    if claim is not None:
+        return _unique(claim.value), [f"class names: as the file says ({claim.where})"], []
+    note = "class names: ImageNet's 1000, a guess since the head is 1000 wide; --classes FILE names others"
+    return _imagenet_classes(path, width), [note], ["class names"]
 
 
 def _refuse_nonfinite(state: Mapping[str, Tensor], path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import pickle
 import pickletools
 import struct
 import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,8 @@ import torch
 
 from edgekit.artifact import reason
 from edgekit.errors import CheckpointError
-from edgekit.reading import RefusedError, regular_size
-from edgekit.reading.limits import SAFETENSORS_HEADER, over, size
-from edgekit.training.bounds import check_checkpoint
+from edgekit.training import refusals
+from edgekit.training.stubs import STAND_INS, plain, stand_ins
 
 COPY_AGAIN = "copy or download it again and compare its size or hash"
 # What torch.load raises on broken bytes beside UnpicklingError, found by feeding it cut and flipped files
@@ -36,34 +35,34 @@ BROKEN = (
     OverflowError,
     struct.error,
     zipfile.BadZipFile,
-    zlib.error,
-    MemoryError,
 )
 
 
 def read_tensors(path: Path) -> Mapping[str, Any]:
     """What `torch.save` or safetensors wrote, as long as it is a dictionary of tensors and plain data.
 
+    Namespaces, numbers of numpy, paths and dates beside the weights become plain values (`edgekit.training.stubs`).
+
     Raises:
         CheckpointError: missing, empty, another kind of file, truncated, or a pickle that would have to run code.
     """
     try:
-        length = regular_size(path)
+        size = path.stat().st_size
         with path.open("rb") as stream:
             head = stream.read(64)
-    except (OSError, RefusedError) as error:
+    except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read.",
-            got=reason(error) if isinstance(error, OSError) else str(error),
-            expected="a checkpoint: .pt, .pth or .safetensors",
+            got=reason(error),
+            expected="a checkpoint: .pt, .pth, .ckpt or .safetensors",
             fix="check the path",
         ) from error
-    if length == 0:
+    if size == 0:
         raise CheckpointError(f"{path} is empty.", got="0 bytes", expected="a checkpoint", fix=COPY_AGAIN)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if not (head.startswith(b"PK") or head[:1] == b"\x80"):
-        raise CheckpointError(
+        raise refusals.tar(path) or CheckpointError(
             f"{path} is not a checkpoint.",
             got=f"a file that begins with {head[:16]!r}",
             expected="what torch.save writes, or .safetensors",
@@ -72,21 +71,14 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read is told below
-            check_checkpoint(path)
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(stand_ins()):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused_pickle(path, error) from error
-    except RefusedError as error:
-        raise CheckpointError(
-            f"{path} asks for more than edgekit gives to a file of its size.",
-            got=str(error),
-            expected="tensors that are as large as what is stored of them",
-            fix="torch.save(net.state_dict(), path) writes such a file",
-        ) from error
     except BROKEN as error:
-        raise CheckpointError(
+        raise refusals.archive(path) or CheckpointError(
             f"{path} is broken or truncated.",
-            got=f"{length} bytes: {(str(error) or type(error).__name__).splitlines()[0][:200]}",
+            got=f"{size} bytes: {(str(error) or type(error).__name__).splitlines()[0][:200]}",
             expected="a whole checkpoint",
             fix=COPY_AGAIN,
         ) from error
@@ -97,7 +89,8 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
             expected="a dictionary of tensors, or an edgekit checkpoint",
             fix="torch.save(net.state_dict(), path)",
         )
-    return content
+    found: Mapping[str, Any] = plain(content)
+    return found
 
 
 def _refused_pickle(path: Path, error: pickle.UnpicklingError) -> CheckpointError:
@@ -109,12 +102,7 @@ def _refused_pickle(path: Path, error: pickle.UnpicklingError) -> CheckpointErro
             expected="a whole checkpoint",
             fix=COPY_AGAIN,
         )
-    return CheckpointError(
-        f"{path} needs code to load, and edgekit does not run code from files.",
-        got="a pickle that calls " + ", ".join(wanted[:3]),
-        expected="tensors and plain data only",
-        fix="where the model's code is: torch.save(net.state_dict(), 'weights.pt'), then export weights.pt",
-    )
+    return refusals.pickled(path, wanted)
 
 
 def _globals_of(path: Path) -> list[str]:
@@ -141,27 +129,32 @@ def _globals_of(path: Path) -> list[str]:
     except (StopIteration, zipfile.BadZipFile, OSError, ValueError):
         return []
     harmless = ("torch._utils._rebuild", "collections.OrderedDict", "torch.FloatStorage", "torch.LongStorage")
-    return [name for name in dict.fromkeys(found) if not name.startswith(harmless)]
+    return [name for name in dict.fromkeys(found) if not name.startswith(harmless) and name not in STAND_INS]
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
     try:
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
     except ImportError as error:
         raise CheckpointError(
             f"{path} needs the safetensors package.", got=str(error), fix="pip install 'edgekit[train]'"
         ) from error
     try:
-        with path.open("rb") as stream:
-            header = int.from_bytes(stream.read(8), "little")
-        if header > SAFETENSORS_HEADER:
-            raise over("the header", size(header), size(SAFETENSORS_HEADER))
-        return load_file(path)
-    except (SafetensorError, *BROKEN) as error:
+        with safe_open(path, framework="pt") as opened:
+            said = opened.metadata() or {}
+        return {**{key: _json(text) for key, text in said.items() if key != "format"}, **load_file(path)}
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file.",
             got=str(error)[:200],
             expected="a whole checkpoint",
             fix=COPY_AGAIN,
         ) from error
+
+
+def _json(text: str) -> Any:
+    """A safetensors file says everything as text, lists and tables as JSON."""
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text)
+    return text

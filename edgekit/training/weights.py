@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.nets.centernet import CENTERNETS
-from edgekit.training.checkpoint import NORMS_UNNAMED, WRAPPERS, load_checkpoint
+from edgekit.training.checkpoint import NORMS_UNNAMED, load_checkpoint
 from edgekit.training.tensors import read_tensors
 
 
@@ -31,9 +31,7 @@ def read_weights(source: str, arch: str, norm: str) -> Mapping[str, Tensor] | No
     if source == "imagenet":
         return _imagenet(arch, norm)
     path = Path(source)
-    checkpoint = load_checkpoint(
-        path, classes=_placeholders(path), norm=norm if norm in NORMS_UNNAMED and _foreign(path) else None
-    )
+    checkpoint = load_checkpoint(path, unnamed=True, norm=norm if norm in NORMS_UNNAMED and _foreign(path) else None)
     held = checkpoint.spec.arch
     found = (CENTERNETS.get(held, held), (checkpoint.spec.arch_args or {}).get("norm", "batch"))
     if found != (arch, norm):
@@ -88,15 +86,3 @@ def _imagenet(arch: str, norm: str) -> Mapping[str, Tensor]:
 
 def _foreign(path: Path) -> bool:
     return not isinstance(read_tensors(path).get("edgekit"), int)
-
-
-def _placeholders(path: Path) -> list[str] | None:
-    """Names for the classes of a plain state dict that has none; the head is replaced anyway."""
-    content = read_tensors(path)
-    if isinstance(content.get("edgekit"), int):
-        return None
-    state = next((content[w] for w in WRAPPERS if isinstance(content.get(w), Mapping)), content)
-    for key, value in state.items():
-        if str(key).endswith("fc.weight") and isinstance(value, Tensor) and value.ndim == 2:
-            return [f"class {i}" for i in range(value.shape[0])]
-    return None

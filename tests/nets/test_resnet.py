@@ -119,7 +119,7 @@ def without(state: dict[str, Tensor], *prefixes: str) -> dict[str, Tensor]:
 )
 def test_infer_refuses_what_is_no_resnet(prefixes: tuple[str, ...]) -> None:
     state = without(on_meta("resnet18", 7).state_dict(), *prefixes)
-    with pytest.raises(CheckpointError, match="not of a net that edgekit knows"):
+    with pytest.raises(CheckpointError, match="not of a net that edgekit knows|without its last layer"):
         nets.infer(state)
 
 

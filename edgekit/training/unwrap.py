@@ -1,0 +1,189 @@
+"""Where in a file the weights are: under which key, behind which prefix, and what lies beside them.
+
+Training scripts wrap a state dict (`{"model": ...}`), put a prefix before its names (`module.`, `backbone.`), keep an
+average of the weights beside them, and leave tensors in it that belong to no layer. What is taken, and what is left
+out, is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgekit.errors import CheckpointError, UsageError
+
+WRAPPERS = (
+    "state_dict_ema", "model_ema", "ema", "ema_state_dict", "params_ema", "state_dict", "model_state_dict",
+    "model_state", "model", "net", "network", "weights", "params",
+)  # fmt: skip
+_AVERAGED = re.compile(r"(^|[._])(ema|averaged?|avg|swa)([._]|$)|ema$")
+_NO_WEIGHTS = re.compile(r"^(optim|sched|lr_|scaler|amp|loops|callbacks|rng|random)|optimizer|scheduler")
+# the first convolution and the first of the first block: where both are, behind one prefix, a ResNet begins
+_STEM, _FIRST = "conv1.weight", "layer1.0.conv1.weight"
+# names that belong to no layer: counters of thop, of averaging, a loss's class weights, running figures
+_BESIDE = re.compile(
+    r"(^|\.)(total_ops|total_params|n_averaged)$"
+    r"|^(criterion|loss|loss_fn|loss_func|metrics?|(train|val|valid|test)_\w+|acc|accuracy)\d*(\.|$)"
+)
+_NORMALIZE = re.compile(r"^(|.*\.)(pixel_)?(mean|std)$")
+DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A state dict as it was found.
+
+    Attributes:
+        state: names as the net has them -> tensors.
+        buffers: `mean` and `std` of a net that normalizes its pictures itself.
+        notes: what was taken and what was left out, for people.
+    """
+
+    state: dict[str, Tensor]
+    buffers: Mapping[str, Tensor]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    name: str  # what `--weights-key` calls it
+    key: str
+    prefix: str
+    tensors: Mapping[str, Tensor]
+
+
+def find_weights(content: Mapping[str, Any], path: Path, wanted: str | None = None) -> Weights:
+    """The weights of a foreign file.
+
+    Args:
+        content: what was read.
+        path: for the messages.
+        wanted: which of several: the key that they are under, or the prefix before their names.
+
+    Raises:
+        CheckpointError: no state dict, several and none averaged, or a net that is part of a larger one.
+        UsageError: nothing is called `wanted`.
+    """
+    found = list(_candidates(content))
+    if not found:
+        strange = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
+        raise CheckpointError(
+            f"{path} does not hold a state dict.",
+            got="entries that are not tensors: " + ", ".join(strange[:4]) if strange else "no tensors",
+            expected="a dictionary of tensors, or one under " + ", ".join(WRAPPERS[-7:]),
+            fix="torch.save(net.state_dict(), path)",
+        )
+    nets = [one for one in found if _STEM in one.tensors and _FIRST in one.tensors]
+    chosen, notes = _choose(found if wanted is not None else nets or found[:1], path, wanted)
+    others = tuple(one.prefix for one in nets if one.key == chosen.key and one.prefix != chosen.prefix)
+    left = [] if not nets else [
+        name for name in _mapping(content, chosen.key)
+        if not name.startswith(chosen.prefix) and not (others and name.startswith(others))
+    ]  # fmt: skip
+    strange = [name for name in left if not (_BESIDE.search(name) or _NORMALIZE.match(name))]
+    if strange:
+        raise CheckpointError(
+            f"{path} holds a net of which the ResNet is only a part.",
+            got=f"{len(strange)} tensors beside {chosen.prefix}*: {', '.join(strange[:4])}",
+            expected="a ResNet and nothing that computes beside it",
+            fix="save the whole classifier's state_dict(); a net of several parts has to be added "
+            "(CONTRIBUTING.md, 'Add a net')",
+        )
+    state, buffers, dropped = dict(chosen.tensors), {}, list(left)
+    for name in list(state):
+        if _BESIDE.search(name):
+            dropped.append(name)
+            del state[name]
+    for name in [*left, *state]:
+        if match := _NORMALIZE.match(name):
+            tensor = state.pop(name) if name in state else _mapping(content, chosen.key)[name]
+            buffers[match[3]] = tensor
+            dropped = [other for other in dropped if other != name]
+    if chosen.prefix:
+        notes.append(f"weights: those called {chosen.prefix}*" + (f" under {chosen.key}" if chosen.key else ""))
+    elif chosen.key:
+        notes.append(f"weights: those under {chosen.key}")
+    if dropped:
+        more = f" and {len(dropped) - 4} more" if len(dropped) > 4 else ""
+        notes.append(f"left out, since they belong to no layer: {', '.join(dropped[:4])}{more}")
+    return Weights(_headed(state, notes), buffers, tuple(notes))
+
+
+def _choose(found: list[_Found], path: Path, wanted: str | None) -> tuple[_Found, list[str]]:
+    """One of the candidates: the one that is asked for, the only one, or the averaged one; and what to say of it."""
+    names = [one.name for one in found]
+    if wanted is not None:
+        fitting = [one for one in found if wanted in (one.name, one.key, one.prefix, one.prefix.rstrip("."))]
+        if len(fitting) != 1:
+            raise UsageError(
+                f"{path} has no weights that --weights-key tells apart.",
+                got=wanted,
+                expected="one of " + ", ".join(name or "(the file itself)" for name in names),
+            )
+        return fitting[0], []
+    if len(found) == 1:
+        return found[0], []
+    first = found[0]
+    averaged = [one for one in found if _AVERAGED.search(one.name)]
+    if len(averaged) == 1:
+        rest = [one.name for one in found if one is not averaged[0]]
+        return averaged[0], [
+            f"two sets of weights: {averaged[0].name}, the averaged ones, is taken; not {', '.join(rest)} "
+            f"(--weights-key {rest[0]} takes it)"
+        ]
+    if all(_same(first.tensors, one.tensors) for one in found[1:]):
+        return first, [f"the same weights are there {len(found)} times: {', '.join(names)}"]
+    raise CheckpointError(
+        f"{path} holds several sets of weights.",
+        got=", ".join(names),
+        expected="one, or one of them averaged",
+        fix=f"--weights-key {names[0]}, or another of these",
+    )
+
+
+def _candidates(content: Mapping[str, Any]) -> Iterator[_Found]:
+    for key, tensors in _dictionaries(content, "", DEPTH):
+        ends = [name.removesuffix(_STEM) for name in tensors if name.endswith(_STEM)]
+        prefixes = [p for p in ends if (not p or p.endswith(".")) and p + _FIRST in tensors]
+        for prefix in prefixes or [""]:
+            parts = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            name = ".".join(part for part in (key, prefix.rstrip(".") if len(prefixes) > 1 else "") if part)
+            yield _Found(name, key, prefix, parts)
+
+
+def _dictionaries(content: Mapping[Any, Any], key: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Dictionaries of tensors and their keys, a.b for b inside a."""
+    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    # plain data may stand beside the tensors of a whole net, not beside any tensor
+    if tensors and (len(tensors) == len(content) or any(name.endswith(_FIRST) for name in tensors)):
+        yield key, tensors
+    for name, inner in content.items() if depth else ():
+        if isinstance(inner, Mapping) and isinstance(name, str) and not _NO_WEIGHTS.search(name):
+            yield from _dictionaries(inner, f"{key}.{name}".lstrip("."), depth - 1)
+
+
+def _mapping(content: Mapping[str, Any], key: str) -> dict[str, Tensor]:
+    return dict(next(tensors for found, tensors in _dictionaries(content, "", DEPTH) if found == key))
+
+
+def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def _headed(state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    """`state` with its last linear layer called `fc`, and a bias of zeros where it has none."""
+    inner = sorted({name.rpartition(".")[0] for name in state if re.fullmatch(r"fc\.\d+\.weight", name)})
+    if "fc.weight" not in state and len(inner) == 1 and state[f"{inner[0]}.weight"].ndim == 2:
+        state = {name.replace(f"{inner[0]}.", "fc."): tensor for name, tensor in state.items()}
+        notes.append(f"the last layer is {inner[0]}; what stands before it has no weights and is taken for a dropout")
+    head = state.get("fc.weight")
+    if head is not None and head.ndim == 2 and "fc.bias" not in state:
+        state = {**state, "fc.bias": torch.zeros(head.shape[0], dtype=head.dtype)}
+        notes.append("the last layer has no bias: zeros")
+    return state
