@@ -361,6 +361,7 @@ def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         if error.filename not in (None, str(temporary), str(path)):
             raise  # something else that the block was reading
@@ -373,6 +374,21 @@ def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):  # nothing there; the error that led here is the one to tell
             temporary.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes new names in a folder outlive a power cut, where file system and rights allow it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:

@@ -9,6 +9,7 @@
     │   └── DataError                a folder or table of labelled pictures
     │       └── SplitError           a data set that has not the split asked for
     ├── OutputError              1   what should be written cannot be
+    │   └── BusyError            5   another process is writing there
     ├── FoldError                1   a BatchNorm that must not be folded
     ├── VerificationError        3   two models that should be equal are not
     ├── RegressionError          4   a measured figure got worse than allowed
@@ -88,6 +89,10 @@ class SplitError(DataError):
 
 class OutputError(EdgekitError):
     pass
+
+
+class BusyError(OutputError):
+    exit_code = 5
 
 
 class FoldError(EdgekitError):

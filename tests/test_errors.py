@@ -18,6 +18,7 @@ CODES = {
     "SplitError": 1,
     "SourceError": 1,
     "OutputError": 1,
+    "BusyError": 5,
     "FoldError": 1,
     "VerificationError": 3,
     "RegressionError": 4,

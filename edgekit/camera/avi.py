@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
 
+from edgekit.artifact import sync_folder
 from edgekit.errors import InputError, OutputError
 
 _KEY = 0x10  # AVIIF_KEYFRAME
@@ -68,11 +70,23 @@ class AviWriter:
                 file.write(b"idx1" + struct.pack("<I", len(index)) + index)
                 file.seek(0)
                 file.write(self._head(len(index)))
+                file.flush()
+                os.fsync(file.fileno())
             self._temporary.replace(self.path)
+            sync_folder(self.path.parent)
         except OSError as error:
             raise OutputError(f"{self.path} could not be written.", got=str(error)) from error
         finally:
             self._file = None
+
+    def give_up(self) -> None:
+        """Leaves no file; for one that cannot be written to its end."""
+        file, self._file = self._file, None
+        with suppress(OSError):  # what it still wanted to write is not wanted any more
+            if file is not None:
+                file.close()
+        with suppress(OSError):  # the disk is gone, and the file with it
+            self._temporary.unlink(missing_ok=True)
 
     def _head(self, index: int) -> bytes:
         count, (width, height) = len(self._index), self._size
@@ -87,6 +101,36 @@ class AviWriter:
         head = _list(b"hdrl", _chunk(b"avih", main) + streams)
         whole = 4 + len(head) + 8 + self._at + 8 + index
         return b"RIFF" + struct.pack("<I", whole) + b"AVI " + head + b"LIST" + struct.pack("<I", self._at) + b"movi"
+
+
+def recover(half: Path, path: Path) -> bool:
+    """Finishes a clip that a killed process left under its hidden name, with the whole pictures in it, ten a second.
+
+    Whether there was one; where not, nothing was done.
+    """
+    writer = AviWriter(path)
+    writer._temporary = half
+    try:
+        with half.open("rb") as file:
+            file.seek(_HEAD)
+            while len(head := file.read(8)) == 8 and head[:4] == b"00dc":
+                size = int(struct.unpack("<I", head[4:])[0])
+                jpeg = file.read(size)
+                if len(jpeg) < size or (size % 2 and file.read(1) != b"\0"):
+                    break
+                writer._size = writer._size if writer._index else Image.open(BytesIO(jpeg)).size
+                writer._index.append((writer._at, size))
+                writer._at += 8 + size + size % 2
+        if not writer._index:
+            return False
+        writer.last = 0.1 * (len(writer._index) - 1)
+        writer._file = half.open("r+b")
+        writer._file.truncate(_HEAD - 4 + writer._at)
+        writer._file.seek(0, os.SEEK_END)
+        writer.close()
+    except (OSError, OutputError):  # not a picture, or no room
+        return False
+    return True
 
 
 def read_avi(path: Path) -> tuple[float, Iterator[bytes]]:

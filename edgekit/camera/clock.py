@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+RELEASED = 1_793_491_200.0  # 2026-11-01: no right clock says less where this edgekit runs
 _UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
 
 
@@ -21,6 +22,19 @@ def iso(seconds: float) -> str:
     """RFC 3339 in UTC with milliseconds."""
     moment = datetime.fromtimestamp(round(seconds, 3), timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def plausible(newest: float) -> bool:
+    """Whether the wall clock can be right: not before this edgekit was made, nor before the `newest` event kept."""
+    return time.time() >= max(RELEASED, newest)
+
+
+def seconds_of(text: object) -> float:
+    """Wall-clock seconds of a time as `iso` writes it; 0 of anything else."""
+    try:
+        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def clock_state(at: float) -> dict[str, Any]:

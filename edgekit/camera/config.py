@@ -161,8 +161,21 @@ class StoreConfig(_Table):
     """Where visits are kept: SQLite and pictures in one folder."""
 
     folder: Path | None = Field(default=None, description="none: nothing is kept")
-    quota_mb: float = Field(default=2000, gt=0, description="of everything in it; the oldest visits go first")
-    reserve_mb: float = Field(default=500, ge=0, description="of the disk that stays free")
+    quota_mb: float = Field(default=2000, gt=0, description="of everything in it; the oldest pictures and clips go")
+    rows_mb: float | None = Field(
+        default=None, gt=0, description="of visits.db, whose oldest visits go; none: a quarter"
+    )
+    reserve_mb: float = Field(default=500, ge=0, description="of the disk that pictures and clips leave free")
+
+    @property
+    def most_rows_mb(self) -> float:
+        return self.quota_mb / 4 if self.rows_mb is None else self.rows_mb
+
+    @model_validator(mode="after")
+    def _room_for_rows(self) -> StoreConfig:
+        if self.most_rows_mb > self.quota_mb:
+            raise ValueError("rows_mb is a part of quota_mb, and no larger")
+        return self
 
 
 class WebConfig(_Table):

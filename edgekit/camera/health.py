@@ -131,7 +131,7 @@ class Health:
             "output": {
                 "events": box.events if box else 0,
                 "pictures_given_up": box.skipped if box else 0,
-                "events_lost": box.store.lost if box and box.store else 0,
+                **(box.dropped if box else {"events_lost": 0}),
                 "trouble": box.trouble if box else "",
             },
         }

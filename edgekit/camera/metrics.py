@@ -59,8 +59,10 @@ class _Collector:
         )
         opens = {"opened": source.get("opened", 0), "failed": source.get("failed", 0)}
         yield from many(CounterMetricFamily, "opens", "Openings of the source, and failures of it", "fate", opens)
-        yield from many(CounterMetricFamily, "events", "Events told, and lost to a full disk", "fate",
+        yield from many(CounterMetricFamily, "events", "Events told, and of these lost to the store", "fate",
                         {"told": output["events"], "lost": output["events_lost"]})  # fmt: skip
+        dropped = {key: n for key, n in output.items() if key.endswith(("_lost", "_removed")) and key != "events_lost"}
+        yield from many(CounterMetricFamily, "dropped", "Never kept (lost), or removed to make room", "what", dropped)
         yield from gauge("fps", "Frames looked at a second", status["rate"]["fps"])
         yield from gauge("celsius", "Of the hottest part of the board", status["rate"]["celsius"])
         for name, part in (("inference", model), ("age", status["age"])):

@@ -1,4 +1,7 @@
-"""Everything that is written, in a thread of its own, so that a slow disk delays no frame."""
+"""Everything that is written, in a thread of its own, so that a slow disk delays no frame.
+
+Each part fails for itself: a clip that cannot be written costs no event, and a consumer that died no row.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from edgekit.camera.clips import Clips
 from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.counts import CountBook
+from edgekit.camera.lines import Lines
 from edgekit.camera.reader import local_day
-from edgekit.camera.sink import VideoSink, print_event
+from edgekit.camera.sink import VideoSink
 from edgekit.camera.store import Store, crashed
 from edgekit.camera.view import encode
 from edgekit.camera.visits import News
@@ -68,31 +73,30 @@ class Outbox:
         listeners: tuple[Callable[[Event], None], ...] = (),
     ) -> None:
         self._config, self._model, self._counts, self._say = config, dict(model), counts, say
-        self._listeners = (*listeners, *((print_event,) if config.output.json_lines else ()))
-        self.store = Store(config.store.folder, config.store) if config.store.folder else None
+        self._listeners = listeners
         self._video = VideoSink(config.output.video, fps) if config.output.video else None
-        self._clips = Clips(config.store.folder, config.visits) if config.visits.clip and config.store.folder else None
+        self._lines = Lines(patient) if config.output.json_lines else None
+        self.store = Store(config.store.folder, config.store, say) if config.store.folder else None
+        self._clips = self._clips_of(self.store) if self.store and config.visits.clip else None
         self._patient = patient
         self._queue: deque[Outcome] = deque()
         self._changed = threading.Condition()
         self._done = False
         self._busy_since: float | None = None
-        self._seq = self.store.seq if self.store else 0
+        self._seq = 0
+        self._recovered = self.store is None
         self._pictures: dict[str, bytes] = {}
         self._files: dict[str, dict[str, Any]] = {}
         self._counted = time.monotonic()
+        self._problems: dict[str, str] = {}
         self.events = 0
         self.skipped = 0
-        self.problem = ""
+        self.unwritten = 0
         self._thread = threading.Thread(target=self._run, name="camera-output", daemon=True)
 
     def start(self) -> None:
         """Ends the visits in which an earlier process died, then takes outcomes."""
-        if self.store:
-            self.store.sweep()
-            for event in self.store.unfinished():
-                self._seq += 1
-                self._tell(crashed(event, self._seq))
+        self._recover()
         self._thread.start()
 
     def set_model(self, model: Mapping[str, str]) -> None:
@@ -115,7 +119,14 @@ class Outbox:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join(timeout)
-        return not self._thread.is_alive()
+        if not self._thread.is_alive():
+            return True
+        with self._changed:
+            self.unwritten = sum(len(outcome.news) for outcome in self._queue) + (
+                self.store.waiting if self.store else 0
+            )
+        self._say(f"error: the output did not end within {timeout:g} s: {self.unwritten} events were not written")
+        return False
 
     @property
     def stuck_for(self) -> float:
@@ -126,7 +137,14 @@ class Outbox:
     @property
     def trouble(self) -> str:
         """What cannot be written now, or nothing."""
-        return self.problem or (self.store.problem if self.store else "")
+        return (self.store.problem if self.store else "") or next(iter(list(self._problems.values())), "")
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What was given up since the start, by kind: never kept or told (`lost`), or removed to make room."""
+        lost = {"events_lost": 0, **(vars(self.store.dropped) if self.store else {})}
+        lost["events_lost"] += self.unwritten
+        return {**lost, "lines_lost": self._lines.lost if self._lines else 0}
 
     def _give_up(self) -> None:
         """The oldest outcome without news and pictures goes; where all have some, the oldest picture."""
@@ -147,48 +165,81 @@ class Outbox:
                 over = self._done and outcome is None
                 self._changed.notify_all()
             self._busy_since = time.monotonic()
-            try:
-                if outcome is not None:
-                    self._write(outcome)
-                self._regularly(over)
-            except EdgekitError as error:
-                self._failed(f"{error.what} {error.got or ''}".strip())
-            except Exception as error:  # noqa: BLE001 - frames must go on whatever a disk or codec does
-                self._failed(f"output failed: {type(error).__name__}: {error}")
+            if outcome is not None:
+                self._try("events", partial(self._write, outcome))
+            self._try("output", partial(self._regularly, over))
             self._busy_since = None
             if over:
                 return
 
-    def _failed(self, problem: str) -> None:
-        if problem != self.problem:
+    def _try(self, part: str, work: Callable[[], object]) -> None:
+        """Does a part's work. What it raises costs the other parts nothing."""
+        problem = ""
+        try:
+            work()
+        except EdgekitError as error:
+            problem = f"{error.what} {error.got or ''}".strip()
+        except Exception as error:  # noqa: BLE001 - frames must go on whatever a disk or codec does
+            problem = f"{part} failed: {type(error).__name__}: {error}"
+        self._noted(part, problem)
+
+    def _noted(self, part: str, problem: str) -> None:
+        """Says a part's problem when it begins, and when it is over."""
+        before = self._problems.get(part, "")
+        if problem:
+            self._problems[part] = problem
+        elif before:
+            del self._problems[part]
+        if problem and not before:
             self._say(f"error: {problem}")
-        self.problem = problem
+        elif before and not problem:
+            self._say(f"{part}: all is well again")
 
     def _write(self, outcome: Outcome) -> None:
-        frame, at = outcome.frame, outcome.at
-        if frame is not None and (self._video or self._clips or outcome.pictured):
-            drawn = with_boxes(frame, outcome.shown)
-            if self._video:
-                self._write_video(drawn, at)
-            if self._clips or (outcome.pictured and self.store and self._config.visits.snapshot):
-                jpeg = encode(drawn)
-                self._pictures.update(dict.fromkeys(outcome.pictured, jpeg))
-                if self._clips:
-                    for ident in self._clips.see(jpeg, at):
-                        self._clips.finish(ident)
+        if outcome.frame is not None and (self._video or self._clips or outcome.pictured):
+            self._try("pictures", partial(self._picture, outcome))
         for news in outcome.news:
             self._tell(self._event(news))
 
-    def _write_video(self, drawn: Frame, at: float) -> None:
-        assert self._video is not None
-        try:
-            self._video.write(drawn, at)
-        except EdgekitError:
-            self._video = None  # said once; the rest goes on
-            raise
+    def _picture(self, outcome: Outcome) -> None:
+        assert outcome.frame is not None
+        drawn, at = with_boxes(outcome.frame, outcome.shown), outcome.at
+        if self._clips or (outcome.pictured and self.store and self._config.visits.snapshot):
+            jpeg = encode(drawn)
+            self._pictures.update(dict.fromkeys(outcome.pictured, jpeg))
+            for ident in self._clips.see(jpeg, at) if self._clips else ():
+                self._finish(ident)
+        if self._video:
+            try:
+                self._video.write(drawn, at)
+            except EdgekitError as error:
+                self._video = None  # said once; the rest goes on
+                self._say(f"error: the annotated video ends here: {error.what} {error.got or ''}".rstrip())
+
+    def _clips_of(self, store: Store) -> Clips:
+        return Clips(store.folder, self._config.visits, store.room_for, store.clip_lost)
+
+    def _finish(self, ident: str) -> None:
+        """Closes a clip; from then on its visit names it."""
+        path = self._clips.finish(ident) if self._clips else None
+        if path is not None and self.store:
+            self.store.name_clip(ident, path.relative_to(self.store.folder).as_posix())
+
+    def _recover(self) -> None:
+        """Once the store can be read: ends the visits in which an earlier process died."""
+        if self._recovered or self.store is None or not self.store.readable:
+            return
+        self._recovered = True
+        self.store.sweep(self._clips.open if self._clips else ())
+        for event in self.store.unfinished():
+            self._tell(crashed(event, self._next()))
+
+    def _next(self) -> int:
+        self._seq = self.store.next_seq() if self.store else self._seq + 1
+        return self._seq
 
     def _event(self, news: News) -> Event:
-        self._seq += 1
+        number = self._next()
         day = local_day(wall(news.at))
         if self._clips and news.kind == "start":
             self._clips.begin(news.ident, news.at, day)
@@ -205,7 +256,7 @@ class Outbox:
         snapshot = self._files.pop(news.ident, None) if news.kind == "end" else self._files.get(news.ident)
         whole = {
             **news.content,
-            "seq": self._seq,
+            "seq": number,
             "device": self._config.device,
             "camera": self._config.camera,
             "model": self._model,
@@ -218,18 +269,26 @@ class Outbox:
         self.events += 1
         if self.store:
             self.store.add(event)
-        for listener in self._listeners:
-            listener(event)
+        if self._lines:
+            self._lines.write(event)
+            self._noted("lines", self._lines.problem)
+        for number, listener in enumerate(self._listeners):
+            self._try(f"listener {number}", partial(listener, event))
 
     def _regularly(self, over: bool) -> None:
         if over and self._video:
-            self._video.close()
+            self._try("video", self._video.close)
         if over and self._clips:
             for ident in self._clips.open:
-                self._clips.finish(ident)
+                self._finish(ident)
+        if self._lines:
+            self._lines.close() if over else self._lines.flush()
+            self._noted("lines", self._lines.problem)
         if self.store is None:
             return
         self.store.flush()
+        self.store.watch()
+        self._recover()
         if over or time.monotonic() - self._counted >= _EVERY:
             self._counted = time.monotonic()
             self.store.count(*self._counts.take())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from edgekit.camera.database import parsed, read_only
 
 
 class Reader:
@@ -17,19 +18,19 @@ class Reader:
         self.folder = folder
 
     def visits(self, before: str = "", limit: int = 50, label: str = "") -> list[dict[str, Any]]:
-        """The newest visits, those with an id below `before` where it is given."""
+        """The visits told last, those told before visit `before` where it is given. Unreadable rows are left out."""
         with closing(self._db()) as db:
             rows = db.execute(
-                "SELECT event FROM visits WHERE (?1 = '' OR id < ?1) AND (?2 = '' OR label = ?2) "
-                "ORDER BY id DESC LIMIT ?3",
+                "SELECT event FROM visits WHERE (?1 = '' OR first < (SELECT first FROM visits WHERE id = ?1)) "
+                "AND (?2 = '' OR label = ?2) ORDER BY first DESC LIMIT ?3",
                 (before, label, limit),
             ).fetchall()
-        return [json.loads(row[0]) for row in rows]
+        return [event for row in rows if (event := parsed(row[0]))]
 
     def visit(self, ident: str) -> dict[str, Any] | None:
         with closing(self._db()) as db:
             row = db.execute("SELECT event FROM visits WHERE id = ?", (ident,)).fetchone()
-        return json.loads(row[0]) if row else None
+        return parsed(row[0]) if row else None
 
     def quarters(self, since: float, until: float) -> dict[str, dict[int, int]]:
         """The most at once of each label by the start of the quarter of an hour."""
@@ -58,7 +59,7 @@ class Reader:
         return found
 
     def _db(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{self.folder / 'visits.db'}?mode=ro", uri=True, timeout=2)
+        return read_only(self.folder / "visits.db")
 
 
 def local_day(seconds: float) -> str:

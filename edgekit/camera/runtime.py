@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -39,7 +39,7 @@ OpenModel = Callable[[CameraConfig], Model]
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a run."""
+    """What came of a run; `not_kept` counts what was lost, or removed to make room, by kind."""
 
     seconds: float
     captured: int
@@ -53,6 +53,7 @@ class Summary:
     most_at_once: Mapping[str, int]
     age_p99_ms: float | None
     inference_p50_ms: float | None
+    not_kept: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def fps(self) -> float:
@@ -317,6 +318,7 @@ class Camera:
             most_at_once=dict(self._most),
             age_p99_ms=status["age"]["ms_p99"],
             inference_p50_ms=status["model"]["ms_p50"],
+            not_kept=self.outbox.dropped,
         )
 
 

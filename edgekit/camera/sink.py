@@ -1,10 +1,8 @@
-"""Where results go besides the store and the page: a video file and lines of JSON."""
+"""Where results go besides the store, the page and stdout: a video file."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,9 +93,3 @@ class VideoSink:
         y, x = (height - h) // 2, (width - w) // 2
         canvas[y : y + h, x : x + w] = quiet_cv2().resize(frame, (w, h))
         return canvas
-
-
-def print_event(event: dict[str, Any]) -> None:
-    """One line of JSON on stdout, at once."""
-    sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
-    sys.stdout.flush()

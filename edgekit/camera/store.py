@@ -1,105 +1,174 @@
-"""Visits and counts on disk: SQLite in WAL mode and pictures beside it, within a quota, and whole after a kill -9.
+"""Visits and counts on disk: SQLite in WAL mode and pictures beside it, within quotas, and whole after a kill -9.
 
-One thread writes. The page reads through connections of its own, which WAL allows at the same time. A full disk stops
-nothing: events wait in memory, the oldest are given up when there are too many, and the state says so.
+One process and one thread writes. The page reads through connections of its own, which WAL allows at the same time. A
+full disk, a damaged database and a deleted folder stop nothing: events wait in memory until they are written, and what
+had to be given up is counted in `dropped`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifact import make_folder, write_bytes
+from edgekit.artifact import make_folder, sync_folder, write_bytes
+from edgekit.camera.avi import recover
+from edgekit.camera.clock import iso, plausible, seconds_of
 from edgekit.camera.config import MB, StoreConfig
-from edgekit.errors import OutputError
+from edgekit.camera.database import Event, insert_counts, insert_event, name_files, parsed
+from edgekit.camera.held import Held
+from edgekit.camera.room import ROOM, Removed, forget, free_bytes, make_room, orders, orders_of, walk, win_room
+from edgekit.errors import EdgekitError, OutputError
 
-FORMAT = 1
-_WAITING = 2000  # events that are kept in memory while the disk is full
+_WAITING = 2000  # events that are kept in memory while they cannot be written
 _RETRY = 5.0  # seconds
-_CHECK = 30.0  # seconds between two looks at the space
-_ROOM = 4 * MB  # bytes that a database needs to be opened and written to
-_BATCH = 20  # visits that are removed at a time
-_TABLES = """
-CREATE TABLE IF NOT EXISTS visits (id TEXT PRIMARY KEY, label TEXT NOT NULL, start TEXT NOT NULL,
-    ended INTEGER NOT NULL, event TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, event TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS counts (label TEXT NOT NULL, bucket INTEGER NOT NULL, most INTEGER NOT NULL,
-    PRIMARY KEY (label, bucket)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS watched (bucket INTEGER PRIMARY KEY, seconds REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS events_of ON events (id);
-"""
+_CHECK = 30.0  # seconds between two looks at the quotas
+_LOOK = 1.0  # seconds between two looks whether everything is where it was
+_HOLD = 900.0  # seconds without a removal while the clock is wrong; some boxes never learn the time
+_PROBE = bytes(65536)
+
+
+@dataclass
+class Dropped:
+    """What was given up since the start: never kept, or removed to make room for newer ones."""
+
+    events_lost: int = 0
+    pictures_lost: int = 0
+    clips_lost: int = 0
+    pictures_removed: int = 0
+    clips_removed: int = 0
+    visits_removed: int = 0
 
 
 class Store:
     """A folder with `visits.db`, `snapshots/` and `clips/`. For one thread; see `reader` for the others.
 
+    Args:
+        say: takes lines for people.
+
+    Attributes:
+        seq: number of the last event, whatever the clock says.
+
     Raises:
-        OutputError: the folder cannot be written, or holds another format's database.
+        BusyError: another process keeps its visits there.
+        OutputError: the folder cannot be written, or holds a later edgekit's database.
     """
 
-    def __init__(self, folder: Path, config: StoreConfig) -> None:
-        self.folder, self._config = folder, config
+    def __init__(self, folder: Path, config: StoreConfig, say: Callable[[str], None] = lambda _: None) -> None:
         make_folder(folder)
-        self._waiting: deque[tuple[str, tuple[Any, ...]]] = deque()
-        self._retry_at = self._check_at = 0.0
-        self.problem = ""
-        self.lost = 0
-        self.seq = int(time.time() * 1000)  # where the database cannot be asked: above all that came before
-        self._db: sqlite3.Connection | None = None
-        if self._reopened():
-            self.seq = int(self._open_db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+        self.folder, self._config, self._say = folder.resolve(), config, say
+        self.dropped = Dropped()
+        self._waiting: deque[Event] = deque()
+        self._clips: dict[str, str] = {}  # finished, and not yet named by their visits
+        self._mine: set[str] = set()  # visits that are going on
+        self._gone: list[str] = []  # visits whose pictures went while nothing could be written
+        self._most: dict[tuple[str, int], int] = {}
+        self._watched: dict[int, float] = {}
+        self._problems: dict[str, str] = {}
+        self._said: set[str] = set()
+        self._retry_at = self._check_at = self._look_at = self._probe_at = 0.0
+        self._began_at, self._begun, self._newest, self._clock_known = time.monotonic(), False, 0.0, False
+        self._held = Held(self.folder, say)
+        lock = self._held.lock
+        self.seq = lock.mark or (int(time.time() * 1000) if self._held.path.exists() else 0)
+        try:
+            db = self._opened()
+        except EdgekitError:
+            lock.release()
+            raise
+        self._begun = True
+        if db is not None:
+            row = db.execute("SELECT seq, event FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+            seq, text = row or (0, "")
+            self.seq = max(seq, lock.mark if self._held.anew else 0)
+            self._newest = seconds_of((parsed(text) or {}).get("last_seen"))
+        if not plausible(self._newest):
+            self._say(f"the clock says {iso(time.time())}, which cannot be right: nothing is removed until it can, or "
+                      f"for {_HOLD / 60:.0f} minutes")  # fmt: skip
 
-    def unfinished(self) -> list[dict[str, Any]]:
+    @property
+    def problem(self) -> str:
+        """What cannot be kept now, or nothing."""
+        return next(iter(list(self._problems.values())), "")
+
+    @property
+    def waiting(self) -> int:
+        """Events in memory that are not on the disk yet."""
+        return len(self._waiting)
+
+    @property
+    def readable(self) -> bool:
+        """Whether the database is open."""
+        return self._held.db is not None
+
+    def next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
+
+    def unfinished(self) -> list[Event]:
         """The last events of visits that never ended: an earlier process died in them."""
-        if self._db is None:
+        if self._held.db is None:
             return []
-        return [json.loads(row[0]) for row in self._db.execute("SELECT event FROM visits WHERE NOT ended ORDER BY id")]
+        rows = self._held.db.execute("SELECT event FROM visits WHERE NOT ended ORDER BY first")
+        return [event for row in rows if (event := parsed(row[0])) and event["id"] not in self._mine]
 
-    def add(self, event: dict[str, Any]) -> None:
-        """Keeps an event and its visit's latest state. Never raises: a full disk is told in `problem`."""
-        text = json.dumps(event, ensure_ascii=False)
-        ended = int(event["type"] == "end")
-        self._do("INSERT OR REPLACE INTO events VALUES (?, ?, ?)", (event["seq"], event["id"], text))
-        self._do(
-            "INSERT INTO visits VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET ended = ?4, event = ?5",
-            (event["id"], event["label"], event["start"], ended, text),
-        )
+    def add(self, event: Event) -> None:
+        """Keeps an event and its visit's latest state. Never raises: what cannot be kept is told in `problem`.
+
+        A row names a clip only once the clip is whole: see `name_clip`.
+        """
+        self.seq = max(self.seq, event["seq"])
+        self._held.lock.cover(self.seq)
+        self._mine.add(event["id"])
+        if event["type"] == "end":
+            self._mine.discard(event["id"])
+        self._waiting.append(event)
+        if len(self._waiting) > _WAITING:
+            self._give_up()
         self.flush()
+
+    def name_clip(self, ident: str, path: str) -> None:
+        """A visit's clip is on the disk, whole, at `path` in the folder."""
+        self._clips[ident] = path
+        self.flush()
+
+    def clip_lost(self, why: str) -> None:
+        """A clip could not be written, or not to its end."""
+        self.dropped.clips_lost += 1
+        self._fails("pictures", f"a clip was not kept whole: {why}")
 
     def count(self, most: list[tuple[str, int, int]], watched: list[tuple[int, float]]) -> None:
         """Keeps counts, as `CountBook.take` gives them. Never raises."""
-        for row in most:
-            self._do(
-                "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT (label, bucket) DO UPDATE SET most = max(most, ?3)",
-                row,
-            )
-        for pair in watched:
-            self._do(
-                "INSERT INTO watched VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE SET seconds = seconds + ?2", pair
-            )
+        for label, bucket, number in most:
+            self._most[label, bucket] = max(self._most.get((label, bucket), 0), number)
+        for bucket, seconds in watched:
+            self._watched[bucket] = self._watched.get(bucket, 0.0) + seconds
         self.flush()
+
+    def room_for(self, size: int) -> bool:
+        """Whether so many bytes of pictures leave the reserve free, older ones having made room."""
+        if not self._has_room(size) and "pictures" not in self._problems:  # else `watch` tries, every few seconds
+            self.tidy(force=True, wanted=size)
+        return self._has_room(size)
 
     def keep_file(self, kind: str, name: str, data: bytes, day: str) -> dict[str, Any] | None:
         """Writes a picture atomically and gives its path in the folder, sha256 and size; None when the disk is full."""
         path = self.folder / kind / day / name
-        if self._free() < self._config.reserve_mb * MB + len(data):
-            self.tidy(force=True)
-            if self._free() < self._config.reserve_mb * MB + len(data):
-                self.problem = f"less than {self._config.reserve_mb:g} MB are free on the disk"
-                return None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.room_for(len(data)):
+                raise OutputError(self._no_room)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True)
+                sync_folder(path.parent.parent)
             write_bytes(path, data, overwrite=True)
         except (OutputError, OSError) as error:
-            self.problem = str(getattr(error, "what", error))
+            self.dropped.pictures_lost += 1
+            self._fails("pictures", f"pictures are not kept: {_told(error)}")
             return None
         return {
             "path": path.relative_to(self.folder).as_posix(),
@@ -108,180 +177,263 @@ class Store:
         }
 
     def flush(self) -> None:
-        """Writes what waits; while the disk is full not more often than every few seconds."""
-        if not self._waiting or (self.problem and time.monotonic() < self._retry_at):
+        """Writes what waits; while that fails not more often than every few seconds. Never raises."""
+        if not (self._waiting or self._clips or self._most or self._watched or self._gone):
             return
-        if not self._reopened():
+        if time.monotonic() < self._retry_at:
             return
-        db = self._open_db
-        try:
-            with db:
-                for statement, values in self._waiting:
-                    db.execute(statement, values)
-        except sqlite3.Error as error:  # full, read-only, or the disk is gone
-            self.problem = f"the database cannot be written: {error}"
-            self._retry_at = time.monotonic() + _RETRY
-            if "malformed" in str(error) or "not a database" in str(error):
-                self._start_again()
-            return
-        self._waiting.clear()
-        self.problem = ""
+        for _ in range(3):  # the folder can be deleted while it is written to, and pictures can make room
+            db = self._opened()
+            if db is None:
+                return
+            if not self._written(db):
+                if self._retry_at:
+                    return
+            elif not self._held.in_place:
+                self._begin_anew(len(self._waiting))
+            else:
+                for part in (self._waiting, self._clips, self._most, self._watched, self._gone):
+                    part.clear()
+                self._works("rows")
+                return
 
-    def tidy(self, force: bool = False) -> int:
-        """Removes the oldest visits until quota and reserve hold; how many. Looks at the disk every 30 s at most."""
-        if not force and time.monotonic() < self._check_at:
-            return 0
-        self._check_at = time.monotonic() + _CHECK
-        if self._db is None:
-            return 0
-        removed = 0
+    def watch(self) -> None:
+        """Looks whether all is where it was and whether there is room again; every second at most. Never raises."""
+        now, held = time.monotonic(), self._held
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK
+        if held.db is not None and not held.in_place:
+            self._begin_anew(0)
+        elif held.db is not None and not held.whole:
+            held.close()
+        elif held.db is not None and (found := held.take_damage()):
+            self._replace(found)
+        if held.db is None and now >= self._retry_at:
+            self._opened()
+        if now >= self._probe_at:
+            self._probe_at = now + _RETRY
+            self._probe()
+
+    def tidy(self, force: bool = False, wanted: int = 0) -> Removed:
+        """Makes room where quotas and reserve don't hold, and for so many bytes more; what went.
+
+        Looks at the disk every 30 s at most. Removes nothing while the clock cannot be right. Never raises.
+        """
+        now, removed = time.monotonic(), Removed()
+        db = self._held.db
+        if db is None or (now < self._check_at and not force):
+            return removed
+        self._check_at = now + _CHECK
+        if not self._clock_known:
+            self._clock_known = plausible(self._newest) or now - self._began_at > _HOLD
+            if not self._clock_known:
+                return removed
         try:
-            while (gone := self._remove_oldest(self.used())) > 0:
-                removed += gone
+            removed = make_room(db, self.folder, self._config, {event["id"] for event in self._waiting}, wanted)
+            self._works("tidying")
         except (sqlite3.Error, OSError) as error:
-            self.problem = f"the store cannot be tidied: {error}"
+            self._fails("tidying", f"the store cannot be tidied: {error}")
+        self._removed(removed)
         return removed
 
-    def sweep(self) -> int:
-        """Removes files that no visit knows, as a kill -9 leaves them; how many."""
-        if self._db is None:
+    def sweep(self, running: Collection[str] = ()) -> int:
+        """Puts right what a kill -9 left: half a clip becomes a shorter one, other half files go; how many of both.
+
+        Args:
+            running: visits whose clip this process writes.
+        """
+        db = self._held.db
+        if db is None:
             return 0
-        known = {row[0] for row in self._db.execute("SELECT id FROM visits")}
-        strays = [
-            path for kind in ("snapshots", "clips") for path, _ in _files(self.folder / kind) if path.stem not in known
-        ]
-        for path in strays:
-            path.unlink(missing_ok=True)
-        return len(strays)
+        found = [path for kind in ("snapshots", "clips") for path, _ in walk(self.folder / kind)]
+        halves = [path for path in found if path.name.startswith(".") and path.name.split(".")[1] not in running]
+        for path in halves:
+            whole = path.with_name(path.name.split(".")[1] + path.suffix)
+            if path.suffix != ".avi" or whole.exists() or not recover(path, whole):
+                path.unlink(missing_ok=True)
+        for path, _ in walk(self.folder / "clips"):
+            row = db.execute("SELECT event FROM visits WHERE id = ?", (path.stem,)).fetchone()
+            event = parsed(row[0]) if row else None
+            if event and not event.get("clip"):
+                self._clips[path.stem] = path.relative_to(self.folder).as_posix()
+        self.flush()
+        return len(halves)
 
     def used(self) -> int:
         """Bytes of everything in the folder."""
-        return sum(size for _, size in _files(self.folder))
+        return sum(size for _, size in walk(self.folder))
 
     def close(self) -> None:
+        """Writes what waits and lets another process have the store. What cannot be written is lost, and counted."""
         self._retry_at = 0.0
         self.flush()
-        if self._db is not None:
-            self._db.close()
+        if self._waiting:
+            self.dropped.events_lost += len(self._waiting)
+            self._say(f"error: {len(self._waiting)} events could not be kept: {self.problem}")
+            self._waiting.clear()
+        self._held.close()
+        self._held.lock.release()
+
+    def _fails(self, part: str, text: str) -> None:
+        """A part cannot be kept now; said when that begins."""
+        if part not in self._problems:
+            self._say(f"error: {text}")
+        self._problems[part] = text
+
+    def _works(self, part: str) -> None:
+        if self._problems.pop(part, ""):
+            lost = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in vars(self.dropped).items() if n)
+            self._say(f"{part} can be kept again" + (f"; so far {lost}" if lost else ""))
+
+    def _once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
+
+    def _removed(self, removed: Removed) -> None:
+        self._gone += removed.nameless
+        self.dropped.pictures_removed += removed.pictures
+        self.dropped.clips_removed += removed.clips
+        self.dropped.visits_removed += removed.visits
+        config = self._config
+        if removed.pictures or removed.clips:
+            self._once(f"the oldest pictures and clips go, to make room (quota_mb = {config.quota_mb:g}, "
+                       f"reserve_mb = {config.reserve_mb:g})")  # fmt: skip
+        if removed.visits:
+            self._once(f"the oldest visits go, to make room (rows_mb = {config.most_rows_mb:g})")
+
+    def _give_up(self) -> None:
+        """An update goes first: a later event of its visit says more."""
+        del self._waiting[next((i for i, event in enumerate(self._waiting) if event["type"] == "update"), 0)]
+        self.dropped.events_lost += 1
+        self._once(f"error: more than {_WAITING} events wait to be written: the oldest are lost")
 
     @property
-    def _open_db(self) -> sqlite3.Connection:
-        assert self._db is not None
-        return self._db
+    def _no_room(self) -> str:
+        return f"less than {self._config.reserve_mb:g} MB are free on the disk"
 
-    def _reopened(self) -> bool:
-        """Opens the database unless it is open; on a disk too full for that the oldest pictures make room."""
-        if self._db is not None:
+    def _has_room(self, size: int = 0) -> bool:
+        try:
+            return free_bytes(self.folder) >= self._config.reserve_mb * MB + size
+        except OSError:  # the folder is gone; `watch` makes it anew
             return True
+
+    def _probe(self) -> None:
+        """Whether pictures can be kept, found out before the next one comes."""
+        if not self._has_room():
+            self.tidy(force=True)
+        if not self._has_room():
+            self._fails("pictures", f"pictures are not kept: {self._no_room}")
+        elif "pictures" in self._problems:
+            probe = self.folder / ".probe.tmp"
+            try:
+                write_bytes(probe, _PROBE, overwrite=True)
+                probe.unlink()
+            except (EdgekitError, OSError):
+                return
+            self._works("pictures")
+
+    def _opened(self) -> sqlite3.Connection | None:
+        """The database; None while it cannot be opened. On a disk too full for that the oldest pictures make room."""
+        if self._held.db is not None:
+            return self._held.db
         try:
             try:
-                self._db = self._opened()
+                db = self._held.open(self.seq)
             except sqlite3.OperationalError:
-                self._make_room()
-                self._db = self._opened()
-        except sqlite3.OperationalError as error:
-            self.problem = f"the database cannot be opened: {error}"
-            self._retry_at = time.monotonic() + _RETRY
-            return False
-        self.problem = ""
-        return True
-
-    def _make_room(self) -> None:
-        """Removes the oldest pictures and clips, by their names, without asking the database which they are."""
-        files = (path for kind in ("snapshots", "clips") for path, _ in _files(self.folder / kind))
-        for path in sorted(files, key=lambda p: p.stem):
-            if self._free() >= max(_ROOM, self._config.reserve_mb * MB):
-                return
-            path.unlink(missing_ok=True)
-
-    def _opened(self) -> sqlite3.Connection:
-        path = self.folder / "visits.db"
-        try:
-            db = sqlite3.connect(path, timeout=5, check_same_thread=False)
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")  # boxes at hives lose their power
-            version = int(db.execute("PRAGMA user_version").fetchone()[0])
-            if version not in (0, FORMAT):
-                raise OutputError(
-                    f"{path} is of another edgekit.", got=f"format {version}", expected=f"format {FORMAT}",
-                    fix="upgrade edgekit, or give store.folder another name",
-                )  # fmt: skip
-            db.executescript(_TABLES)
-            db.execute(f"PRAGMA user_version = {FORMAT}")
-            db.execute("SELECT count(*) FROM visits").fetchone()
-        except sqlite3.OperationalError:  # full, or not to be written now: worth trying again
-            raise
-        except sqlite3.DatabaseError as error:
-            raise OutputError(
-                f"{path} cannot be used.", got=str(error), expected="edgekit's own database, or none",
-                fix=f"move it away: mv {path} {path}.broken",
-            ) from error  # fmt: skip
+                if not self._won_room(orders_of(self._held.path)):
+                    raise
+                db = self._held.open(self.seq)
+        except (sqlite3.Error, EdgekitError, OSError) as error:
+            if not self._begun and isinstance(error, EdgekitError):
+                raise
+            self._later(f"the database cannot be opened: {_told(error)}")
+            return None
+        self._retry_at = 0.0
+        if not self._waiting:
+            self._works("rows")
         return db
 
-    def _start_again(self) -> None:
-        """A database that broke under way is put aside, and a new one begun; its pictures stay."""
-        self._open_db.close()
-        self._db = None
-        stamp = int(time.time())
-        for suffix in ("", "-wal", "-shm"):
-            path = self.folder / f"visits.db{suffix}"
-            if path.exists():
-                path.rename(path.with_name(f"broken-{stamp}.db{suffix}"))
+    def _later(self, problem: str) -> None:
+        self._fails("rows", problem)
+        self._retry_at = time.monotonic() + _RETRY
 
-    def _do(self, statement: str, values: tuple[Any, ...]) -> None:
-        self._waiting.append((statement, values))
-        while len(self._waiting) > _WAITING:
-            self._waiting.popleft()
-            self.lost += 1
-
-    def _remove_oldest(self, used: int) -> int:
-        """Removes up to a batch of ended visits, the oldest first (ids sort by time), while too much is used."""
-        db = self._open_db
-        rows = db.execute("SELECT id, event FROM visits WHERE ended ORDER BY id LIMIT ?", (_BATCH,)).fetchall()
-        removed = 0
-        for ident, text in rows:
-            if used <= self._config.quota_mb * MB and self._free() >= self._config.reserve_mb * MB:
-                break
-            event = json.loads(text)
-            for name in ("snapshot", "clip"):
-                if event.get(name):
-                    path = self.folder / event[name]["path"]
-                    used -= path.stat().st_size if path.exists() else 0
-                    path.unlink(missing_ok=True)
-                    _remove_empty(path.parent, self.folder)
+    def _written(self, db: sqlite3.Connection) -> bool:
+        """Writes all that waits in one transaction; where that fails `_retry_at` says when it is worth trying again."""
+        try:
             with db:
-                db.execute("DELETE FROM events WHERE id = ?", (ident,))
-                db.execute("DELETE FROM visits WHERE id = ?", (ident,))
-            removed += 1
-        if removed:
-            db.execute("PRAGMA incremental_vacuum").fetchall()
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return removed
+                for event in self._waiting:
+                    clip = event.get("clip")
+                    there = not clip or (self.folder / clip["path"]).is_file()
+                    self.seq = max(self.seq, insert_event(db, event if there else {**event, "clip": None}))
+                for ident, path in self._clips.items():
+                    name_files(db, ident, {"clip": {"path": path}})
+                insert_counts(db, self._most, self._watched)
+                forget(db, self.folder, self._gone)
+        except sqlite3.Error as error:  # full, read-only, damaged, or the disk is gone
+            self._refused(error)
+            return False
+        return True
 
-    def _free(self) -> int:
-        return shutil.disk_usage(self.folder).free
+    def _refused(self, error: sqlite3.Error) -> None:
+        """What could not be written is tried again: at once where something was done about it, or later."""
+        self._retry_at = 0.0
+        if not self._held.in_place:
+            self._begin_anew(0)
+        elif type(error) is sqlite3.DatabaseError:  # malformed, or no database any more
+            self._replace(str(error))
+        elif not self._won_room(self._orders()):
+            self._later(f"the database cannot be written: {error}")
+            if "full" not in str(error):  # an I/O error sticks to a connection
+                self._held.close()
+
+    def _orders(self) -> dict[str, int | None]:
+        try:
+            known = orders(self._held.db) if self._held.db is not None else {}
+        except sqlite3.Error:
+            known = {}
+        return {**known, **dict.fromkeys(event["id"] for event in self._waiting)}
+
+    def _won_room(self, known: dict[str, int | None]) -> bool:
+        """Whether pictures went to make room for rows on a full disk."""
+        try:
+            if free_bytes(self.folder) >= ROOM:
+                return False
+            removed = win_room(self.folder, known)
+        except OSError:
+            return False
+        self._removed(removed)
+        return bool(removed)
+
+    def _begin_anew(self, unwritten: int) -> None:
+        """The folder or its database was deleted or replaced under way: events go on in what is there now.
+
+        Args:
+            unwritten: events that are in the deleted one and will be in the new one too.
+        """
+        events, visits, pictured = self._held.content()
+        self.dropped.events_lost += events - unwritten
+        if not (self.folder / "snapshots").exists():
+            self.dropped.pictures_lost += pictured
+        self._say(f"error: {self._held.path} was deleted or replaced: {events - unwritten} events of {visits} visits "
+                  "are lost, and a new one is begun")  # fmt: skip
+        self._held.close()
+        self._held.anew = True
+        self._opened()
+
+    def _replace(self, found: str) -> None:
+        """The database turned out to be damaged while it was open."""
+        try:
+            self._held.replace(found)
+        except (sqlite3.Error, EdgekitError, OSError) as error:
+            self._later(f"the database cannot be opened: {error}")
 
 
-def crashed(event: dict[str, Any], seq: int) -> dict[str, Any]:
+def _told(error: Exception) -> str:
+    return f"{error.what} {error.got or ''}".strip() if isinstance(error, EdgekitError) else str(error)
+
+
+def crashed(event: Event, seq: int) -> Event:
     """The end of a visit in which the process died: when it was last heard of."""
     return {**event, "seq": seq, "type": "end", "end": event["last_seen"], "end_reason": "crash", "count": 0}
-
-
-def _files(folder: Path) -> Iterator[tuple[Path, int]]:
-    for root, _, names in os.walk(folder):
-        for name in names:
-            path = Path(root, name)
-            try:
-                yield path, path.stat().st_size
-            except FileNotFoundError:  # removed meanwhile
-                continue
-
-
-def _remove_empty(folder: Path, top: Path) -> None:
-    while folder != top and folder.is_relative_to(top):
-        try:
-            folder.rmdir()
-        except OSError:
-            return
-        folder = folder.parent

@@ -219,4 +219,5 @@ def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None
     for label, most in sorted(summary.most_at_once.items()):
         level = f" ({found})" if (found := level_of(label, most)) else ""
         write(f"{label:<9} {summary.visits.get(label, 0)} visits, most at once {most}{level}")
-    write(f"events    {summary.events}")
+    dropped = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in summary.not_kept.items() if n)
+    write(f"events    {summary.events}" + (f"; {dropped}" if dropped else ""))

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.camera import held as held_module
 from edgekit.camera import store as store_module
 from edgekit.camera.config import StoreConfig
 from edgekit.camera.reader import Reader
@@ -31,6 +32,31 @@ def event(ident: str, kind: str = "end", **keys: Any) -> dict[str, Any]:
 
 def opened(folder: Path, **keys: Any) -> Store:
     return Store(folder, StoreConfig.model_validate({"reserve_mb": 0, **keys}))
+
+
+class Disk:
+    """What `shutil.disk_usage` says is free: `room` bytes, less what is written below `folder` meanwhile."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path | None = None) -> None:
+        self.room, self._folder = 10**12, folder
+        monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(2 * 10**12, 0, self._left()))
+
+    def _left(self) -> int:
+        files = self._folder.rglob("*") if self._folder else ()
+        return max(0, self.room - sum(path.stat().st_size for path in files if path.is_file()))
+
+
+def db_of(store: Store) -> sqlite3.Connection:
+    assert store._held.db is not None
+    return store._held.db
+
+
+def rows_of(folder: Path) -> dict[int, dict[str, Any]]:
+    """The events of a store by their number."""
+    db = sqlite3.connect(folder / "visits.db")
+    rows = {seq: json.loads(text) for seq, text in db.execute("SELECT seq, event FROM events")}
+    db.close()
+    return rows
 
 
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
@@ -59,45 +85,19 @@ def test_the_newest_come_first_and_pages_follow(tmp_path: Path) -> None:
     assert reader.visits(label="bee") == []
 
 
-def test_the_oldest_go_first_when_the_quota_is_full(tmp_path: Path) -> None:
-    store, idents = opened(tmp_path, quota_mb=2), [uuid7() for _ in range(40)]
-    still = uuid7(1.0)  # older than all, and going on
-    store.add(event(still, "start"))
-    for ident in idents:
-        snapshot = store.keep_file("snapshots", f"{ident}.jpg", os.urandom(100_000), "2026-08-01")
-        store.add(event(ident, snapshot=snapshot))
-    assert store.used() > 2e6
-    assert store.tidy(force=True) > 10
-    assert store.used() <= 2e6
-    left = [v["id"] for v in Reader(tmp_path).visits(limit=100)][::-1]
-    assert still in left
-    assert [i for i in left if i != still] == idents[-(len(left) - 1) :]
-    assert len(left) > 10
-    names = {p.stem for p in (tmp_path / "snapshots").rglob("*.jpg")}
-    assert names == set(left) - {still}
-
-
-def test_the_reserve_of_the_disk_is_left_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = opened(tmp_path, reserve_mb=500)
-    monkeypatch.setattr(store, "_free", lambda: 499_000_000)
-    assert store.keep_file("snapshots", f"{uuid7()}.jpg", b"x", "2026-08-01") is None
-    assert "500 MB" in store.problem
-    assert not list(tmp_path.rglob("*.jpg"))
-
-
 def test_a_full_disk_stops_nothing_and_nothing_is_lost_when_it_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_module, "_RETRY", 0.0)
     store, before = opened(tmp_path), uuid7()
     store.add(event(before))
-    pages = store._open_db.execute("PRAGMA page_count").fetchone()[0]
-    store._open_db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own "database or disk is full"
+    pages = db_of(store).execute("PRAGMA page_count").fetchone()[0]
+    db_of(store).execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own "database or disk is full"
     idents = [uuid7() for _ in range(30)]
     for ident in idents:
         store.add(event(ident, padding="x" * 2000))
     assert "full" in store.problem
-    store._open_db.execute("PRAGMA max_page_count = 1000000")
+    db_of(store).execute("PRAGMA max_page_count = 1000000")
     store.flush()
     assert store.problem == ""
     assert [v["id"] for v in Reader(tmp_path).visits(limit=100)][::-1] == [before, *idents]
@@ -111,42 +111,81 @@ def test_it_starts_on_a_full_disk_and_writes_when_there_is_room(
     first.add(event(ident, snapshot=first.keep_file("snapshots", f"{ident}.jpg", b"x" * 1000, "2026-08-01")))
     seq = first.seq
     first.close()
-    whole = Store._opened
+    free = Disk(monkeypatch)
+    free.room = 0
+    whole = held_module.open_database
 
-    def full(_: Store) -> sqlite3.Connection:
+    def full(_: Path) -> sqlite3.Connection:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(Store, "_opened", full)
-    monkeypatch.setattr(Store, "_free", lambda _: 0)
+    monkeypatch.setattr(held_module, "open_database", full)
     store = opened(tmp_path)
     assert "disk I/O error" in store.problem
     assert store.seq > seq
     assert not list(tmp_path.rglob("*.jpg"))  # the oldest pictures made room
     later = uuid7()
-    store.add(event(later))
-    assert (store.unfinished(), store.sweep(), store.tidy(force=True)) == ([], 0, 0)
-    monkeypatch.setattr(Store, "_opened", whole)
+    store.add(event(later, seq=store.next_seq()))
+    assert (store.unfinished(), store.sweep(), bool(store.tidy(force=True))) == ([], 0, False)
+    monkeypatch.setattr(held_module, "open_database", whole)
     store.flush()
     assert store.problem == ""
-    assert [v["id"] for v in Reader(tmp_path).visits()] == [later, ident]
+    kept = Reader(tmp_path).visits()
+    assert [v["id"] for v in kept] == [later, ident]
+    assert kept[1]["snapshot"] is None
 
 
 def test_what_waits_is_bounded_and_the_loss_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "_WAITING", 10)
     store = opened(tmp_path)
-    store.problem, store._retry_at = "the disk is full", time.monotonic() + 100
-    for _ in range(20):
-        store.add(event(uuid7()))
-    assert len(store._waiting) == 10
-    assert store.lost == 30
+    store._retry_at = time.monotonic() + 100
+    idents = [uuid7() for _ in range(8)]
+    for ident in idents:
+        store.add(event(ident, "start"))
+        store.add(event(ident, "update"))
+    assert store.waiting == 10
+    assert store.dropped.events_lost == 6
+    store.close()
+    kept = Reader(tmp_path).visits()
+    assert [v["id"] for v in kept] == idents[::-1]  # updates went first
+    assert sum(v["type"] == "update" for v in kept) == 2
 
 
-def test_files_without_a_visit_are_swept(tmp_path: Path) -> None:
-    store, ident = opened(tmp_path), uuid7()
-    store.add(event(ident, snapshot=store.keep_file("snapshots", f"{ident}.jpg", b"x", "2026-08-01")))
-    store.keep_file("snapshots", f"{uuid7()}.jpg", b"y", "2026-08-01")
-    assert store.sweep() == 1
-    assert [p.stem for p in tmp_path.rglob("*.jpg")] == [ident]
+def test_an_event_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    store, first, second = opened(tmp_path), uuid7(), uuid7()
+    store.add(event(first, seq=7))
+    store.add(event(second, seq=7))
+    store.add(event(second, "update", seq=store.next_seq()))
+    store.close()
+    assert sorted(rows_of(tmp_path)) == [7, 8, 9]
+    assert rows_of(tmp_path)[7]["id"] == first
+
+
+def test_numbers_go_on_when_rows_are_gone(tmp_path: Path) -> None:
+    store = opened(tmp_path, quota_mb=0.1)
+    for _ in range(100):
+        store.add(event(uuid7(), seq=store.next_seq(), padding="x" * 2000))
+    assert store.tidy(force=True).visits > 50
+    store.close()
+    assert opened(tmp_path).seq == 100
+
+
+def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
+    db, idents = sqlite3.connect(tmp_path / "visits.db"), [uuid7(seconds) for seconds in (2e9, 1.0, 1e9)]
+    db.executescript(
+        "CREATE TABLE visits (id TEXT PRIMARY KEY, label TEXT NOT NULL, start TEXT NOT NULL, ended INTEGER NOT NULL, "
+        "event TEXT NOT NULL) WITHOUT ROWID; CREATE TABLE events (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, "
+        "event TEXT NOT NULL); PRAGMA user_version = 1"
+    )
+    for seq, ident in enumerate(idents, 1):
+        text = json.dumps(event(ident, seq=seq))
+        db.execute("INSERT INTO events VALUES (?, ?, ?)", (seq, ident, text))
+        db.execute("INSERT INTO visits VALUES (?, 'hornet', '', 1, ?)", (ident, text))
+    db.commit()
+    db.close()
+    store, later = opened(tmp_path), uuid7()
+    assert store.seq == 3
+    store.add(event(later, seq=store.next_seq()))
+    assert [v["id"] for v in Reader(tmp_path).visits()] == [later, *idents[::-1]]
 
 
 CHILD = """
@@ -158,8 +197,7 @@ store = opened(Path(sys.argv[1]))
 while True:
     ident = uuid7()
     store.keep_file("snapshots", f"{ident}.jpg", b"z" * 20000, "2026-08-01")
-    store.add(event(ident, "start", seq=store.seq + 1))
-    store.seq += 1
+    store.add(event(ident, "start", seq=store.next_seq()))
     print(store.seq, flush=True)
 """
 
@@ -183,25 +221,20 @@ def test_a_kill_leaves_everything_that_was_told_and_the_visit_ends_as_a_crash(tm
         child.wait()
         store = opened(tmp_path)
         assert store.seq >= told
-        assert store._open_db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert db_of(store).execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         store.sweep()
         for left in store.unfinished():
-            store.seq += 1
-            store.add(crashed(left, store.seq))
+            store.add(crashed(left, store.next_seq()))
         assert store.unfinished() == []
         last = Reader(tmp_path).visits(limit=1)[0]
         assert (last["type"], last["end_reason"], last["end"]) == ("end", "crash", last["last_seen"])
         store.close()
 
 
-def test_foreign_and_broken_databases_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "visits.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(OutputError, match="cannot be used") as caught:
-        opened(tmp_path)
-    assert "mv " in str(caught.value.fix)
-    (tmp_path / "visits.db").unlink()
+def test_a_later_edgekits_database_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "visits.db")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(OutputError, match="another edgekit"):
-        opened(tmp_path)
+    for _ in range(2):  # the lock of the first was given back
+        with pytest.raises(OutputError, match="another edgekit"):
+            opened(tmp_path)

@@ -1,0 +1,89 @@
+"""Events as lines of JSON on stdout, for a consumer that may die, stop reading for a while, or come back to a FIFO.
+
+Lines wait in memory meanwhile and follow in order. A live camera waits for nobody: a pipe is written to only as far as
+it has room, so that a consumer that hangs holds up neither store nor page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from collections import deque
+from typing import Any
+
+_WAITING = 2000  # lines
+_PIECE = 4096  # bytes that a pipe which has room takes at once (PIPE_BUF of pipe(7))
+_LAST = 3.0  # seconds that the end waits for a slow consumer
+
+
+class Lines:
+    """Writes events to stdout.
+
+    Args:
+        patient: whether `write` waits for a slow consumer, as for files.
+
+    Attributes:
+        lost: lines that nobody got.
+        problem: why lines cannot be written now, or nothing.
+    """
+
+    def __init__(self, patient: bool) -> None:
+        self._patient = patient
+        self._waiting: deque[bytes] = deque()
+        self._written = 0  # bytes of the first one
+        self.lost = 0
+        self.problem = ""
+
+    def write(self, event: dict[str, Any]) -> None:
+        """One line, at once where that can be. Never raises."""
+        self._waiting.append((json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
+        while len(self._waiting) > _WAITING:
+            del self._waiting[1 if self._written else 0]  # not one that is half written
+            self.lost += 1
+        self.flush(float("inf") if self._patient else 0)
+
+    def flush(self, seconds: float = 0) -> None:
+        """Writes what waits, as long as somebody reads, or for so many seconds."""
+        until = time.monotonic() + seconds
+        try:
+            while self._waiting:
+                self._write_some(until)
+                if self._written >= len(self._waiting[0]):
+                    self._waiting.popleft()
+                    self._written = 0
+            self.problem = ""
+        except BlockingIOError:  # it reads slowly: no trouble until lines are lost
+            self.problem = "nobody reads the lines on stdout" if len(self._waiting) >= _WAITING else ""
+        except (OSError, ValueError) as error:  # ValueError: stdout was closed in this process
+            if isinstance(error, BrokenPipeError):
+                self._written = 0  # who comes next gets whole lines
+            self.problem = f"the lines on stdout cannot be written: {getattr(error, 'strerror', None) or error}"
+
+    def close(self) -> None:
+        """Gives a slow consumer a last chance; what it doesn't take is lost."""
+        self.flush(_LAST)
+        self.lost += len(self._waiting)
+        self._waiting.clear()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def _write_some(self, until: float) -> None:
+        line = self._waiting[0]
+        try:
+            target = sys.stdout.fileno()
+        except (OSError, ValueError, AttributeError):  # not a file: a test's, or a notebook's
+            sys.stdout.write(line.decode())
+            sys.stdout.flush()
+            self._written = len(line)
+            return
+        poll = select.poll()
+        poll.register(target, select.POLLOUT)
+        left = max(0.0, until - time.monotonic())
+        if not poll.poll(None if left == float("inf") else 1000 * left):
+            raise BlockingIOError
+        self._written += os.write(target, line[self._written : self._written + _PIECE])
