@@ -5,16 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from edgekit import __version__
 from edgekit.cli import bench, build, camera, demo, doctor, evaluate, export, predict, train, tune, verify
+from edgekit.cli.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
 from edgekit.errors import EdgekitError
 from edgekit.screen import screened
 
-INTERRUPTED = 130
 # which extra brings an optional package
 EXTRA_OF = {
     **dict.fromkeys(
@@ -27,7 +27,8 @@ EXTRA_OF = {
 app = typer.Typer(
     name="edgekit",
     help="From a PyTorch checkpoint to a verified model on an edge camera.\n\n"
-    "Exit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 4 regression, 5 environment or incompatible file.",
+    "Exit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 4 regression, 5 environment or incompatible file, "
+    "130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode=None,  # rich costs 60 ms at every start
     pretty_exceptions_enable=False,
@@ -67,18 +68,27 @@ def _options(
         os.environ["EDGEKIT_DEBUG"] = "1"
 
 
-def main() -> None:
-    """Entry point: runs a command and ends the process with its exit code."""
+def main() -> NoReturn:
+    """Runs a command and ends the process with its exit code, as `edgekit.cli.start` does, which starts sooner."""
+    guarded(lambda: prepared(sys.argv[1:]))
+
+
+def prepared(arguments: list[str]) -> int:
+    """`run` in a process that does nothing else."""
     gc.set_threshold(100_000, 50, 50)  # importing torch makes millions of objects that all stay: 1 s of 20
-    code = run(sys.argv[1:])
+    code = run(arguments)
     gc.freeze()  # and looking through them once more at the end costs another second
-    sys.exit(code)
+    return code
 
 
 def run(arguments: list[str]) -> int:
     """Runs the command line `arguments` and returns the exit code; an error is told on stderr, in words."""
     with screened():
-        return _run(arguments)
+        code = _run(arguments)
+        if INTERRUPTION.heard and code != INTERRUPTED:  # lost on the way; nobody may take this for a success
+            sys.stderr.write(f"error: {TOO_LATE}\n")
+            return INTERRUPTED
+        return code
 
 
 def _run(arguments: list[str]) -> int:
@@ -93,7 +103,7 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _tell("Interrupted; nothing was left half written.", INTERRUPTED)
+        return _tell(STOPPED, INTERRUPTED)
     except (BrokenPipeError, SystemExit) as stop:
         if isinstance(stop, SystemExit) and not isinstance(stop.__context__, BrokenPipeError):
             raise  # typer turns a broken pipe into sys.exit(1)
@@ -125,5 +135,7 @@ def _tell(message: str, code: int) -> int:
         import traceback
 
         traceback.print_exc()
+    if INTERRUPTION.heard:  # whatever a library made of it
+        message, code = STOPPED, INTERRUPTED
     sys.stderr.write(f"error: {message}\n")
     return code

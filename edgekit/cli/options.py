@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli.interrupt import INTERRUPTION
 from edgekit.errors import UsageError
 from edgekit.screen import printable, quoted
 
@@ -74,7 +75,11 @@ _FORGED = re.compile(r"\n(?=[^\s])")
 
 
 def say(line: str) -> None:
-    """A line of progress: stderr, so that stdout stays the result. From any thread."""
+    """A line of progress: stderr, so that stdout stays the result. From any thread.
+
+    Raises KeyboardInterrupt where Ctrl-C was lost on the way here, so that what goes on stops at its next step.
+    """
+    INTERRUPTION.check()
     line = _FORGED.sub(r"\\x0a", line)  # a name's own line break; those of an error are followed by blanks
     typer.echo(printable(line), err=True)
 
