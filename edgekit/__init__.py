@@ -1,6 +1,7 @@
 """edgekit: from a PyTorch checkpoint to a verified model on an edge camera.
 
-The public names below are imported when they are first used, so that `import edgekit` costs nothing.
+The public names below are imported when they are first used, so that `import edgekit` costs nothing. Where a package is
+missing that one of them needs, as torch on a device, the name is still there and says so when it is called.
 """
 
 from __future__ import annotations
@@ -56,7 +57,24 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'edgekit' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    except ImportError as error:
+        if (error.name or "edgekit").partition(".")[0] == "edgekit":
+            raise
+        return _missing(name, error)
+
+
+def _missing(name: str, error: ImportError) -> Any:
+    """What stands for a function whose package is not installed: `help`, `hasattr` and `import *` go on working."""
+
+    def missing(*arguments: Any, **options: Any) -> Any:
+        raise ImportError(f"edgekit.{name} needs {error.name}, which is not installed", name=error.name) from error
+
+    missing.__name__ = missing.__qualname__ = name
+    missing.__doc__ = f"Needs {error.name}, which is not installed: `edgekit doctor` says how to get it."
+    missing.__module__ = __name__
+    return missing
 
 
 def __dir__() -> list[str]:

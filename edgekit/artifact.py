@@ -23,10 +23,15 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from edgekit.errors import ArtifactError, InputError, OutputError
+from edgekit.reading import RefusedError, load_json, read_bytes, regular_size
+from edgekit.reading.limits import CARD, ONNX, over, size
+from edgekit.reading.protobuf import check_fields
 from edgekit.spec import ModelSpec, digest
 
 KEY = "edgekit"
 FORMAT = 1
+# what a model learnt from, where its file says it
+MADE, RECORDED = "made pictures", "recorded pictures"
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 # what each kind of file needs to be run again
 EXPORT_AGAIN = "export it again from its checkpoint: edgekit export CHECKPOINT"
@@ -53,6 +58,7 @@ class Metadata:
         target: name of the target it was made for.
         tools: versions that made it.
         verification: the gate's verdict, as in the .verify.json beside the file; empty before the gate ran.
+        trained_on: MADE or RECORDED; empty in files that do not say it.
     """
 
     model: ModelSpec
@@ -62,6 +68,7 @@ class Metadata:
     target: str
     tools: Mapping[str, str] = field(default_factory=dict)
     verification: Mapping[str, Any] = field(default_factory=dict)
+    trained_on: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -74,6 +81,7 @@ class Metadata:
             "target": self.target,
             "tools": dict(self.tools),
             "verification": dict(self.verification),
+            **({"trained_on": self.trained_on} if self.trained_on else {}),
         }
 
     @classmethod
@@ -87,13 +95,13 @@ class Metadata:
                 fix="use the edgekit that wrote it, or " + EXPORT_AGAIN,
             )
         names = {f.name for f in fields(cls)}
-        missing = sorted(names - set(data))
+        missing = sorted(names - set(data) - {"trained_on"})
         if missing:
             raise InputError("The metadata is incomplete.", got="no " + ", ".join(missing), fix=EXPORT_AGAIN)
         unknown = sorted(set(data) - names - {"format", "preprocess_digest"})
         if unknown:
             raise InputError("The metadata has unknown keys.", got=", ".join(unknown), fix="upgrade edgekit")
-        values = {name: data[name] for name in names}
+        values = {name: data[name] for name in names if name in data}
         values["model"] = ModelSpec.from_dict(data["model"])
         values["lineage"] = Lineage(**data["lineage"])
         if data.get("preprocess_digest") != values["model"].preprocess.digest:
@@ -186,7 +194,12 @@ def read_onnx(path: Path) -> Artifact:
         ArtifactError: anything else, with what was found.
     """
     try:
-        data = path.read_bytes()
+        regular_size(path)
+        data = read_bytes(path, ONNX)
+    except RefusedError as error:
+        raise ArtifactError(
+            f"{path} cannot be read.", got=str(error), expected="an ONNX file", fix=EXPORT_AGAIN
+        ) from error
     except OSError as error:
         rejected = path.with_name(path.name + ".rejected")
         if isinstance(error, FileNotFoundError) and rejected.exists():
@@ -211,11 +224,12 @@ def parse_onnx(data: bytes, path: Path) -> Artifact:
         raise ArtifactError(f"{path} is empty.", got="0 bytes", expected="an ONNX file", fix=EXPORT_AGAIN)
     model = onnx.ModelProto()
     try:
+        check_fields(data, model.DESCRIPTOR)
         model.ParseFromString(data)
-    except DecodeError as error:
+    except (DecodeError, RefusedError) as error:
         raise ArtifactError(
             f"{path} is not an ONNX file, or a broken one.",
-            got=f"{len(data)} bytes that do not parse ({error})",
+            got=f"{len(data)} bytes that are not read: {error}",
             expected="a whole ONNX file",
             fix="copy it again, or " + EXPORT_AGAIN,
         ) from error
@@ -229,7 +243,7 @@ def parse_onnx(data: bytes, path: Path) -> Artifact:
             fix="edgekit export CHECKPOINT makes one from the trained weights",
         )
     try:
-        content = json.loads(text)
+        content = _loaded(text)
         stored = content.pop("digest", None)
         metadata = Metadata.from_dict(content)
     except (InputError, ValueError, TypeError, AttributeError) as error:
@@ -251,6 +265,12 @@ def parse_onnx(data: bytes, path: Path) -> Artifact:
             fix=EXPORT_AGAIN,
         )
     return Artifact(path, data, model, metadata)
+
+
+def _loaded(text: str) -> Any:
+    if len(text) > CARD:
+        raise over("the metadata", size(len(text)), size(CARD))
+    return load_json(text)
 
 
 def _refuse_unsafe(model: onnx.ModelProto, path: Path) -> None:
@@ -343,11 +363,14 @@ def output_folder(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
+def atomic(path: Path, *, overwrite: bool = False, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """A binary stream whose content appears under `path` whole, or not at all.
 
     It is written beside `path` under a hidden temporary name, flushed to the disk and renamed when the block ends; an
     error or Ctrl-C removes it. A killed process can leave the hidden file, which the next write to `path` removes.
+
+    Args:
+        mode: who may read and write it, from its first byte on and less what the umask forbids.
 
     Raises:
         OutputError: `path` exists and `overwrite` is False, the folder cannot be written, or the disk is full.
@@ -356,7 +379,7 @@ def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:
     _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as stream:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -391,9 +414,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
-    """`data` under `path`, atomically; raises as `atomic`."""
-    with atomic(path, overwrite=overwrite) as stream:
+def write_bytes(path: Path, data: bytes, *, overwrite: bool = False, mode: int = 0o666) -> None:
+    """`data` under `path`, atomically; arguments and errors are `atomic`'s."""
+    with atomic(path, overwrite=overwrite, mode=mode) as stream:
         stream.write(data)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,18 +11,15 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgekit.errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgekit.reading import exists, load_toml, read_text
+from edgekit.reading.limits import SETTINGS
 
 Precision = Literal["fp32", "fp16", "int8"]
 Scheme = Literal["int8-trt", "int8-x86", "int8-arm"]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Limits(_Table):
@@ -141,15 +137,15 @@ def load_target(name: str) -> Target:
     """
     if name.endswith(".toml"):
         path = Path(name)
-        if not path.is_file():
+        if not exists(path):
             raise UsageError(
                 f"There is no target file {path}.",
                 got="no such file",
                 expected="a TOML file, or a shipped target's name: " + ", ".join(target_names()),
             )
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(path, SETTINGS)
+        except (OSError, ValueError) as error:
             raise UsageError(f"{path} cannot be read as a target.", got=str(error), expected="a TOML file") from error
         return parse_target(text, str(path))
     if name not in target_names():
@@ -165,9 +161,11 @@ def load_target(name: str) -> Target:
 def parse_target(text: str, source: str) -> Target:
     """A target from TOML text; `source` is for the messages. Raises UsageError as `load_target`."""
     try:
-        return Target.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        content = load_toml(text)
+    except ValueError as error:
         raise UsageError(f"{source} is not TOML.", got=str(error), expected="key = value lines") from error
+    try:
+        return Target.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{source} is not a target.", **explain(error, Target)) from error
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import file_sha256
 from edgekit.errors import ArtifactError, UsageError
+from edgekit.reading import is_file, read_json
+from edgekit.reading.limits import CARD
 
 FORMAT = 1
 SUFFIX = ".json"
@@ -56,7 +57,7 @@ def read_deployment(path: Path) -> Deployed:
         ArtifactError: it cannot be read, is something else, or its model is missing or another one.
     """
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = read_json(path, CARD)
     except (OSError, ValueError) as error:
         raise ArtifactError(
             f"{path} cannot be read.", got=str(error), expected="a deployment.json of edgekit tune"
@@ -75,7 +76,7 @@ def read_deployment(path: Path) -> Deployed:
         ) from error
     if not known:
         raise ArtifactError(f"{path} has another format.", got=str(content["format"]), expected=str(FORMAT))
-    if not found.path.is_file():
+    if not is_file(found.path):
         raise ArtifactError(
             f"{path} names a model that is not there.",
             got=str(found.path),

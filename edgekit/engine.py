@@ -20,6 +20,8 @@ from edgekit import __version__
 from edgekit.artifact import Metadata, reason, refuse_existing, write_bytes
 from edgekit.engine_key import TITLES, BuildOptions, Place, engine_key, numbers
 from edgekit.errors import ArtifactError, InputError
+from edgekit.reading import RefusedError, load_json, read_bytes
+from edgekit.reading.limits import CARD, PLAN
 from edgekit.spec import digest
 
 FORMAT = 1
@@ -157,11 +159,14 @@ def read_engine(path: Path) -> Engine:
     sidecar = sidecar_of(path)
     again = f"build it again: edgekit build {path.name.split('.')[0]}.onnx --target BOARD --force"
     texts = []
-    for file, what in ((path, "an engine"), (sidecar, "the sidecar that edgekit build wrote beside the plan")):
+    beside = "the sidecar that edgekit build wrote beside the plan"
+    for file, what, limit in ((path, "an engine", PLAN), (sidecar, beside, CARD)):
         try:
-            texts.append(file.read_bytes())
+            texts.append(read_bytes(file, limit))
         except OSError as error:
             raise ArtifactError(f"{file} cannot be read.", got=reason(error), expected=what, fix=again) from error
+        except RefusedError as error:
+            raise ArtifactError(f"{file} cannot be read.", got=str(error), expected=what, fix=again) from error
     plan, text = texts
     card = _card(text, sidecar, again)
     found = hashlib.sha256(plan).hexdigest()
@@ -178,7 +183,7 @@ def read_engine(path: Path) -> Engine:
 
 def _card(text: bytes, sidecar: Path, again: str) -> Card:
     try:
-        content = json.loads(text)
+        content = load_json(text)
         stored = content.pop("digest", None)
         if stored != digest(content):
             raise InputError("It was changed after it was written, or is not whole.")

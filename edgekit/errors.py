@@ -7,7 +7,8 @@
     │   ├── PictureError             an image file
     │   ├── SourceError              a camera or stream of frames
     │   └── DataError                a folder or table of labelled pictures
-    │       └── SplitError           a data set that has not the split asked for
+    │       ├── SplitError           a data set that has not the split asked for
+    │       └── LayoutError          labels in a layout that is not read
     ├── OutputError              1   what should be written cannot be
     │   └── BusyError            5   another process is writing there
     ├── FoldError                1   a BatchNorm that must not be folded
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 _BREAK = "\n"
 _INDENT = "\n" + 12 * " "
+_LONGEST = 4000  # characters
 
 
 class EdgekitError(Exception):
@@ -45,11 +47,11 @@ class EdgekitError(Exception):
         expected: str | None = None,
         fix: str | None = None,
     ) -> None:
-        super().__init__(what)
-        self.what = what
-        self.got = got
-        self.expected = expected
-        self.fix = fix
+        super().__init__(_clipped(what))
+        self.what = _clipped(what)
+        self.got = None if got is None else _clipped(got)
+        self.expected = None if expected is None else _clipped(expected)
+        self.fix = None if fix is None else _clipped(fix)
 
     def __str__(self) -> str:
         lines = [self.what.replace("\n", "\\x0a")]  # a file's name may hold one, and forge the line after it
@@ -57,6 +59,13 @@ class EdgekitError(Exception):
             if text:
                 lines.append(f"  {label + ':':<9} {_INDENT.join(text.split(_BREAK))}")
         return "\n".join(lines)
+
+
+def _clipped(text: str) -> str:
+    """`text` of a bearable length: it may quote a name out of a file, and that may have a million letters."""
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST - 200]} ... ({len(text)} characters) ... {text[-100:]}"
 
 
 class UsageError(EdgekitError):
@@ -84,6 +93,10 @@ class DataError(InputError):
 
 
 class SplitError(DataError):
+    pass
+
+
+class LayoutError(DataError):
     pass
 
 

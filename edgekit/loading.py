@@ -79,7 +79,7 @@ def open_predictor(
         for note in loaded.notes:
             say(note)
         session = TorchSession(answering(loaded.net(), loaded.spec), loaded.spec)
-        return Predictor(session, loaded.spec, name=path.name, sha256=loaded.sha256)
+        return Predictor(session, loaded.spec, name=path.name, sha256=loaded.sha256, trained_on=loaded.trained_on)
     if path.suffix == ENGINE:
         return _engine(path, unverified)
     if path.suffix not in (".onnx", ".rejected"):
@@ -109,7 +109,8 @@ def _engine(path: Path, unverified: bool) -> Predictor:
             fix=engine.card.rebuild() + " (on this machine)",
         )
     session = TensorRTSession(engine)
-    return Predictor(session, engine.card.metadata.model, name=path.name, sha256=engine.card.plan_sha256)
+    described, sha256 = engine.card.metadata, engine.card.plan_sha256
+    return Predictor(session, described.model, name=path.name, sha256=sha256, trained_on=described.trained_on)
 
 
 def metadata_of(path: Path) -> Metadata | None:

@@ -29,16 +29,20 @@ class Predictor:
         spec: task, preprocessing and classes.
         name: for messages and reports.
         sha256: of the model's file.
+        trained_on: as in `edgekit.artifact.Metadata`.
 
     Raises:
         ArtifactError: the session's input or output is not what `spec` says.
     """
 
-    def __init__(self, session: Session, spec: ModelSpec, *, name: str = "model", sha256: str = "") -> None:
+    def __init__(
+        self, session: Session, spec: ModelSpec, *, name: str = "model", sha256: str = "", trained_on: str = ""
+    ) -> None:
         self.session = session
         self.spec = spec
         self.name = name
         self.sha256 = sha256
+        self.trained_on = trained_on
         image = self._bind()
         self._float = image.dtype == "float32"
         self._batch = image.shape[0] if isinstance(image.shape[0], int) else None
@@ -59,7 +63,10 @@ class Predictor:
     @classmethod
     def from_artifact(cls, artifact: Artifact, backend: str = "onnxruntime", **options: Any) -> Predictor:
         session = open_session(artifact.data, backend, **options)
-        return cls(session, artifact.metadata.model, name=artifact.path.name, sha256=artifact.sha256)
+        described = artifact.metadata
+        return cls(
+            session, described.model, name=artifact.path.name, sha256=artifact.sha256, trained_on=described.trained_on
+        )
 
     def __call__(self, frames: Sequence[Frame]) -> list[Classification] | list[Detections]:
         """`classify` or `detect`, as the model's task is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,16 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from edgekit.config import explain, nearest
 from edgekit.errors import InputError, UsageError
+from edgekit.reading import load_toml, read_text
+from edgekit.reading.limits import SETTINGS
 from edgekit.spec import PreprocessSpec
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Net(_Table):
@@ -196,13 +192,14 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     """
     if name.endswith(".toml"):
         try:
-            return parse_recipe(Path(name).read_text(encoding="utf-8"), name, changes)
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(Path(name), SETTINGS)
+        except (OSError, ValueError) as error:
             raise UsageError(
                 f"{name} cannot be read as a recipe.",
                 got=str(error),
                 expected="a TOML file, or one of " + ", ".join(recipe_names()),
             ) from error
+        return parse_recipe(text, name, changes)
     if name not in recipe_names():
         raise UsageError(
             "Unknown recipe.",
@@ -217,8 +214,8 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 def parse_recipe(text: str, source: str, changes: Sequence[str] = ()) -> Recipe:
     """A recipe from TOML text; `source` is for the messages. Raises UsageError as `load_recipe`."""
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = load_toml(text)
+    except ValueError as error:
         raise UsageError(f"{source} is not TOML.", got=str(error)) from error
     for change in changes:
         path, value = _change(change)
@@ -271,8 +268,8 @@ def _change(text: str) -> tuple[list[str], Any]:
             expected="one of its keys: " + ", ".join(f"{key}.{name}" for name in model.model_fields),
         )
     try:
-        parsed = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = load_toml(f"value = {raw}")["value"]
+    except ValueError:
         parsed = raw
     adapter: TypeAdapter[Any] = TypeAdapter(model)
     problem = ""

@@ -21,6 +21,7 @@ _BREAKS = re.compile("[\t\n]")
 # blanks where nothing else explains the @
 _USER = re.compile(
     r"""(?ix) \b (?!file:|synthetic:|https?://[^\s/@:]*/) (?P<scheme> [a-z][a-z0-9+.-]* :/{1,3} )
+        (?! (?: \$\{\w+\} :? )+ @ )  # of the environment
         (?: (?:[^\s"<>\\]|\\.)* | [^\s"<>/:@]+ : [^\n"@]* ) @"""
 )
 _QUERY = re.compile(r"""(?ix) \b (?P<rest> (?!file:|synthetic:)[a-z][a-z0-9+.-]* :/{1,3} [^\s?"'<>]* ) \? [^\s"'<>]+""")

@@ -16,6 +16,7 @@ CODES = {
     "PictureError": 1,
     "DataError": 1,
     "SplitError": 1,
+    "LayoutError": 1,
     "SourceError": 1,
     "OutputError": 1,
     "BusyError": 5,

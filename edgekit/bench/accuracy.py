@@ -31,12 +31,16 @@ class Evaluation:
     unread: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: shares as numbers, intervals beside them, classes without pictures left out."""
+        """Plain data for JSON: shares as numbers, intervals beside them, classes without pictures left out.
+
+        `balanced` is null where a class has no picture.
+        """
         report = self.report
         return {
             "n": report.n,
             **_flat("top1", report.top1),
             **_flat(f"top{report.k}", report.top5),
+            "balanced": report.balanced,
             "confidence": 0.95,
             "not_finite": report.not_finite,
             "unread": list(self.unread),

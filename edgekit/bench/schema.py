@@ -14,13 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgekit.artifact import write_bytes
 from edgekit.errors import InputError
+from edgekit.reading import read_json
+from edgekit.reading.limits import REPORT
 
 SCHEMA = "edgekit.bench"
 VERSION = 1
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class Case(Part):
@@ -33,7 +35,7 @@ class Case(Part):
     batch: int = Field(default=1, ge=1, description="pictures in one run")
     streams: int = Field(default=1, ge=1, description="sessions that run at once, a thread each")
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, protected_namespaces=())
 
     @property
     def name(self) -> str:
@@ -272,7 +274,7 @@ class Report(Part):
     peak: Peak | None = None
     complete: bool = True
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True, protected_namespaces=())
 
     def to_json(self) -> str:
         return json.dumps(self.model_dump(by_alias=True, mode="json"), indent=1, allow_nan=False) + "\n"
@@ -290,8 +292,8 @@ def read_report(path: Path) -> Report:
         InputError: not there, not JSON, of another version, or not a report.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        content = read_json(path, REPORT)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a report.", got=str(error), expected="a JSON of bench") from error
     found = (content.get("schema"), content.get("version")) if isinstance(content, dict) else (None, None)
     if found != (SCHEMA, VERSION):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,12 @@ from edgekit.bench.run import Settings
 from edgekit.bench.schema import Case, Report, read_report, write_report
 from edgekit.config import explain, nearest
 from edgekit.errors import EdgekitError, InputError, UsageError
+from edgekit.reading import read_toml
 from edgekit.spec import canonical_json
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Matrix(_Table):
@@ -63,9 +58,11 @@ class Suite(_Table):
 def load_suite(path: Path) -> Suite:
     """A suite from its TOML. Raises UsageError with the key that is wrong and the one that may be meant."""
     try:
-        return Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = read_toml(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as a suite.", got=str(error), expected="a TOML file") from error
+    try:
+        return Suite.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{path} is not a suite.", **_explain(error)) from error
 

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from edgekit.artifact import sync_folder
+from edgekit.camera.private import private_file, private_folder
 from edgekit.errors import InputError, OutputError
 
 _KEY = 0x10  # AVIIF_KEYFRAME
@@ -48,7 +49,8 @@ class AviWriter:
             if self._file is None:
                 self._size = Image.open(BytesIO(jpeg)).size
                 self._first = at
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                private_folder(self.path.parent, self.path.parent.parent)
+                private_file(self._temporary)
                 self._file = self._temporary.open("wb")
                 self._file.write(bytes(_HEAD))
             self.last = at

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,25 +12,26 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edgekit.config import nearest
 from edgekit.errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgekit.reading import load_toml, read_text
+from edgekit.reading.limits import SETTINGS
+from edgekit.screen import HIDDEN, masked
 
 Point = tuple[float, float]
 MB = 1_000_000
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # a message or traceback of pydantic's own would quote an address or token
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class SourceConfig(_Table):
     """Where frames come from; `${NAME}` in the uri is taken from the environment, so that passwords stay out of it."""
 
     uri: str = Field(
-        default="", description="0, /dev/video0, csi://0, rtsp://, http://, a file, folder or glob, synthetic://"
+        default="",
+        repr=False,
+        description="0, /dev/video0, csi://0, rtsp://, http://, a file, folder or glob, synthetic://",
     )
     width: int = Field(default=0, ge=0, le=16384, description="asked of a device; 0: the device's own")
     height: int = Field(default=0, ge=0, le=16384)
@@ -184,7 +185,9 @@ class WebConfig(_Table):
     enabled: bool = False
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free one")
-    token: str | None = Field(default=None, description="16 characters or more; `${NAME}` is of the environment")
+    token: str | None = Field(
+        default=None, repr=False, description="16 characters or more; `${NAME}` is of the environment"
+    )
     viewers: int = Field(default=4, ge=1, le=64, description="of the live picture at a time")
     live_fps: float = Field(default=10, gt=0, le=60)
 
@@ -226,9 +229,13 @@ def load_config(path: Path | None, changes: Sequence[str] = ()) -> CameraConfig:
     """
     if path is None:
         return parse_config("", "the command line", changes)
+    if ":/" in str(path) and not path.exists():  # no word of it is repeated
+        raise UsageError(
+            "An address is not a camera's configuration.", expected="a TOML file", fix="edgekit camera --source ADDRESS"
+        )
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, SETTINGS)
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be read as a camera's configuration.", got=str(error), expected="a TOML file"
         ) from error
@@ -238,9 +245,9 @@ def load_config(path: Path | None, changes: Sequence[str] = ()) -> CameraConfig:
 def parse_config(text: str, source: str, changes: Sequence[str] = ()) -> CameraConfig:
     """A configuration from TOML text; `source` is for the messages. Raises UsageError as `load_config`."""
     try:
-        content: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{source} is not TOML.", got=str(error), expected="key = value lines") from error
+        content = load_toml(text)
+    except ValueError as error:
+        raise UsageError(f"{source} is not TOML.", got=masked(str(error)), expected="key = value lines") from error
     for change in changes:
         _set(content, change)
     try:
@@ -253,16 +260,17 @@ def _set(content: dict[str, Any], change: str) -> None:
     key, equals, raw = change.partition("=")
     path, raw = [step.strip() for step in key.split(".")], raw.strip()
     if not equals or not all(path):
-        raise UsageError("--set has no value.", got=change, expected="key=value", fix="--set web.port=8090")
+        told = change if re.fullmatch(r"[\w. -]*=?", change) else HIDDEN
+        raise UsageError("--set has no value.", got=told, expected="key=value", fix="--set web.port=8090")
     try:
-        value: Any = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+        value: Any = load_toml(f"value = {raw}")["value"]
+    except ValueError:
         value = raw
     table = content
     for step in path[:-1]:
         table = table.setdefault(step, {})
         if not isinstance(table, dict):
-            raise UsageError(f"--set {key} names no table.", got=f"{step} = {table!r}", expected=f"a table [{step}]")
+            raise UsageError(f"--set {key} names no table.", got=f"{step} has a value", expected=f"a table [{step}]")
     if path[-1] in ("uri", "camera", "device", "token") and not isinstance(value, str):
         value = raw  # source.uri=0 is a device
     table[path[-1]] = value
@@ -283,8 +291,21 @@ def _explain(error: ValidationError) -> dict[str, Any]:
     if problem["type"] == "missing":
         return {"got": f"no {where}", "expected": f"a value for {where}"}
     told = problem["msg"].removeprefix("Value error, ")
-    shown = "a hidden value" if where.endswith(("token", "uri")) else repr(problem.get("input"))
-    return {"got": f"{where} = {shown}", "expected": told}
+    return {"got": f"{where} = {_shown(problem['loc'], problem.get('input'))}", "expected": told}
+
+
+def _shown(where: tuple[int | str, ...], value: Any) -> str:
+    """A wrong value for a message, but nothing that is, holds or may be meant as an address or token."""
+    if {"uri", "token"} & set(where) or where in (("source",), ("web",)) or not _plain(value):
+        return "a hidden value"
+    return masked(repr(value))
+
+
+def _plain(value: Any) -> bool:
+    """Whether it may be repeated."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_plain, value))
+    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and "@" not in value)
 
 
 def _keys(path: tuple[int | str, ...]) -> tuple[str, ...]:

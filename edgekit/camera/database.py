@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from edgekit.camera.private import private_file
 from edgekit.errors import OutputError
 
 Event = dict[str, Any]
@@ -38,6 +39,10 @@ def open_database(path: Path) -> sqlite3.Connection:
         sqlite3.DatabaseError: it is damaged, or no database.
         OutputError: a later edgekit wrote it.
     """
+    try:
+        private_file(path)
+    except OSError as error:  # full, or not to be written now
+        raise sqlite3.OperationalError(str(error)) from error
     db = sqlite3.connect(path, timeout=5, check_same_thread=False)
     try:
         db.text_factory = _decoded

@@ -167,7 +167,8 @@ class LiveFeed(Feed):
             except EdgekitError as error:
                 self._lost(error)
             except Exception as error:  # noqa: BLE001 - cv2.error and what drivers raise: this thread must outlive them
-                self._lost(SourceError("The source failed.", got=f"{type(error).__name__}: {error}"))
+                told = self.source.hide(f"{type(error).__name__}: {error}")
+                self._lost(SourceError("The source failed.", got=told))
             self._wait()
 
     def _session(self) -> None:

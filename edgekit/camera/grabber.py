@@ -220,9 +220,12 @@ def pipeline(source: Source, config: SourceConfig) -> str:
 
 
 def quiet_cv2() -> Any:
-    """cv2 with its logs off, before FFmpeg can print an address with its password to stderr; RTSP over TCP."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    """cv2 with its logs off, whatever the environment says, before FFmpeg or GStreamer can print an address with its
+    password to stderr; RTSP over TCP."""
+    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
+    os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
+    for name in ("OPENCV_FFMPEG_DEBUG", "OPENCV_VIDEOIO_DEBUG", "GST_DEBUG"):
+        os.environ.pop(name, None)
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
     import cv2
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import ipaddress
 import secrets
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote
 
+from edgekit.camera.attempts import LONGEST, Attempts
 from edgekit.camera.config import WebConfig
 from edgekit.camera.uri import expand
 from edgekit.errors import UsageError
 
 COOKIE = "edgekit-camera"
 OPEN = ("/livez", "/readyz", "/login")  # what supervisors ask; says no more than yes, no and why
-_SLOW = 0.5  # seconds that a wrong token costs
+_MACHINE = Path("/etc/machine-id")
 
 
 def check_web(config: WebConfig) -> str | None:
@@ -52,12 +53,14 @@ class Guard:
     """ASGI middleware. Takes the token as `Authorization: Bearer`, once as `?token=`, or as the cookie that gives.
 
     Without a token only requests to a loopback name are served: a foreign page that makes a browser ask here under
-    its own name (DNS rebinding) gets nothing.
+    its own name (DNS rebinding) gets nothing. Tokens are looked at as `Attempts` lets them; a cookie is made with what
+    only this machine knows, so that guessing one is hopeless, and who has one is never kept waiting.
     """
 
     def __init__(self, app: Any, token: str | None) -> None:
         self._app, self._token = app, token
-        self._pass = hashlib.sha256(f"edgekit page {token}".encode()).hexdigest() if token else ""
+        self._pass = hmac.new(_secret(), f"edgekit page {token}".encode(), hashlib.sha256).hexdigest() if token else ""
+        self._attempts = Attempts()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -73,40 +76,48 @@ class Guard:
                 await _answer(send, 421, "this page answers to localhost only")
             return
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        given = query.get("token", [""])[0]
-        if given and self._right(given):
-            kept = [(k, v) for k, values in query.items() if k != "token" for v in values]
-            rest = "&".join(f"{quote(k)}={quote(v)}" for k, v in kept)
-            await self.welcome(send, scope["path"] + (f"?{rest}" if rest else ""))
-        elif scope["path"] in OPEN or self._known(headers):
+        asked, borne = query.get("token", [""])[0], _bearer(headers)
+        if scope["path"] in OPEN:
             await self._app(scope, receive, send)
+        elif self._has_cookie(headers):
+            await (self.welcome(send, _without_token(scope, query)) if asked else self._app(scope, receive, send))
+        elif not asked and not borne:
+            await _answer(send, 401, LOGIN, HTML)
         else:
-            if given or "authorization" in headers:
-                await asyncio.sleep(_SLOW)
-            await _answer(send, 401, LOGIN, b"text/html; charset=utf-8")
+            found = await self._attempts.look(_address(scope), lambda: self._right(asked) or self._right(borne))
+            if not found:
+                await self._refuse(send, found, LOGIN)
+            elif asked:
+                await self.welcome(send, _without_token(scope, query))
+            else:
+                await self._app(scope, receive, send)
 
-    async def login(self, token: str, send: Any) -> None:
+    async def login(self, token: str, scope: Any, send: Any) -> None:
         """Answers a form with a token."""
-        if self._token is not None and self._right(token):
+        found = self._token is not None and await self._attempts.look(_address(scope), lambda: self._right(token))
+        if found:
             await self.welcome(send, "/")
         else:
-            await asyncio.sleep(_SLOW)
-            await _answer(send, 401, LOGIN.replace("<!--wrong-->", "That is not the token."), b"text/html")
+            await self._refuse(send, found, LOGIN.replace("<!--wrong-->", "That is not the token."))
 
     async def welcome(self, send: Any, to: str) -> None:
         cookie = f"{COOKIE}={self._pass}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000"
         path = "/" + to.lstrip("/\\")  # never to another host
-        headers = [(b"location", path.encode()), (b"set-cookie", cookie.encode()), (b"referrer-policy", b"no-referrer")]
+        headers = [(b"location", path.encode()), (b"set-cookie", cookie.encode())]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+    async def _refuse(self, send: Any, found: bool | None, page: str) -> None:
+        if found is None:
+            again = (b"retry-after", str(round(LONGEST)).encode())
+            await _answer(send, 429, "too many wrong tokens from this address: wait a little", TEXT, again)
+        else:
+            await _answer(send, 401, page, HTML)
 
     def _right(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), (self._token or "").encode())
 
-    def _known(self, headers: dict[str, str]) -> bool:
-        scheme, _, value = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._right(value.strip()):
-            return True
+    def _has_cookie(self, headers: dict[str, str]) -> bool:
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
@@ -114,8 +125,37 @@ class Guard:
         return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._pass.encode())
 
 
-async def _answer(send: Any, status: int, text: str, kind: bytes = b"text/plain; charset=utf-8") -> None:
-    headers = [(b"content-type", kind), (b"cache-control", b"no-store")]
+def _secret() -> bytes:
+    """The machine's id, which systemd wants to be kept to itself and hashed before use; without one a new secret, and
+    who was let in must come with the token again after a restart."""
+    try:
+        found = _MACHINE.read_bytes().strip()
+    except OSError:
+        found = b""
+    return found if len(found) >= 32 else secrets.token_bytes(32)
+
+
+def _address(scope: Any) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
+def _bearer(headers: dict[str, str]) -> str:
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+def _without_token(scope: Any, query: dict[str, list[str]]) -> str:
+    """The address that was asked for, as it goes into a header."""
+    kept = [(k, v) for k, values in query.items() if k != "token" for v in values]
+    rest = "&".join(f"{quote(k)}={quote(v)}" for k, v in kept)
+    return quote(scope["path"]) + (f"?{rest}" if rest else "")
+
+
+TEXT, HTML = b"text/plain; charset=utf-8", b"text/html; charset=utf-8"
+
+
+async def _answer(send: Any, status: int, text: str, kind: bytes = TEXT, *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-type", kind), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text.encode()})
 

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections import deque
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ class Health:
         self.gated = 0
         self.model_errors = 0
         self.model_problem = ""
+        self.trained_on = ""  # of the model, as in its metadata
         self.size = (0, 0)
         self.inference: deque[float] = deque(maxlen=_AGES)
         self.ages: deque[float] = deque(maxlen=_AGES)
@@ -124,6 +126,7 @@ class Health:
                 "inferred": self.inferred,
                 "gated": self.gated,
                 "errors": self.model_errors,
+                "trained_on": self.trained_on,
                 "ms_p50": _ms(self.inference, 50),
                 "ms_p99": _ms(self.inference, 99),
             },
@@ -148,8 +151,12 @@ def notify_systemd(message: str) -> None:
     if not address:
         return
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
-            link.connect("\0" + address[1:] if address.startswith("@") else address)
-            link.send(message.encode())
+        _link().sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
     except OSError:  # systemd went away; it will notice by itself
         return
+
+
+@lru_cache(maxsize=1)
+def _link() -> socket.socket:
+    """Held, so that a process without descriptors can still say that it lives."""
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)

@@ -49,7 +49,7 @@ def open_mjpeg(source: Source, config: SourceConfig) -> MjpegGrabber | None:
         raise SourceError("The stream cannot be opened.", got=f"HTTP {error.code}: {told}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise SourceError("The stream cannot be opened.", got=f"{source.shown}: {reason}") from None
+        raise SourceError("The stream cannot be opened.", got=f"{source.shown}: {source.hide(str(reason))}") from None
     kind = str(answer.headers.get("Content-Type", ""))
     match = re.search(r'boundary="?([^";\s]+)', kind)
     if not kind.lower().startswith("multipart/") or match is None:

@@ -43,6 +43,7 @@ class Outcome:
         frame: None where it was given up because the disk is slow.
         shown: what is drawn on it.
         pictured: visits that this frame shows best so far.
+        model: what this and later events say about the model, where that changed.
     """
 
     frame: Frame | None
@@ -50,6 +51,7 @@ class Outcome:
     at: float
     news: tuple[News, ...] = ()
     pictured: tuple[str, ...] = ()
+    model: Mapping[str, str] | None = None
 
 
 class Outbox:
@@ -96,12 +98,11 @@ class Outbox:
 
     def start(self) -> None:
         """Ends the visits in which an earlier process died, then takes outcomes."""
+        if self.store and self.store.open_to_others:
+            self._say(f"warning: others on this machine may read {len(self.store.open_to_others)} parts "
+                      "of the store: its disk or their owner allows no less")  # fmt: skip
         self._recover()
         self._thread.start()
-
-    def set_model(self, model: Mapping[str, str]) -> None:
-        """What later events say about the model."""
-        self._model = dict(model)
 
     def put(self, outcome: Outcome) -> None:
         with self._changed:
@@ -148,7 +149,7 @@ class Outbox:
 
     def _give_up(self) -> None:
         """The oldest outcome without news and pictures goes; where all have some, the oldest picture."""
-        plain = next((o for o in self._queue if not o.news and not o.pictured), None)
+        plain = next((o for o in self._queue if not o.news and not o.pictured and not o.model), None)
         self.skipped += 1
         if plain is not None:
             self._queue.remove(plain)
@@ -196,6 +197,7 @@ class Outbox:
             self._say(f"{part}: all is well again")
 
     def _write(self, outcome: Outcome) -> None:
+        self._model = dict(outcome.model or self._model)
         if outcome.frame is not None and (self._video or self._clips or outcome.pictured):
             self._try("pictures", partial(self._picture, outcome))
         for news in outcome.news:

@@ -27,8 +27,9 @@ class Model:
     Attributes:
         make: an eye for a configuration and a smallest score.
         classes, thresholds: the model's; no thresholds where none were chosen.
-        info: name, sha256, precision, for the events.
+        info: name, sha256, precision, and what it was trained on where its file says that; for the events.
         close: releases it.
+        replaced: whether other bytes lie at its path by now. Raises EdgekitError where nothing does.
     """
 
     make: Callable[[CameraConfig, float], Eye]
@@ -36,6 +37,7 @@ class Model:
     thresholds: tuple[float, ...]
     info: Mapping[str, str]
     close: Callable[[], None] = lambda: None
+    replaced: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ class Camera:
         self._model = open_model(config)
         self._last_at = time.monotonic()
         self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
+        self._chore_failed = ""
         self._take(make_rules(config, self._model))
         self.outbox = Outbox(
             config,
@@ -106,6 +107,7 @@ class Camera:
             listeners=(self._note, *listeners),
         )
         self.health.feed, self.health.outbox = self._feed, self.outbox
+        self.health.trained_on = self._model.info.get("trained_on", "")
 
     def run(self, seconds: float | None = None) -> Summary:
         """Looks until the source ends, `stop` is called, or `seconds` are over."""
@@ -138,7 +140,8 @@ class Camera:
         """Takes another configuration before the next frame, from any thread or a signal handler.
 
         Device and camera names, [store], [web] and [output] stay as they were until a restart, and the log says so.
-        A model or source that cannot be opened leaves the old one at work.
+        A model whose file holds other bytes than those at work is opened anew, under the same name too. A model or
+        source that cannot be opened, or whose labels the rules do not fit, leaves all as it was, and the log says why.
         """
         self._wanted = config
 
@@ -258,9 +261,21 @@ class Camera:
             return
         self._heat_at = now
         notify_systemd("WATCHDOG=1")
+        for chore in (self._trim, self._cool):
+            try:
+                chore(now)
+            except Exception as error:  # noqa: BLE001 - no frame may be lost for want of a temperature
+                told = f"{chore.__name__.strip('_')}: {type(error).__name__}: {error}"
+                if told != self._chore_failed:
+                    self._say(f"error: housekeeping failed, watching goes on: {told}")
+                self._chore_failed = told
+
+    def _trim(self, now: float) -> None:
         if now - self._trimmed_at > _TRIM:
             self._trimmed_at = now
             give_back()
+
+    def _cool(self, now: float) -> None:
         if self._feed.live and self._pace.ladder.see(hottest(), now):
             fps = self._pace.ladder.fps
             told = "as asked" if fps is None else f"{fps:g} times a second" if fps else "not at all"
@@ -280,23 +295,29 @@ class Camera:
                 feed = self._new_feed(wanted)
                 if feed.live != old_feed.live:
                     raise UsageError("A camera cannot become a file while it runs.", fix="restart")
-            if wanted.model != self.config.model or streams_of(wanted) != streams_of(self.config):
+            other = wanted.model != self.config.model or streams_of(wanted) != streams_of(self.config)
+            if other or old_model.replaced():
                 self._model = self._open_model(wanted)
             rules = make_rules(wanted, self._model)
-        except EdgekitError as error:
-            self._model = old_model
-            self._say(f"error: the configuration was not taken: {error}")
+        except Exception as error:  # noqa: BLE001 - also what a runtime raises: a wrong file must not end a season
+            if self._model is not old_model:
+                self._model.close()
+                self._model = old_model
+            told = error if isinstance(error, EdgekitError) else f"{type(error).__name__}: {error}"
+            self._say(f"error: the configuration was not taken, and all goes on as it was: {told}")
             return
         self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(self._rules.book.close(self._last_at))))
         self._take(rules)
         if self._model is not old_model:
             old_model.close()
-            self.outbox.set_model(self._model.info)
+            self.outbox.put(Outcome(None, _nothing(), self._last_at, model=self._model.info))
+            self.health.trained_on = self._model.info.get("trained_on", "")
         if feed is not old_feed:
             old_feed.stop()
             self._feed = self.health.feed = feed
             feed.start()
-        self._say("configuration taken" + (f"; after a restart also: {', '.join(late)}" if late else ""))
+        told = f"; the model is {_named(self._model)}, was {_named(old_model)}" if self._model is not old_model else ""
+        self._say(f"configuration taken{told}" + (f"; after a restart also: {', '.join(late)}" if late else ""))
 
     def _note(self, event: Event) -> None:
         if event["type"] == "start":
@@ -334,6 +355,10 @@ def _drawn(tracks: list[Track], found: Detections | None, least: Mapping[str, fl
         np.array([index[t.label] for t in shown], np.int64),
         tuple(f"{t.label} #{t.ident}" if t.believed else f"{t.label}?" for t in shown),
     )
+
+
+def _named(model: Model) -> str:
+    return f"{model.info['name']} ({model.info['sha256'][:12]})"
 
 
 def _nothing() -> Detections:

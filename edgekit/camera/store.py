@@ -22,6 +22,7 @@ from edgekit.camera.clock import iso, plausible, seconds_of
 from edgekit.camera.config import MB, StoreConfig
 from edgekit.camera.database import Event, insert_counts, insert_event, name_files, parsed
 from edgekit.camera.held import Held
+from edgekit.camera.private import FILE, close_to_others, private_folder
 from edgekit.camera.room import ROOM, Removed, forget, free_bytes, make_room, orders, orders_of, walk, win_room
 from edgekit.errors import EdgekitError, OutputError
 
@@ -61,6 +62,7 @@ class Store:
 
     def __init__(self, folder: Path, config: StoreConfig, say: Callable[[str], None] = lambda _: None) -> None:
         make_folder(folder)
+        self.open_to_others = close_to_others(folder)  # an earlier edgekit's was
         self.folder, self._config, self._say = folder.resolve(), config, say
         self.dropped = Dropped()
         self._waiting: deque[Event] = deque()
@@ -163,9 +165,9 @@ class Store:
             if not self.room_for(len(data)):
                 raise OutputError(self._no_room)
             if not path.parent.exists():
-                path.parent.mkdir(parents=True)
+                private_folder(path.parent, self.folder)
                 sync_folder(path.parent.parent)
-            write_bytes(path, data, overwrite=True)
+            write_bytes(path, data, overwrite=True, mode=FILE)
         except (OutputError, OSError) as error:
             self.dropped.pictures_lost += 1
             self._fails("pictures", f"pictures are not kept: {_told(error)}")

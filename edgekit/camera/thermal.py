@@ -43,9 +43,13 @@ class ThermalLadder:
 def hottest(zones: Path = _ZONES) -> float | None:
     """The highest plausible temperature that the kernel tells, in degrees Celsius, or None."""
     found = []
-    for path in zones.glob("thermal_zone*/temp"):
+    try:
+        zones_there = [path for path in zones.iterdir() if path.name.startswith("thermal_zone")]
+    except OSError:  # no such board, or no descriptor to look with
+        return None
+    for zone in zones_there:
         try:
-            found.append(int(path.read_text()) / 1000)
+            found.append(int((zone / "temp").read_text()) / 1000)
         except (OSError, ValueError):  # a zone that is switched off answers with an error
             continue
     return max((t for t in found if 0 < t < 130), default=None)

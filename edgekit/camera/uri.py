@@ -5,22 +5,27 @@ from __future__ import annotations
 import glob as globs
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from edgekit.camera.config import SourceConfig
 from edgekit.errors import UsageError
+from edgekit.screen import HIDDEN, masked
 from edgekit.vision.image import SUFFIXES
 
 Kind = Literal["device", "csi", "rtsp", "http", "video", "pictures", "synthetic"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# some cameras take them in the path: /user=admin_password=x_channel=1 or /user=admin&password=x
+_IN_PATH = re.compile(r"(?i)((?:user|username|login|pass|password|passwd|pwd|token|auth|key|secret)=)[^/&;]*")
 _EXPECTED = (
     "0, /dev/video0, csi://0, rtsp://HOST/PATH, http://HOST/PATH, a video file, a folder or glob of pictures, "
     "or synthetic://hive?seed=1&fps=20"
 )
+_WRITTEN = "rtsp://USER:PASSWORD@HOST:PORT/PATH, other characters percent-encoded"
+_ENCODED = "write @ as %40, / as %2F, ? as %3F, # as %23 and % as %25 in user, password and path"
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,9 @@ class Source:
     """
 
     kind: Kind
-    place: str
-    user: str = ""
-    password: str = ""
+    place: str = field(repr=False)
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
     query: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -53,7 +58,20 @@ class Source:
         if self.kind not in ("rtsp", "http"):
             return self.place
         parts = urlsplit(self.place)
-        return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+        return urlunsplit((parts.scheme, parts.netloc, _IN_PATH.sub(rf"\g<1>{HIDDEN}", parts.path), "", ""))
+
+    def hide(self, text: str) -> str:
+        """What a library said about this source, without user, password and query, as they stand and decoded."""
+        text = masked(text)
+        if self.kind not in ("rtsp", "http"):
+            return text
+        parts = urlsplit(self.place)
+        values = [v for part in parse_qs(parts.query, keep_blank_values=True).values() for v in part]
+        secrets = {self.user, self.password, parts.query, *values, *(m[0] for m in _IN_PATH.finditer(parts.path))}
+        secrets |= {unquote(secret) for secret in secrets}
+        for secret in sorted(secrets - {""}, key=len, reverse=True):
+            text = text.replace(secret, HIDDEN)
+        return text
 
     @property
     def secret_url(self) -> str:
@@ -119,20 +137,53 @@ def parse_source(config: SourceConfig) -> Source:
         return _synthetic(uri)
     if scheme in ("rtsp", "rtsps", "http", "https"):
         return _url(uri)
-    raise UsageError("This is no source of frames.", got=scheme + "://" if rest else uri, expected=_EXPECTED)
+    raise UsageError("This is no source of frames.", got=_named(uri), expected=_EXPECTED)
+
+
+def printed(config: SourceConfig) -> str | None:
+    """`config.uri` to be typed again; None where it holds a user, password or query that is not of the environment."""
+    if parse_source(config).kind not in ("rtsp", "http"):
+        return config.uri
+    rest = _VARIABLE.sub("", config.uri)
+    own = rest.rpartition("@")[0].rpartition("//")[2].strip(":")
+    return None if own or "?" in rest or _IN_PATH.search(rest) else config.uri
+
+
+def _named(name: str) -> str:
+    """What was given as a source and is none, for a message: of what may be an address no user, password and query."""
+    rest = name.rpartition("@")[2]
+    told = HIDDEN + "@" + rest if rest != name else name
+    if ":" in name or "//" in name:
+        told = told.partition("?")[0] + ("?" + HIDDEN if "?" in told else "")
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}", name)
+    return (scheme[0] if scheme and rest != name else "") + _IN_PATH.sub(rf"\g<1>{HIDDEN}", told)
 
 
 def _url(uri: str) -> Source:
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise UsageError("The source's URL cannot be read.", got="a broken host or port", expected=_EXPECTED) from error
+    except ValueError:  # its words quote the password
+        raise UsageError(
+            "The source's URL cannot be read.",
+            got="a broken host or port, or a user or password with / ? # [ ] in it",
+            expected=_WRITTEN,
+            fix=_ENCODED,
+        ) from None
     if not host or any(c in uri for c in "\"'\\ \n\r\t"):
         raise UsageError(
             "The source's URL cannot be read.",
             got="no host" if not host else "quotes, blanks or backslashes",
-            expected="rtsp://USER:PASSWORD@HOST:PORT/PATH, other characters percent-encoded",
+            expected=_WRITTEN,
+        )
+    # rtsp://user:12/3@host/ has the host `user` by the rules (RFC 3986), and the rest of the password in its path
+    stray = "@" in parts.path + parts.fragment or ("@" in parts.query and "@" not in parts.netloc)
+    if stray:
+        raise UsageError(
+            "The source's URL cannot be read.",
+            got="an @ behind the host, as of a password with / ? or # in it",
+            expected=_WRITTEN,
+            fix=_ENCODED,
         )
     netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
     place = urlunsplit((parts.scheme.lower(), netloc, parts.path, parts.query, ""))
@@ -148,7 +199,7 @@ def _synthetic(uri: str) -> Source:
     if parts.netloc != "hive" or wrong:
         raise UsageError(
             "There is no such made scene.",
-            got=f"{parts.netloc} {' '.join(wrong)}".strip(),
+            got=f"{_named(parts.netloc)} {' '.join(wrong)}".strip(),
             expected="synthetic://hive with " + ", ".join(known),
         )
     for key, value in query.items():
@@ -165,4 +216,5 @@ def _local(name: str) -> Source:
         return Source("pictures" if path.suffix.lower() in SUFFIXES else "video", name)
     if any(c in name for c in "*?[") and globbed(name):
         return Source("pictures", name)
-    raise UsageError("The source is not there.", got=name or "no source", expected=_EXPECTED, fix="check the path")
+    got = _named(name) if name else "no source"
+    raise UsageError("The source is not there.", got=got, expected=_EXPECTED, fix="check the path")

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import errno
 import re
-import socket
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncGenerator
-from functools import lru_cache
-from importlib.resources import files
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from edgekit.camera.answers import Raw, json_answer, page_text, part, plain
 from edgekit.camera.avi import read_avi
 from edgekit.camera.counts import BUCKET, level_of
+from edgekit.camera.door import listening, make_server
 from edgekit.camera.guard import Guard, check_web
 from edgekit.camera.metrics import exposition
 from edgekit.camera.reader import Reader, local_day
 from edgekit.camera.runtime import Camera
-from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -32,39 +31,32 @@ _DAY = 86400
 _ID = re.compile(r"[0-9a-f-]{36}")
 _STOP = 3.0  # seconds
 _BODY = 4096  # bytes of a form
-_SECURITY = (
-    (b"content-security-policy", b"default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-                                 b"img-src 'self' data:; frame-ancestors 'none'; form-action 'self'"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)  # fmt: skip
+_AGAIN = 60.0  # seconds between two lines about connections that cannot be taken
 
 
 class Page:
     """Serves a camera's page in a thread of its own.
 
+    Args:
+        say: takes lines for people.
+
     Raises:
         UsageError: it listens wider than this machine without a token, or the port is taken.
     """
 
-    def __init__(self, camera: Camera) -> None:
-        import uvicorn
-
+    def __init__(self, camera: Camera, say: Callable[[str], None] = print) -> None:
         config = camera.config.web
-        self._camera, self._config = camera, config
+        self._camera, self._config, self._say = camera, config, say
         self._token = check_web(config)
         self._reader = Reader(camera.config.store.folder) if camera.config.store.folder else None
         self._viewers = 0
-        self._socket = _bound(config.host, config.port)
+        self._lookers = ThreadPoolExecutor(config.viewers, "camera-viewer")  # each may wait a second for a picture
+        self._told_at = float("-inf")
+        self._socket = listening(config.host, config.port)
         self.port = int(self._socket.getsockname()[1])
         self._guard = Guard(self._app(), self._token)
-        self._server = uvicorn.Server(
-            uvicorn.Config(self._guard, log_level="critical", access_log=False, lifespan="off", server_header=False,
-                           timeout_graceful_shutdown=1, limit_concurrency=64, ws="none", loop="asyncio", http="h11")
-        )  # fmt: skip
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="camera-web", daemon=True
-        )
+        self._server = make_server(self._guard)
+        self._thread = threading.Thread(target=self._serve, name="camera-web", daemon=True)
 
     @property
     def url(self) -> str:
@@ -80,6 +72,23 @@ class Page:
         if self._thread.is_alive():
             self._thread.join(_STOP)
         self._socket.close()
+        self._lookers.shutdown(wait=False)
+
+    def _serve(self) -> None:
+        async def serve() -> None:
+            asyncio.get_running_loop().set_exception_handler(self._unhandled)
+            await self._server.serve(sockets=[self._socket])
+
+        asyncio.run(serve())
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop goes on by itself; without descriptors it accepts again after a second."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS):
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._told_at >= _AGAIN:
+            self._told_at = time.monotonic()
+            self._say(f"error: the page takes no connections now: {error.strerror}")
 
     def _app(self) -> Any:
         from starlette.applications import Starlette
@@ -100,92 +109,98 @@ class Page:
         ]
 
         async def not_now(_: Request, error: Exception) -> Response:
-            return _plain(f"the store cannot be read now: {error}", 503)
+            return plain(f"the store cannot be read now: {error}", 503)
 
         return Starlette(routes=routes, exception_handlers={sqlite3.Error: not_now})
 
     async def _index(self, _: Request) -> Response:
         from starlette.responses import HTMLResponse
 
-        return HTMLResponse(_page(), headers={k.decode(): v.decode() for k, v in _SECURITY})
+        return HTMLResponse(page_text())
 
     async def _login(self, request: Request) -> Any:
         body = b""
         async for chunk in request.stream():
             body += chunk
             if len(body) > _BODY:
-                return _plain("too long", 413)
+                return plain("too long", 413)
         token = parse_qs(body.decode("latin-1")).get("token", [""])[0]
-        return _Raw(lambda send: self._guard.login(token, send))
+        return Raw(lambda scope, _, send: self._guard.login(token, scope, send))
 
-    async def _live(self, _: Request) -> Response:
-        return self._stream(self._parts())
+    async def _live(self, request: Request) -> Any:
+        return self._stream(request, self._parts)
 
-    def _stream(self, parts: AsyncGenerator[bytes, None]) -> Response:
-        """Pictures that follow each other, for an `img`."""
-        from starlette.responses import StreamingResponse
+    def _stream(self, request: Request, parts: Callable[[], AsyncGenerator[bytes, None]]) -> Any:
+        """Pictures that follow each other, for an `img`, while there is a place for a viewer."""
+        from starlette.responses import Response, StreamingResponse
 
-        if self._viewers >= self._config.viewers:
-            return _plain("too many viewers (web.viewers)", 503)
-        return StreamingResponse(parts, media_type="multipart/x-mixed-replace; boundary=frame",
-                                 headers={"Cache-Control": "no-store"})  # fmt: skip
+        kind = "multipart/x-mixed-replace; boundary=frame"
+        if request.method == "HEAD":
+            return Response(media_type=kind)
+
+        async def answer(*connection: Any) -> None:
+            if self._viewers >= self._config.viewers:
+                await plain("too many viewers (web.viewers)", 503)(*connection)
+                return
+            self._viewers += 1  # nothing happens between the look and this: 20 that come at once are counted one by one
+            try:
+                await StreamingResponse(parts(), media_type=kind)(*connection)
+            finally:
+                self._viewers -= 1
+
+        return Raw(answer)
 
     async def _parts(self) -> AsyncGenerator[bytes, None]:
-        self._viewers += 1
         number, step = 0, 1 / self._config.live_fps
-        try:
-            while not self._server.should_exit:
-                begun = time.monotonic()
-                newest = await asyncio.to_thread(self._camera.view.newest, number, 1.0)
-                if newest is not None:
-                    number, jpeg = newest
-                    yield _part(jpeg)
-                await asyncio.sleep(max(0.005, step - (time.monotonic() - begun)))
-        finally:
-            self._viewers -= 1
+        loop = asyncio.get_running_loop()
+        while not self._server.should_exit:
+            begun = time.monotonic()
+            newest = await loop.run_in_executor(self._lookers, self._camera.view.newest, number, 1.0)
+            if newest is not None:
+                number, jpeg = newest
+                yield part(jpeg)
+            await asyncio.sleep(max(0.005, step - (time.monotonic() - begun)))
 
     async def _clip(self, path: Path) -> AsyncGenerator[bytes, None]:
         """The pictures of a visit's clip at their own pace."""
-        self._viewers += 1
-        try:
-            step, pictures = await asyncio.to_thread(read_avi, path)
-            begun, last = time.monotonic(), b""
-            for number, jpeg in enumerate(pictures):
-                await asyncio.sleep(max(0.0, begun + number * step - time.monotonic()))
-                if self._server.should_exit:
-                    return
-                yield _part(jpeg)
-                last = jpeg
-            if last:
-                yield _part(last) + b"--frame--\r\n"
-        finally:
-            self._viewers -= 1
+        step, pictures = await asyncio.to_thread(read_avi, path)
+        begun, last = time.monotonic(), b""
+        for number, jpeg in enumerate(pictures):
+            await asyncio.sleep(max(0.0, begun + number * step - time.monotonic()))
+            if self._server.should_exit:
+                return
+            yield part(jpeg)
+            last = jpeg
+        if last:
+            yield part(last) + b"--frame--\r\n"
 
     async def _snapshot(self, _: Request) -> Response:
         from starlette.responses import Response
 
         newest = await asyncio.to_thread(self._camera.view.newest)
         if newest is None:
-            return _plain("no frame yet", 503)
-        return Response(newest[1], media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+            return plain("no frame yet", 503)
+        return Response(newest[1], media_type="image/jpeg")
 
     async def _status(self, _: Request) -> Response:
         config = self._camera.config
         status = self._camera.health.status()
         open_now = [{"label": v.label, "count": v.count} for v in self._camera.visits]
         store = {"kept": self._reader is not None}
-        return _json({"device": config.device, "camera": config.camera, "open": open_now, "store": store, **status})
+        return json_answer(
+            {"device": config.device, "camera": config.camera, "open": open_now, "store": store, **status}
+        )
 
     async def _visits(self, request: Request) -> Response:
         before, label = request.query_params.get("before", ""), request.query_params.get("label", "")
         limit = min(200, _number(request.query_params.get("limit"), 30))
         if self._reader is None:
-            return _json([])
-        return _json(await asyncio.to_thread(self._reader.visits, before, limit, label))
+            return json_answer([])
+        return json_answer(await asyncio.to_thread(self._reader.visits, before, limit, label))
 
     async def _counts(self, request: Request) -> Response:
         days = min(366, _number(request.query_params.get("days"), 14))
-        return _json(await asyncio.to_thread(self._counted, days))
+        return json_answer(await asyncio.to_thread(self._counted, days))
 
     def _counted(self, days: int) -> dict[str, Any]:
         """Per label the most at once and the level on each of the last `days` days, and a day of quarters."""
@@ -212,18 +227,18 @@ class Page:
             "today": {"bucket": BUCKET, "from": int((now - _DAY) // BUCKET + 1) * BUCKET, "labels": today},
         }
 
-    async def _file(self, request: Request) -> Response:
+    async def _file(self, request: Request) -> Any:
         from starlette.responses import FileResponse
 
         ident, _, suffix = request.path_params["name"].partition(".")
         kind = {"jpg": "snapshot", "avi": "clip", "mjpg": "clip"}.get(suffix)
         if self._reader is None or kind is None or not _ID.fullmatch(ident):
-            return _plain("no such file", 404)
+            return plain("no such file", 404)
         event = await asyncio.to_thread(self._reader.visit, ident)
         path = self._reader.folder / event[kind]["path"] if event and event.get(kind) else None
         if path is None or not path.is_file():
-            return _plain("no such file", 404)
-        return self._stream(self._clip(path)) if suffix == "mjpg" else FileResponse(path)
+            return plain("no such file", 404)
+        return self._stream(request, lambda: self._clip(path)) if suffix == "mjpg" else FileResponse(path)
 
     async def _metrics(self, _: Request) -> Response:
         from starlette.responses import Response
@@ -234,60 +249,11 @@ class Page:
 
     async def _livez(self, _: Request) -> Response:
         alive, why = self._camera.health.alive()
-        return _plain("alive" if alive else why, 200 if alive else 503)
+        return plain("alive" if alive else why, 200 if alive else 503)
 
     async def _readyz(self, _: Request) -> Response:
         ready, why = self._camera.health.ready()
-        return _plain("ready" if ready else why, 200 if ready else 503)
-
-
-class _Raw:
-    """An answer that writes itself."""
-
-    def __init__(self, write: Any) -> None:
-        self._write = write
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._write(send)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    link = socket.socket(family, socket.SOCK_STREAM)
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        link.bind((host.strip("[]"), port))
-        link.listen(64)
-    except OSError as error:
-        link.close()
-        raise UsageError(
-            f"The page cannot listen on {host} port {port}.", got=error.strerror or str(error),
-            fix="--set web.port=0 takes any free port, --set web.enabled=false none",
-        ) from error  # fmt: skip
-    return link
-
-
-@lru_cache(maxsize=1)
-def _page() -> str:
-    return files("edgekit.camera").joinpath("page.html").read_text(encoding="utf-8")
-
-
-def _part(jpeg: bytes) -> bytes:
-    """One picture of a stream; browsers show it once the next boundary came."""
-    return f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n"
-
-
-def _plain(text: str, status: int) -> Response:
-    from starlette.responses import PlainTextResponse
-
-    return PlainTextResponse(text, status, headers={"Cache-Control": "no-store"})
-
-
-def _json(value: Any) -> Response:
-    from starlette.responses import Response
-
-    body = json.dumps(value, ensure_ascii=False)
-    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+        return plain("ready" if ready else why, 200 if ready else 503)
 
 
 def _number(text: str | None, otherwise: int) -> int:

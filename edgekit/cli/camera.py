@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli.options import Format, FormatOption, next_command, print_json, say
+from edgekit.cli.options import Format, FormatOption, next_command, print_json, say, tell_origin
 
 if TYPE_CHECKING:
     from edgekit.camera.config import CameraConfig
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgekit.camera.runtime import Camera, Summary
 
 _STORE = "store"
+_ADDRESS = "HIVE_SOURCE"  # of the environment, in a next line
 
 
 def camera(
@@ -82,10 +83,24 @@ def camera(
     if out is not None and bounded:
         _keep(events, summary, out)
     if chosen.store.folder:
+        told = any(change.lstrip().startswith("source.") for change in settings)  # here, not in the TOML
+        where: list[str | Path] = [config] if config is not None else []
+        where += ["--source", _typed(chosen)] if told or config is None else []
         looked_with = model or chosen.model.path
-        next_command("edgekit", "camera", "--source", chosen.source.uri, "--model", looked_with, "--web", "--set",
+        next_command("edgekit", "camera", *where, "--model", looked_with, "--web", "--set",
                      f"store.folder={chosen.store.folder}")  # fmt: skip
     return 0
+
+
+def _typed(config: CameraConfig) -> str:
+    """The source to be typed again; an address with a password in it is not repeated."""
+    from edgekit.camera.uri import printed
+
+    uri = printed(config.source)
+    if uri is None:
+        say(f"the source's address has secrets and is not repeated: put it into the environment as {_ADDRESS}")
+        return f"${{{_ADDRESS}}}"
+    return uri
 
 
 def open_model(config: CameraConfig) -> Model:
@@ -100,6 +115,8 @@ def open_model(config: CameraConfig) -> Model:
     if config.model.path == Path():
         raise UsageError("There is no model to look with.", expected="--model FILE, or model.path in the TOML")
     model = config.model
+    # before it is read: what is put there meanwhile is another one. What is not there the loader names best
+    before = _bytes_at(model.path) if loading.model_path(model.path).is_file() else ()
     predictor = loading.open_predictor(
         model.path,
         backend=model.backend,
@@ -110,6 +127,7 @@ def open_model(config: CameraConfig) -> Model:
     )
     described = loading.metadata_of(config.model.path)
     give_back()
+    tell_origin(predictor.name, predictor.trained_on)
     spec = predictor.spec
     return Model(
         make=lambda wanted, floor: make_eye(predictor, wanted, floor),
@@ -119,9 +137,28 @@ def open_model(config: CameraConfig) -> Model:
             "name": predictor.name,
             "sha256": predictor.sha256,
             "precision": described.precision if described else "fp32",
+            **({"trained_on": predictor.trained_on} if predictor.trained_on else {}),
         },
         close=predictor.close,
+        replaced=lambda: _bytes_at(model.path) != before,
     )
+
+
+def _bytes_at(path: Path) -> tuple[str, ...]:
+    """The hashes of a model's files. Raises ArtifactError where one cannot be read."""
+    from edgekit import loading
+    from edgekit.artifact import file_sha256
+    from edgekit.engine import sidecar_of
+    from edgekit.errors import ArtifactError
+
+    path = loading.model_path(path)
+    files = (path, sidecar_of(path)) if path.suffix == loading.ENGINE else (path,)
+    try:
+        return tuple(file_sha256(file) for file in files)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be read as a model.", got=str(error), expected="an exported file"
+        ) from error
 
 
 def _deployed(config: CameraConfig) -> CameraConfig:
@@ -182,20 +219,18 @@ def _check(config: CameraConfig) -> int:
 def _page(runtime: Camera) -> Any:
     from edgekit.camera.web import Page
 
-    page = Page(runtime)
+    page = Page(runtime, say)
     page.start()
     say(f"page: {page.url}")
     return page
 
 
 def _on_signals(runtime: Camera, read: Any) -> None:
-    from edgekit.errors import EdgekitError
-
     def reload(*_: object) -> None:
         try:
             runtime.reload(read())
-        except EdgekitError as error:
-            say(f"error: the configuration was not taken: {error}")
+        except Exception as error:  # noqa: BLE001 - raised in the midst of the loop, it would end it
+            say(f"error: the configuration was not taken, and all goes on as it was: {error}")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: runtime.stop())

@@ -25,6 +25,7 @@ def demo(
     from edgekit import loading, pipeline
     from edgekit.artifact import make_folder, refuse_existing, write_bytes
     from edgekit.bench.accuracy import evaluate_detections
+    from edgekit.cli.train import draw
     from edgekit.data import load_dataset
     from edgekit.recipe import load_recipe
     from edgekit.training.loop import train
@@ -46,7 +47,9 @@ def demo(
     recipe = load_recipe("demo")
     source = Path(str(recipe.data.path))
     say("1/5 train a CenterNet of 0.4 million parameters on 600 made pictures of a hive entrance, a minute or two")
-    trained = train(make_task(recipe, source, told), recipe, run, say=told)
+    task = make_task(recipe, source, told)
+    trained = train(task, recipe, run, say=told)
+    curves = draw(task, trained, run, told)
     say("2/5 export, each step compared with the checkpoint")
     checkpoint = out / "hive.pt"
     write_bytes(checkpoint, trained.best.read_bytes(), overwrite=not keep)
@@ -75,10 +78,12 @@ def demo(
         typer.echo(f"{stage.name:<11} {figures(stage)}")
     typer.echo("")
     for name, averages in evaluation.report.classes:
-        typer.echo(f"AP50 {name:<8} {averages.ap50:.3f}")
+        typer.echo(f"AP50 {name:<8} " + ("not measured" if averages.ap50 is None else f"{averages.ap50:.3f}"))
     typer.echo(f"trained   {run}")
     typer.echo(f"model     {result.model}")
     typer.echo(f"verdict   {result.report}")
+    if curves is not None:
+        typer.echo(f"curves    {curves}")
     typer.echo(f"pictures  {out / 'pictures'}")
     typer.echo(f"camera    {out / 'camera'}: annotated.mp4, events.jsonl, summary.json, store")
     next_command("edgekit", "predict", result.model, out / "pictures")

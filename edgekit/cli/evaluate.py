@@ -96,6 +96,13 @@ def _print(model: Path, report: ClassificationReport) -> None:
     typer.echo(f"{model.name} on {report.n} pictures, 95 % intervals")
     for name, rate in (("top-1", report.top1), (f"top-{report.k}", report.top5)):
         typer.echo(f"  {name:<28} {_text(rate)}")
+    if report.balanced is not None:
+        typer.echo(f"  {'balanced':<28} {report.balanced:7.2%}")
+    else:
+        from edgekit.data.sample import some
+
+        gone = report.unmeasured
+        typer.echo(f"  {'balanced':<28} not measured: no picture of {some(gone)} ({len(gone)} classes)")
     seen = [entry for entry in report.classes if entry.n]
     if len(seen) > SHOWN:
         seen = sorted(seen, key=lambda entry: entry.top1.value or 0.0)[:SHOWN]

@@ -46,7 +46,7 @@ def export(
         bool, typer.Option("--raw-heads", help="A detector's file gives its maps too, beside the boxes.")
     ] = False,
     precision: Annotated[
-        Precision, typer.Option("--precision", "-p", help="fp16 or int8: a second file, made from the proven fp32 one.")
+        Precision, typer.Option("--precision", "-p", help="int8, or fp16 where the target has it: a second file.")
     ] = Precision.fp32,
     calibrate: Annotated[
         int, typer.Option("--calibrate", min=1, help="Pictures of --data to measure ranges on, beside the gate's.")
@@ -63,7 +63,7 @@ def export(
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
-    """Export a checkpoint to a verified ONNX file, in fp32 and, if asked for, in fp16 or int8.
+    """Export a checkpoint to a verified ONNX file, in fp32 and, if asked for, in int8, or fp16 where the target has it.
 
     Folds BatchNorm, puts the preprocessing into the graph, and compares every step with the checkpoint on pictures.
     Writes NAME.onnx and NAME.verify.json. A file that is not equal is kept as NAME.onnx.rejected and the exit code

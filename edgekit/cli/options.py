@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
+from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -84,6 +84,14 @@ def say(line: str) -> None:
     typer.echo(printable(line), err=True)
 
 
+def tell_origin(name: str, trained_on: str) -> None:
+    """Says it of a model that never saw a real picture."""
+    from edgekit.artifact import MADE
+
+    if trained_on == MADE:
+        say(f"{name} was trained on {MADE} only: what it does on real ones is not known")
+
+
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
@@ -101,12 +109,15 @@ def read_classes(path: Path | None) -> Sequence[str] | None:
     """
     if path is None:
         return None
+    from edgekit.reading import read_text
+    from edgekit.reading.limits import SETTINGS
+
     try:
-        names = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        names = read_text(path, SETTINGS).rstrip().splitlines()
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as class names.", got=str(error), expected="a text file") from error
     names = [name.strip() for name in names]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if not names or "" in names or twice:
         problem = "no names" if not names else "an empty line" if "" in names else "twice: " + ", ".join(twice[:5])
         raise UsageError(f"{path} is not a list of class names.", got=problem, expected="one name a line, each once")
@@ -117,17 +128,16 @@ def read_preprocess(path: Path | None) -> PreprocessSpec | None:
     """A PreprocessSpec from TOML. Raises UsageError with the key that is wrong."""
     if path is None:
         return None
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     from edgekit.errors import InputError
+    from edgekit.reading import read_toml
     from edgekit.spec import PreprocessSpec
 
     try:
-        return PreprocessSpec.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = read_toml(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as TOML.", got=str(error), expected="key = value lines") from error
+    try:
+        return PreprocessSpec.from_dict(content)
     except InputError as error:
         told = f"{path} is not a preprocessing: {error.what}"
         raise UsageError(told, got=error.got, expected=error.expected, fix=error.fix) from error

@@ -72,6 +72,7 @@ def predict(
         say=say,
     ) as predictor:
         copies = _copies(pictures, found, out, force)
+        options.tell_origin(predictor.name, predictor.trained_on)
         for path in found:
             try:
                 answer, frame = _answer(predictor, path, top, threshold)

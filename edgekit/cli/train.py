@@ -82,19 +82,21 @@ def train(
     return 0
 
 
-def draw(task: Task, result: TrainResult, run: Path, tell: Callable[[str], None]) -> None:
-    """Curves of the run, and what the best net does on the validation data, as pictures."""
+def draw(task: Task, result: TrainResult, run: Path, tell: Callable[[str], None]) -> Path | None:
+    """Curves of the run, and what the best net does on the validation data, as pictures; where the curves are."""
     from edgekit.training.checkpoint import load_checkpoint
 
     try:
         from edgekit.training import plots
     except ImportError as error:
         tell(f"no pictures of the run: {error} (pip install 'edgekit[train]')")
-        return
-    plots.curves(run / "curves.png", result.rows)
+        return None
+    curves = run / "curves.png"
+    plots.curves(curves, result.rows)
     best = load_checkpoint(result.best)
-    for path in (run / "curves.png", *task.draw(best.net(), best.spec, run)):
+    for path in (curves, *task.draw(best.net(), best.spec, run)):
         tell(str(path))
+    return curves
 
 
 def _first_process() -> bool:

@@ -9,46 +9,46 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.names import ALL, SPLITS, alike, plain, split_of, written_differently
 from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
 from edgekit.data.sample import Dataset, Layout, Sample, class_index, some
 from edgekit.errors import DataError, SplitError
 from edgekit.vision.boxes import clip
-from edgekit.vision.image import picture_problem, scan_pictures
+from edgekit.vision.image import picture_problem, scan
 
 # What layouts call their held-out splits; the first that is there is taken, as for class folders
-VALIDATION = ("val", "valid", "validation")
-HELD_OUT = (*VALIDATION, "test")
-ALL = "all"
+HELD_OUT = (*SPLITS["val"], *SPLITS["test"])
 _OUTSIDE = 0.01  # pixels: text labels are rounded, and what that puts outside is not worth a word
+_LARGEST = 2  # times the picture: a box that is larger was written in other units
 
 
 @dataclass(frozen=True)
 class Box:
-    """One box as the label file has it: x1 y1 x2 y2 in continuous pixels of the upright picture."""
+    """One box as the label file has it: x1 y1 x2 y2 in continuous pixels of the upright picture, NaN where unreadable.
+
+    `where` says where it stands, e.g. "line 3".
+    """
 
     xyxy: tuple[float, float, float, float]
     label: int
     area: float | None = None
     aside: bool = False
-
-
-def split_order(split: str | None) -> tuple[str, ...]:
-    """The names to look for: of the split asked for, or of the held-out ones."""
-    return HELD_OUT if split is None else VALIDATION if split in VALIDATION else (split,)
+    where: str = ""
 
 
 def choose_split(available: Sequence[str], split: str | None, path: Path) -> str:
-    """The one of `available` that was asked for; without a wish the first held-out one.
+    """The one of `available` that was asked for, in any case and by any of its names; without a wish the held-out one.
 
     Raises:
         SplitError: it is not there.
         DataError: there is only a train split and none was asked for.
     """
-    for name in split_order(split):
-        if name in available:
-            return name
-    if split is None and "train" in available:
+    for wanted in (split,) if split is not None else ("val", "test"):
+        found = _named(available, wanted)
+        if found is not None:
+            return found
+    if split is None and _named(available, "train") is not None:
         raise DataError(
             f"{path} has only pictures that a model was trained on.",
             got="splits: " + some(available, 10),
@@ -62,8 +62,23 @@ def choose_split(available: Sequence[str], split: str | None, path: Path) -> str
     )
 
 
+def _named(available: Sequence[str], wanted: str) -> str | None:
+    if wanted in available:
+        return wanted
+    kind = split_of(wanted)
+    names = (wanted, *SPLITS[kind]) if kind else (wanted,)
+    for name in names:
+        for other in available:
+            if other.casefold() == name.casefold():
+                return other
+    return next((other for other in available if kind and split_of(other) == kind), None)
+
+
 class Collector:
     """Takes pictures with their boxes one after the other, checks both, and counts what it could not use.
+
+    A box that sticks out is clipped where its centre is in the picture. A picture with a box that cannot be used is
+    left out: without the box it would teach that there is nothing.
 
     Args:
         root: names of samples are relative to it.
@@ -74,7 +89,7 @@ class Collector:
     def __init__(self, root: Path, found: Sequence[str], classes: Sequence[str] | None) -> None:
         self.root = root
         self.found = tuple(found)
-        self.classes = tuple(classes) if classes is not None else self.found
+        self.classes = tuple(dict.fromkeys(map(plain, self.found))) if classes is None else tuple(classes)
         self.samples: list[Sample] = []
         self._map = [class_index(name, self.classes) for name in self.found]
         self._taken: set[Path] = set()
@@ -101,7 +116,7 @@ class Collector:
         return picture_size(path)
 
     def add(self, path: Path, size: Size, boxes: Sequence[Box]) -> None:
-        """A picture that `check` has passed.
+        """A picture that `check` has passed. It is left out, and noted, if one of its boxes cannot be used.
 
         Raises:
             DataError: a class that the model has not.
@@ -122,8 +137,10 @@ class Collector:
                 continue
             seen.add(key)
             cut = self._cut(name, box, size)
-            if cut is not None:
-                kept.append((cut, index, box.area, box.aside))
+            if isinstance(cut, str):
+                self.say("left out, with a box that cannot be used", cut)
+                return
+            kept.append((cut, index, box.area, box.aside))
         plain, aside = [k for k in kept if not k[3]], [k for k in kept if k[3]]
         stated = bool(plain) and all(k[2] is not None for k in plain)
         self.samples.append(
@@ -144,18 +161,17 @@ class Collector:
         """What was added, with `notes` and those that this object made.
 
         Raises:
-            DataError: no picture, or no box of those that were written could be used.
+            DataError: no picture could be used.
         """
         said = [f"{len(where)} {what}: {some(where)}" for what, where in self._said.items()]
-        boxes = sum(_len(s.boxes) + _len(s.aside_boxes) for s in self.samples)
-        dropped = any("dropped" in what for what in self._said)
-        if not self.samples or (dropped and not boxes):
+        warnings = (*written_differently(self.found), *alike(self.classes))
+        if not self.samples:
             raise DataError(
-                f"None of the {'boxes' if self.samples else 'pictures'} in {self.root} can be used.",
+                f"None of the pictures in {self.root} can be used.",
                 got="; ".join([*said, *notes]) or "no pictures",
                 expected="at least one",
             )
-        return Dataset(tuple(self.samples), self.classes, layout, (*notes, *self._counts(), *said))
+        return Dataset(tuple(self.samples), self.classes, layout, (*notes, *warnings, *self._counts(), *said))
 
     def _counts(self) -> Iterator[str]:
         counted = Dataset(tuple(self.samples), self.classes, "pictures").box_counts
@@ -171,22 +187,24 @@ class Collector:
         if aside:
             yield f"{len(aside)} box(es) set aside (crowds or difficult objects), in {some(sorted(set(aside)))}"
 
-    def _cut(self, name: str, box: Box, size: Size) -> NDArray[np.float32] | None:
+    def _cut(self, name: str, box: Box, size: Size) -> NDArray[np.float32] | str:
+        """float32 [4], the box within the picture; else the sentence that says why there is none."""
         x1, y1, x2, y2 = box.xyxy
-        where = f"{name} ({self.found[box.label]} {x1:.6g} {y1:.6g} {x2:.6g} {y2:.6g})"
+        at = f" {box.where}" if box.where else ""
+        where = f"{name}{at} ({self.found[box.label]} {x1:.6g} {y1:.6g} {x2:.6g} {y2:.6g}"
         if not np.isfinite(box.xyxy).all():
-            self.say("box(es) dropped, not finite", where)
-            return None
+            return f"{where}: not four numbers)"
         if x2 <= x1 or y2 <= y1:
-            self.say("box(es) dropped, without area", where)
-            return None
+            return f"{where}: without area)"
+        if not (0 <= x1 + x2 <= 2 * size.width and 0 <= y1 + y2 <= 2 * size.height):
+            return f"{where}: its centre is outside the picture of {size.width} x {size.height})"
+        if x2 - x1 > _LARGEST * size.width or y2 - y1 > _LARGEST * size.height:
+            return f"{where}: much larger than the picture of {size.width} x {size.height})"
         cut = clip(box.xyxy, size.height, size.width).astype(np.float32)
         if not (cut[2:] > cut[:2]).all():
-            outside = x2 <= 0 or y2 <= 0 or x1 >= size.width or y1 >= size.height
-            self.say(f"box(es) dropped, {'outside the picture' if outside else 'without area'}", where)
-            return None
+            return f"{where}: without area)"
         if np.abs(cut - np.array(box.xyxy)).max() > _OUTSIDE:
-            self.say("box(es) partly outside the picture, clipped", where)
+            self.say("box(es) partly outside the picture, clipped", f"{where})")
         return cut
 
 
@@ -196,4 +214,4 @@ def _len(boxes: NDArray[np.float32] | None) -> int:
 
 def unlisted(folder: Path, taken: set[Path], why: str) -> tuple[str, ...]:
     """The note about pictures below `folder` that are not among `taken` (resolved paths), or none."""
-    return left_out([p for p in scan_pictures(folder)[0] if p.resolve() not in taken], folder, why)
+    return left_out([p for p in scan(folder).pictures if p.resolve() not in taken], folder, why)

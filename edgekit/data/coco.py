@@ -6,16 +6,21 @@ Format: cocodataset.org/#format-data. Boxes are x y w h in continuous pixels; ca
 
 from __future__ import annotations
 
-import json
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from edgekit.data.annotations import ALL, Box, Collector, choose_split, unlisted
-from edgekit.data.orientation import upright
+from edgekit.data.annotations import Box, Collector, choose_split, unlisted
+from edgekit.data.masks import mask_bounds
+from edgekit.data.names import ALL, existing, plain
+from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset, some
 from edgekit.errors import DataError
+from edgekit.reading import is_file, read_json
+from edgekit.reading.limits import COCO
 
 ROBOFLOW = "_annotations.coco.json"
 
@@ -45,10 +50,12 @@ def load_coco(path: Path, classes: Sequence[str] | None = None, split: str | Non
         split: `val` and the like, or "all". Without it the held-out one: val, else test. Means nothing for a file.
 
     Raises:
-        DataError: a file that is no COCO file, no such split, no picture found, or an object that is none of `classes`.
+        DataError: a file that is no COCO file, one id for two pictures or two categories, no such split, no picture
+            found, or an object that is none of `classes`.
 
-    Crowds are set aside (`Sample.aside_boxes`), the area of an object's mask is kept (`Sample.box_areas`), and a
-    picture of the list that is not there is left out and noted.
+    Of an object without a box the bounding box of its segmentation is taken. Crowds are set aside
+    (`Sample.aside_boxes`), the area of an object's mask is kept (`Sample.box_areas`), and a picture of the list that is
+    not there is left out and noted.
     """
     if path.is_file():
         root = path.parent.parent if path.parent.name == "annotations" else path.parent
@@ -71,16 +78,27 @@ def load_coco(path: Path, classes: Sequence[str] | None = None, split: str | Non
 
 def _load(root: Path, files: list[Path], classes: Sequence[str] | None, notes: tuple[str, ...]) -> Dataset:
     parsed = [_read(file) for file in files]
-    ids = {c["id"]: str(c["name"]) for data in parsed for c in data["categories"]}
-    names = [ids[i] for i in sorted(ids)]
+    ids: dict[int, str] = {}
     for file, data in zip(files, parsed, strict=True):
-        other = [c for c in data["categories"] if ids[c["id"]] != str(c["name"])]
-        if other:
-            raise DataError(
-                f"{file} and another split have different categories.",
-                got=f"id {other[0]['id']}: {other[0]['name']} and {ids[other[0]['id']]}",
-                expected="the same ids and names",
-            )
+        own: dict[int, str] = {}
+        for category in data["categories"]:
+            number, name = category["id"], str(category["name"])
+            if own.setdefault(number, name) != name:
+                raise DataError(
+                    f"{file} gives one category id to two categories.",
+                    got=f"id {number}: {own[number]} and {name}",
+                    expected="an id of its own for each",
+                )
+            if ids.setdefault(number, name) != name:
+                raise DataError(
+                    f"{file} and another split have different categories.",
+                    got=f"id {number}: {name} and {ids[number]}",
+                    expected="the same ids and names",
+                )
+    names = [ids[i] for i in sorted(ids)]
+    twice = sorted(name for name, count in Counter(map(plain, names)).items() if count > 1)
+    if twice:
+        notes += (f"WARNING: several category ids have one name, taken as one class: {some(twice)}",)
     dense = {i: n for n, i in enumerate(sorted(ids))}
     collector = Collector(root, names, classes)
     taken: dict[Path, set[Path]] = {}
@@ -100,36 +118,47 @@ def _load(root: Path, files: list[Path], classes: Sequence[str] | None, notes: t
 
 
 def _add(collector: Collector, folder: Path, data: dict[str, Any], dense: dict[int, int], taken: set[Path]) -> None:
-    boxes: dict[Any, list[tuple[Any, Box]]] = {image["id"]: [] for image in data["images"]}
+    boxes: dict[str, list[dict[str, Any]]] = {_id(image["id"]): [] for image in data["images"]}
     for item in data["annotations"]:
-        if item["image_id"] not in boxes:
+        if _id(item["image_id"]) not in boxes:
             collector.say("annotation(s) of a picture that is not listed, left out", f"id {item.get('id')}")
             continue
-        boxes[item["image_id"]].append((item.get("id"), _box(item, dense)))
+        boxes[_id(item["image_id"])].append(item)
+    listed: dict[Path, list[dict[str, Any]]] = {}
     for image in data["images"]:
         # only what lies in the folder: a file_name is foreign text and may hold ".." or a whole path
         relative = PurePosixPath(str(image["file_name"]))
         inside = not relative.is_absolute() and ".." not in relative.parts
-        path = folder / relative if inside else folder / relative.name
-        if not path.is_file():
+        path = existing(folder / relative if inside else folder / relative.name)
+        if not is_file(path):
             collector.say(f"left out, not in {folder.name}", str(image["file_name"]))
             continue
         taken.add(path.resolve())
+        listed.setdefault(path, []).append(image)
+    for path, images in listed.items():
         size = collector.check(path)
         if size is None:
             continue
-        own = [box for _, box in boxes[image["id"]]]
-        stated = (image.get("width"), image.get("height"))
+        found = {_id(image["id"]): image for image in images}
+        if len(found) > 1:
+            collector.say("picture(s) listed under several ids, the objects of all taken", collector.name(path))
+        own = [_box(item, dense, size, collector, path) for key in found for item in boxes[key]]
+        stated = (images[0].get("width"), images[0].get("height"))
         if size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height):
             collector.say("boxes turned upright with the picture (EXIF)", collector.name(path))
-            own = [Box(upright(b.xyxy, size), b.label, b.area, b.aside) for b in own]
+            own = [replace(box, xyxy=upright(box.xyxy, size)) for box in own]
         elif None not in stated and stated != (size.width, size.height):
             text = f"{collector.name(path)} ({stated[0]} x {stated[1]} stated, {size.width} x {size.height} found)"
             collector.say("picture(s) of another size than their labels state", text)
         collector.add(path, size, own)
 
 
-def _box(item: dict[str, Any], dense: dict[int, int]) -> Box:
+def _id(value: object) -> str:
+    """An id to compare by: some write 1 here and "1" or 1.0 there."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _box(item: dict[str, Any], dense: dict[int, int], size: Size, collector: Collector, path: Path) -> Box:
     if item["category_id"] not in dense:
         raise DataError(
             f"Annotation {item.get('id')} has a category that does not exist.",
@@ -138,11 +167,17 @@ def _box(item: dict[str, Any], dense: dict[int, int]) -> Box:
         )
     try:
         x, y, w, h = (float(v) for v in item.get("bbox", ()))
-    except (TypeError, ValueError):
-        x = y = w = h = math.nan  # counted and listed as a box that is not finite
+    except (TypeError, ValueError, OverflowError):
+        x = y = w = h = math.nan  # listed as a box that is not four numbers
+    xyxy, where = (x, y, x + w, y + h), f"annotation {item.get('id')}"
+    if not (math.isfinite(x + y) and w > 0 and h > 0):
+        outline = mask_bounds(item.get("segmentation"))
+        if outline is not None:
+            collector.say("object(s) without a box, the one around their mask taken", f"{collector.name(path)} {where}")
+            xyxy = outline
     given = item.get("area")
-    area = float(given) if isinstance(given, (int, float)) and given >= 0 else None
-    return Box((x, y, x + w, y + h), dense[item["category_id"]], area, bool(item.get("iscrowd", 0)))
+    area = float(given) if isinstance(given, (int, float)) and 0 <= given < math.inf else None
+    return Box(xyxy, dense[item["category_id"]], area, bool(item.get("iscrowd", 0)), where)
 
 
 def _places(root: Path, file: Path) -> list[Path]:
@@ -159,8 +194,8 @@ def _folder(root: Path, file: Path) -> Path | None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        data = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = read_json(file, COCO, exact=False)
+    except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read as JSON.", got=str(error), expected="a COCO instances file") from error
     wanted = {"images": {"id", "file_name"}, "annotations": {"image_id", "category_id"}, "categories": {"id", "name"}}
     for key, fields in wanted.items():
@@ -174,4 +209,14 @@ def _read(file: Path) -> dict[str, Any]:
             )
     if any(not isinstance(c["id"], int) for c in data["categories"]):
         raise DataError(f"{file} has a category id that is no number.", expected="whole numbers")
+    files: dict[str, str] = {}
+    for image in data["images"]:
+        number, name = _id(image["id"]), str(image["file_name"])
+        if files.setdefault(number, name) != name:
+            raise DataError(
+                f"{file} gives one image id to two pictures, so nobody can tell whose the boxes are.",
+                got=f"id {number}: {files[number]} and {name}",
+                expected="an id of its own for each picture",
+                fix="before two exports are put into one file, number the pictures of one anew, in its annotations too",
+            )
     return data  # type: ignore[no-any-return]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.pictures import left_out, readable
+from edgekit.data.names import alike, existing, plain, written_differently
+from edgekit.data.pictures import in_two_classes, left_out, readable
 from edgekit.data.sample import Dataset, Sample, class_index, some
 from edgekit.errors import DataError
-from edgekit.vision.image import scan_pictures
+from edgekit.reading import is_file, read_text
+from edgekit.reading.limits import LIST
+from edgekit.vision.clutter import clutter_note
+from edgekit.vision.image import scan
 
 _HEADER = "file,class_index or file,class"
 
@@ -34,7 +39,8 @@ def load_csv(path: Path, classes: Sequence[str] | None = None) -> Dataset:
             one of `classes`, or one file with two labels.
     """
     rows, by_index, notes = _rows(path)
-    missing = [r.file for r in rows if not (path.parent / r.file).is_file()]
+    files = {r.file: existing(path.parent / r.file) for r in rows}
+    missing = [r.file for r in rows if not is_file(files[r.file])]
     if missing:
         raise DataError(
             f"{path} lists files that are not there.",
@@ -43,7 +49,7 @@ def load_csv(path: Path, classes: Sequence[str] | None = None) -> Dataset:
         )
     names = tuple(classes) if classes is not None else None
     if names is None and not by_index:
-        names = tuple(sorted({r.value for r in rows}))
+        names = tuple(sorted({plain(r.value) for r in rows}))
     labels: dict[str, int] = {}
     doubled = 0
     for row in rows:
@@ -55,11 +61,16 @@ def load_csv(path: Path, classes: Sequence[str] | None = None) -> Dataset:
                 expected="one label a picture",
             )
     doubled = len(rows) - len(labels)
-    samples, unreadable = readable(Sample(path.parent / f, None, label, f) for f, label in labels.items())
+    samples, unreadable = readable(Sample(files[f], None, label, f) for f, label in labels.items())
     if doubled:
         notes += (f"{doubled} row(s) list a picture again; each picture is taken once",)
-    listed = {(path.parent / f).resolve() for f in labels}
-    unlisted = [p for p in scan_pictures(path.parent)[0] if p.resolve() not in listed]
+    if not by_index:
+        notes += written_differently(r.value for r in rows) + (alike(names or ()) if classes is None else ())
+    notes += in_two_classes(samples, names)
+    listed = {files[f].resolve() for f in labels}
+    scanned = scan(path.parent)
+    unlisted = [p for p in scanned.pictures if p.resolve() not in listed]
+    notes += clutter_note(scanned.clutter, path.parent)
     notes += unreadable + left_out(unlisted, path.parent, f"not listed in {path.name}")
     return Dataset(samples, names, "csv", notes)
 
@@ -68,7 +79,7 @@ def _rows(path: Path) -> tuple[list[_Row], bool, tuple[str, ...]]:
     """The rows, whether their values are indices, and notes."""
     rows: list[_Row] = []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:  # -sig: spreadsheets write a byte-order mark
+        with io.StringIO(read_text(path, LIST), newline="") as stream:
             reader = csv.reader(stream)
             header = [c.strip().lower() for c in next(reader, [])]
             column = next((c for c in ("class_index", "class") if c in header), None)
@@ -85,7 +96,7 @@ def _rows(path: Path) -> tuple[list[_Row], bool, tuple[str, ...]]:
                 if len(cells) <= max(file_at, value_at) or not cells[file_at].strip() or not cells[value_at].strip():
                     raise _bad_row(path, reader.line_num, ",".join(cells), f"values for {_HEADER}")
                 rows.append(_Row(reader.line_num, cells[file_at].strip(), cells[value_at].strip()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a table.", got=str(error), expected="a UTF-8 CSV file") from error
     if not rows:
         raise DataError(f"{path} lists no pictures.", got="a header and nothing below", expected="one row a picture")

@@ -3,55 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from edgekit.data.pictures import left_out, readable
+from edgekit.data.names import ALL, alike, plain, written_differently
+from edgekit.data.pictures import in_two_classes, left_out, load_pictures, readable
 from edgekit.data.sample import Dataset, Sample, class_index, some
+from edgekit.data.split_folders import held_out, split_folders, subfolders
+from edgekit.data.unread_labels import refuse_unread
 from edgekit.errors import DataError
-from edgekit.vision.image import scan_pictures
-
-# Held-out splits first: this room serves evaluation and calibration, training names its own folder
-_HELD_OUT = ("val", "valid", "validation", "test")
-_SPLITS = (*_HELD_OUT, "train")
+from edgekit.vision.clutter import clutter_note, is_clutter
+from edgekit.vision.image import holds_pictures, scan
 
 
-def load_folder(path: Path, classes: Sequence[str] | None = None) -> Dataset:
+def load_folder(path: Path, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:
     """Pictures labelled by the folder directly below `path` that they lie in, however deep.
 
     Args:
-        path: holds class folders, or `val` (valid, validation, test), which does.
+        path: holds class folders, or folders of splits (`split_folders`), which do.
         classes: the model's; folders are matched by name in any case. Without them the sorted folder names are
-            the classes, as in torchvision's ImageFolder.
+            the classes, as in torchvision's ImageFolder, in Unicode's composed form (NFC).
+        split: "all" for those of every split; else the held-out one: val, else test.
 
     Raises:
-        DataError: no class folder with pictures, only a `train` split, or a folder that is none of `classes`.
+        DataError: no class folder with pictures, only a `train` split, a folder that is none of `classes`, or one that
+            may as well be a class as a split.
+        LayoutError: label files in another layout, where the folders do not look like classes.
     """
-    root, notes = _split(path)
+    found = split_folders(path, classes)
+    notes = found.notes
+    roots, base = [path], path
+    if found.splits and split == ALL:
+        roots = list(found.splits.values())
+    elif found.splits and not (found.flat and list(found.splits) == ["train"]):
+        base = held_out(path, found.splits)
+        roots = [base]
+        left = sorted(p.name for p in path.iterdir() if p != base and not is_clutter(p.name))
+        notes += (f"{base.name} was taken" + (f", beside it left out: {some(left)}" if left else ""),)
+    if found.flat:
+        refuse_unread(base)
+        pictures = load_pictures(base)
+        return replace(pictures, notes=notes + pictures.notes)
+    return _load(roots, base, classes, notes)
+
+
+def _load(roots: Sequence[Path], base: Path, classes: Sequence[str] | None, notes: tuple[str, ...]) -> Dataset:
     held: dict[str, list[Path]] = {}
     empty: list[str] = []
     others: list[Path] = []
-    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
-        pictures, rest = scan_pictures(folder)
-        others += rest
-        if pictures:
-            held[folder.name] = pictures
-        else:
-            empty.append(folder.name)
+    outside: list[Path] = []
+    clutter = [p for p in base.iterdir() if is_clutter(p.name)]
+    for root in roots:
+        outside += (p for p in root.iterdir() if p.is_file() and not is_clutter(p.name))
+        if root != base:
+            clutter += (p for p in root.iterdir() if is_clutter(p.name))
+        refuse_unread(root, [p for p in subfolders(root) if holds_pictures(p)])
+        for folder in subfolders(root):
+            below = scan(folder)
+            others += below.others
+            clutter += below.clutter
+            if below.pictures:
+                held.setdefault(folder.name, []).extend(below.pictures)
+            else:
+                empty.append(folder.relative_to(base).as_posix())
     if not held:
         raise DataError(
-            f"{root} has no class folders with pictures.",
+            f"{base} has no class folders with pictures.",
             got=f"folders without pictures: {some(empty)}" if empty else "no folders",
             expected="one folder a class, with its pictures in it",
         )
-    names = tuple(held) if classes is None else tuple(classes)
-    indices = _indices(list(held), names, root)
+    names = tuple(sorted({plain(name) for name in held})) if classes is None else tuple(classes)
+    indices = _indices(list(held), names, base)
     samples, unreadable = readable(
-        Sample(p, None, indices[name], p.relative_to(root).as_posix()) for name in held for p in held[name]
+        Sample(p, None, indices[name], p.relative_to(base).as_posix()) for name in held for p in held[name]
     )
-    outside = sorted(p for p in root.iterdir() if p.is_file())
-    notes += unreadable
-    notes += left_out(outside, root, "outside the class folders")
-    notes += left_out(others, root, "not pictures by their suffix")
+    notes += clutter_note(sorted(clutter), base) + written_differently(list(held)) + _together(indices, names)
+    notes += unreadable + in_two_classes(samples, names)
+    notes += left_out(sorted(outside), base, "outside the class folders")
+    notes += left_out(others, base, "not pictures by their suffix")
     if empty:
         notes += (f"{len(empty)} folder(s) without pictures: {some(empty)}",)
     absent = [c for i, c in enumerate(names) if i not in set(indices.values())]
@@ -60,28 +89,17 @@ def load_folder(path: Path, classes: Sequence[str] | None = None) -> Dataset:
     return Dataset(samples, names, "folder", notes)
 
 
-def has_class_folders(path: Path) -> bool:
-    """Whether any picture lies in a folder below `path`."""
-    return any(scan_pictures(p)[0] for p in path.iterdir() if p.is_dir())
-
-
-def _split(path: Path) -> tuple[Path, tuple[str, ...]]:
-    """The folder that holds the class folders, and a note about the splits that were left out."""
-    folders = {p.name.lower(): p for p in sorted(path.iterdir()) if p.is_dir()}
-    splits = {name: folders[name] for name in _SPLITS if name in folders and has_class_folders(folders[name])}
-    if not splits:
-        return path, ()
-    held_out = [name for name in _HELD_OUT if name in splits]
-    if not held_out:
-        raise DataError(
-            f"{path} has only pictures that a model was trained on.",
-            got="a train folder and no " + ", ".join(_HELD_OUT),
-            expected="pictures that were held out",
-            fix=f"split some off, or name the folder itself: {folders['train']}",
-        )
-    chosen = splits[held_out[0]]
-    left = sorted(p.name for p in path.iterdir() if p != chosen)
-    return chosen, (f"{chosen.name} was taken" + (f", beside it left out: {some(left)}" if left else ""),)
+def _together(indices: dict[str, int], names: Sequence[str]) -> tuple[str, ...]:
+    """A warning about folders that differ in case: apart as classes of their own, or together in one of the model's."""
+    apart = alike(plain(name) for name in indices if plain(name) == names[indices[name]])
+    together: dict[int, set[str]] = {}
+    for name, index in indices.items():
+        together.setdefault(index, set()).add(plain(name))
+    return apart + tuple(
+        f"WARNING: the folders {', '.join(sorted(ways))} are all taken as the class {names[index]}"
+        for index, ways in together.items()
+        if len(ways) > 1
+    )
 
 
 def _indices(folders: list[str], classes: tuple[str, ...], root: Path) -> dict[str, int]:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from edgekit.data.annotations import ALL, choose_split
+from edgekit.data.annotations import choose_split
 from edgekit.data.coco import coco_files, load_coco
 from edgekit.data.csv_ import load_csv
-from edgekit.data.folder import has_class_folders, load_folder
+from edgekit.data.folder import load_folder
 from edgekit.data.made import is_made, load_made
+from edgekit.data.names import ALL, split_of
 from edgekit.data.pictures import load_pictures
-from edgekit.data.sample import Dataset
+from edgekit.data.sample import Dataset, class_index
+from edgekit.data.split_folders import subfolders
+from edgekit.data.unread_labels import refuse_unread
 from edgekit.data.voc import is_voc, load_voc
 from edgekit.data.yolo import find_config, is_split, load_yolo
 from edgekit.errors import DataError
+from edgekit.vision.clutter import is_clutter
+from edgekit.vision.image import SUFFIXES, holds_pictures
 
 TABLE = "labels.csv"
 # layouts of a folder with boxes: whether one has it, and its loader
@@ -49,12 +55,20 @@ def load_dataset(
         split: `train`, `val`, `test` or what the layout calls it, or `all` for every picture. Without it the
             held-out one is taken where there are splits.
 
+    Folders that hold nothing but one other are gone into (`unwrapped`), which is noted.
+
     Raises:
         DataError: nothing there, no such split, no readable picture, or labels that do not fit `classes`.
+        LayoutError: pictures with labels in a layout that is not read.
     """
     if is_made(path):
         return load_made(str(path), classes, split)
-    path = Path(path)
+    path, gone_into = unwrapped(Path(path), classes)
+    dataset = _load(path, classes, split)
+    return replace(dataset, notes=(*gone_into, *dataset.notes)) if gone_into else dataset
+
+
+def _load(path: Path, classes: Sequence[str] | None, split: str | None) -> Dataset:
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix in (".yaml", ".yml"):
@@ -78,7 +92,31 @@ def load_dataset(
             return load(path, classes, split)
     if split not in (None, ALL):
         return _in_folder(path, classes, split)
-    return load_folder(path, classes) if has_class_folders(path) else load_pictures(path)
+    if any(map(holds_pictures, subfolders(path))):
+        return load_folder(path, classes, split)
+    refuse_unread(path)
+    return load_pictures(path)
+
+
+def unwrapped(path: Path, classes: Sequence[str] | None = None) -> tuple[Path, tuple[str, ...]]:
+    """The folder that the data set lies in, and a note: below `path`, as deep as each holds one folder and no picture.
+
+    A lone folder is a class and not gone into where the way ends at fewer than two folders of pictures, or where it has
+    the name of a split or of one of `classes`.
+    """
+    inner = path
+    while inner.is_dir() and not _has_layout(inner):
+        inside = [p for p in subfolders(inner) if holds_pictures(p)]
+        if len(inside) != 1:
+            break
+        (only,) = inside
+        is_class = classes is not None and class_index(only.name, classes) is not None
+        if split_of(only.name) or is_class or (_pictures_in(only) and not _has_layout(only)) or _pictures_in(inner):
+            return path, ()
+        inner = only
+    if inner == path or not (_has_layout(inner) or len(subfolders(inner)) > 1):
+        return path, ()
+    return inner, (f"{inner.relative_to(path).as_posix()}/ was gone into: {path.name} holds no other pictures",)
 
 
 def has_boxes(path: Path) -> bool:
@@ -87,12 +125,20 @@ def has_boxes(path: Path) -> bool:
         return True
     if path.is_file():
         return path.suffix.lower() in (".yaml", ".yml", ".json")
-    return any(fits(path) for fits, _ in BOXED)
+    return any(fits(unwrapped(path)[0]) for fits, _ in BOXED)
+
+
+def _has_layout(path: Path) -> bool:
+    return (path / TABLE).is_file() or any(fits(path) for fits, _ in BOXED)
+
+
+def _pictures_in(path: Path) -> bool:
+    return any(p.suffix.lower() in SUFFIXES and not is_clutter(p.name) for p in path.iterdir())
 
 
 def _in_folder(path: Path, classes: Sequence[str] | None, split: str) -> Dataset:
     """The split of a folder is the folder of its name."""
-    folders = {p.name.lower(): p for p in sorted(path.iterdir()) if p.is_dir()}
+    folders = {p.name: p for p in subfolders(path)}
     return load_dataset(folders[choose_split(list(folders), split, path)], classes)
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from edgekit.data.sample import Dataset, Sample, some
 from edgekit.errors import DataError, PictureError
-from edgekit.vision.image import picture_problem
+from edgekit.vision.image import check_passes, open_picture
 
 Hashes = NDArray[np.uint64]
 
@@ -116,11 +116,9 @@ def picture_hash(sample: Sample) -> int:
         grey = Image.fromarray(np.ascontiguousarray(sample.frame[..., ::-1])).convert("L")
     else:
         assert sample.path is not None
-        problem = picture_problem(sample.path)
-        if problem is not None:
-            raise PictureError(f"{sample.path} cannot be read as a picture.", got=problem)
         try:
-            with Image.open(sample.path) as image:
+            with open_picture(sample.path) as image:
+                check_passes(image, sample.path)
                 image.draft("L", (72, 72))
                 grey = ImageOps.exif_transpose(image.convert("L"))
         except (OSError, SyntaxError, ValueError, TypeError, LookupError, Image.DecompressionBombError) as error:

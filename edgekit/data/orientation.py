@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from edgekit.vision.image import open_picture
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Size:
 
 def picture_size(path: Path) -> Size:
     """From the header alone, for a picture that `picture_problem` has passed."""
-    with Image.open(path) as image:
+    with open_picture(path) as image:
         try:
             orientation = int(image.getexif().get(0x0112, 1))  # EXIF 2.32, tag Orientation
         except (OSError, SyntaxError, ValueError, TypeError, LookupError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgekit.data.sample import Dataset, Sample, some
 from edgekit.errors import DataError
-from edgekit.vision.image import SUFFIXES, picture_problem, scan_pictures
+from edgekit.vision.clutter import clutter_note
+from edgekit.vision.image import SUFFIXES, picture_problem, scan
 
 
 def load_pictures(path: Path) -> Dataset:
@@ -15,7 +16,7 @@ def load_pictures(path: Path) -> Dataset:
     if path.is_file():
         samples, notes = readable([Sample(path, None, None)])
         return Dataset(samples, None, "pictures", notes)
-    pictures, others = scan_pictures(path)
+    pictures, others, clutter = scan(path)
     if not pictures:
         raise DataError(
             f"{path} holds no pictures.",
@@ -23,7 +24,8 @@ def load_pictures(path: Path) -> Dataset:
             expected="files ending in " + " ".join(sorted(SUFFIXES)),
         )
     samples, notes = readable(Sample(p, None, None, p.relative_to(path).as_posix()) for p in pictures)
-    return Dataset(samples, None, "pictures", (*notes, *left_out(others, path, "not pictures by their suffix")))
+    notes = (*clutter_note(clutter, path), *notes, *left_out(others, path, "not pictures by their suffix"))
+    return Dataset(samples, None, "pictures", notes)
 
 
 def readable(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
@@ -56,3 +58,27 @@ def left_out(files: Iterable[Path], root: Path, why: str) -> tuple[str, ...]:
     """The note about files that were not used, or none."""
     names = [f.relative_to(root).as_posix() for f in files]
     return (f"{len(names)} left out, {why}: {some(names)}",) if names else ()
+
+
+def in_two_classes(samples: Sequence[Sample], names: Sequence[str] | None) -> tuple[str, ...]:
+    """A warning about pictures whose files are equal, byte by byte, and labelled differently, or none.
+
+    Only files of equal size are read.
+    """
+    sizes: dict[int, list[Sample]] = {}
+    for sample in samples:
+        if sample.path is not None and sample.label is not None:
+            sizes.setdefault(sample.path.stat().st_size, []).append(sample)
+    pairs = []
+    for same in sizes.values():
+        if len({s.label for s in same}) < 2:
+            continue
+        first: dict[str, Sample] = {}
+        for sample in same:
+            other = first.setdefault(sample.content(), sample)
+            if other.label != sample.label:
+                of = [str(s.label) if names is None else names[s.label or 0] for s in (other, sample)]
+                pairs.append(f"{other.name} ({of[0]}) = {sample.name} ({of[1]})")
+    if not pairs:
+        return ()
+    return (f"WARNING: {len(pairs)} picture(s) lie in two classes: {some(pairs)}. One of the labels is wrong",)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgekit.data.names import plain
 from edgekit.errors import DataError, UsageError
 from edgekit.spec import canonical_json
 from edgekit.vision.image import Frame, check_frame, read_picture
@@ -190,13 +191,17 @@ def sample_evenly(dataset: Dataset, n: int) -> Dataset:
 
 
 def class_index(name: str, classes: Sequence[str]) -> int | None:
-    """Index of `name` in `classes`: exactly, else in any case; None if it is not there.
+    """Index of `name` in `classes`: as it stands, else but for Unicode's form and spaces around it, else in any case.
+
+    None if it is not there.
 
     Raises:
         DataError: the name fits more than one class (ImageNet has two called "crane").
     """
+    own = plain(name)
     same = [i for i, c in enumerate(classes) if c == name]
-    same = same or [i for i, c in enumerate(classes) if c.casefold() == name.casefold()]
+    same = same or [i for i, c in enumerate(classes) if plain(c) == own]
+    same = same or [i for i, c in enumerate(classes) if plain(c).casefold() == own.casefold()]
     if len(same) > 1:
         raise DataError(
             f"The class name {name!r} is ambiguous.",

@@ -44,7 +44,7 @@ def onnx_stages(
     lineage = Lineage(loaded.sha256, state_digest(folded.state_dict()))
     answers = answering(folded, loaded.spec, raw_heads)
     model = onnx_from_torch(answers, loaded.spec, opset=target.opset, batch=batch, input_kind=input_kind)
-    described = Metadata(loaded.spec, lineage, input_kind, "fp32", target.name, tools())
+    described = Metadata(loaded.spec, lineage, input_kind, "fp32", target.name, tools(), trained_on=loaded.trained_on)
     artifact = sealed(model, described, path)
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
         step = predictor.fixed_batch or 1

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.data import Dataset, hive_pictures, load_dataset, made_pictures, sample_evenly
-from edgekit.errors import DataError, UsageError
+from edgekit.data.pictures import load_pictures
+from edgekit.errors import DataError, LayoutError, UsageError
 from edgekit.quantize.calibrate import FEWEST
 
 
@@ -17,7 +18,17 @@ def pictures_for_gate(data: Path | None, count: int, task: str) -> Dataset:
         raise UsageError("--pictures needs at least one.", got=str(count), expected="1 or more; 64 is the default")
     if data is None:
         return hive_pictures(count, seed=7) if task == "detection" else made_pictures(count)
-    return sample_evenly(load_dataset(data, None), count)
+    return sample_evenly(_pictures(data), count)
+
+
+def _pictures(data: Path) -> Dataset:
+    """The pictures of `data`; of labels in a layout that is not read, which play no part here, it is only said."""
+    try:
+        return load_dataset(data, None)
+    except LayoutError as error:
+        found = load_pictures(data)
+        note = f"labels in a layout that edgekit does not read, taken as pictures without labels: {error.got}"
+        return replace(found, notes=(note, *found.notes))
 
 
 def calibration_pictures(gate: Dataset, data: Path, count: int) -> Dataset:
@@ -29,7 +40,7 @@ def calibration_pictures(gate: Dataset, data: Path, count: int) -> Dataset:
     try:
         whole = load_dataset(data, None, "train")
     except DataError:  # no such split, or none at all
-        whole = load_dataset(data, None)
+        whole = _pictures(data)
     used = {sample.content() for sample in gate}
     rest = tuple(sample for sample in whole if sample.content() not in used)
     if len(rest) < FEWEST:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from edgekit.artifact import Artifact, graph_digest
-from edgekit.config import Limits, Target
+from edgekit.config import Limits, Target, load_target, target_names
 from edgekit.data import Dataset
 from edgekit.errors import UsageError
 from edgekit.graph import lint
@@ -55,11 +55,14 @@ def precision_name(target: Target, precision: str) -> str:
         UsageError: the target does not have this precision.
     """
     if precision not in target.precisions:
+        having = [name for name in target_names() if precision in load_target(name).precisions]
         raise UsageError(
             f"{target.name} does not have this precision.",
             got=precision,
             expected="one of " + ", ".join(target.precisions),
-            fix="another --precision or --target; a .toml of your own can offer it",
+            fix=f"--target {' or '.join(having)}; a .toml of your own can offer it"
+            if having
+            else "another --precision",
         )
     return str(target.scheme) if precision == "int8" else precision
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +21,9 @@ from edgekit.errors import ArtifactError, DataError, InputError
 from edgekit.graph import passes
 from edgekit.graph.lint.graph import Graph
 from edgekit.quantize.observers import HALF, Histogram
+from edgekit.reading import load_json
+from edgekit.reading.archive import read_npz
+from edgekit.reading.limits import CALIBRATION
 from edgekit.spec import PreprocessSpec, canonical_json
 from edgekit.vision.preprocess import normalise, preprocess
 
@@ -294,15 +295,16 @@ def load_calibration(path: Path, key: Key) -> Calibration:
         ArtifactError: not a calibration file, or one of another graph, set of pictures or preprocessing: it says which.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(file["about"].tobytes())
-            counts, zeros, numbers = file["counts"], file["zeros"], file["numbers"]
-            found = Key(**about["key"])
-            names: Sequence[str] = about["names"]
-            pictures, notes = int(about["pictures"]), tuple(map(str, about["notes"]))
-            sound = about["format"] == FORMAT and counts.shape == (len(names), 2 * HALF)
-            sound = sound and zeros.shape == (len(names),) and numbers.shape == (len(names), 3)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        file = read_npz(path, CALIBRATION)
+        about = load_json(file["about"].tobytes())
+        counts, zeros, numbers = file["counts"], file["zeros"], file["numbers"]
+        found = Key(**about["key"])
+        names: Sequence[str] = about["names"]
+        pictures, notes = int(about["pictures"]), tuple(map(str, about["notes"]))
+        sound = about["format"] == FORMAT and counts.shape == (len(names), 2 * HALF)
+        sound = sound and zeros.shape == (len(names),) and numbers.shape == (len(names), 3)
+        sound = sound and all(a.dtype.kind in "iu" for a in (counts, zeros)) and bool(np.isfinite(numbers).all())
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is not a calibration.", got=str(error), fix=AGAIN) from error
     if not sound:
         raise ArtifactError(f"{path} is not a calibration of this edgekit.", got="another format", fix=AGAIN)

@@ -24,6 +24,8 @@ from edgekit.artifact import write_bytes
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.quantize.place import Quantized
 from edgekit.quantize.plan import Layer
+from edgekit.reading import read_json
+from edgekit.reading.limits import CARD
 from edgekit.spec import digest
 
 FORMAT = 2
@@ -147,7 +149,7 @@ class _Memory:
         self.costs: dict[str, float] = {}
         if path is not None and path.is_file():
             try:
-                content = json.loads(path.read_text(encoding="utf-8"))
+                content = read_json(path, CARD)
                 found = content["key"]
                 if content["format"] == FORMAT and found == key:
                     self.measured = {k: Measured(**v) for k, v in content["measured"].items()}

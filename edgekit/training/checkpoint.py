@@ -49,6 +49,7 @@ class Checkpoint:
             from keys and shapes.
         guesses: what else nobody said and was taken for granted: `preprocessing`, `class names`.
         metrics, recipe, versions: plain data kept for the record.
+        trained_on: as in `edgekit.artifact.Metadata`; empty where the file does not say it.
     """
 
     spec: ModelSpec
@@ -59,6 +60,7 @@ class Checkpoint:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    trained_on: str = ""
     named_by: str = "its own checkpoint"
     guesses: tuple[str, ...] = ()
 
@@ -92,6 +94,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool = Fal
         "metrics": dict(checkpoint.metrics),
         "recipe": dict(checkpoint.recipe),
         "versions": {"edgekit": __version__, "torch": str(torch.__version__), **checkpoint.versions},
+        "trained_on": checkpoint.trained_on,
     }
     with atomic(path, overwrite=overwrite) as stream:
         torch.save(content, stream)
@@ -208,6 +211,7 @@ def _own(
         metrics=content.get("metrics", {}),
         recipe=content.get("recipe", {}),
         versions=content.get("versions", {}),
+        trained_on=str(content.get("trained_on", "")),
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 
 from edgekit import nets
+from edgekit.artifact import MADE, RECORDED
 from edgekit.data import Dataset
 from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, PictureError
@@ -24,7 +25,7 @@ from edgekit.training.task import Batch, Score, Task, normalised, stacked
 from edgekit.training.temperature import fit_temperature, nll
 from edgekit.training.weights import read_weights, start_from
 from edgekit.vision.image import Frame
-from edgekit.vision.metrics import classification_report
+from edgekit.vision.metrics import classification_report, mean_recall
 from edgekit.vision.preprocess import normalise, preprocess
 
 EVAL_BATCH = 32
@@ -45,11 +46,15 @@ class ClassificationTask(Task):
     def __init__(self, recipe: Recipe, train: Dataset, val: Dataset, say: Callable[[str], None] = lambda _: None):
         classes = _checked_classes(train, val)
         self.recipe = recipe
+        self.trained_on = MADE if train.layout == "made" else RECORDED
         self.spec = ModelSpec(recipe.net.arch, classes, recipe.input.preprocess(), {"norm": recipe.net.norm})
         size, limit = recipe.input.train_size, recipe.data.cache_mb * 2**20
         self.pictures = Pictures(train.samples, shorter_side=2 * max(sides(size)), limit=limit, say=say)
         self.labels = torch.tensor([_label(s) for s in self.pictures.samples])
         self._val = _Validation(val.samples, self.spec, limit, say)
+        there = {_label(s) for s in val}
+        if recipe.schedule.class_balance != "none" and len(there) < len(classes):
+            say(f"the best epoch is chosen by the mean recall of {some([classes[i] for i in sorted(there)])} alone")
         self._augment = cropped(recipe.augment, size)
         counts = torch.bincount(self.labels, minlength=len(classes))
         self._balance = len(self.labels) / (len(classes) * counts.clamp(min=1).double())
@@ -101,18 +106,18 @@ class ClassificationTask(Task):
             return Score({"top1": 0.0, "nll": float("inf")}, (0.0, -float("inf")), self.spec)
         report = classification_report(logits, labels, self.spec.classes)
         temperature = fit_temperature(logits, labels)
-        recalls = [c.top1.value for c in report.classes if c.top1.value is not None]
         metrics = {
             "top1": report.top1.value or 0.0,
             "top1_low": report.top1.low,
             "top1_high": report.top1.high,
-            "balanced": float(np.mean(recalls)),
+            **({} if report.balanced is None else {"balanced": report.balanced}),
             "nll": nll(logits, labels),
             "nll_calibrated": nll(logits, labels, temperature),
             "temperature": temperature,
         }
         balanced = self.recipe.schedule.class_balance != "none"
-        first = metrics["balanced"] if balanced else metrics["top1"]
+        # a class that validation has not cannot decide which epoch is best; the others can
+        first = mean_recall(report) if balanced else metrics["top1"]
         return Score(metrics, (first, -metrics["nll_calibrated"]), replace(self.spec, temperature=temperature))
 
     def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:

@@ -15,6 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from edgekit import nets
+from edgekit.artifact import MADE, RECORDED
 from edgekit.data import Dataset
 from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, InputError, PictureError
@@ -55,6 +56,7 @@ class DetectionTask(Task):
     def __init__(self, recipe: Recipe, train: Dataset, val: Dataset, say: Callable[[str], None] = lambda _: None):
         classes = _checked_classes(train, val)
         self.recipe = recipe
+        self.trained_on = MADE if train.layout == "made" else RECORDED
         asked = recipe.net
         arguments = {"neck": asked.neck, "head": asked.head, "width": asked.width}
         self.spec = ModelSpec(

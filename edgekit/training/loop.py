@@ -382,6 +382,7 @@ class _Run:
             self.ema.net.state_dict(),
             metrics=figures | {"step": self.progress.step},
             recipe=self.recipe.model_dump(mode="json"),
+            trained_on=self.task.trained_on,
         )
         with telling_why(self.out / name):
             save_checkpoint(self.out / name, checkpoint, overwrite=True)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.data import Dataset, by_pattern, load_dataset, near_duplicates, split_by_group
 from edgekit.data.annotations import HELD_OUT as VALIDATION
-from edgekit.data.layouts import has_boxes
+from edgekit.data.layouts import has_boxes, unwrapped
 from edgekit.data.made import is_made
-from edgekit.data.sample import some
+from edgekit.data.sample import Sample, some
+from edgekit.data.split_folders import SplitFolders, split_folders, subfolders
 from edgekit.data.yolo import CONFIGS, is_split
 from edgekit.errors import DataError, SplitError
 from edgekit.recipe import Data
+from edgekit.vision.image import holds_pictures
+
+IMBALANCED = 20  # times as many pictures of one class as of another are worth a word
 
 
 @dataclass(frozen=True)
@@ -35,28 +40,18 @@ def load_splits(path: Path, data: Data, seed: int) -> Splits:
     """
     if not path.exists() and not is_made(path):
         raise DataError(f"{path} is not there.", got="no such folder", expected="a folder of labelled pictures")
-    root = path / data.train
-    names = (data.val,) if data.val else VALIDATION
-    held = next((path / name for name in names if (path / name).is_dir()), None)
+    path, said = unwrapped(path) if not is_made(path) else (path, ())
     if has_boxes(path):
         train, val = _annotated(path, data, seed)
-    elif root.is_dir() and held is not None:
-        train = load_dataset(root)
-        val = load_dataset(held, train.classes)
-    elif root.is_dir() or data.val:
-        raise DataError(
-            f"{path} has no folder of validation pictures.",
-            got="only " + some(sorted(p.name for p in path.iterdir())),
-            expected=" or ".join(f"{name}/" for name in names),
-            fix=f"move some pictures there, or name {root} itself: a share of it is then held out",
-        )
     else:
-        train, val = _held_out(load_dataset(path), data, seed)
-    notes = []
+        train, val, found = _folders(path, data, seed)
+        said += found
+    notes = list(said)
     for which, dataset in (("training", train), ("validation", val)):
         notes += [f"{which}: {note}" for note in dataset.notes]
         if not dataset.boxed:  # the notes of those with boxes count them
             notes.append(f"{which}: {counts(dataset)}")
+    notes += _imbalance(train, val)
     return Splits(train, val, (*notes, *_shared(train, val)))
 
 
@@ -65,6 +60,64 @@ def counts(dataset: Dataset) -> str:
     of = Counter(s.label for s in dataset)
     names = dataset.classes or tuple(str(i) for i in range(1 + max((i for i in of if i is not None), default=-1)))
     return f"{len(dataset)} pictures ({some([f'{name} {of[i]}' for i, name in enumerate(names)], 12)})"
+
+
+def _folders(path: Path, data: Data, seed: int) -> tuple[Dataset, Dataset, tuple[str, ...]]:
+    """The training and the validation pictures of a folder without boxes, and how its folders were read."""
+    if not path.is_dir():
+        return *_held_out(load_dataset(path), data, seed), ()
+    named = {p.name: p for p in subfolders(path)}
+    if data.val or data.train != "train":  # the recipe says which is which
+        root, held = _of_name(named, data.train), [p for p in [_of_name(named, data.val or "")] if p]
+        found = SplitFolders()
+    else:
+        found = split_folders(path)
+        root, held = found.splits.get("train"), [found.splits[k] for k in ("val", "test") if k in found.splits]
+    if root is not None and held:
+        left = [p.name for p in named.values() if p not in (root, held[0]) and holds_pictures(p)]
+        notes = (
+            found.notes
+            if found.notes or not left
+            else (f"beside {root.name} and {held[0].name} left out: {some(left)}",)
+        )
+        train = load_dataset(root)
+        return train, load_dataset(held[0], train.classes), notes
+    if data.val or (root is not None and not found.flat):
+        raise DataError(
+            f"{path} has no folder of validation pictures.",
+            got="only " + some(sorted(named)),
+            expected=" or ".join(f"{name}/" for name in ((data.val,) if data.val else VALIDATION)),
+            fix=f"move some pictures there, or name {root or path / data.train} itself: a share of it is then held out",
+        )
+    return *_held_out(load_dataset(path), data, seed), ()
+
+
+def _of_name(folders: Mapping[str, Path], name: str) -> Path | None:
+    """The folder of this name, in any case."""
+    return folders.get(name) or next((p for other, p in folders.items() if other.casefold() == name.casefold()), None)
+
+
+def _imbalance(train: Dataset, val: Dataset) -> list[str]:
+    """Warnings about classes that are rare in training, or absent in validation."""
+    if not train.labelled or not train.classes:
+        return []
+    of, held = Counter(s.label for s in train), Counter(s.label for s in val)
+    names = train.classes
+    there = sorted((of[i], name) for i, name in enumerate(names) if of[i])
+    notes = []
+    if there[-1][0] >= IMBALANCED * there[0][0]:
+        notes.append(
+            f"WARNING: training has {there[-1][0]} pictures of {there[-1][1]} and {there[0][0]} of {there[0][1]}: a "
+            "net that never says the rare one is right nearly always. More pictures of it help, or "
+            "--set schedule.class_balance=sample"
+        )
+    absent = [name for i, name in enumerate(names) if of[i] and not held[i]]
+    if absent:
+        notes.append(
+            f"WARNING: validation has no picture of {some(absent)}: how often it is recognised, and with it the "
+            "balanced accuracy, is not measured"
+        )
+    return notes
 
 
 def _annotated(path: Path, data: Data, seed: int) -> tuple[Dataset, Dataset]:
@@ -94,8 +147,8 @@ def _held_out(whole: Dataset, data: Data, seed: int) -> tuple[Dataset, Dataset]:
 def _shared(train: Dataset, val: Dataset) -> tuple[str, ...]:
     if train.layout == "made":
         return ()  # of different seeds; boards look alike to a hash
-    known = {s.content(): s.name for s in train}
-    same = [f"{s.name} = {known[c]}" for s in val if (c := s.content()) in known]
+    known = {s.content(): s for s in train}
+    same = [f"{s.name} = {_called(known[c], s, train)}" for s in val if (c := s.content()) in known]
     notes = []
     if same:
         notes.append(
@@ -103,3 +156,9 @@ def _shared(train: Dataset, val: Dataset) -> tuple[str, ...]:
         )
     warning = near_duplicates(train, val).warning()
     return (*notes, warning) if warning else tuple(notes)
+
+
+def _called(there: Sample, here: Sample, train: Dataset) -> str:
+    """The name of a training picture that is also in validation, with its class if that is another one there."""
+    other = there.label is not None and there.label != here.label
+    return there.name + (f" (as {train.classes[there.label or 0]} there)" if other and train.classes else "")

@@ -39,11 +39,13 @@ class Task(ABC):
         spec: what the net is.
         net: float32, on the CPU, with its first weights.
         heads: names of the modules that are new and learn at `lr_head`; all others are the trunk.
+        trained_on: as in `edgekit.artifact.Metadata`.
     """
 
     spec: ModelSpec
     net: nn.Module
     heads: tuple[str, ...]
+    trained_on: str = ""
 
     @abstractmethod
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ import pickletools
 import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ import torch
 
 from edgekit.artifact import reason
 from edgekit.errors import CheckpointError
+from edgekit.reading import RefusedError, regular_size
+from edgekit.reading.limits import SAFETENSORS_HEADER, over, size
 from edgekit.training import refusals
+from edgekit.training.bounds import check_checkpoint
 from edgekit.training.stubs import STAND_INS, plain, stand_ins
 
 COPY_AGAIN = "copy or download it again and compare its size or hash"
@@ -35,6 +39,8 @@ BROKEN = (
     OverflowError,
     struct.error,
     zipfile.BadZipFile,
+    zlib.error,
+    MemoryError,
 )
 
 
@@ -47,17 +53,17 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
         CheckpointError: missing, empty, another kind of file, truncated, or a pickle that would have to run code.
     """
     try:
-        size = path.stat().st_size
+        length = regular_size(path)
         with path.open("rb") as stream:
             head = stream.read(64)
-    except OSError as error:
+    except (OSError, RefusedError) as error:
         raise CheckpointError(
             f"{path} cannot be read.",
-            got=reason(error),
+            got=reason(error) if isinstance(error, OSError) else str(error),
             expected="a checkpoint: .pt, .pth, .ckpt or .safetensors",
             fix="check the path",
         ) from error
-    if size == 0:
+    if length == 0:
         raise CheckpointError(f"{path} is empty.", got="0 bytes", expected="a checkpoint", fix=COPY_AGAIN)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
@@ -71,14 +77,22 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read is told below
+            check_checkpoint(path)
             with torch.serialization.safe_globals(stand_ins()):
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused_pickle(path, error) from error
+    except RefusedError as error:
+        raise refusals.archive(path) or CheckpointError(
+            f"{path} asks for more than edgekit gives to a file of its size.",
+            got=str(error),
+            expected="tensors that are as large as what is stored of them",
+            fix="torch.save(net.state_dict(), path) writes such a file",
+        ) from error
     except BROKEN as error:
         raise refusals.archive(path) or CheckpointError(
             f"{path} is broken or truncated.",
-            got=f"{size} bytes: {(str(error) or type(error).__name__).splitlines()[0][:200]}",
+            got=f"{length} bytes: {(str(error) or type(error).__name__).splitlines()[0][:200]}",
             expected="a whole checkpoint",
             fix=COPY_AGAIN,
         ) from error
@@ -141,10 +155,14 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
             f"{path} needs the safetensors package.", got=str(error), fix="pip install 'edgekit[train]'"
         ) from error
     try:
+        with path.open("rb") as stream:
+            header = int.from_bytes(stream.read(8), "little")
+        if header > SAFETENSORS_HEADER:
+            raise over("the header", size(header), size(SAFETENSORS_HEADER))
         with safe_open(path, framework="pt") as opened:
             said = opened.metadata() or {}
         return {**{key: _json(text) for key, text in said.items() if key != "format"}, **load_file(path)}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, *BROKEN) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file.",
             got=str(error)[:200],

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
+import warnings
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from edgekit.errors import DataError, OutputError, PictureError, UsageError
+from edgekit.reading.limits import PASSES, PIXELS, PIXELS_A_BYTE, SMALL_PICTURE, size
+from edgekit.vision.clutter import is_clutter
 
 Frame = NDArray[np.uint8]
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit here is not Pillow's
 
 # torchvision.datasets.folder.IMG_EXTENSIONS, so that a folder holds the same pictures here as in training
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
@@ -57,6 +63,7 @@ _BROKEN = (
     zlib.error,
     Image.DecompressionBombError,
 )
+_BAND = 256  # rows copied at once
 
 
 def read_picture(path: str | os.PathLike[str]) -> Frame:
@@ -67,12 +74,13 @@ def read_picture(path: str | os.PathLike[str]) -> Frame:
     Unlike torchvision's loader the EXIF orientation is applied.
 
     Raises:
-        PictureError: missing, empty, truncated, not a picture, of unknown range, or over Pillow's limit for
-            decompression bombs (twice `PIL.Image.MAX_IMAGE_PIXELS`: 179 million pixels unless changed).
+        PictureError: missing, empty, truncated, not a picture, of unknown range, or over a limit (docs/limits.md):
+            100 million pixels by its header.
     """
     path = Path(path)
-    with _opened(path) as image:
+    with open_picture(path) as image:
         try:
+            check_passes(image, path)
             image.load()
             rgb = _rgb(image, path)
         except _BROKEN as error:
@@ -82,17 +90,18 @@ def read_picture(path: str | os.PathLike[str]) -> Frame:
         turn = _UPRIGHT.get(_orientation(image))
     if turn is not None:
         rgb = rgb.transpose(turn)
-    pixels = np.asarray(rgb)
-    frame = np.empty_like(pixels)
-    for channel in range(3):  # half the time of a reversed, negatively strided copy
-        frame[..., channel] = pixels[..., 2 - channel]
+    frame = np.empty((rgb.height, rgb.width, 3), np.uint8)
+    for top in range(0, rgb.height, _BAND):  # not all at once: Pillow's own copy takes four bytes a pixel
+        pixels = np.asarray(rgb.crop((0, top, rgb.width, min(top + _BAND, rgb.height))))
+        for channel in range(3):  # half the time of a reversed, negatively strided copy
+            frame[top : top + _BAND, :, channel] = pixels[..., 2 - channel]
     return frame
 
 
 def picture_problem(path: str | os.PathLike[str]) -> str | None:
     """Why the header of `path` is not a picture's, or None. Decodes nothing, so a cut-off picture passes."""
     try:
-        with _opened(Path(path)):
+        with open_picture(Path(path)):
             return None
     except PictureError as error:
         return error.got
@@ -138,10 +147,32 @@ def check_frame(frame: object) -> None:
     raise PictureError("This is not a frame.", got=got, expected="uint8 [height, width, 3] in BGR order, not empty")
 
 
-def scan_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
-    """(pictures, other files) below `folder` by suffix, each sorted by path. Links are followed, loops are not."""
-    pictures: list[Path] = []
-    others: list[Path] = []
+class Scanned(NamedTuple):
+    """What lies below a folder, each sorted by path: pictures by their suffix, other files, and what was not looked at:
+    hidden files and folders and those that systems make for themselves (`is_clutter`)."""
+
+    pictures: list[Path]
+    others: list[Path]
+    clutter: list[Path]
+
+
+def scan(folder: Path) -> Scanned:
+    """What lies below `folder`. Links are followed, loops are not."""
+    found = Scanned([], [], [])
+    for files, clutter in _walk(folder):
+        found.clutter.extend(clutter)
+        for file in files:
+            (found.pictures if file.suffix.lower() in SUFFIXES else found.others).append(file)
+    return Scanned(*map(sorted, found))
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether `scan` would find a picture; looks no further than the first."""
+    return any(file.suffix.lower() in SUFFIXES for files, _ in _walk(folder) for file in files)
+
+
+def _walk(folder: Path, is_clutter: Callable[[str], bool] = is_clutter) -> Iterator[tuple[list[Path], list[Path]]]:
+    """(files, what was not looked at) of each folder at and below `folder`."""
     seen: set[str] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -149,13 +180,9 @@ def scan_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()  # of two links to one folder always the same one is followed
-        for name in names:
-            file = Path(root, name)
-            # "._x.jpg" is what macOS leaves beside "x.jpg" on foreign disks: never a picture
-            is_picture = file.suffix.lower() in SUFFIXES and not name.startswith("._")
-            (pictures if is_picture else others).append(file)
-    return sorted(pictures), sorted(others)
+        clutter = [Path(root, name) for name in (*folders, *names) if is_clutter(name)]
+        folders[:] = sorted(name for name in folders if not is_clutter(name))  # of two links always the same one
+        yield [Path(root, name) for name in names if not is_clutter(name)], clutter
 
 
 def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
@@ -169,22 +196,31 @@ def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{path} is not there.", got="no such file or folder", expected="a picture or a folder of them")
-    pictures, others = scan_pictures(path)
+    # who names a folder to predict means all of it; "._x.jpg" is what macOS leaves beside "x.jpg", never a picture
+    files = [file for found, _ in _walk(path, lambda name: name.startswith("._")) for file in found]
+    pictures = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
     if not pictures:
         raise DataError(
             f"{path} holds no pictures.",
-            got=f"{len(others)} other file(s)",
+            got=f"{len(files)} other file(s)",
             expected="files ending in " + " ".join(sorted(SUFFIXES)),
         )
     return pictures
 
 
-def _opened(path: Path) -> Image.Image:
-    """The picture with its header read. Raises PictureError."""
+def open_picture(path: Path) -> Image.Image:
+    """The picture with its header read, and nothing decoded.
+
+    Raises:
+        PictureError: as `read_picture`, as far as the header tells.
+    """
     try:
-        if path.is_file() and path.stat().st_size == 0:
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode) and found.st_size == 0:
             raise _unreadable(path, "an empty file (0 bytes)", "copy the file again, or remove it")
-        return Image.open(path, formats=_FORMATS)
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise _unreadable(path, "a pipe or a device, not a file")
+        image = Image.open(path, formats=_FORMATS)
     except FileNotFoundError as error:
         raise _unreadable(path, "no such file", "check the path") from error
     except UnidentifiedImageError as error:
@@ -193,18 +229,38 @@ def _opened(path: Path) -> Image.Image:
         raise _unreadable(path, str(error), "make the picture smaller") from error
     except _BROKEN as error:
         raise _unreadable(path, str(error)) from error
+    pixels = image.width * image.height
+    told = f"{image.width} x {image.height} pixels in {size(found.st_size)}"
+    if pixels > PIXELS:
+        image.close()
+        raise _unreadable(
+            path, f"{told}, over edgekit's limit of {PIXELS // 10**6} million", "make the picture smaller"
+        )
+    if pixels > SMALL_PICTURE and pixels > PIXELS_A_BYTE * found.st_size:
+        image.close()
+        raise _unreadable(path, f"{told}: over edgekit's limit of {PIXELS_A_BYTE} pixels a byte", "copy the file again")
+    return image
+
+
+def check_passes(image: Image.Image, path: Path) -> None:
+    """Raises PictureError for a JPEG that paints its picture over and over: 20 KB of passes took 16 s.
+
+    A pass begins with the marker FFDA, which compressed data cannot contain (ITU-T T.81, B.1.1.5).
+    """
+    if image.format in ("JPEG", "MPO") and (passes := path.read_bytes().count(b"\xff\xda")) > PASSES:
+        raise _unreadable(path, f"{passes} passes, over edgekit's limit of {PASSES}", "save the picture again")
 
 
 def _rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode == "F":
         raise _unreadable(path, "floating-point grey, which has no known range", _EXPORT_AGAIN)
     if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.int64)
+        grey = np.asarray(image)
         if grey.min() < 0 or grey.max() > 0xFFFF:
             raise _unreadable(path, f"32-bit grey from {grey.min()} to {grey.max()}", _EXPORT_AGAIN)
         image = Image.fromarray((grey >> 8).astype(np.uint8))
     image.info.pop("transparency", None)  # dropped like alpha, and convert() would warn about it
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:

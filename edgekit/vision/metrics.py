@@ -54,9 +54,19 @@ class ClassificationReport:
     not_finite: int
     classes: tuple[ClassResult, ...]
 
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """The classes that no picture was of."""
+        return tuple(c.label for c in self.classes if not c.n)
+
+    @property
+    def balanced(self) -> float | None:
+        """Balanced accuracy, the mean of the classes' recalls; None, not measured, where a class has no picture."""
+        return None if self.unmeasured else mean_recall(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an unmeasured rate is null."""
-        return asdict(self)
+        return {**asdict(self), "balanced": self.balanced}
 
 
 def classification_report(
@@ -97,6 +107,11 @@ def classification_report(
             for name, n, h in zip(classes, counts, hits, strict=True)
         ),
     )
+
+
+def mean_recall(report: ClassificationReport) -> float:
+    """The mean recall of those classes that have pictures, one at least."""
+    return float(np.mean([c.top1.value for c in report.classes if c.top1.value is not None]))
 
 
 def topk_hits(logits: ArrayLike, labels: ArrayLike, k: int) -> NDArray[np.bool_]:

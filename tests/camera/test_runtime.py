@@ -18,7 +18,7 @@ from edgekit.camera.motion import Motion
 from edgekit.camera.outbox import Event
 from edgekit.camera.reader import Reader
 from edgekit.camera.rules import Model
-from edgekit.camera.runtime import Camera
+from edgekit.camera.runtime import Camera, OpenModel
 from edgekit.data import HiveClip
 from edgekit.errors import SourceError, UsageError
 from edgekit.vision.decode import Detections
@@ -53,10 +53,11 @@ def hive_config(*changes: str) -> CameraConfig:
 class Running:
     """A camera in a thread, stopped at the end."""
 
-    def __init__(self, config: CameraConfig, eye: Eye, grabber: Callable[[], Grabber], **options: Any) -> None:
+    def __init__(self, config: CameraConfig, eye: Eye | OpenModel, grabber: Callable[[], Grabber], **options: Any):
         self.events: list[dict[str, Any]] = []
         self.said: list[str] = []
-        self.camera = Camera(config, model_of(eye), opener=lambda *_: grabber(), say=self.said.append,
+        opened = model_of(eye) if isinstance(eye, Eye) else eye
+        self.camera = Camera(config, opened, opener=lambda *_: grabber(), say=self.said.append,
                              listeners=(self.events.append,), **options)  # fmt: skip
         self._thread = threading.Thread(target=self.camera.run)
 
@@ -399,5 +400,5 @@ def test_what_another_eye_saw_before_a_reload_is_not_used() -> None:
     assert summary.inferred == 60
     assert old.threads
     assert len(new.threads) + len(old.threads) > 60  # those that waited were looked at again
-    assert new.most == 2
+    assert new.most in (2, 3)  # the loop itself looks at a frame that the old eye had begun
     assert closed == [0, 0]  # nobody was looking when a model was closed

@@ -1,5 +1,6 @@
 """The page over real HTTP: what it answers, to whom, and that it tells the truth."""
 
+import asyncio
 import http.client
 import json
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.camera.attempts import Attempts
 from edgekit.camera.avi import read_avi
 from edgekit.camera.guard import check_web, is_loopback
 from edgekit.camera.runtime import Camera
@@ -95,6 +97,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("guarded"), token=True)
+    site.page._guard._attempts = Attempts(sleep=lambda _: asyncio.sleep(0))  # test_door.py is about the waits
     wait_for(lambda: site.camera.health.inferred > 5, 10)
     yield site
     site.close()

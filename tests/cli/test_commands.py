@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,12 @@ def test_eval_is_the_same_for_file_and_checkpoint(
     assert reports[0]["top1_hits"] == hits
     text = cli("eval", good, "--data", tmp_path / "labels.csv")
     assert f"{hits / 12:.2%}" in text.out
+    assert re.search(r"\n  balanced +\d+\.\d\d%\n", text.out)
+    (tmp_path / "few.csv").write_text("file,class_index\n0.png,0\n1.png,1\n")
+    few = cli("eval", good, "--data", tmp_path / "few.csv")
+    wanted = f"not measured: no picture of {', '.join(spec.classes[2:7])} (5 classes)"
+    assert re.search(rf"\n  balanced +{re.escape(wanted)}\n", few.out)
+    assert json.loads(cli("eval", good, "--data", tmp_path / "few.csv", "--format", "json").out)["balanced"] is None
 
 
 def test_eval_needs_labels(cli: Any, good: Path, pictures: Path) -> None:

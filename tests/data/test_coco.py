@@ -121,16 +121,102 @@ def test_everything_left_out_is_noted(make: Make) -> None:
 
 
 def test_boxes_that_are_none(make: Make) -> None:
-    wrong = [item([1, 1, 0, 5]), item([1, 1, -2, 5]), item([30, 1, 5, 5]), item([1, 2, 3]), item(None)]  # type: ignore[arg-type]
-    data = load_dataset(make([*wrong, item([15, 5, 10, 10])]))
+    wrong: list[Any] = [[1, 1, 0, 5], [1, 1, -2, 5], [30, 1, 5, 5], [1, 2, 3], None, [1, 1, float("inf"), 5]]
+    images = [*IMAGES, *({"id": 20 + i, "file_name": f"w{i}.png"} for i in range(len(wrong)))]
+    bad = [item(box, image=20 + i) for i, box in enumerate(wrong)]
+    data = load_dataset(
+        make([*bad, *(item([1, 1, 2, 2], image=20 + i) for i in range(6)), item([15, 5, 10, 10])], images)
+    )
+    assert [s.name for s in data] == ["val2017/a.png"]
     assert boxes(data) == [[15, 5, 20, 10]]
-    kinds = sorted(n.split(":")[0] for n in data.notes if "dropped" in n or "clipped" in n)
-    assert kinds == [
-        "1 box(es) dropped, outside the picture",
-        "1 box(es) partly outside the picture, clipped",
-        "2 box(es) dropped, not finite",
-        "2 box(es) dropped, without area",
+    (said,) = [n for n in data.notes if "cannot be used" in n]
+    assert said.startswith(
+        "6 left out, with a box that cannot be used: val2017/w0.png annotation 1 (bee 1 1 1 6: without"
+    )
+    assert "val2017/w2.png annotation 1 (bee 30 1 35 6: its centre is outside" in said
+    assert "val2017/w3.png annotation 1 (bee nan nan nan nan: not four numbers)" in said
+    assert any(n.startswith("1 box(es) partly outside the picture, clipped") for n in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "box"),
+    [
+        ([[1, 2, 5, 2, 5, 6]], [1, 2, 5, 6]),
+        ([[1, 2, 5, 2, 5, 6], [8, 1, 9, 1, 9, 3]], [1, 1, 9, 6]),
+        ([1, 2, 5, 2, 5, 6], [1, 2, 5, 6]),
+        ({"size": [10, 20], "counts": [23, 2, 8, 3, 164]}, [2, 3, 4, 6]),
+        ({"size": [10, 20], "counts": "g0281l4"}, [2, 3, 4, 6]),
+        ({"size": [10, 20], "counts": [25, 7, 168]}, [2, 0, 4, 10]),  # a run around the end of a column
+    ],
+)
+def test_segmentations_become_boxes(make: Make, segmentation: Any, box: list[float]) -> None:
+    row = {"id": 4, "image_id": 10, "category_id": 3, "segmentation": segmentation}
+    data = load_dataset(make([row]))
+    assert boxes(data) == [box]
+    assert data.notes[-1] == "1 object(s) without a box, the one around their mask taken: val2017/a.png annotation 4"
+    mask = pytest.importorskip("pycocotools.mask")
+    if isinstance(segmentation, dict):
+        whole = segmentation if isinstance(segmentation["counts"], str) else mask.frPyObjects(segmentation, 10, 20)
+        x, y, w, h = mask.toBbox(whole)
+        assert [x, y, x + w, y + h] == box
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [],
+        None,
+        [[1, 2, 5, 2, 5]],
+        [[1, 2]],
+        [["a"] * 6],
+        [[1, 2, 5, 2, 5, float("nan")]],
+        {},
+        {"counts": "~~~"},
+        {"size": [10, 20], "counts": [9, 9]},
+        {"size": [10, 20], "counts": [200]},
+        {"size": [10, 20], "counts": "\u20ac"},
+    ],
+)
+def test_segmentations_that_are_none(make: Make, segmentation: Any) -> None:
+    row = {"id": 4, "image_id": 10, "category_id": 3, "segmentation": segmentation}
+    with pytest.raises(DataError, match=r"(?s)None of the pictures.*annotation 4 \(bee nan nan nan nan"):
+        load_dataset(make([row]))
+
+
+def test_one_id_for_two_pictures_is_refused(make: Make) -> None:
+    images = [*IMAGES, {"id": 10, "file_name": "b.png"}]
+    root = make([item([1, 2, 3, 4])], images)
+    with pytest.raises(DataError, match=r"(?s)instances_val2017.json gives one image id.*id 10: a.png and b.png"):
+        load_dataset(root)
+    make([item([1, 2, 3, 4])], [*IMAGES, {"id": 10.0, "file_name": "b.png"}])
+    with pytest.raises(DataError, match="one image id"):
+        load_dataset(root)
+    assert len(load_dataset(make([item([1, 2, 3, 4])], [*IMAGES, *IMAGES]))) == 1  # listed twice, the same
+
+
+def test_a_picture_under_two_ids_has_the_boxes_of_both(make: Make) -> None:
+    images = [*IMAGES, {"id": 11, "file_name": "a.png"}]
+    data = load_dataset(make([item([1, 2, 3, 4]), item([5, 2, 3, 4], image=11), item([1, 2, 3, 4], image=11)], images))
+    assert boxes(data) == [[1, 2, 4, 6], [5, 2, 8, 6]]
+    assert "1 picture(s) listed under several ids, the objects of all taken: val2017/a.png" in data.notes
+
+
+def test_ids_as_text_and_as_numbers_are_the_same(make: Make) -> None:
+    assert boxes(load_dataset(make([item([1, 2, 3, 4], image="10"), item([5, 5, 1, 1], image=10.0)]))) == [
+        [1, 2, 4, 6],
+        [5, 5, 6, 6],
     ]
+
+
+def test_categories_given_twice(make: Make) -> None:
+    twice = [*CATEGORIES, {"id": 3, "name": "fly"}]
+    with pytest.raises(DataError, match="(?s)one category id to two.*id 3: bee and fly"):
+        load_dataset(make([item([1, 2, 3, 4])], categories=twice))
+    same = [{"id": 0, "name": "bee"}, {"id": 1, "name": "bee"}, {"id": 2, "name": "wasp"}]  # Roboflow's supercategory
+    data = load_dataset(make([item([1, 2, 3, 4], 1), item([5, 2, 3, 4], 2)], categories=same))
+    assert data.classes == ("bee", "wasp")
+    assert data.samples[0].box_labels.tolist() == [0, 1]  # type: ignore[union-attr]
+    assert data.notes[0] == "WARNING: several category ids have one name, taken as one class: bee"
 
 
 @pytest.mark.parametrize("name", ["../../a.png", "/etc/a.png", "deeper/../a.png"])

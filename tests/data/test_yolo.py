@@ -96,28 +96,105 @@ def test_empty_and_missing_labels(make: Make) -> None:
 
 
 def test_boxes_outside_and_without_area(make: Make) -> None:
-    rows = ["0 0 0.5 0.5 0.5", "0 0.5 0.5 0 0.5", "1 2 0.5 0.2 0.2", "1 nan 0.5 0.1 0.1", "0 0.5 0.5 1.00001 1"]
-    data = load_dataset(make(valid__b="\n".join([*rows, rows[4]])))
+    rows = ["0 0 0.5 0.5 0.5", "0 0.5 0.5 1.00001 1"]
+    data = load_dataset(make(valid__b="\n".join([*rows, rows[1]])))
     assert boxes(data)[0][1] == [[0, 2.5, 5, 7.5], [0, 0, 20, 10]]
     assert note(data, "clipped").startswith(
-        "1 box(es) partly outside the picture, clipped: valid/images/b.png (bee -5 "
+        "1 box(es) partly outside the picture, clipped: valid/images/b.png line 1 (bee -5 "
     )
-    assert "1 box(es) dropped, without area: valid/images/b.png (bee 10 2.5 10 7.5)" in data.notes
-    assert "1 box(es) dropped, outside the picture: valid/images/b.png (hornet 38 4 42 6)" in data.notes
-    assert note(data, "not finite").startswith("1 box(es) dropped, not finite")
     assert note(data, "twice") == "1 box(es) dropped, written twice: valid/images/b.png"
 
 
-def test_a_set_whose_boxes_are_all_dropped_is_refused(make: Make) -> None:
-    with pytest.raises(DataError, match="None of the boxes.*(?s:.)*outside the picture"):
-        load_dataset(make(valid__b="0 340 220 30 40"))  # pixels where parts belong
-
-
-@pytest.mark.parametrize("rows", ["0 0.5 0.5 0.1", "0 .5 .5 .1 .1 .9", "x .5 .5 .1 .1", "0.5 .5 .5 .1 .1", b"\xff\xfe"])
-def test_labels_that_cannot_be_read_leave_the_picture_out(make: Make, rows: str | bytes) -> None:
-    data = load_dataset(make(valid__a="0 .5 .5 .1 .1", valid__b=rows))
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("0 nan 0.5 0.1 0.1", "not four numbers"),
+        ("0 0.5 inf 0.1 0.1", "not four numbers"),
+        ("0 0.5 0.5 0 0.5", "without area"),
+        ("0 0.5 0.5 -0.2 0.5", "without area"),
+        ("0 1.4 0.5 0.2 0.2", "its centre is outside the picture of 20 x 10"),
+        ("0 -0.1 0.5 0.4 0.2", "its centre is outside"),
+        ("0 nan .1 .2 .1 .2 .2", "not four numbers"),
+    ],
+)
+def test_a_picture_with_a_box_that_cannot_be_used_is_left_out_and_listed(make: Make, row: str, why: str) -> None:
+    data = load_dataset(make(valid__a="0 .5 .5 .1 .1", valid__b="1 .5 .5 .1 .1\n" + row))
     assert [s.name for s in data] == ["valid/images/a.png"]
-    assert note(data, "cannot be read").startswith("1 left out, labels that cannot be read: valid/images/b.png (")
+    said = note(data, "cannot be used")
+    assert said.startswith("1 left out, with a box that cannot be used: valid/images/b.png line 2 (bee ")
+    assert why in said
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("0 0.5 0.5 0.1", "4 numbers, not class cx cy w h"),
+        ("0 .5 .5 .1 .1 .9", "6 numbers, of which the last may be a confidence"),
+        ("0 .1 .1 .2 .2 .3 .3 .4", "8 numbers"),
+        ("x .5 .5 .1 .1", "not numbers"),
+        ("0.5 .5 .5 .1 .1", "5 numbers"),
+        ("nan .5 .5 .1 .1", "5 numbers"),
+        ("0 340 220 30 40", "but pixels?"),
+        (b"\xff\xfe", "decode"),
+    ],
+)
+def test_labels_that_cannot_be_read_leave_the_picture_out(make: Make, row: str | bytes, why: str) -> None:
+    data = load_dataset(make(valid__a="0 .5 .5 .1 .1", valid__b=row))
+    assert [s.name for s in data] == ["valid/images/a.png"]
+    said = note(data, "cannot be read")
+    assert said.startswith("1 left out, labels that cannot be read: valid/images/b.png ")
+    assert why in said
+    assert isinstance(row, bytes) or "line 1" in said
+    with pytest.raises(DataError, match="(?s)None of the pictures.*cannot be read"):
+        load_dataset(make(valid__a=row, valid__b=row))
+
+
+def test_keypoints_are_not_part_of_the_box(make: Make) -> None:
+    config = PLAIN + "kpt_shape: [2, 2]\n"
+    data = load_dataset(make(config, valid__b="1 0.5 0.5 0.2 0.4 0.05 0.05 0.95 0.95\n0 .5 .5 .1 .1"))
+    assert boxes(data)[0][1] == [[8, 3, 12, 7], [9, 4.5, 11, 5.5]]
+    assert note(data, "keypoints") == "1 row(s) with keypoints, which are not read: valid/images/b.png line 1"
+    three = PLAIN + "kpt_shape:\n  - 2\n  - 3\n"
+    data = load_dataset(
+        make(three, valid__b="1 0.5 0.5 0.2 0.4 0.05 0.05 2 0.95 0.95 0", valid__c="0 .5 .5 .1 .1 .2 .2")
+    )
+    assert boxes(data) == [("valid/images/b.png", [[8, 3, 12, 7]], [1])]
+    assert "7 numbers, not class cx cy w h and 6 of keypoints" in note(data, "cannot be read")
+    with pytest.raises(DataError, match="kpt_shape that is none"):
+        load_dataset(make(PLAIN + "kpt_shape: 17\n"))
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("MyProj-2/train/images", "MyProj-2/valid/images"),  # as Roboflow's downloader writes it
+        ("/content/deep/er/train/images", "/content/deep/er/valid/images"),
+        ("C:\\data\\train\\images", "C:\\data\\valid\\images"),
+        ("../../datasets/x/train", "../../datasets/x/valid"),
+        ("./x/train.txt", "./x/valid.txt"),
+    ],
+)
+def test_leading_folders_that_are_not_there_are_stripped_and_said(make: Make, train: str, val: str) -> None:
+    root = make(f"path: ../gone\ntrain: {train}\nval: {val}\nnames: [bee, hornet]\n")
+    (root / "train.txt").write_bytes(b"\xef\xbb\xbfdata/x/train/images/a.png\r\n")
+    (root / "valid.txt").write_text("data\\x\\valid\\images\\b.png\n")
+    data = load_dataset(root)
+    assert boxes(data) == [("valid/images/b.png", [[8, 3, 12, 7]], [1])]
+    assert f"{val} was not there, {root / 'valid'}" in note(data, "was not there")
+    assert boxes(load_dataset(root, split="train"))[0][0] == "train/images/a.png"
+
+
+def test_splits_whose_difference_would_be_stripped_are_refused(make: Make) -> None:
+    root = make("train: a/all/images\nval: b/all/images\nnames: [bee, hornet]\n", all__a="0 .5 .5 .1 .1")
+    with pytest.raises(DataError, match="(?s)one folder would be taken for two.*a/all/images and for b/all/images"):
+        load_dataset(root)
+
+
+def test_pictures_of_which_none_has_a_label_file_are_refused(make: Make) -> None:
+    with pytest.raises(
+        DataError, match=r"(?s)None of the pictures.*has a label file.*2 pictures, and no .*labels/a\.txt"
+    ):
+        load_dataset(make(valid__a=None, valid__b=None))
 
 
 def test_pictures_that_cannot_be_read_are_left_out(make: Make) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from edgekit.cli.train import train
 from edgekit.errors import OutputError, UsageError
 from edgekit.vision.image import read_picture
-from tests.training.conftest import TINY
+from tests.training.conftest import TINY, write_pictures
 
 pytestmark = pytest.mark.usefixtures("tiny_net")
 app = typer.Typer()
@@ -51,6 +51,19 @@ def test_it_trains_and_ends_with_the_export(tiny: Path, pictures: Path, tmp_path
     text, _ = call(tiny, "--data", pictures, "--out", run, *options[:-2], "--resume")
     assert "best.pt  top1" in text
     assert "chosen on the validation data" in text
+
+
+def test_balanced_accuracy_without_a_picture_of_a_class_is_not_measured(tiny: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "data" / "train", ("red", "green"), 3, 0)
+    write_pictures(tmp_path / "data" / "val", ("red",), 3, 1)
+    options = ["--data", tmp_path / "data", "--weights", "none", "--set", "schedule.epochs=1"]
+    out, err = call(tiny, *options, "--out", tmp_path / "a", "--set", "schedule.class_balance=loss", "--format", "json")
+    assert json.loads(out)["metrics"]["balanced"] is None
+    assert "WARNING: validation has no picture of green" in err
+    assert "the best epoch is chosen by the mean recall of red" in err
+    text, _ = call(tiny, *options, "--out", tmp_path / "b")
+    assert "balanced not measured" in text
+    assert "balanced" not in (tmp_path / "b" / "metrics.csv").read_text()
 
 
 def test_it_only_writes_a_sheet_if_asked(tiny: Path, pictures: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edgekit.errors import DataError, OutputError, PictureError, UsageError
-from edgekit.vision.image import encode_picture, find_pictures, picture_problem, read_picture, scan_pictures
+from edgekit.vision.image import encode_picture, find_pictures, picture_problem, read_picture, scan
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -191,7 +191,8 @@ def test_pictures_are_found_by_suffix_in_order(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(buffer.getvalue())
     names = [p.relative_to(tmp_path).as_posix() for p in find_pictures(tmp_path)]
     assert names == [".hidden/x.png", "a.PNG", "b/1.jpg", "b/2.JPEG"]
-    assert [p.name for p in scan_pictures(tmp_path)[1]] == ["._1.jpg", "c.txt"]
+    pictures, others, clutter = ([p.name for p in found] for found in scan(tmp_path))
+    assert (pictures, others, clutter) == (["a.PNG", "1.jpg", "2.JPEG"], ["c.txt"], [".hidden", "._1.jpg"])
     assert find_pictures(tmp_path / "c.txt") == [tmp_path / "c.txt"]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgekit.errors import DataError, UsageError
 from edgekit.vision.decode import classify
-from edgekit.vision.metrics import classification_report, clopper_pearson, topk_hits
+from edgekit.vision.metrics import classification_report, clopper_pearson, mean_recall, topk_hits
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,15 @@ def test_a_class_without_pictures_was_not_measured() -> None:
     again = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert again["classes"][1]["top1"]["value"] is None
     assert again["top1"]["hits"] == 1
+
+
+def test_balanced_accuracy_is_not_measured_where_a_class_has_no_picture() -> None:
+    logits = np.eye(3)[[0, 0, 0, 1, 0]]
+    whole = classification_report(logits, [0, 0, 0, 1, 2], ["a", "b", "c"])
+    assert whole.balanced == pytest.approx((1 + 1 + 0) / 3)
+    part = classification_report(logits[:4], [0, 0, 0, 1], ["a", "b", "c"])
+    assert (part.balanced, part.unmeasured, part.to_dict()["balanced"]) == (None, ("c",), None)
+    assert mean_recall(part) == 1
 
 
 @pytest.mark.parametrize(
