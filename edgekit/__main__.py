@@ -1,6 +1,6 @@
 """`python -m edgekit`: the same as `edgekit`."""
 
-from edgekit.cli.app import main
+from edgekit.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -172,6 +172,8 @@ class _DryRun(pickle._Unpickler):  # the one in Python: C's takes gigabytes for 
         return None
 
     def persistent_load(self, pid: Any) -> Any:
+        if self.stored is None and isinstance(pid, tuple) and pid[:1] in (("module",), (b"module",)) and len(pid) > 1:
+            return pid[1]  # a class, where whole modules were saved before torch 1.6; torch refuses it by name
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
             raise RefusedError("a reference to something that is no storage")
         kind = str(getattr(pid[1], "name", "")).rpartition(".")[2].removesuffix("Storage")
