@@ -102,6 +102,12 @@ class Metadata:
         if unknown:
             raise InputError("The metadata has unknown keys.", got=", ".join(unknown), fix="upgrade edgekit")
         values = {name: data[name] for name in names if name in data}
+        texts: dict[str, Any] = {n: values[n] for n in ("input", "precision", "target", "trained_on") if n in values}
+        texts.update(data["lineage"])
+        wrong = [name for name, value in texts.items() if not isinstance(value, str)]
+        wrong += [name for name in ("tools", "verification") if not isinstance(data[name], Mapping)]
+        if wrong:
+            raise InputError("The metadata has values of another kind.", got=", ".join(wrong), fix=EXPORT_AGAIN)
         values["model"] = ModelSpec.from_dict(data["model"])
         values["lineage"] = Lineage(**data["lineage"])
         if data.get("preprocess_digest") != values["model"].preprocess.digest:

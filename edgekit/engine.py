@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from edgekit import __version__
 from edgekit.artifact import Metadata, reason, refuse_existing, write_bytes
 from edgekit.engine_key import TITLES, BuildOptions, Place, engine_key, numbers
@@ -85,8 +87,17 @@ class Card:
         values = {f.name: data[f.name] for f in fields(cls)}
         values["built_on"] = Place(**data["built_on"])
         values["options"] = BuildOptions.from_dict(data["options"])
+        for kind, value in ((Place, values["built_on"]), (BuildOptions, values["options"])):
+            TypeAdapter(kind).validate_python(asdict(value))  # a dataclass takes anything
+            if value.library not in TITLES:
+                raise InputError("It names another library.", got=value.library, expected=" or ".join(TITLES))
         values["metadata"] = Metadata.from_dict(data["metadata"])
         values["refused"] = tuple(data["refused"])
+        texts = ("plan_sha256", "onnx_sha256", "onnx_name", "target")
+        whole = isinstance(data["plan_bytes"], int) and all(isinstance(data[name], str) for name in texts)
+        tables = all(isinstance(data[name], Mapping) for name in ("profiles", "layers", "proof"))
+        if not (whole and tables and all(isinstance(item, Mapping) for item in values["refused"])):
+            raise InputError("It has values of another kind.", got="no text, number or table where one belongs")
         card = cls(**values)
         if card.key != data["key"]:
             raise InputError(

@@ -174,7 +174,7 @@ class ModelSpec:
         _choice("task", self.task, get_args(Task))
         _require(len(self.classes) >= 1, "classes", "none", "at least one class name")
         _require(all(isinstance(c, str) and c for c in self.classes), "classes", self.classes, "non-empty names")
-        ok = isinstance(self.temperature, (int, float)) and math.isfinite(self.temperature) and self.temperature > 0
+        ok = isinstance(self.temperature, (int, float)) and 0 < self.temperature < math.inf
         _require(ok, "temperature", self.temperature, "a positive number")
         if self.task == "classification":
             _require(
@@ -234,7 +234,7 @@ def _require(ok: bool, name: str, got: object, expected: str) -> None:
 def _numbers(name: str, got: Any) -> tuple[float, ...]:
     try:
         return tuple(float(value) for value in got)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} has a value that cannot be used.", got=repr(got), expected="3 numbers") from error
 
 

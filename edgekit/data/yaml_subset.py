@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_KEY = re.compile(r"""^(?:"([^"]*)"|'([^']*)'|([^\s#:'"\[\]{},&*!|>-][^#:]*?))\s*:(?:\s+(.*))?$""")
+# a word's blanks belong to it and are stripped later: two repeats side by side take the square of their time
+_KEY = re.compile(r"""^(?:"([^"]*)"\s*|'([^']*)'\s*|([^\s#:'"\[\]{},&*!|>-][^#:]*)):(?:\s+(.*))?$""")
 _TOKEN = re.compile(
     r"""\s*(?:
         "((?:[^"\\]|\\.)*)"                                    # double quotes
@@ -47,7 +48,8 @@ def sections(text: str) -> dict[str, tuple[str, list[str]]]:
             match = _KEY.match(line)
             if not match:
                 raise YamlError(f"line {number}: {raw.strip()[:80]}")
-            key = next(g for g in match.groups()[:3] if g is not None)
+            quoted, single, word = match.groups()[:3]
+            key = quoted if quoted is not None else single if single is not None else word.rstrip()
             if key in found:
                 raise YamlError(f"line {number}: {key} for the second time")
             line, body = (match.group(4) or "").strip(), []
@@ -69,7 +71,7 @@ def value(section: tuple[str, list[str]]) -> Value:
         if len({len(line) - len(line.lstrip()) for line in rest}) == 1:
             if all(line.startswith("- ") for line in lines):
                 return [_word(line[2:]) for line in lines]
-            pairs = [re.match(r"""^("[^"]*"|'[^']*'|[^:'"]+?)\s*:\s+(.+)$""", line) for line in lines]
+            pairs = [re.match(r"""^("[^"]*"\s*|'[^']*'\s*|[^:'"]+):\s+(.+)$""", line) for line in lines]
             if all(pairs):
                 return _mapping([(_word(p.group(1)), _word(p.group(2))) for p in pairs if p])
         raise YamlError("a nested block: " + lines[0][:80])
@@ -104,7 +106,7 @@ def _flow(text: str) -> Value:
 
 def _tokens(text: str) -> Iterator[str]:
     """Brackets, commas and colons as themselves; quoted words with a leading NUL, so that "," is no comma."""
-    at = 0
+    at, text = 0, text.rstrip()
     while at < len(text):
         match = _TOKEN.match(text, at)
         if not match:
@@ -117,8 +119,6 @@ def _tokens(text: str) -> Iterator[str]:
         else:
             yield mark or colon or plain.strip()
         at = match.end()
-        if not text[at:].strip():
-            return
 
 
 def _word(text: str) -> str:

@@ -7,6 +7,7 @@ the last thing in the file: with a comment behind it two readers can find two di
 from __future__ import annotations
 
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -97,7 +98,7 @@ def read_npz(path: Path, most: int) -> dict[str, Any]:
                     )
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, LookupError) as error:
         raise RefusedError(f"broken: {error}") from error
-    except (TypeError, SyntaxError, OverflowError, MemoryError, struct.error) as error:
+    except (TypeError, SyntaxError, OverflowError, MemoryError, struct.error, tokenize.TokenError) as error:
         raise RefusedError(f"an array with a broken header: {error}") from error
     return found
 

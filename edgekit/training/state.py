@@ -108,11 +108,13 @@ def load_state(path: Path, recipe: Mapping[str, Any], digest: str) -> tuple[Mapp
         UsageError: the recipe or the pictures changed since; the first difference is named.
     """
     content = read_tensors(path)
-    if content.get("edgekit_state") != FORMAT:
+    wanted = {"recipe": Mapping, "digest": str, "progress": Mapping}
+    whole = all(isinstance(content.get(key), kind) for key, kind in wanted.items())
+    if content.get("edgekit_state") != FORMAT or not whole:
         raise CheckpointError(
             f"{path} is not the state of a training.",
-            got=repr(content.get("edgekit_state")),
-            expected=f"format {FORMAT}",
+            got=repr(content.get("edgekit_state"))[:80],
+            expected=f"format {FORMAT}, with " + ", ".join(wanted),
             fix="start again without --resume, in another --out",
         )
     changed = _differences(content["recipe"], recipe)
