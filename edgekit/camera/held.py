@@ -38,6 +38,7 @@ class Held:
         self.db: sqlite3.Connection | None = None
         self.anew = False
         self.lock = Lock(folder)
+        self._told = self.lock.mark  # whether an earlier process had events here
         self._opened: os.stat_result | None = None
         self._found = ""  # what the check of a large database found, in a thread of its own
 
@@ -59,7 +60,7 @@ class Held:
             self.lock = Lock(self.folder)
             self.lock.cover(seq)
         size = self.path.stat().st_size if self.path.exists() else 0
-        if not size and self.lock.mark and not self.anew:
+        if not size and self._told and not self.anew:
             self.anew = True
             what = "is empty" if self.path.exists() else "is not there any more"
             self._say(f"error: {self.path} {what}: the visits in it are gone, and a new one is begun")

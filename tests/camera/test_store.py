@@ -238,3 +238,20 @@ def test_a_later_edgekits_database_is_refused(tmp_path: Path) -> None:
     for _ in range(2):  # the lock of the first was given back
         with pytest.raises(OutputError, match="another edgekit"):
             opened(tmp_path)
+
+
+def test_a_database_that_could_not_be_made_yet_was_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_RETRY", 0.0)
+    whole, said = held_module.open_database, []
+
+    def full(path: Path) -> sqlite3.Connection:
+        path.touch()
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(held_module, "open_database", full)
+    store = Store(tmp_path, StoreConfig(reserve_mb=0), said.append)
+    store.add(event(uuid7(), seq=store.next_seq()))
+    monkeypatch.setattr(held_module, "open_database", whole)
+    store.flush()
+    assert list(rows_of(tmp_path)) == [1]
+    assert not any("gone" in line for line in said)
