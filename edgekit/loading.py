@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.suffixes import CHECKPOINTS, is_checkpoint
 
 ENGINE = ".engine"
+REJECTED = ".rejected"
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -54,7 +55,7 @@ def open_predictor(
         backend, provider, threads: how an exported ONNX is run; a checkpoint runs in torch on the CPU, an engine on
             the GPU that it was built for. A deployment.json says it itself.
         classes, preprocess_spec, norm, arch, weights_key: what a foreign checkpoint does not say; see
-            `edgekit.training.checkpoint.load_checkpoint`.
+            `edgekit.training.checkpoint.load_checkpoint`. A file that says it itself is not contradicted.
         unverified: accept a file that did not pass the gate, to look into why.
         frugal: of onnxruntime: keep less memory.
         streams: of an exported ONNX: runs at once, sharing `threads`; see the backends.
@@ -80,15 +81,19 @@ def open_predictor(
             say(note)
         session = TorchSession(answering(loaded.net(), loaded.spec), loaded.spec)
         return Predictor(session, loaded.spec, name=path.name, sha256=loaded.sha256, trained_on=loaded.trained_on)
+    told = {"--classes": classes, "--preprocess": preprocess_spec, "--norm": norm, "--arch": arch}
+    if weights_key is not None and path.suffix in (".onnx", ENGINE, REJECTED):
+        raise UsageError(f"{path} has one set of weights.", got="--weights-key", expected="a checkpoint with several")
     if path.suffix == ENGINE:
-        return _engine(path, unverified)
-    if path.suffix not in (".onnx", ".rejected"):
+        return _engine(path, unverified, told)
+    if path.suffix not in (".onnx", REJECTED):
         raise UsageError(
             f"{path} is not a kind of model file that edgekit opens.",
             got=path.suffix or "no suffix",
             expected=", ".join((".onnx", ENGINE, *CHECKPOINTS, "deployment.json", *shipped_models())),
         )
     artifact = read_onnx(path)
+    _refuse_contradiction(path, artifact.metadata.model, told)
     if not unverified:
         require_verified(artifact)
     # the others have one device by name
@@ -96,11 +101,39 @@ def open_predictor(
     return Predictor.from_artifact(artifact, backend, threads=threads, streams=streams, **options)
 
 
-def _engine(path: Path, unverified: bool) -> Predictor:
+def _refuse_contradiction(path: Path, spec: ModelSpec, told: Mapping[str, Any]) -> None:
+    """Raises UsageError where an option says another thing than a file that says all of it itself."""
+    own = {
+        "--classes": spec.classes,
+        "--preprocess": spec.preprocess,
+        "--norm": (spec.arch_args or {}).get("norm"),
+        "--arch": spec.arch,
+    }
+    for option, value in told.items():
+        given = tuple(value) if option == "--classes" and value is not None else value
+        if given is not None and given != own[option]:
+            raise UsageError(
+                f"{option} contradicts {path.name}, which says itself what it is.",
+                got=_shown(given),
+                expected=_shown(own[option]),
+                fix=f"leave {option} out",
+            )
+
+
+def _shown(value: Any) -> str:
+    from edgekit.data.sample import some
+
+    if isinstance(value, PreprocessSpec):
+        return value.describe()
+    return some(value, 5) if isinstance(value, tuple) else str(value)
+
+
+def _engine(path: Path, unverified: bool, told: Mapping[str, Any]) -> Predictor:
     from edgekit.backends.tensorrt_ import TensorRTSession
     from edgekit.engine import read_engine
 
     engine = read_engine(path)
+    _refuse_contradiction(path, engine.card.metadata.model, told)
     if not unverified and engine.card.proof.get("passed") is not True:
         raise VerificationError(
             f"{path} was not compared with its ONNX on this kind of GPU.",

@@ -49,7 +49,8 @@ class Evaluation:
 
 
 def _flat(name: str, rate: Rate) -> dict[str, Any]:
-    return {name: rate.value, f"{name}_hits": rate.hits, f"{name}_interval": [rate.low, rate.high]}
+    interval = None if rate.interval is None else list(rate.interval)
+    return {name: rate.value, f"{name}_hits": rate.hits, f"{name}_interval": interval}
 
 
 @dataclass(frozen=True)

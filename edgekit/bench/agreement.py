@@ -116,8 +116,7 @@ def _boxes(
     matched, seen = np.zeros(len(a.founds)), np.zeros(len(a.founds))
     for i, (x, y) in enumerate(zip(a.founds, b.founds, strict=True)):
         matched[i], seen[i] = matches(_shown(x, limits), _shown(y, limits))
-    low, high = _share_interval(matched, seen)
-    share = float(matched.sum() / seen.sum()) if seen.sum() else 1.0
+    share = _share(matched, seen)
     difference = ap_difference(_parts(a, n, True), _parts(b, n, True))
     order = [i for i in np.argsort(matched - seen, kind="stable") if matched[i] < seen[i]][:WORST]
     worst = []
@@ -135,12 +134,12 @@ def _boxes(
             )
         )
     shown = difference is not None and (difference.low > 0 or difference.high < 0)
-    verdict = "no difference shown"
+    verdict = "no difference shown" if difference is not None else "not measured"
     if shown and difference is not None:
         verdict = "better" if difference.low > 0 else "worse"
     return Agreement(
         reference=name,
-        share=Span(value=share, low=low, high=high),
+        share=share,
         difference=None if difference is None else _interval(difference),
         verdict=verdict,
         worst=worst,
@@ -205,13 +204,16 @@ def _parts(evaluation: FoundEvaluation, n: int, only_half: bool) -> Parts:
     return matched_parts(evaluation.truths, evaluation.founds, n, only_half)
 
 
-def _share_interval(matched: NDArray[Any], seen: NDArray[Any]) -> tuple[float, float]:
+def _share(matched: NDArray[Any], seen: NDArray[Any]) -> Span | None:
+    """Of the boxes that either shows; None where neither shows one. Draws of pictures without any say nothing."""
+    if not seen.sum():
+        return None
     rng = np.random.default_rng(0)
     picked = rng.integers(len(seen), size=(1000, len(seen)))
     total = seen[picked].sum(axis=1)
-    shares = np.where(total > 0, matched[picked].sum(axis=1) / np.maximum(total, 1), 1.0)
+    shares = matched[picked].sum(axis=1)[total > 0] / total[total > 0]
     low, high = np.percentile(shares, [2.5, 97.5])
-    return float(low), float(high)
+    return Span(value=float(matched.sum() / seen.sum()), low=float(low), high=float(high))
 
 
 def _frame(sample: Sample) -> Frame | None:
@@ -222,7 +224,8 @@ def _frame(sample: Sample) -> Frame | None:
 
 
 def _span(value: Rate) -> Span:
-    return Span(value=value.value if value.value is not None else 0.0, low=value.low, high=value.high)
+    assert value.value is not None  # an evaluation has pictures
+    return Span(value=value.value, low=value.low, high=value.high)
 
 
 def _interval(value: Interval) -> Span:

@@ -24,7 +24,7 @@ SINGLE: dict[str, Callable[[Row], float | None]] = {
     "load": lambda row: row.cold.load if row.cold else None,
     "peak_mb": lambda row: row.cold.peak_mb if row.cold else None,
     "file_bytes": lambda row: float(row.file_bytes) if row.file_bytes else None,
-    "agreement": lambda row: row.agreement.share.value if row.agreement else None,
+    "agreement": lambda row: row.agreement.share.value if row.agreement and row.agreement.share else None,
     "robust": lambda row: row.robustness.average if row.robustness else None,
     "joules": lambda row: row.timing.energy.get("joules_per_inference") if row.timing else None,
     "throughput": lambda row: row.timing.throughput if row.timing else None,

@@ -178,7 +178,8 @@ def _agreement(row: Row) -> str:
     if row.agreement is None:
         return "–"
     told = row.agreement.verdict + (f", p {row.agreement.p_value:.2g}" if row.agreement.p_value is not None else "")
-    return f"{row.agreement.share.value:.1%}{_iv(told)}"
+    share = row.agreement.share
+    return f"{share.value:.1%}{_iv(told)}" if share else f"not measured{_iv('neither shows a box')}"
 
 
 def _environment(report: Report) -> str:

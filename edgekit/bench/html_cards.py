@@ -146,8 +146,9 @@ def _corruption_table(held: Sequence[tuple[Row, Robustness]], names: Names, metr
     heads = ("clean", "mean", "worst", *kinds)
     lines = ""
     for row, r in held:
-        cells = [r.clean, r.average or 0.0, r.worst or 0.0, *(sum(v) / len(v) for v in r.corruptions.values())]
-        shown = "".join(f'<td data-l="{escape(h)}">{c:.1%}</td>' for h, c in zip(heads, cells, strict=True))
+        cells = [r.clean, r.average, r.worst, *(sum(v) / len(v) for v in r.corruptions.values())]
+        texts = ["–" if c is None else f"{c:.1%}" for c in cells]
+        shown = "".join(f'<td data-l="{escape(h)}">{c}</td>' for h, c in zip(heads, texts, strict=True))
         lines += f"<tr><td>{escape(names[row.name])}</td>{shown}</tr>"
     head = "".join(f"<th>{escape(h)}</th>" for h in ("case", *heads))
     note = f"{metric}, the mean of five severities."

@@ -12,6 +12,7 @@ from edgekit.bench.accuracy import Evaluation, evaluate
 from edgekit.bench.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from edgekit.bench.schema import Robustness
 from edgekit.data import Dataset
+from edgekit.data.sample import some
 from edgekit.errors import DataError
 from edgekit.predictor import Predictor
 from edgekit.vision.image import Frame
@@ -46,12 +47,18 @@ def robustness(
     worst is the worst single one.
 
     Raises:
-        DataError: pictures without labels.
+        DataError: pictures without labels, or no object in any of them.
     """
     metric = "top1" if predictor.spec.task == "classification" else "ap50"
     known = dataset.labelled if metric == "top1" else dataset.boxed
     if not known:
         raise DataError("Robustness needs pictures with labels.", got=f"layout {dataset.layout!r}", expected="labels")
+    if metric == "ap50" and not sum(dataset.box_counts):
+        raise DataError(
+            "Robustness needs objects to find.",
+            got=f"{len(dataset)} pictures without one",
+            expected="some with objects",
+        )
     clean = figure(predictor, dataset)
     found: dict[str, list[float]] = {}
     for kind in kinds:
@@ -76,9 +83,10 @@ def robustness(
 def figure(predictor: Predictor, dataset: Dataset) -> float:
     """Top-1 or AP50 of the pictures."""
     evaluation = evaluate(predictor, dataset)
-    if isinstance(evaluation, Evaluation):
-        return evaluation.report.top1.value or 0.0
-    return evaluation.report.mean.ap50 or 0.0
+    found = evaluation.report.top1.value if isinstance(evaluation, Evaluation) else evaluation.report.mean.ap50
+    if found is None:
+        raise DataError("No picture with an object can be read.", got=some(evaluation.unread), expected="one or more")
+    return found
 
 
 def score(predictor: Predictor, attacked: Attacked) -> dict[str, float]:

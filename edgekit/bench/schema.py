@@ -161,7 +161,7 @@ class Agreement(Part):
     """Beside the reference: share of equal answers, and whether it is worse."""
 
     reference: str
-    share: Span
+    share: Span | None = Field(description="null where neither shows a box")
     difference: Span | None = Field(default=None, description="of the main metric, candidate minus reference")
     p_value: float | None = None
     only_reference: int | None = None

@@ -44,6 +44,7 @@ def as_csv(report: Report) -> str:
 
 def _values(row: Row) -> Sequence[object]:
     metric, t, c = main_metric(row), speed_of(row), row.cold if speed_of(row) else None
+    share = row.agreement.share if row.agreement else None
     whole = t.stages["end_to_end"] if t else None
     of = [getattr(whole, k) if whole else None
           for k in ("p50", "p90", "p95", "p99", "p999", "min", "max", "mean", "stdev", "n")]  # fmt: skip
@@ -52,7 +53,7 @@ def _values(row: Row) -> Sequence[object]:
         row.name, row.status, row.model, row.precision, row.case.backend, row.case.provider, row.case.threads,
         row.case.batch, row.case.streams, row.verified,
         metric[0] if metric else None, *((metric[1].value, metric[1].low, metric[1].high) if metric else (None,) * 3),
-        row.agreement.share.value if row.agreement else None, *of, t.session.p50 if t and t.session else None, *stages,
+        share.value if share else None, *of, t.session.p50 if t and t.session else None, *stages,
         t.throughput if t else None, t.cpu_outside if t else None, t.stability.stable if t else None,
         t.energy.get("joules_per_inference") if t else None,
         *((c.first_result, c.load, c.peak_mb, c.steady_mb) if c else (None,) * 4),
@@ -117,7 +118,7 @@ def where(report: Report) -> str:
 def _markdown(row: Row) -> list[str]:
     metric, t, c = main_metric(row), speed_of(row), row.cold
     shown = f"{metric[0]} {metric[1].value:.1%} [{metric[1].low:.1%}, {metric[1].high:.1%}]" if metric else "-"
-    agree = f"{row.agreement.share.value:.1%}" if row.agreement else "-"
+    agree = f"{row.agreement.share.value:.1%}" if row.agreement and row.agreement.share else "-"
     if t is None:
         return [
             row.name,

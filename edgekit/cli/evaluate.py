@@ -121,7 +121,7 @@ def _print_found(model: Path, report: DetectionReport) -> None:
         typer.echo(f"  {name:<20.20}{objects:>8}{shown}")
     typer.echo("boxes at the threshold, IoU 0.5, 95 % intervals")
     for point in report.operating:
-        told = f"precision {_text(point.precision)}  recall {_text(point.recall)}"
+        told = f"precision {_text(point.precision, 'boxes')}  recall {_text(point.recall, 'objects')}"
         typer.echo(f"  {point.label:<20.20}{point.threshold:>8.3f}  {told}")
     typer.echo("alarm: is there one in the picture?")
     for alarm in report.alarms:
@@ -130,7 +130,7 @@ def _print_found(model: Path, report: DetectionReport) -> None:
             continue
         best = alarm.best
         typer.echo(
-            f"  {alarm.label:<20.20} AUROC {alarm.auroc:.3f}  F1 {best.f1 or 0.0:.3f} at {best.threshold:.3f}"
+            f"  {alarm.label:<20.20} AUROC {alarm.auroc:.3f}  F1 {best.f1:.3f} at {best.threshold:.3f}"
             f"  ({alarm.present} pictures with it, {alarm.absent} without)"
         )
         for limit, at in alarm.at_limits:
@@ -139,5 +139,8 @@ def _print_found(model: Path, report: DetectionReport) -> None:
             typer.echo(f"  {'':<20} {rates} with {at.false_positives.hits} false alarms{sure}")
 
 
-def _text(rate: Rate) -> str:
-    return f"{rate.value or 0.0:7.2%}   [{rate.low:.2%}, {rate.high:.2%}]"
+def _text(rate: Rate, without: str = "") -> str:
+    """`without`: what there is none of where nothing was measured."""
+    if rate.value is None:
+        return "not measured" + (f" (no {without})" if without else "")
+    return f"{rate.value:7.2%}   [{rate.low:.2%}, {rate.high:.2%}]"

@@ -67,6 +67,8 @@ class DetectionTask(Task):
         # a picture enlarged by zoom shows no more than its own pixels, so those are kept
         self.pictures = Pictures(train.samples, shorter_side=2 * max(self._size), limit=limit, say=say)
         self._val = _Validation(val.samples, self.spec, say)
+        for note in _unmeasured(self._val.truths, classes):
+            say(note)
         steps = variations(recipe.augment)
         self._vary = v2.Compose(steps) if steps else v2.Identity()
         self._encode = ENCODERS[asked.head]
@@ -143,15 +145,16 @@ class DetectionTask(Task):
 
     def evaluate(self, net: nn.Module) -> Score:
         founds = self._val.found(answering(net, self.spec))
-        if founds is None:
-            return Score({"ap50": 0.0, "ap": 0.0}, (0.0, 0.0), self.spec)
+        objects = any(len(truth.labels) for truth in self._val.truths)
+        if founds is None:  # nothing is found by a net that answers with no numbers
+            return Score({"ap50": 0.0, "ap": 0.0}, (0.0, 0.0), self.spec) if objects else Score({}, (), self.spec)
         report = detection_report(self._val.truths, founds, self.spec.classes)
         mean = report.mean
         named = {"ap50": mean.ap50, "ap": mean.ap, "ap75": mean.ap75, "voc07": mean.voc07}
         metrics = {name: value for name, value in named.items() if value is not None}
         metrics |= {f"ap50_{name}": a.ap50 for name, a in report.classes if a.ap50 is not None}
         thresholds = tuple(0.5 if t is None else float(t) for t in report.thresholds)
-        key = (metrics.get("ap50", 0.0), metrics.get("ap", 0.0))
+        key = (metrics.get("ap50", 0.0), metrics.get("ap", 0.0)) if objects else ()
         return Score(metrics, key, replace(self.spec, thresholds=thresholds))
 
     def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
@@ -257,6 +260,22 @@ class _Validation:
 def _tv_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     made: Tensor = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size, clamping_mode=None)
     return made
+
+
+def _unmeasured(truths: Sequence[Truth], classes: Sequence[str]) -> list[str]:
+    """What the validation pictures cannot tell: the AP of a class without objects, a threshold without both kinds."""
+    present = [sum(bool((truth.labels == i).any()) for truth in truths) for i in range(len(classes))]
+    without = [name for name, n in zip(classes, present, strict=True) if not n]
+    everywhere = [name for name, n in zip(classes, present, strict=True) if n == len(truths)]
+    notes = []
+    if without:
+        which = "nothing: AP is not measured, and best.pt is the last evaluated epoch"
+        which = which if len(without) == len(classes) else f"no {some(without)}: its AP is not measured"
+        notes.append(f"WARNING: validation has {which}")
+    if without or everywhere:
+        names = some([*without, *everywhere])
+        notes.append(f"threshold of {names} stays 0.5: to choose one takes pictures with it and without")
+    return notes
 
 
 def _array(values: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:

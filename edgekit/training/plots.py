@@ -79,7 +79,8 @@ def precision_recall(
             axes.annotate(f"{thresholds[i]:.2f}", where, xytext=(5, 5), textcoords="offset points")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02), title="boxes, IoU 0.5")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower left")
     _write(figure, path)
 
 

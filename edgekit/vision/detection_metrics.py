@@ -6,7 +6,7 @@ truth.py has what is compared; coco_ap.py, voc_ap.py, operating.py and alarm.py 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgekit.vision.alarm import AlarmReport, alarm_reports
 from edgekit.vision.coco_ap import coco_ap
+from edgekit.vision.metrics import plain
 from edgekit.vision.operating import BoxPoint, confusion, operating_points
 from edgekit.vision.truth import Found, Truth, check_pairs
 from edgekit.vision.voc_ap import voc_curves
@@ -77,7 +78,7 @@ class DetectionReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what was not measured is null. The proposed thresholds stand beside the classes."""
-        return {**asdict(self), "thresholds": list(self.thresholds)}
+        return {**plain(self), "thresholds": list(self.thresholds)}
 
 
 def detection_report(

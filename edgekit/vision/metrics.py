@@ -24,6 +24,23 @@ class Rate:
     low: float
     high: float
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """low and high; None where nothing was measured: that it lies between 0 and 1 is no finding."""
+        return None if self.value is None else (self.low, self.high)
+
+
+def plain(report: Any) -> dict[str, Any]:
+    """A dataclass of rates and the like as plain data for JSON; an unmeasured rate and its interval are null."""
+
+    def factory(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if made.keys() == {"hits", "n", "value", "low", "high"} and made["value"] is None:
+            made |= {"low": None, "high": None}
+        return made
+
+    return asdict(report, dict_factory=factory)
+
 
 @dataclass(frozen=True)
 class ClassResult:
@@ -65,8 +82,8 @@ class ClassificationReport:
         return None if self.unmeasured else mean_recall(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; an unmeasured rate is null."""
-        return {**asdict(self), "balanced": self.balanced}
+        """Plain data for JSON; an unmeasured rate and its interval are null."""
+        return {**plain(self), "balanced": self.balanced}
 
 
 def classification_report(
