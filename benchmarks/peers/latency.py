@@ -22,6 +22,7 @@ import numpy as np
 from edgekit.artifact import read_onnx
 from edgekit.backends import open_session
 from edgekit.data import load_dataset, sample_evenly
+from edgekit.vision.percentiles import enough, percentile
 from edgekit.vision.preprocess import preprocess
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -39,6 +40,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if args.rounds < enough(90):
+        parser.error(f"--rounds: {enough(90)} or more")
     sessions, spec = {}, None
     for graph in args.graphs:
         name, _, rest = graph.partition("=")
@@ -65,9 +68,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name, values in times.items():
         ratio = first / np.array(values)
-        p10, p50, p90 = np.percentile(values, [10, 50, 90])
-        low, high = np.percentile(ratio, [25, 75])
-        by_p10 = float(np.percentile(first, 10) / p10)
+        p10, p50, p90 = (percentile(values, q) for q in (10, 50, 90))
+        low, high = percentile(ratio, 25), percentile(ratio, 75)
+        by_p10 = percentile(first, 10) / p10
         rows.append(
             {
                 "graph": name,

@@ -23,6 +23,7 @@ from edgekit.bench.svg import (
     shortened,
     text_width,
 )
+from edgekit.vision.percentiles import percentile, told
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 26.0, 42.0
 DENSITY = 120  # points of a distribution's outline
@@ -172,7 +173,7 @@ def time_series(blocks: Mapping[str, Sequence[tuple[float, float, Sequence[float
             keep = {*range(0, len(ms), step), *np.argsort(ms)[-3:].tolist()}
             d = "".join(f"M{x(at[j]):.1f} {y(ms[j]):.1f}h.01" for j in sorted(keep))
             canvas.add("path", d=d, cls=f"p s{colour}")
-            middle = float(np.median(ms))
+            middle = percentile(ms, 50)
             canvas.add("line", tip=f"{name}: p50 {middle:.2f} ms from {start:.0f} s on", x1=x(start), y1=y(middle),
                        x2=max(x(start + long), x(start) + 3), y2=y(middle), cls=f"m s{colour}")  # fmt: skip
     return canvas.render()
@@ -195,8 +196,8 @@ def distributions(samples: Mapping[str, Sequence[float]], width: float, title: s
     for i, (name, ms) in enumerate(samples.items()):
         base = TOP + row * (i + 1) - 6
         held = np.asarray(ms, dtype=np.float64)
-        p50, p95, p99 = np.percentile(held, [50, 95, 99])
-        marks = [("p50", p50), ("p95", p95), ("p99", p99)] if width > 400 else [("p50", p50), ("p99", p99)]
+        known = {f"p{q}": value for q in (50, 95, 99) if (value := told(held, q)) is not None}
+        marks = [(mark, value) for mark, value in known.items() if width > 400 or mark != "p95"]
         tail = "  ".join(f"{mark} {value:.3g}" for mark, value in marks)
         canvas.text(12, base - row + label + 1, shortened(name, width - 40 - text_width(tail)), "k hl")
         canvas.text(width - RIGHT, base - row + label + 1, tail, "k hl", "end")
@@ -208,8 +209,8 @@ def distributions(samples: Mapping[str, Sequence[float]], width: float, title: s
         high = density / (density.max() or 1) * (row - label - 6)
         outline = [(float(a), base - float(h)) for a, h in zip(at, high, strict=True)]
         canvas.path([(12.0, base), *outline, (width - RIGHT, base)], f"b s{i % 8 + 1}", closed=True)
-        for q, cls in ((p50, "q"), (p95, "q"), (p99, "q")):
-            canvas.line(x(q), base + 3, x(q), base - (row - label - 6), f"{cls} s{i % 8 + 1}")
+        for q in known.values():
+            canvas.line(x(q), base + 3, x(q), base - (row - label - 6), f"q s{i % 8 + 1}")
         canvas.add(
             "circle", tip=f"largest {held.max():.3g} ms", cx=x(float(held.max())), cy=base, r=2.5, cls=f"d s{i % 8 + 1}"
         )

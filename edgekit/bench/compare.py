@@ -14,6 +14,7 @@ from edgekit.bench.environment import IDENTITY
 from edgekit.bench.schema import Report, Row, Timing
 from edgekit.bench.stats import Interval, t_quantile
 from edgekit.errors import InputError, UsageError
+from edgekit.vision.percentiles import enough, percentile
 
 DEFAULT_LIMITS = "p50>+5%,p95>+10%,top1<-0.5,ap50<-0.5"
 # figures of time by name: the stage and the percentile; each is lower-is-better
@@ -86,12 +87,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every change, the rows that are only in one of the reports, and the differences that were allowed."""
+    """Every change, the rows that are only in one of the reports, the differences that were allowed, and what too few
+    timings say nothing about."""
 
     changes: tuple[Change, ...]
     lost: tuple[str, ...]
     new: tuple[str, ...]
     allowed: tuple[str, ...]
+    few: tuple[str, ...] = ()
 
     @property
     def regressions(self) -> tuple[str, ...]:
@@ -109,6 +112,7 @@ class Comparison:
             "lost": list(self.lost),
             "new": list(self.new),
             "allowed": list(self.allowed),
+            "too_few": list(self.few),
         }  # fmt: skip
 
 
@@ -188,13 +192,25 @@ def compare(base: Report, now: Report, limits: Sequence[Limit], anyway: bool = F
         raise InputError("The two reports have no case in common.", got=", ".join(after), expected=", ".join(before))
     lost = [f"{n}: was measured, and is missing now" for n in before if n not in after]
     changes: list[Change] = []
+    few: list[str] = []
     for name in common:
         a, b = before[name], after[name]
         if a.status == "ok" and b.failure is not None:
             lost.append(f"{name}: was measured, and fails now: {b.failure.what}")
             continue
         changes += [c for limit in limits if (c := _change(a, b, limit)) is not None]
-    return Comparison(tuple(changes), tuple(lost), tuple(n for n in after if n not in before), tuple(apart))
+        few += [f"{name}: {limit.name} is not compared: {told}" for limit in limits if (told := _too_few(a, b, limit))]
+    new = tuple(n for n in after if n not in before)
+    return Comparison(tuple(changes), tuple(lost), new, tuple(apart), tuple(few))
+
+
+def _too_few(a: Row, b: Row, limit: Limit) -> str:
+    """Why a percentile is not told of both; empty where it is."""
+    if limit.name not in TIMES or a.timing is None or b.timing is None:
+        return ""
+    stage, q = TIMES[limit.name]
+    counts = [row.timing.stages[stage].n for row in (a, b) if row.timing]
+    return "" if min(counts) >= enough(q) else f"{counts[0]} and {counts[1]} timings, of {enough(q)} that it needs"
 
 
 def _change(a: Row, b: Row, limit: Limit) -> Change | None:
@@ -221,9 +237,11 @@ def _time_change(a: Row, b: Row, limit: Limit) -> Change | None:
     if a.timing is None or b.timing is None:
         return None
     stage, q = TIMES[limit.name]
-    old, new = (np.array([np.percentile(getattr(block, stage), q) for block in row.timing.blocks])
+    old, new = (np.array([percentile(getattr(block, stage), q) for block in row.timing.blocks])
                 for row in (a, b) if row.timing is not None)  # fmt: skip
     before, after = (getattr(row.timing.stages[stage], limit.name.split(".")[-1]) for row in (a, b) if row.timing)
+    if before is None or after is None:
+        return None
     raw = (after / before - 1) * 100
     first, second = _moods(a.timing, len(old)), _moods(b.timing, len(new))
     logs = (np.log(old) - first, np.log(new) - second)

@@ -9,12 +9,14 @@ from edgekit.bench import html_cards as cards
 from edgekit.bench.html_cards import GOALS
 from edgekit.bench.schema import Report, Row, Span
 from edgekit.bench.style import CSS
-from edgekit.bench.text import main_metric, where
+from edgekit.bench.text import main_metric, number, pictures_of, where
 from edgekit.bench.winners import groups, short_names, winners
 
 METHOD = (
     "Pictures are decoded, resized, run and answered one after the other, as in use; the clock runs all the time.",
     "Cases are warmed up until neighbouring windows of ten agree to 3 %, then take turns. No timing is removed.",
+    "A percentile is a timing that was measured (nearest rank). From too few it is not given: p90, p95, p99 and p99.9 "
+    "need 10, 20, 100 and 1000, so that one lies beyond it at least.",
     "Intervals are 95 %: turns are resampled for percentiles, pictures for AP; shares have Clopper-Pearson's.",
     "Speed-ups are of the same turns. Whether a file is worse is McNemar's exact test on the same pictures.",
     "No speed is shown for a file that did not pass its verification.",
@@ -52,7 +54,7 @@ def _head(report: Report, by_model: Mapping[str, Sequence[Row]]) -> str:
         chips.append(("bad", f"{unverified} not verified"))
     if not report.complete:
         chips.append(("bad", "interrupted: not complete"))
-    chips += [("", f"{d.pictures} pictures, {'made in code' if d.made else d.name}") for d in report.data.values()]
+    chips += [("", f"{pictures_of(d)}, {'made in code' if d.made else d.name}") for d in report.data.values()]
     shown = "".join(f'<span class="chip {cls}">{escape(text)}</span>' for cls, text in chips)
     links = "".join(f'<a href="#m{i}">{escape(model)}</a>' for i, model in enumerate(by_model))
     return (
@@ -153,8 +155,8 @@ def _figures(row: Row, speed: Span | None) -> list[str]:
     joules = t.energy.get("joules_per_inference")
     return [
         f"{whole.p50:.2f}{_iv(f'{span.low:.1f}–{span.high:.1f}')}",
-        f"{whole.p95:.2f}",
-        f"{whole.p99:.2f}",
+        number(whole.p95, "–"),
+        number(whole.p99, "–"),
         f"{t.session.p50:.2f}" if t.session else "–",
         "1" if speed is None else f"{speed.value:.2f}×{_iv(f'{speed.low:.2f}–{speed.high:.2f}')}",
         f"{t.throughput:.1f}",

@@ -60,7 +60,7 @@ def distribution(rows: Sequence[Row], names: Names) -> str:
     samples = {names[r.name]: [v for b in r.timing.blocks for v in b.end_to_end] for r in rows if r.timing}
     if not samples:
         return ""
-    note = "Every timing counts; none is removed. Lines at p50, p95 and p99, a dot at the largest."
+    note = "Every timing counts; none is removed. Lines at p50, and at p95 and p99 of enough, a dot at the largest."
     return card("Latency distribution", note, lambda w: charts.distributions(samples, w, "Latency distribution"))
 
 

@@ -24,12 +24,15 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one node, for one batch: multiply-adds, and the bytes of its inputs, weights and outputs."""
+    """Of one node, for one batch: multiply-adds, the bytes of its inputs, weights and outputs as they are on disk, the
+    shape of a convolution's or product's weights, and the name of its first output."""
 
     name: str
     kind: str
     macs: int
     bytes: int
+    weights: Shape = ()
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,10 @@ def _cost(node: onnx.NodeProto, shapes: Mapping[str, Shape], widths: Mapping[str
     moved = sum(math.prod(shapes[n]) * widths.get(n, 4) for n in names)
     out = shapes.get(node.output[0]) if node.output else None
     macs = 0
+    weights: Shape = ()
     if out is not None and len(node.input) > 1 and node.input[1] in shapes:
         weight = shapes[node.input[1]]
+        weights = weight
         if node.op_type == "Conv":
             macs = math.prod(out) * math.prod(weight[1:])
         elif node.op_type == "ConvTranspose" and node.input[0] in shapes:
@@ -89,7 +94,8 @@ def _cost(node: onnx.NodeProto, shapes: Mapping[str, Shape], widths: Mapping[str
             left = shapes[node.input[0]]
             across = next((a.i for a in node.attribute if a.name == "transA"), 0)
             macs = math.prod(out) * (left[0] if across else left[-1])
-    return Cost(node.name or (node.output[0] if node.output else ""), node.op_type, macs, moved)
+    output = node.output[0] if node.output else ""
+    return Cost(node.name or output, node.op_type, macs, moved, weights if macs else (), output)
 
 
 def _weights(graph: onnx.GraphProto) -> set[str]:

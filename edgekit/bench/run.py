@@ -102,6 +102,7 @@ class Bench:
         self.hooks = hooks
         self.rows: dict[Case, Row] = {}
         self.answers: dict[tuple[str, str, str], Answers] = {}
+        self.measured: dict[str, int] = {}
         self.report = Report(
             schema="edgekit.bench",
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -148,6 +149,8 @@ class Bench:
 
     def _keep(self) -> None:
         self.report.rows = [self.rows[case] for case in self.cases if case in self.rows]
+        for task, data in self.report.data.items():
+            data.measured = self.measured.get(task)
         self.hooks.done(self.report)
 
     def _measure(self, folder: Path, stack: ExitStack) -> None:
@@ -246,6 +249,7 @@ class Bench:
             samples = read_samples(chosen, evaluation.unread)
             self.answers[key] = Answers(evaluation, samples, predictor.spec.classes, predictor.spec.thresholds)
         row.accuracy = accuracy(self.answers[key])
+        self.measured[predictor.spec.task] = max(self.measured.get(predictor.spec.task, 0), row.accuracy.n)
         reference = self._reference(row)
         if reference is not None and (other := self._answers(reference.case)) is not None:
             row.agreement = agreement(other, self.answers[key], reference.name, self.settings.pictures)

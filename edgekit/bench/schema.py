@@ -57,17 +57,17 @@ class Failure(Part):
 
 
 class Figures(Part):
-    """Percentiles of timings, in milliseconds; see `edgekit.bench.stats.Summary`."""
+    """Of `n` timings, in milliseconds; a percentile of too few is null. See `edgekit.bench.stats.Summary`."""
 
     n: int
     mean: float
     stdev: float
     min: float
     p50: float
-    p90: float
-    p95: float
-    p99: float
-    p999: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p999: float | None
     max: float
 
 
@@ -112,7 +112,9 @@ class Timing(Part):
 
     stages: dict[str, Figures]
     session: Figures | None = None
-    intervals: dict[str, Span] = Field(description="of p50 and p95 of end_to_end, inference and session: session.p50")
+    intervals: dict[str, Span] = Field(
+        description="of p50 and, where it is told, p95 of end_to_end, inference and session: session.p50"
+    )
     throughput: float
     cpu_outside: float | None
     cpu_session: float | None
@@ -251,6 +253,7 @@ class Data(Part):
 
     name: str
     pictures: int
+    measured: int | None = Field(default=None, description="of them, that accuracy was measured on; null: on none")
     digest: str
     made: bool
     timed: int = Field(description="pictures that the timings rotate over")

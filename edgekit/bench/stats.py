@@ -12,16 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import UsageError
 from edgekit.vision.metrics import Rate, rate
-
-PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p95", 95.0), ("p99", 99.0), ("p999", 99.9))
+from edgekit.vision.percentiles import percentile, told
 
 
 @dataclass(frozen=True)
 class Summary:
     """What `n` timings look like, in the unit they were given in. Nothing is left out.
 
-    A percentile is one that was measured (the nearest rank, Hyndman and Fan 1996, type 1), so with fewer than 1000
-    samples `p999` is the largest.
+    A percentile is one that was measured, and None where there are too few (`edgekit.vision.percentiles`).
     """
 
     n: int
@@ -29,10 +27,10 @@ class Summary:
     stdev: float
     min: float
     p50: float
-    p90: float
-    p95: float
-    p99: float
-    p999: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p999: float | None
     max: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -44,20 +42,18 @@ def summary(values: ArrayLike) -> Summary:
     samples = np.sort(np.asarray(values, dtype=np.float64).ravel())
     if not len(samples) or not np.isfinite(samples).all():
         raise UsageError("These are not timings.", got=f"{len(samples)} values", expected="one finite number or more")
-    marks = [samples[nearest_rank(q, len(samples))] for _, q in PERCENTILES]
     return Summary(
         n=len(samples),
         mean=float(samples.mean()),
         stdev=float(samples.std(ddof=1)) if len(samples) > 1 else 0.0,
         min=float(samples[0]),
         max=float(samples[-1]),
-        **{name: float(value) for (name, _), value in zip(PERCENTILES, marks, strict=True)},
+        p50=percentile(samples, 50),
+        p90=told(samples, 90),
+        p95=told(samples, 95),
+        p99=told(samples, 99),
+        p999=told(samples, 99.9),
     )
-
-
-def nearest_rank(percent: float, n: int) -> int:
-    """Index, among `n` sorted values, of the smallest that `percent` of them do not exceed."""
-    return max(0, math.ceil(round(percent * n / 100, 9)) - 1)  # 99.9 % of 1000 is 999.0000000000001 to a float
 
 
 @dataclass(frozen=True)

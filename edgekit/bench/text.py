@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from edgekit.bench.schema import Report, Row, Span, Timing
+from edgekit.bench.schema import Data, Report, Row, Span, Timing
 
 COLUMNS = (
     "name", "status", "model", "precision", "backend", "provider", "threads", "batch", "streams", "verified",
@@ -62,6 +62,17 @@ def _values(row: Row) -> Sequence[object]:
     )  # fmt: skip
 
 
+def number(value: float | None, missing: str = "-") -> str:
+    """A figure in a table."""
+    return missing if value is None else f"{value:.2f}"
+
+
+def pictures_of(data: Data) -> str:
+    """How many pictures stand behind a report's accuracy, and of how many."""
+    some = "" if data.measured in (None, data.pictures) else f"{data.measured} of "
+    return f"{some}{data.pictures} pictures"
+
+
 def _cell(value: object) -> object:
     if value is None:
         return ""
@@ -101,7 +112,7 @@ def as_markdown(report: Report) -> str:
     lines += ["", f"Energy: {'; '.join(sorted(energy)) or 'not measured'}.", ""]
     for task, data in report.data.items():
         made = " made in code" if data.made else f" of {data.name}"
-        lines.append(f"Data ({task}): {data.pictures} pictures{made}, timings rotate over {data.timed}.")
+        lines.append(f"Data ({task}): {pictures_of(data)}{made}, timings rotate over {data.timed}.")
     return "\n".join(lines) + "\n"
 
 
@@ -130,7 +141,7 @@ def _markdown(row: Row) -> list[str]:
         ]
     whole = t.stages["end_to_end"]
     return [
-        row.name, row.precision, shown, agree, f"{whole.p50:.2f}", f"{whole.p95:.2f}", f"{whole.p99:.2f}",
+        row.name, row.precision, shown, agree, f"{whole.p50:.2f}", number(whole.p95), number(whole.p99),
         f"{t.session.p50:.2f}" if t.session else "-", f"{t.throughput:.1f}",
         f"{c.first_result:.0f}" if c and c.first_result else "-",
         f"{c.peak_mb:.0f}" if c and c.peak_mb else "-", "yes" if t.stability.stable else "**no**",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from edgekit.bench.measure import END_TO_END, Run
 from edgekit.bench.schema import Block, Figures, Peak, Span, Steadiness, Timing, Warmup, rounded
 from edgekit.bench.stats import Interval, bootstrap, stability, summary
 from edgekit.bench.subject import STAGES
+from edgekit.vision.percentiles import enough, percentile
 
 OTHERS = 0.1  # share of the CPUs' time, taken by others, from which on a timing is of a busy machine
 
@@ -29,9 +32,10 @@ def timing(run: Run) -> Timing:
         {"session": alone} if alone else {}
     )
     intervals = {
-        f"{stage}.{name}": span(bootstrap(measured, lambda v, q=q: float(np.percentile(v, q)), 300))  # type: ignore[misc]
+        f"{stage}.{name}": span(bootstrap(measured, partial(percentile, percent=q), 300))
         for stage, measured in blocks.items()
         for name, q in (("p50", 50), ("p95", 95))
+        if sum(map(len, measured)) >= enough(q)
     }
     steady = stability(run.blocks("inference"), [t.start for t in run.turns])
     outside = [t.cpu_outside for t in run.turns if t.cpu_outside is not None]

@@ -86,9 +86,10 @@ def _reaches(span: Span, best: Span, larger: bool) -> bool:
 
 def _interval(row: Row, name: str) -> Span | None:
     """A picture's share of a run, so that batches can be compared."""
-    if row.timing is None:
+    span = row.timing.intervals.get(name) if row.timing else None
+    if span is None:
         return None
-    span, n = row.timing.intervals[name], row.case.batch
+    n = row.case.batch
     return Span(value=span.value / n, low=span.low / n, high=span.high / n)
 
 

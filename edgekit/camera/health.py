@@ -9,11 +9,10 @@ from collections import deque
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from edgekit.camera.feed import Feed
 from edgekit.camera.outbox import Outbox
 from edgekit.camera.pace import Pace
+from edgekit.vision.percentiles import told
 
 _AGES = 2000
 _HUNG = 30.0  # seconds without a heartbeat
@@ -140,9 +139,10 @@ class Health:
         }
 
 
-def _ms(values: deque[float], percentile: float) -> float | None:
+def _ms(values: deque[float], percent: float) -> float | None:
     held = list(values)
-    return round(1000 * float(np.percentile(held, percentile)), 1) if held else None
+    found = told(held, percent) if held else None
+    return None if found is None else round(1000 * found, 1)
 
 
 def notify_systemd(message: str) -> None:

@@ -149,5 +149,5 @@ def _print(report: Report, comparison: Comparison | None, output_format: Format)
         return
     verdict = "worse than allowed" if comparison.regressions else "not worse than allowed"
     typer.echo(f"Compared: {verdict}")
-    for line in (*comparison.allowed, *map(str, comparison.changes), *comparison.lost):
+    for line in (*comparison.allowed, *map(str, comparison.changes), *comparison.few, *comparison.lost):
         typer.echo(f"- {line}")

@@ -250,7 +250,8 @@ def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None
         f"looks     {summary.inferred} by the model, {summary.gated} without motion, {summary.fps:.1f} frames a second"
     )
     if summary.inference_p50_ms is not None:
-        write(f"times     inference p50 {summary.inference_p50_ms} ms, age of a frame p99 {summary.age_p99_ms} ms")
+        age = "" if summary.age_p99_ms is None else f", age of a frame p99 {summary.age_p99_ms} ms"
+        write(f"times     inference p50 {summary.inference_p50_ms} ms{age}")
     for label, most in sorted(summary.most_at_once.items()):
         level = f" ({found})" if (found := level_of(label, most)) else ""
         write(f"{label:<9} {summary.visits.get(label, 0)} visits, most at once {most}{level}")

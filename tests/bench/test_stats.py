@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats as reference
@@ -21,7 +23,13 @@ def test_summary_leaves_nothing_out() -> None:
 
 def test_percentiles_are_measured_values() -> None:
     assert summary([1, 10]).p50 == 1
-    assert summary([3]).p999 == 3
+    assert summary(range(1, 101)).p99 == 99
+
+
+def test_a_summary_of_33_has_no_p99_and_says_so_in_json() -> None:
+    found = summary(range(33))
+    assert (found.p50, found.p90, found.p95, found.p99, found.p999, found.max) == (16, 29, 31, None, None, 32)
+    assert '"p99": null' in json.dumps(found.to_dict())
     assert summary([3]).stdev == 0
 
 

@@ -32,6 +32,7 @@ from tests.camera.conftest import (
     config_of,
     found,
     model_of,
+    numbered,
     spot,
     wait_for,
 )
@@ -120,12 +121,26 @@ def test_an_event_is_the_documented_object(hive_eye: HiveEye, tmp_path: Path) ->
 
 
 def test_a_slow_model_sees_fresh_frames_and_all_are_accounted_for() -> None:
-    camera = Camera(live_config(), model_of(SleepyEye(0.25)), opener=lambda *_: moving(), say=lambda _: None)
+    captured, behind = 0, []
+
+    def things() -> Any:
+        nonlocal captured
+        while True:
+            yield 0.05
+            captured += 1
+            yield numbered(captured)
+
+    class Eye(SleepyEye):
+        def look(self, frame: Frame, motion: Motion | None) -> Detections:
+            behind.append(captured - int(frame[0, 0, 0]) - 256 * int(frame[0, 0, 1]))
+            return super().look(frame, motion)
+
+    camera = Camera(live_config(), model_of(Eye(0.25)), opener=lambda *_: ListGrabber(things()), say=lambda _: None)
     summary = camera.run(4)
     assert summary.captured == summary.processed + summary.dropped
     assert summary.processed < 20 < summary.captured
-    assert summary.age_p99_ms is not None
-    assert summary.age_p99_ms <= 50 + 1000 * max(camera.health.inference) + 100
+    assert max(behind) < 20  # one after the other they would be 60 behind at the end
+    assert (summary.age_p99_ms is None) == (summary.processed < 100)
 
 
 def moving(fps: float = 20) -> ListGrabber:
@@ -268,7 +283,7 @@ def test_a_slow_disk_costs_pictures_and_no_events(monkeypatch: pytest.MonkeyPatc
     with Running(config, SpotEye(), moving) as running:
         wait_for(lambda: running.camera.outbox.skipped > 5, 15)
         status = running.camera.health.status()
-        assert status["age"]["ms_p99"] < 200
+        assert status["age"]["ms_p50"] < 400  # a frame that waited for the disk would be 500
     kinds = [e["type"] for e in running.events]
     assert kinds[0] == "start"
     assert kinds[-1] == "end"

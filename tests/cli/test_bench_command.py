@@ -51,7 +51,7 @@ def test_a_report_in_four_forms(base: Path) -> None:
     assert row.accuracy.n == 14
     assert row.verified is True
     assert row.timing.energy["source"]
-    assert report.data["classification"].pictures == 14
+    assert report.data["classification"].pictures == report.data["classification"].measured == 14
     for name in ("bench.html", "bench.md", "bench.csv"):
         assert (base / name).stat().st_size > 200
     assert sorted(p.name for p in base.iterdir()) == ["bench.csv", "bench.html", "bench.json", "bench.md"]
@@ -96,7 +96,7 @@ def test_a_slower_model_ends_with_4(cli: Any, good: Path, labelled: Path, base: 
     """A planted sleep, well above what the machine does by itself."""
     usual = read_report(base / "bench.json").rows[0].timing
     assert usual is not None
-    extra = max(0.02, 2 * usual.stages["end_to_end"].p95 / 1e3)
+    extra = max(0.02, 2 * (usual.stages["end_to_end"].p95 or usual.stages["end_to_end"].max) / 1e3)
     opened = Predictor.from_artifact
 
     def slow(*args: Any, **more: Any) -> Predictor:
