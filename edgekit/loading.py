@@ -80,7 +80,10 @@ def open_predictor(
         for note in loaded.notes:
             say(note)
         session = TorchSession(answering(loaded.net(), loaded.spec), loaded.spec)
-        return Predictor(session, loaded.spec, name=path.name, sha256=loaded.sha256, trained_on=loaded.trained_on)
+        what = f"{loaded.what}, run by torch"
+        return Predictor(
+            session, loaded.spec, name=path.name, sha256=loaded.sha256, trained_on=loaded.trained_on, what=what
+        )
     told = {"--classes": classes, "--preprocess": preprocess_spec, "--norm": norm, "--arch": arch}
     if weights_key is not None and path.suffix in (".onnx", ENGINE, REJECTED):
         raise UsageError(f"{path} has one set of weights.", got="--weights-key", expected="a checkpoint with several")
@@ -142,8 +145,10 @@ def _engine(path: Path, unverified: bool, told: Mapping[str, Any]) -> Predictor:
             fix=engine.card.rebuild() + " (on this machine)",
         )
     session = TensorRTSession(engine)
-    described, sha256 = engine.card.metadata, engine.card.plan_sha256
-    return Predictor(session, described.model, name=path.name, sha256=sha256, trained_on=described.trained_on)
+    described, sha256, what = engine.card.metadata, engine.card.plan_sha256, "this engine"
+    return Predictor(
+        session, described.model, name=path.name, sha256=sha256, trained_on=described.trained_on, what=what
+    )
 
 
 def metadata_of(path: Path) -> Metadata | None:

@@ -30,19 +30,28 @@ class Predictor:
         name: for messages and reports.
         sha256: of the model's file.
         trained_on: as in `edgekit.artifact.Metadata`.
+        what: whose answers these are, for a verdict.
 
     Raises:
         ArtifactError: the session's input or output is not what `spec` says.
     """
 
     def __init__(
-        self, session: Session, spec: ModelSpec, *, name: str = "model", sha256: str = "", trained_on: str = ""
+        self,
+        session: Session,
+        spec: ModelSpec,
+        *,
+        name: str = "model",
+        sha256: str = "",
+        trained_on: str = "",
+        what: str = "",
     ) -> None:
         self.session = session
         self.spec = spec
         self.name = name
         self.sha256 = sha256
         self.trained_on = trained_on
+        self.what = what or f"this {session.backend} session"
         image = self._bind()
         self._float = image.dtype == "float32"
         self._batch = image.shape[0] if isinstance(image.shape[0], int) else None
@@ -63,9 +72,14 @@ class Predictor:
     @classmethod
     def from_artifact(cls, artifact: Artifact, backend: str = "onnxruntime", **options: Any) -> Predictor:
         session = open_session(artifact.data, backend, **options)
-        described = artifact.metadata
+        described, what = artifact.metadata, f"this ONNX, run by {backend}"
         return cls(
-            session, described.model, name=artifact.path.name, sha256=artifact.sha256, trained_on=described.trained_on
+            session,
+            described.model,
+            name=artifact.path.name,
+            sha256=artifact.sha256,
+            trained_on=described.trained_on,
+            what=what,
         )
 
     def __call__(self, frames: Sequence[Frame]) -> list[Classification] | list[Detections]:

@@ -82,9 +82,17 @@ def test_a_second_file_is_made_and_proven(
     assert [s["name"] for s in report["stages"]] == [name, "file"]
     assert report["calibration"]["pictures"] == 40
     assert report["precision"] == name
-    assert f"{name} verified: within the target's limits on 12 pictures" in outcome.out
+    assert f"{name} verified: within the limits (max|d| " in outcome.out
+    limit = {"fp16": "0.3, agreement", "int8": "20, agreement"}[asked]
+    assert f"of at most {limit}" in outcome.out
+    assert ") of our net from its own checkpoint, on 12 pictures" in outcome.out
+    for verdict in (report["verdict"], b.verification["verdict"]):
+        assert verdict["relation"] == "within limits"
+        assert verdict["within_limits_of"] == ["our net from its own checkpoint"]
+        assert "equal" not in verdict["text"]
     equal = cli("verify", checkpoint, second, "--data", many, "--target", target, "--pictures", 12)
     assert equal.code == 0, equal.text
+    assert equal.out.startswith(f"{name} within the limits of tiny.pt (our net from its own checkpoint, run by torch)")
     strict = cli("verify", checkpoint, second, "--data", many, "--target", target, "--pictures", 12, "--max-abs", 1e-6)
     assert strict.code == 3
 

@@ -11,6 +11,7 @@ from edgekit.cli import options
 from edgekit.cli.options import (
     ArchOption,
     ClassesOption,
+    ExpectOption,
     ForceOption,
     Format,
     FormatOption,
@@ -55,6 +56,7 @@ def export(
         float | None,
         typer.Option("--max-drop", min=0, help="int8: points of agreement that may be lost; the worst layers go back."),
     ] = None,
+    expect: ExpectOption = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
@@ -88,6 +90,7 @@ def export(
         norm=norm,
         arch=arch,
         weights_key=weights_key,
+        expect=expect,
         force=force,
         say=say,
     )
@@ -112,11 +115,11 @@ def _print(result: ExportResult) -> None:
     content = result.content
     if result.base is not None:
         _print(result.base)
-    within = "equal to the checkpoint" if content["precision"] == "fp32" else "within the target's limits"
     name = "" if content["precision"] == "fp32" else f"{content['precision']} "
-    verdict = f"{name}verified: {within}" if result.passed else f"{name}REJECTED: not {within}"
-    source = content["data"]
-    typer.echo(f"{verdict} on {source['pictures']} pictures ({source['source']})")
+    said = content["verdict"]
+    typer.echo(f"{name}{'verified' if result.passed else 'REJECTED'}: {said['text']} ({content['data']['source']})")
+    for guess in said["guessed"] if result.passed else ():
+        typer.echo(f"  guessed: {guess}")
     if result.model is not None:
         typer.echo(f"{result.model}  {content['file']['bytes'] / 1e6:.1f} MB  sha256 {content['file']['sha256'][:16]}")
     typer.echo(str(result.report))

@@ -68,6 +68,10 @@ ArchOption = Annotated[
 WeightsKeyOption = Annotated[
     str | None, typer.Option("--weights-key", help="Which weights of a file that holds several, such as model_ema.")
 ]
+ExpectOption = Annotated[
+    Path | None,
+    typer.Option("--expect", help="An .npz of recorded pairs, images and logits, that the model must answer alike."),
+]
 ProviderOption = Annotated[Provider, typer.Option("--provider", help="onnxruntime's execution provider.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per physical core.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]

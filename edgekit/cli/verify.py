@@ -1,10 +1,10 @@
-"""`edgekit verify`: are these two models equal on these pictures?"""
+"""`edgekit verify`: are these two models equal on these pictures, and is one equal to recorded pairs?"""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -12,6 +12,7 @@ from edgekit.cli import options
 from edgekit.cli.options import (
     ArchOption,
     ClassesOption,
+    ExpectOption,
     Format,
     FormatOption,
     NormOption,
@@ -24,11 +25,19 @@ from edgekit.cli.options import (
     print_json,
     say,
 )
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.config import Limits
+    from edgekit.verify import Stage
 
 
 def verify(
     reference: Annotated[Path, typer.Argument(help="What is right: a checkpoint or an exported ONNX.")],
-    candidate: Annotated[Path, typer.Argument(help="What must equal it: an ONNX, an engine or a checkpoint.")],
+    candidate: Annotated[
+        Path | None,
+        typer.Argument(help="What must equal it: an ONNX, an engine or a checkpoint; --expect alone needs none."),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Pictures to compare on; default: a small set made in code.")
     ] = None,
@@ -40,6 +49,7 @@ def verify(
             "--max-abs", min=0, help="Largest allowed |d| of a logit, or of a box's score; default: the target's."
         ),
     ] = None,
+    expect: ExpectOption = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
@@ -51,22 +61,30 @@ def verify(
 ) -> int:
     """Compare two models, from pictures to logits or boxes, each with its own preprocessing.
 
-    Exit code 3 when they differ, 5 when the exported file was made from another checkpoint.
+    With --expect the last one named is compared with recorded pairs of input and output. Exit code 3 when they differ,
+    5 when the exported file was made from another checkpoint.
     """
     from edgekit import loading, pipeline
     from edgekit.config import load_target
     from edgekit.suffixes import is_checkpoint
-    from edgekit.verify import figures
     from edgekit.verify import verify as compare_models
 
-    made = loading.metadata_of(candidate)
-    limits = load_target(target).limits(made.precision if made else "fp32")
+    judged = reference if candidate is None else candidate
+    if candidate is None and expect is None:
+        raise UsageError(
+            "There is nothing to compare with.",
+            got=f"{reference} alone",
+            expected="REFERENCE CANDIDATE, or MODEL --expect PAIRS.npz",
+        )
+    made = loading.metadata_of(judged)
+    precision = made.precision if made else "fp32"
+    limits = load_target(target).limits(precision)
     if max_abs is not None:
         limits = limits.model_copy(update={"max_abs": max_abs, "score_shift": max_abs})
     names = options.read_classes(classes)
     spec = options.read_preprocess(preprocess)
     described = None
-    if is_checkpoint(reference) and made is not None:
+    if candidate is not None and is_checkpoint(reference) and made is not None:
         loading.refuse_stale(candidate, made, reference)
         described = made.model  # what the export of a plain state dict was told, since that says nothing
     opened = functools.partial(
@@ -82,18 +100,47 @@ def verify(
         fallback=described,
         unverified=True,  # looking into a rejected file is what this command is for
     )
-    with opened(reference) as right, opened(candidate) as other:
-        dataset = pipeline.pictures_for_gate(data, pictures, right.spec.task)
-        stage = compare_models(right, other, dataset, limits)
+    judgements: list[Judgement] = []
+    with opened(judged) as other:
+        if candidate is not None:
+            with opened(reference) as right:
+                dataset = pipeline.pictures_for_gate(data, pictures, right.spec.task)
+                stage = compare_models(right, other, dataset, limits)
+                judgements.append(
+                    Judgement(f"{reference.name} ({right.what})", f" on {stage.pictures} pictures", stage)
+                )
+        if expect is not None:
+            stage = pipeline.expected_of(judged, other, expect, limits)
+            judgements.append(Judgement(f"{stage.pictures} recorded pairs of input and output", "", stage))
+    passed = all(one.stage.passed for one in judgements)
     if output_format is Format.json:
         source = "made in code" if data is None else str(data)
-        print_json({"passed": stage.passed, "data": source, "stages": [stage.to_dict()]})
+        stages = [{**one.stage.to_dict(), "compared_with": one.reference} for one in judgements]
+        print_json({"passed": passed, "data": source if candidate is not None else None, "stages": stages})
     else:
-        verdict = "equal" if stage.passed else "NOT equal"
-        limit = limits.max_abs if stage.found is None else limits.score_shift
-        typer.echo(f"{verdict} on {stage.pictures} pictures: {figures(stage)} (limit {limit:g})")
-    if not stage.passed:
-        say(f"error: verification failed for {candidate}: " + "; ".join(stage.problems))
+        for one in judgements:
+            typer.echo(one.text(precision, limits))
+    if not passed:
+        problems = [problem for one in judgements for problem in one.stage.problems]
+        say(f"error: verification failed for {judged}: " + "; ".join(problems))
         return 3
-    next_command("edgekit", "predict", candidate, data or "PICTURE")
+    next_command("edgekit", "predict", judged, data or "PICTURE")
     return 0
+
+
+class Judgement(NamedTuple):
+    """What was compared with what, and what came of it."""
+
+    reference: str
+    on: str
+    stage: Stage
+
+    def text(self, precision: str, limits: Limits) -> str:
+        """fp32 is equal, fp16 and int8 are within limits."""
+        from edgekit.verify import figures
+
+        stage = self.stage
+        relation = "equal to" if precision == "fp32" else f"{precision} within the limits of"
+        verdict = relation if stage.passed else f"NOT {relation}"
+        limit = limits.max_abs if stage.found is None else limits.score_shift
+        return f"{verdict} {self.reference}{self.on}: {figures(stage)} (limit {limit:g})"

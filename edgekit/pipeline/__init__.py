@@ -4,8 +4,9 @@ Nothing gets its final name before the file itself, read back from the disk as a
 the checkpoint.
 """
 
+from edgekit.pipeline.opened import expected_of
 from edgekit.pipeline.pictures import pictures_for_gate
 from edgekit.pipeline.run import PICTURES, export
 from edgekit.pipeline.writing import ExportResult
 
-__all__ = ["PICTURES", "ExportResult", "export", "pictures_for_gate"]
+__all__ = ["PICTURES", "ExportResult", "expected_of", "export", "pictures_for_gate"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.pipeline.expected import Pairs, expect_stage
 from edgekit.predictor import Answers
 from edgekit.verify import FirstWrong, Gate, first_wrong
 from edgekit.vision.preprocess import normalise, preprocess
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 NET_PICTURES = 16  # enough to tell two nets apart; every later stage sees all pictures
 
 
-def fold_stages(loaded: Checkpoint, net: nn.Module, gate: Gate) -> tuple[nn.Module, FoldReport | None]:
-    """preprocess, net and fold; returns the folded net."""
+def fold_stages(
+    loaded: Checkpoint, net: nn.Module, gate: Gate, pairs: Pairs | None = None
+) -> tuple[nn.Module, FoldReport | None]:
+    """preprocess, net, expect (where there are recorded pairs) and fold; returns the folded net."""
     import torch
 
     from edgekit.backends.torch_ import TorchSession
@@ -61,6 +64,10 @@ def fold_stages(loaded: Checkpoint, net: nn.Module, gate: Gate) -> tuple[nn.Modu
         "net", run(net, ours[:NET_PICTURES]), lambda: _blame_torch(session(origin), session(net), ours[:2], ())
     ):
         return net, None
+    if pairs is not None:
+        stage = expect_stage("expect", pairs, spec, gate.limits, lambda inputs: run(net, inputs)["logits"])
+        if not gate.add(stage):
+            return net, None
     folded, report = fold_bn(net, torch.from_numpy(ours[:4]))
     gate.judge(
         "fold",

@@ -14,6 +14,7 @@ from edgekit.artifact import Artifact, Lineage, Metadata
 from edgekit.config import Target
 from edgekit.graph import lint, passes
 from edgekit.pipeline.sealing import sealed, session_options, short, tools
+from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.verify import FirstWrong, Gate, Stage, compare_answers, first_wrong
 from edgekit.vision.preprocess import normalise
@@ -35,6 +36,7 @@ def onnx_stages(
     batch: int | None,
     path: Path,
     raw_heads: bool,
+    basis: Basis,
 ) -> Artifact:
     """onnx, batch and file; returns what was written into memory, with the verdict so far inside."""
     from edgekit.graph.to_onnx import onnx_from_torch
@@ -64,6 +66,7 @@ def onnx_stages(
         "pictures": len(gate.pixels),
         "data": gate.dataset.layout,
         "stages": [short(stage) for stage in gate.stages] if gate.passed else [],
+        "verdict": basis.verdict(gate, "fp32"),
     }
     return sealed(model, replace(described, verification=verdict), path)
 

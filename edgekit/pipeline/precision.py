@@ -16,6 +16,7 @@ from edgekit.data import Dataset
 from edgekit.errors import UsageError
 from edgekit.graph import lint
 from edgekit.pipeline.sealing import sealed, session_options, short
+from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.fp16 import to_fp16
@@ -74,6 +75,7 @@ def make(
     name: str,
     path: Path,
     calibration: Dataset,
+    basis: Basis,
     *,
     max_drop: float | None,
     say: Say,
@@ -84,6 +86,7 @@ def make(
         name: as `precision_name` gives it.
         path: the name that the file will get; calibration and search keep their state beside it.
         calibration: pictures that are not the gate's.
+        basis: what the verdict names.
         max_drop: points of agreement that int8 may lose on the calibration pictures; None: no search.
 
     Raises:
@@ -130,6 +133,7 @@ def make(
         "pictures": len(gate.pixels),
         "data": gate.dataset.layout,
         "stages": [short(stage) for stage in gate.stages] if gate.passed else [],
+        "verdict": basis.verdict(gate, name),
     }
     return Made(sealed(made, replace(described, model=spec, verification=verdict), path), facts)
 

@@ -12,11 +12,13 @@ from edgekit import __version__
 from edgekit.artifact import output_folder, refuse_existing
 from edgekit.config import Target, load_target
 from edgekit.errors import UsageError
+from edgekit.pipeline.expected import read_pairs
 from edgekit.pipeline.folding import fold_stages
 from edgekit.pipeline.graph import onnx_stages
 from edgekit.pipeline.pictures import calibration_pictures, describe, pictures_for_gate
 from edgekit.pipeline.precision import make, precision_name, require_drop
 from edgekit.pipeline.sealing import environment
+from edgekit.pipeline.verdict import basis_of
 from edgekit.pipeline.writing import ExportResult, finish
 from edgekit.spec import PreprocessSpec
 from edgekit.suffixes import checkpoint_stem
@@ -44,6 +46,7 @@ def export(
     norm: str | None = None,
     arch: str | None = None,
     weights_key: str | None = None,
+    expect: Path | None = None,
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> ExportResult:
@@ -63,6 +66,8 @@ def export(
         calibrate: pictures of `data` that the ranges of fp16 and int8 are measured on; not the gate's.
         max_drop: points of agreement that int8 may lose on those; the worst layers go back to float until it holds.
         classes, preprocess_spec, norm, arch, weights_key: what a foreign checkpoint does not say; as load_checkpoint.
+        expect: .npz with recorded pairs of input and output, which the net and the file must answer alike; see
+            `edgekit.pipeline.expected`.
         force: replace existing files.
         say: gets a line per stage.
 
@@ -104,6 +109,10 @@ def export(
     wanted = (made_path, made_path.with_suffix(".verify.json")) if precision != "fp32" else ()
     for path in (model_path, report_path, *wanted):
         refuse_existing(path, force)
+    basis = basis_of(loaded)
+    pairs = read_pairs(expect, loaded.spec) if expect is not None else None
+    if pairs is not None:
+        basis = basis.proven(len(pairs))
     gate = Gate(pictures_for_gate(data, pictures, loaded.spec.task), target.gate["fp32"], loaded.spec, say)
     if raw_heads and loaded.spec.task != "detection":
         raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, a classifier")
@@ -111,6 +120,8 @@ def export(
     with output_folder(out):
         for note in (*loaded.notes, *gate.dataset.notes):
             say(note)
+        if pairs is not None:
+            say(f"{pairs.describe()}; limit max|d| {gate.limits.max_abs:g}, the same first class")
 
         content: dict[str, Any] = {
             "format": 1,
@@ -124,16 +135,16 @@ def export(
             "limits": gate.limits.model_dump(),
         }
         artifact = None
-        folded, fold_report = fold_stages(loaded, net, gate)
+        folded, fold_report = fold_stages(loaded, net, gate, pairs)
         if gate.passed:
-            artifact = onnx_stages(loaded, folded, gate, target, input_kind, batch, model_path, raw_heads)
+            artifact = onnx_stages(loaded, folded, gate, target, input_kind, batch, model_path, raw_heads, basis)
         if fold_report is not None:
             content["fold"] = finite(
                 {"layers": [asdict(f) for f in fold_report.layers], "left": list(fold_report.left)}
             )
         content["environment"] = environment()
         content["seconds"] = round(time.monotonic() - started, 2)
-        result = finish(content, gate, artifact, model_path, target, force)
+        result = finish(content, gate, artifact, model_path, target, force, basis, pairs)
         if precision == "fp32" or not result.passed or artifact is None:
             return result
         assert data is not None
@@ -141,7 +152,7 @@ def export(
         started = time.monotonic()
         second = Gate(gate.dataset, target.limits(name), gate.spec, say, reference=gate.reference, pixels=gate.pixels)
         pool = calibration_pictures(gate.dataset, data, calibrate)
-        made = make(artifact, second, target, name, made_path, pool, max_drop=max_drop, say=say)
+        made = make(artifact, second, target, name, made_path, pool, basis, max_drop=max_drop, say=say)
         content = {
             **{k: content[k] for k in ("format", "edgekit", "checkpoint", "target", "input", "data", "environment")},
             "passed": False,
@@ -150,4 +161,4 @@ def export(
             **made.facts,
             "seconds": round(time.monotonic() - started, 2),
         }
-        return replace(finish(content, second, made.artifact, made_path, target, force), base=result)
+        return replace(finish(content, second, made.artifact, made_path, target, force, basis), base=result)

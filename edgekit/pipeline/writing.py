@@ -13,9 +13,12 @@ import numpy as np
 from edgekit.artifact import Artifact, Lineage, atomic, file_sha256, parse_onnx, write_bytes
 from edgekit.config import Runtime, Target
 from edgekit.errors import ArtifactError
+from edgekit.pipeline.expected import Pairs, expect_stage
+from edgekit.pipeline.opened import file_answer
 from edgekit.pipeline.sealing import sealed, session_options
+from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Predictor
-from edgekit.verify import Gate, Stage, compare_answers
+from edgekit.verify import Gate, Stage, compare_answers, finite
 from edgekit.vision.preprocess import preprocess
 
 
@@ -46,8 +49,10 @@ class _RejectedError(Exception):
     """Leaves the block that writes the file, so that it does not get its name."""
 
 
-def file_stage(gate: Gate, written: Path, path: Path, lineage: Lineage, runtime: Runtime) -> None:
-    """Reads the written file as a device does and runs it on the pictures from the start.
+def file_stage(
+    gate: Gate, written: Path, path: Path, lineage: Lineage, runtime: Runtime, pairs: Pairs | None = None
+) -> None:
+    """Reads the written file as a device does and runs it on the pictures from the start, and on recorded pairs.
 
     Args:
         written: where its bytes are; `path` is the name that it gets, for messages.
@@ -59,6 +64,10 @@ def file_stage(gate: Gate, written: Path, path: Path, lineage: Lineage, runtime:
             size = read.metadata.model.preprocess
             alone = [predictor.answers([preprocess(sample.read(), size)]) for sample in gate.dataset.samples]
             answers = {name: np.concatenate([one[name] for one in alone]) for name in alone[0]}
+            known = None
+            if pairs is not None:
+                answer = file_answer(predictor, read)
+                known = expect_stage("expect-file", pairs, gate.spec, gate.limits, answer)
     except ArtifactError as error:
         problem = f"what was written cannot be read back: {error.what} ({error.got})"
         gate.add(Stage("file", False, float("inf"), float("inf"), None, 0, len(gate.pixels), (problem,)))
@@ -75,12 +84,21 @@ def file_stage(gate: Gate, written: Path, path: Path, lineage: Lineage, runtime:
         problems.append("the description (net, task, temperature) is not the checkpoint's")
     stage = compare_answers("file", gate.reference, answers, gate.limits, gate.spec.thresholds)
     gate.add(replace(stage, passed=stage.passed and not problems, problems=(*stage.problems, *problems)))
+    if known is not None:
+        gate.add(known)
 
 
 def finish(
-    content: dict[str, Any], gate: Gate, artifact: Artifact | None, path: Path, target: Target, force: bool
+    content: dict[str, Any],
+    gate: Gate,
+    artifact: Artifact | None,
+    path: Path,
+    target: Target,
+    force: bool,
+    basis: Basis,
+    pairs: Pairs | None = None,
 ) -> ExportResult:
-    """Writes the file if it passes its own stage, and the report; a rejected file gets a name nobody loads."""
+    """Writes the file if it passes its own stages, and the report; a rejected file gets a name nobody loads."""
     report = path.with_suffix(".verify.json")
     rejected = path.with_name(path.name + ".rejected")
     written: Path | None = None
@@ -90,7 +108,7 @@ def finish(
             stream.flush()
             # from the checkpoint, not from the metadata that is being checked
             lineage = replace(artifact.metadata.lineage, checkpoint=content["checkpoint"]["sha256"])
-            file_stage(gate, Path(stream.name), path, lineage, target.runtime)
+            file_stage(gate, Path(stream.name), path, lineage, target.runtime, pairs)
             if not gate.passed:
                 raise _RejectedError
         written = path if gate.passed else None
@@ -103,6 +121,7 @@ def finish(
     if written is not None:
         content["file"] = {"name": written.name, "sha256": file_sha256(written), "bytes": written.stat().st_size}
     content["passed"] = gate.passed
+    content["verdict"] = finite(basis.verdict(gate, content["precision"]))
     content["stages"] = [stage.to_dict() for stage in gate.stages]
     content["notes"] = gate.notes
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

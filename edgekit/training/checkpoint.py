@@ -65,6 +65,14 @@ class Checkpoint:
     named_by: str = "its own checkpoint"
     guesses: tuple[str, ...] = ()
 
+    @property
+    def what(self) -> str:
+        """What its net is, for a verdict: whose it is and who says so."""
+        if self.source == "edgekit":
+            return "our net from its own checkpoint"
+        named = f"as named by {self.named_by}" if self.named_by else "a guess from keys and shapes"
+        return f"our {self.spec.arch} with these weights, {named}"
+
     def net(self) -> nn.Module:
         """The net with these weights, float32, in evaluation mode.
 

@@ -1,0 +1,105 @@
+"""What a verdict says: equal to what, who says that this is the net that was trained, and how to prove what is guessed.
+
+fp16 and int8 are within limits of what the float32 file equals, never equal to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from edgekit.config import Limits
+from edgekit.verify import Gate, Stage
+
+if TYPE_CHECKING:
+    from edgekit.training.checkpoint import Checkpoint
+
+# of each thing that is guessed, how it is stated or proven
+WAYS = {
+    "the net": "its keys and shapes fit a {arch}, and other nets have them too: --arch {arch} states it, "
+    "--expect PAIRS.npz proves it",
+    "preprocessing": "torchvision's: --preprocess FILE states it",
+    "class names": "ImageNet's: --classes FILE states them",
+}
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the files of one export are compared with.
+
+    Attributes:
+        reference: the net whose answers are right, such as `torchvision's resnet18 with these weights`.
+        named_by: who says that it is the net: `its own checkpoint`, `--arch`, `the file (args.model)`; empty: nobody.
+        arch: the net's name.
+        guesses: what nobody said: keys of `WAYS`.
+        pairs: how many recorded pairs of input and output the net answered as recorded; 0 where none were given.
+    """
+
+    reference: str
+    named_by: str
+    arch: str
+    guesses: tuple[str, ...] = ()
+    pairs: int = 0
+
+    def proven(self, pairs: int) -> Basis:
+        """The same after `pairs` recorded pairs were met: the net is no guess any more."""
+        return replace(self, pairs=pairs, guesses=tuple(g for g in self.guesses if g != "the net"))
+
+    @property
+    def equal_to(self) -> tuple[str, ...]:
+        named = f", as named by {self.named_by}" if self.named_by and self.named_by != "its own checkpoint" else ""
+        pairs = (f"{self.pairs} recorded pairs of input and output",) if self.pairs else ()
+        return (f"{self.reference}{named}", *pairs)
+
+    @property
+    def guessed(self) -> tuple[str, ...]:
+        """One line for each guess, with the way to state or prove it."""
+        return tuple(f"{guess}: {WAYS[guess].format(arch=self.arch)}" for guess in self.guesses)
+
+    def verdict(self, gate: Gate, precision: str) -> dict[str, Any]:
+        """What is said, in the report and inside the file: `text` is the whole of it in a sentence.
+
+        Args:
+            gate: the comparisons so far.
+            precision: `fp32`, or another, which is within limits.
+        """
+        exact = precision == "fp32"
+        figures = "" if exact or not gate.stages else f" ({_figures(gate.stages[-1], gate.limits)})"
+        failed = next((stage.name for stage in gate.stages if not stage.passed), "")
+        compared = self.equal_to[-1:] if failed.startswith("expect") else self.equal_to[: 1 if failed else None]
+        said = f"{'equal to' if exact else f'within the limits{figures} of'} {' and '.join(compared)}"
+        said = f"not {said}" if failed else said
+        return {
+            "relation": "equal" if exact else "within limits",
+            "passed": gate.passed,
+            "equal_to" if exact else "within_limits_of": list(self.equal_to),
+            "named_by": self.named_by or "nobody: a guess from keys and shapes",
+            "guessed": list(self.guessed),
+            "text": f"{said}, on {len(gate.dataset)} pictures",
+        }
+
+
+def basis_of(loaded: Checkpoint) -> Basis:
+    """Of a checkpoint: its own net, torchvision's with its weights, or ours where torchvision has none like it."""
+    spec = loaded.spec
+    if loaded.source == "edgekit":
+        return Basis(loaded.what, loaded.named_by, spec.arch)
+    norm = (spec.arch_args or {}).get("norm", "batch")
+    reference = f"torchvision's {spec.arch} with these weights"
+    if norm != "batch":
+        reference = f"our {spec.arch} ({norm} norm) with these weights, which torchvision has not"
+    guesses = (*(() if loaded.named_by else ("the net",)), *loaded.guesses)
+    return Basis(reference, loaded.named_by, spec.arch, guesses)
+
+
+def _figures(stage: Stage, limits: Limits) -> str:
+    """What was measured against what is allowed."""
+    if stage.found is None:
+        return (
+            f"max|d| {stage.max_abs:.3g} of at most {limits.max_abs:g}, agreement {stage.top1_agreement or 0.0:.2%} of "
+            f"at least {limits.top1_agreement:.2%}"
+        )
+    return (
+        f"boxes {stage.found.matched:.2%} of at least {limits.boxes_matched:.2%}, max|d score| {stage.max_abs:.3g} of "
+        f"at most {limits.score_shift:g}"
+    )
