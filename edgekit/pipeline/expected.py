@@ -11,8 +11,7 @@ resized as the model says, so that the preprocessing is proven too. `logits` are
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,8 @@ from edgekit.artifact import reason
 from edgekit.config import Limits
 from edgekit.errors import DataError, UsageError
 from edgekit.predictor import Logits
+from edgekit.reading.archive import read_npz
+from edgekit.reading.limits import PAIRS
 from edgekit.spec import ModelSpec
 from edgekit.verify import Stage, compare
 from edgekit.vision.preprocess import normalise, preprocess
@@ -199,25 +200,15 @@ def _color(path: Path, given: NDArray[Any] | None) -> str:
 def _arrays(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """The arrays that matter, and the names of all."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise DataError(
-                f"{path} is one array.",
-                got=f".npy {list(loaded.shape)}",
-                expected=PLAIN,
-                fix=RECORD,
-            )
-        with loaded:
-            names = list(loaded.files)
-            return {name: loaded[name] for name in names if name in ("images", "logits", "color")}, names
+        loaded = read_npz(path, PAIRS)
     except OSError as error:
         raise DataError(f"{path} cannot be read.", got=reason(error), expected=PLAIN) from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        text = str(error)
-        pickled = "pickle" in text.lower()
+    except ValueError as error:
+        objects = re.search("pickle|object", str(error))
         raise DataError(
-            f"{path} holds objects instead of numbers." if pickled else f"{path} is not a whole .npz.",
-            got="an object array, as of pictures of several sizes" if pickled else text[:200],
+            f"{path} holds objects instead of numbers." if objects else f"{path} is not an .npz that can be read.",
+            got="an object array, as of pictures of several sizes" if objects else str(error)[:200],
             expected=PLAIN,
             fix=RECORD,
         ) from error
+    return {name: loaded[name] for name in ("images", "logits", "color") if name in loaded}, list(loaded)

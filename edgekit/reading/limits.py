@@ -18,6 +18,7 @@ COCO = 2 * GB  # a COCO instances file
 ONNX = 2**31 - 1  # protobuf's own limit
 PLAN = 8 * GB  # a TensorRT plan
 CALIBRATION = 256 * MB  # unpacked
+PAIRS = 2 * GB  # unpacked: recorded inputs and outputs; 64 at 224 pixels take 40 MB
 SAFETENSORS_HEADER = 16 * MB  # names and shapes; a thousand tensors take 100 KB
 CLIP_PICTURE = 32 * MB  # one picture in a clip or a stream
 

@@ -7,7 +7,6 @@ safetensors timm's pretrained_cfg and the Hub's `id2label`.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,11 +16,12 @@ from typing import Any
 from torch import Tensor
 
 from edgekit.errors import CheckpointError, InputError, UsageError
+from edgekit.reading import read_json
+from edgekit.reading.limits import CARD
 from edgekit.spec import PreprocessSpec
 from edgekit.training.words import INSIDE, OFTEN_OTHER, WORDS, three, word_of
 
 _CONFIGS = ("config.json", "preprocessor_config.json")
-LARGEST = 10_000_000  # bytes of a config.json
 # what of a PreprocessSpec each claim settles
 _FIELDS: dict[str, tuple[str, ...]] = {
     "size": ("height", "width"), "shorter": ("shorter_side",), "crop_pct": ("shorter_side",), "crop_mode": ("resize",),
@@ -179,12 +179,10 @@ def _beside(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if not config.is_file():
             continue
         try:
-            if config.stat().st_size > LARGEST:
-                raise ValueError(f"{config.stat().st_size} bytes")
-            content = json.loads(config.read_text(encoding="utf-8"))
+            content = read_json(config, CARD)
             if not isinstance(content, Mapping):
                 raise ValueError(type(content).__name__)
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"{config} lies beside the weights and cannot be read.",
                 got=str(error)[:200],
