@@ -99,3 +99,15 @@ def test_verify_says_with_what_it_compared(cli: Any, checkpoint: Path, good: Pat
     assert "equal to tiny.pt (our net from its own checkpoint, run by torch) on 2 pictures: max|d|" in done.out
     done = cli("verify", good, good, *USUAL)
     assert "equal to tiny.onnx (this ONNX, run by onnxruntime) on 2 pictures" in done.out
+
+
+def test_verify_takes_the_weights_that_were_exported(cli: Any, net: nn.Module, words: Any, tmp_path: Path) -> None:
+    content = {"model": net.state_dict(), "ema": {k: v * 0.5 for k, v in net.state_dict().items()}}
+    torch.save(content, tmp_path / "two.pth")
+    done = cli("export", tmp_path / "two.pth", *words, "--weights-key", "model")
+    assert done.code == 0, done.text
+    files = (tmp_path / "two.pth", tmp_path / "two.onnx")
+    assert cli("verify", *files, *USUAL, "--weights-key", "model").code == 0
+    averaged = cli("verify", *files, *USUAL)
+    assert averaged.code == 3
+    assert "ema, the averaged ones, is taken" in averaged.err

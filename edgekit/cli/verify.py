@@ -95,15 +95,15 @@ def verify(
         preprocess_spec=spec,
         norm=norm,
         arch=arch,
-        weights_key=weights_key,
         say=say,
         fallback=described,
         unverified=True,  # looking into a rejected file is what this command is for
     )
+    sets = {path: weights_key for path in (reference, judged) if is_checkpoint(path)} or {judged: weights_key}
     judgements: list[Judgement] = []
-    with opened(judged) as other:
+    with opened(judged, weights_key=sets.get(judged)) as other:
         if candidate is not None:
-            with opened(reference) as right:
+            with opened(reference, weights_key=sets.get(reference)) as right:
                 dataset = pipeline.pictures_for_gate(data, pictures, right.spec.task)
                 stage = compare_models(right, other, dataset, limits)
                 judgements.append(
