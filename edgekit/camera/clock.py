@@ -18,6 +18,37 @@ def wall(at: float) -> float:
     return time.time() - time.monotonic() + at
 
 
+class Clock:
+    """What a moment of the scene is by the wall clock: of a camera, by the machine's own."""
+
+    def wall(self, at: float) -> float:
+        """Seconds since 1970 of the scene's `at`."""
+        return wall(at)
+
+    def state(self, at: float) -> dict[str, Any]:
+        """What an event says of the clock that it was timed by."""
+        return clock_state(at)
+
+
+class FileClock(Clock):
+    """Of a file: it began at some time, and its own time counts from there. Never later than now."""
+
+    def __init__(self) -> None:
+        self._begins: float | None = None
+        self._zero = 0.0
+
+    def set(self, begins: float, zero: float) -> None:
+        """The scene's `zero` is `begins` in seconds since 1970."""
+        self._begins, self._zero = begins, zero
+
+    def wall(self, at: float) -> float:
+        now = time.time()
+        return now if self._begins is None else min(now, self._begins + at - self._zero)
+
+    def state(self, at: float) -> dict[str, Any]:
+        return {"synced": None, "boot_id": None, "mono": None}
+
+
 def iso(seconds: float) -> str:
     """RFC 3339 in UTC with milliseconds."""
     moment = datetime.fromtimestamp(round(seconds, 3), timezone.utc)

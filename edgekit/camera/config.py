@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -35,14 +36,46 @@ class SourceConfig(_Table):
     )
     width: int = Field(default=0, ge=0, le=16384, description="asked of a device; 0: the device's own")
     height: int = Field(default=0, ge=0, le=16384)
-    fps: float = Field(default=0, ge=0, le=240, description="asked of a device, or the pace of pictures; 0: its own")
+    fps: float = Field(
+        default=0,
+        ge=0,
+        le=240,
+        description="asked of a device, or the pace of files, whose stamps then don't count; 0: its own",
+    )
     real_time: bool = Field(default=False, description="a file at its own pace instead of as fast as possible")
+    start: datetime | None = Field(
+        default=None,
+        description="when a file's first frame was taken: RFC 3339 with a zone; none: by the file's own time",
+    )
     open_timeout: float = Field(default=2, gt=0, le=60, description="seconds")
     read_timeout: float = Field(default=2, gt=0, le=60, description="seconds without a frame until a stream is stalled")
     age_limit: float = Field(default=2, gt=0, description="seconds; an older frame is dropped")
     frozen_after: float = Field(default=10, gt=0, description="seconds of the same picture until a stream is frozen")
     retry_longest: float = Field(default=60, ge=1, le=3600, description="seconds; the back-off grows from 1 to this")
     target: str | None = Field(default=None, description="a board whose pipelines decode, as jetson-orin-nano")
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _a_moment(cls, start: Any) -> Any:
+        if isinstance(start, str) and re.fullmatch(
+            r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", start
+        ):
+            try:
+                start = datetime.fromisoformat(_written_long(start))
+            except ValueError as error:
+                raise ValueError(f"a moment that exists ({error})") from None
+        if start is None or (isinstance(start, datetime) and start.tzinfo is not None and start.timestamp() >= 0):
+            return start
+        raise ValueError("RFC 3339 with a zone, from 1970 on, as 2026-06-01T10:00:00+02:00")
+
+
+def _written_long(moment: str) -> str:
+    """As Python 3.10 reads it: Z is an offset, and a second has six decimals."""
+    whole, dot, rest = moment.upper().replace("Z", "+00:00").partition(".")
+    if not dot:
+        return whole
+    decimals, sign, zone = re.split(r"([+-])", rest)
+    return f"{whole}.{decimals[:6]:0<6}{sign}{zone}"
 
 
 class ModelConfig(_Table):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from edgekit.camera.backoff import Backoff, reachable
+from edgekit.camera.clock import Clock, FileClock, iso
 from edgekit.camera.config import SourceConfig
 from edgekit.camera.frozen import FrozenWatch
 from edgekit.camera.grabber import Ended, Grabber, open_grabber
@@ -52,6 +53,7 @@ class Counters:
     broken: int = 0
     opened: int = 0
     failed: int = 0
+    unreadable: int = 0  # files that were left out
 
 
 class Feed(ABC):
@@ -59,6 +61,7 @@ class Feed(ABC):
 
     Attributes:
         counters: read them at any time.
+        clock: what the scene's time is by the wall clock.
         detail: why the source is not online, for people.
         fps: a file's own frames a second, once it is open; 0 for a camera.
         prepare: called with each frame of a file in the feed's thread, while those before are looked at. Not with a
@@ -70,11 +73,14 @@ class Feed(ABC):
     def __init__(self, source: Source, config: SourceConfig, opener: Opener = open_grabber, say: Say = print) -> None:
         self.source, self.config = source, config
         self.counters = Counters()
+        self.clock = Clock()
         self.detail = ""
         self.fps = 0.0
         self.prepare: Callable[[Frame], Any] = lambda frame: None
         self._opener, self._say = opener, say
         self._stop = threading.Event()
+        if not source.live and (config.start is not None or not config.real_time):
+            self.clock = FileClock()
         self._thread = threading.Thread(target=self._run, name="camera-source", daemon=True)
 
     def start(self) -> None:
@@ -101,6 +107,21 @@ class Feed(ABC):
 
     @abstractmethod
     def _run(self) -> None: ...
+
+    def _hear(self, grabber: Grabber) -> None:
+        """Says what the grabber has to say."""
+        self.counters.unreadable = grabber.unreadable
+        while grabber.notes:
+            self._say(grabber.notes.popleft())
+
+    def _begin(self, grabber: Grabber, zero: float) -> None:
+        """A file's frames are of its own time from now on: its first one is the scene's `zero`."""
+        begins = time.time() if grabber.begins is None else grabber.begins
+        assert isinstance(self.clock, FileClock)
+        self.clock.set(begins, zero)
+        if grabber.origin in ("source.start", "file"):
+            by = "source.start" if grabber.origin == "source.start" else "when the files were written"
+            self._say(f"the first frame is of {iso(begins)}, by {by}")
 
 
 class LiveFeed(Feed):
@@ -176,6 +197,9 @@ class LiveFeed(Feed):
         try:
             began = self._frame_at = time.monotonic()
             self.counters.opened += 1
+            self._hear(grabber)
+            if isinstance(self.clock, FileClock):
+                self._begin(grabber, began)
             self._open = True
             shape: tuple[int, ...] = ()
             pace = 1 / grabber.fps if self.source.kind in ("video", "pictures") and grabber.fps else 0.0
@@ -183,6 +207,7 @@ class LiveFeed(Feed):
             while not self._stop.is_set():
                 frame = grabber.read()
                 now = time.monotonic()
+                self._hear(grabber)
                 if frame is None:
                     self.counters.broken += 1
                     continue
@@ -199,7 +224,8 @@ class LiveFeed(Feed):
                     raise SourceError("The picture is frozen.", got=f"the same for {self.watch.same_for:.0f} s")
                 count += 1
                 if pace:
-                    self._stop.wait(max(0.0, began + count * pace - time.monotonic()))
+                    due = count * pace if grabber.at is None else grabber.at + pace
+                    self._stop.wait(max(0.0, began + due - time.monotonic()))
         finally:
             self._open = False
             grabber.close()
@@ -256,6 +282,7 @@ class FileFeed(Feed):
         super().__init__(source, config, opener, say)
         self._queue: queue.Queue[Shot | BaseException] = queue.Queue(ahead)
         self._last: BaseException | None = None
+        self._warned = False
 
     def next(self, timeout: float) -> Shot | None:
         if self._last is not None:
@@ -290,20 +317,33 @@ class FileFeed(Feed):
             grabber = self._opener(self.source, self.config)
             self.counters.opened += 1
             self.fps = grabber.fps or 25
+            self._begin(grabber, start)
             try:
                 index = 0
                 while not self._stop.is_set():
+                    self._hear(grabber)
                     frame = grabber.read()
                     if frame is None:
                         self.counters.broken += 1
                     else:
                         captured = time.monotonic()
-                        self._hand(Shot(frame, index, start + index / self.fps, captured, self.prepare(frame)))
+                        at = start + (index / self.fps if grabber.at is None else grabber.at)
+                        self._warn(grabber, at - start)
+                        self._hand(Shot(frame, index, at, captured, self.prepare(frame)))
                     index += 1
             finally:
+                self._hear(grabber)
                 grabber.close()
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that takes the frames
             self._hand(error)
+
+    def _warn(self, grabber: Grabber, after: float) -> None:
+        """Once, where `source.start` puts a frame into the future."""
+        if grabber.origin == "source.start" and not self._warned and (grabber.begins or 0) + after > time.time():
+            self._warned = True
+            self._say(
+                f"source.start is too late: from {after:.1f} s on the file would be of the future; told as of now"
+            )
 
     def _hand(self, thing: Shot | BaseException) -> None:
         if isinstance(thing, Shot):

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekit.camera.config import SourceConfig
-from edgekit.camera.uri import Source, globbed
+from edgekit.camera.uri import Source
 from edgekit.config import load_target
 from edgekit.data import HiveClip
-from edgekit.errors import BackendError, PictureError, SourceError, UsageError
-from edgekit.vision.image import Frame, find_pictures, read_picture
-
-_PICTURES_FPS = 5.0
-_BROKEN_END = 50  # frames in a row that cannot be decoded, at the end of a file
+from edgekit.errors import BackendError, SourceError, UsageError
+from edgekit.vision.image import Frame
 
 
 class Ended(Exception):  # noqa: N818 - no error: the file is over
@@ -30,9 +28,18 @@ class Grabber(ABC):
 
     Attributes:
         fps: frames a second of the source's own time, or None where only the clock tells.
+        at: seconds of the frame that was read last since the first one, by its own stamp; None where only fps tells.
+        begins: when the first frame was taken, in seconds since 1970, by what `origin` says; None where nothing does.
+        notes: what is to be said to people; who says it takes it out.
+        unreadable: files that were left out.
     """
 
     fps: float | None = None
+    at: float | None = None
+    begins: float | None = None
+    origin: str = ""
+    notes: deque[str] | None = None
+    unreadable: int = 0
 
     @abstractmethod
     def read(self) -> Frame | None:
@@ -56,9 +63,11 @@ def open_grabber(source: Source, config: SourceConfig) -> Grabber:
         BackendError: this OpenCV cannot.
     """
     if source.kind == "synthetic":
-        return MadeGrabber(source)
-    if source.kind == "pictures":
-        return PicturesGrabber(source.place, config.fps or _PICTURES_FPS)
+        return MadeGrabber(source, config)
+    if source.kind in ("pictures", "video"):
+        from edgekit.camera.files import FilesGrabber
+
+        return FilesGrabber(source.place, config)
     if source.kind == "http":
         from edgekit.camera.mjpeg import open_mjpeg  # also finds out whether it is MJPEG
 
@@ -71,13 +80,16 @@ def open_grabber(source: Source, config: SourceConfig) -> Grabber:
 class MadeGrabber(Grabber):
     """A hive made in code (`edgekit.data.HiveClip`), at its own pace where it is live."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, config: SourceConfig) -> None:
         keys = dict(source.query)
         self.fps = self._rate = float(keys.get("fps", 20))
         frames = int(keys["frames"]) if "frames" in keys else None
         height, width = int(keys.get("height", 360)), int(keys.get("width", 640))
         self.clip = HiveClip(int(keys.get("seed", 0)), self.fps, height, width, frames)
         self._live = source.live
+        if not self._live:
+            start, self.origin = config.start, "source.start" if config.start else "made"
+            self.begins = start.timestamp() if start else time.time() - (frames or 0) / self._rate
         self._start: float | None = None
         self._next = 0
 
@@ -98,34 +110,11 @@ class MadeGrabber(Grabber):
         self._next = self.clip.length or self._next
 
 
-class PicturesGrabber(Grabber):
-    """The pictures of a folder, a glob or one file, sorted by path."""
-
-    def __init__(self, place: str, fps: float) -> None:
-        self.fps = fps
-        found = [Path(p) for p in globbed(place)] if not Path(place).exists() else [Path(place)]
-        self._paths = [picture for path in found for picture in find_pictures(path)]
-        self._next = 0
-
-    def read(self) -> Frame | None:
-        if self._next >= len(self._paths):
-            raise Ended
-        self._next += 1
-        try:
-            return read_picture(self._paths[self._next - 1])
-        except PictureError:
-            return None
-
-    def close(self) -> None:
-        self._next = len(self._paths)
-
-
 class CaptureGrabber(Grabber):
-    """OpenCV's VideoCapture: files, devices, RTSP, and GStreamer pipelines on boards."""
+    """OpenCV's VideoCapture: devices, RTSP, and GStreamer pipelines on boards."""
 
     def __init__(self, source: Source, config: SourceConfig) -> None:
         cv2 = quiet_cv2()
-        self._file = source.kind == "video"
         self._timeout = config.read_timeout
         self._capture = self._open(cv2, source, config)
         if not self._capture.isOpened():
@@ -136,11 +125,6 @@ class CaptureGrabber(Grabber):
                 expected=f"frames within {config.open_timeout:g} s",
                 fix="check address, user and password, and that nothing else has the camera open",
             )
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        sane = np.isfinite(fps) and 0.1 <= fps <= 240
-        self.fps = (config.fps or (fps if sane else 25.0)) if self._file else None
-        self._length = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) if self._file else 0
-        self._read = 0
         self._broken = 0
         self._good_at = time.monotonic()
 
@@ -164,20 +148,14 @@ class CaptureGrabber(Grabber):
             return capture
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(config.open_timeout * 1000)]
         limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(config.read_timeout * 1000)]
-        place = source.place if source.kind == "video" else source.secret_url
-        return cv2.VideoCapture(place, cv2.CAP_FFMPEG, limits)
+        return cv2.VideoCapture(source.secret_url, cv2.CAP_FFMPEG, limits)
 
     def read(self) -> Frame | None:
         good, frame = self._capture.read()
-        self._read += 1
         if good and frame is not None:
             self._broken, self._good_at = 0, time.monotonic()
             return np.asarray(frame)
         self._broken += 1
-        if self._file:
-            if self._read > self._length or self._broken > _BROKEN_END:
-                raise Ended
-            return None
         # after a time-out read() fails at once for ever; one broken JPEG is a single failure
         if self._broken >= 10 or time.monotonic() - self._good_at > self._timeout:
             raise SourceError("The stream broke off.", got=f"{self._broken} failed reads", expected="frames")

@@ -14,6 +14,8 @@ import time
 from collections import deque
 from typing import Any
 
+from edgekit.screen import printable
+
 _WAITING = 2000  # lines
 _PIECE = 4096  # bytes that a pipe which has room takes at once (PIPE_BUF of pipe(7))
 _LAST = 3.0  # seconds that the end waits for a slow consumer
@@ -39,7 +41,7 @@ class Lines:
 
     def write(self, event: dict[str, Any]) -> None:
         """One line, at once where that can be. Never raises."""
-        self._waiting.append((json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
+        self._waiting.append((printable(json.dumps(event, ensure_ascii=False)) + "\n").encode("utf-8", "replace"))
         while len(self._waiting) > _WAITING:
             del self._waiting[1 if self._written else 0]  # not one that is half written
             self.lost += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.camera.clock import Clock
 from edgekit.camera.config import CameraConfig, LabelRule
 from edgekit.camera.eyes import Eye
 from edgekit.camera.motion import MotionWatch
@@ -60,8 +61,8 @@ class Rules:
     book: VisitBook
 
 
-def make_rules(config: CameraConfig, model: Model) -> Rules:
-    """The rules of `config` for `model`.
+def make_rules(config: CameraConfig, model: Model, clock: Clock | None = None) -> Rules:
+    """The rules of `config` for `model`, with the source's `clock`.
 
     Raises:
         UsageError: labels that no class has, or options that are for another kind of model.
@@ -89,7 +90,7 @@ def make_rules(config: CameraConfig, model: Model) -> Rules:
         unwatched=zones.unwatched(),
         motion=MotionWatch(config.motion) if config.motion.gate or eye.needs_motion else None,
         tracker=Tracker(config.track, least.__getitem__, threshold.__getitem__),
-        book=VisitBook(config.visits, threshold, zones),
+        book=VisitBook(config.visits, threshold, zones, clock),
     )
 
 

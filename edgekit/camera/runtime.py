@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgekit.camera.ahead import Ahead, streams_of
-from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.counts import CountBook
 from edgekit.camera.eyes import one_label_each
@@ -46,6 +45,7 @@ class Summary:
     processed: int
     dropped: int
     broken: int
+    unreadable: int
     inferred: int
     gated: int
     events: int
@@ -96,7 +96,7 @@ class Camera:
         self._last_at = time.monotonic()
         self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
         self._chore_failed = ""
-        self._take(make_rules(config, self._model))
+        self._take(make_rules(config, self._model, self._feed.clock))
         self.outbox = Outbox(
             config,
             self._model.info,
@@ -243,7 +243,7 @@ class Camera:
         for track in tracks:
             if track.counts and track.label in counts:
                 counts[track.label] += 1
-        self.counts.see(counts, wall(at))
+        self.counts.see(counts, self._feed.clock.wall(at))
         for label, count in counts.items():
             self._most[label] = max(self._most.get(label, 0), count)
 
@@ -298,7 +298,7 @@ class Camera:
             other = wanted.model != self.config.model or streams_of(wanted) != streams_of(self.config)
             if other or old_model.replaced():
                 self._model = self._open_model(wanted)
-            rules = make_rules(wanted, self._model)
+            rules = make_rules(wanted, self._model, feed.clock)
         except Exception as error:  # noqa: BLE001 - also what a runtime raises: a wrong file must not end a season
             if self._model is not old_model:
                 self._model.close()
@@ -332,6 +332,7 @@ class Camera:
             processed=counters.processed,
             dropped=counters.dropped,
             broken=counters.broken,
+            unreadable=counters.unreadable,
             inferred=health.inferred,
             gated=health.gated,
             events=self.outbox.events,

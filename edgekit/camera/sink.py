@@ -13,6 +13,7 @@ from edgekit.camera.grabber import quiet_cv2
 from edgekit.errors import OutputError, UsageError
 from edgekit.vision.image import Frame
 
+_LONGEST_GAP = 30.0  # seconds that are filled up with repeats
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
@@ -20,7 +21,7 @@ class VideoSink:
     """An annotated video with a constant rate: a frame that comes late is preceded by repeats of the one before.
 
     It is written under a hidden name and appears when it is closed. A frame of another size is fitted into the first
-    one's, with black borders.
+    one's, with black borders. A gap of more than half a minute, as between two files, is left out.
 
     Raises:
         UsageError: an unknown suffix.
@@ -39,7 +40,7 @@ class VideoSink:
         self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
         self._writer: Any = None
         self._size = (0, 0)
-        self._start = 0.0
+        self._start = self._last_at = 0.0
         self._written = 0
         self._last: Frame | None = None
 
@@ -48,6 +49,9 @@ class VideoSink:
         if self._writer is None:
             self._open(frame, at)
         fitted = self._fitted(frame)
+        if self._last is not None and at - self._last_at > _LONGEST_GAP:
+            self._start += at - self._last_at - 1 / self.fps
+        self._last_at = at
         due = round((at - self._start) * self.fps)
         while self._written < due and self._last is not None:
             self._writer.write(self._last)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import glob as globs
 import os
 import re
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from edgekit.camera.config import SourceConfig
+from edgekit.camera.media import globbed, is_picture, is_video
 from edgekit.errors import UsageError
 from edgekit.screen import HIDDEN, masked
-from edgekit.vision.image import SUFFIXES
 
 Kind = Literal["device", "csi", "rtsp", "http", "video", "pictures", "synthetic"]
 
@@ -21,7 +22,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # some cameras take them in the path: /user=admin_password=x_channel=1 or /user=admin&password=x
 _IN_PATH = re.compile(r"(?i)((?:user|username|login|pass|password|passwd|pwd|token|auth|key|secret)=)[^/&;]*")
 _EXPECTED = (
-    "0, /dev/video0, csi://0, rtsp://HOST/PATH, http://HOST/PATH, a video file, a folder or glob of pictures, "
+    "0, /dev/video0, csi://0, rtsp://HOST/PATH, http://HOST/PATH, a video, a folder or glob of videos and pictures, "
     "or synthetic://hive?seed=1&fps=20"
 )
 _WRITTEN = "rtsp://USER:PASSWORD@HOST:PORT/PATH, other characters percent-encoded"
@@ -111,18 +112,24 @@ def expand(text: str) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def globbed(pattern: str) -> list[str]:
-    """The paths that a shell's pattern names, sorted."""
-    return sorted(globs.glob(pattern))  # noqa: PTH207 - Path.glob takes no absolute patterns
-
-
 def parse_source(config: SourceConfig) -> Source:
     """What `config.uri` names. Nothing is opened.
 
     Raises:
-        UsageError: no kind of source, or a file that is not there.
+        UsageError: no kind of source, a file that is not there, or a `start` that is of the future or of no file.
     """
-    uri = expand(config.uri).strip()
+    source = _parsed(expand(config.uri).strip())
+    if config.start is not None and (source.live or config.start.timestamp() > time.time()):
+        raise UsageError(
+            "source.start does not fit the source.",
+            got="a camera, whose frames are of now" if source.live else f"{config.start.isoformat()}, which is to come",
+            expected="when the first frame of a file was taken",
+            fix="leave it out" if source.live else "correct it, or leave it out",
+        )
+    return source
+
+
+def _parsed(uri: str) -> Source:
     if uri.isdigit() or uri.startswith("/dev/"):
         return Source("device", uri)
     scheme, separator, rest = uri.partition("://")
@@ -209,12 +216,22 @@ def _synthetic(uri: str) -> Source:
 
 
 def _local(name: str) -> Source:
-    path = Path(name)
-    if name and path.is_dir():
-        return Source("pictures", name)
-    if name and path.is_file():
-        return Source("pictures" if path.suffix.lower() in SUFFIXES else "video", name)
-    if any(c in name for c in "*?[") and globbed(name):
-        return Source("pictures", name)
+    try:
+        path = Path(name)
+        if name and path.is_dir():
+            return Source(_kind(path.iterdir()), name)
+        if name and path.is_file():
+            return Source("pictures" if is_picture(path) else "video", name)
+        if any(c in name for c in "*?[") and (found := globbed(name)):
+            return Source(_kind(found), name)
+    except (OSError, ValueError) as error:  # no permission, a name that is too long, a NUL
+        what = "The source cannot be looked at."
+        raise UsageError(what, got=f"{_named(name)}: {getattr(error, 'strerror', '') or error}") from None
     got = _named(name) if name else "no source"
     raise UsageError("The source is not there.", got=got, expected=_EXPECTED, fix="check the path")
+
+
+def _kind(paths: Iterable[Path]) -> Kind:
+    """What several files are called together; each is read as what it is."""
+    kinds = {"pictures" if is_picture(path) else "video" for path in paths if is_picture(path) or is_video(path)}
+    return "video" if kinds == {"video"} else "pictures"

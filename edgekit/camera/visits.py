@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from edgekit.camera.clock import clock_state, iso, wall
+from edgekit.camera.clock import Clock, iso
 from edgekit.camera.config import VisitConfig
 from edgekit.camera.tracker import Track
 from edgekit.camera.uuid7 import uuid7
@@ -46,12 +47,14 @@ class Visit:
 
 @dataclass(frozen=True)
 class News:
-    """What happened to a visit; `content` is the event but for seq, device, camera, model and files."""
+    """What happened to a visit, at the scene's `at` and the wall clock's `moment`; `content` is the event but for seq,
+    device, camera, model and files."""
 
     kind: Kind
     ident: str
     label: str
     at: float
+    moment: float
     content: dict[str, Any]
 
 
@@ -62,10 +65,14 @@ class VisitBook:
         config: labels, times; none of its scores.
         threshold: a label's, for the events.
         zones: name places.
+        clock: the source's.
     """
 
-    def __init__(self, config: VisitConfig, threshold: dict[str, float], zones: Zones) -> None:
+    def __init__(
+        self, config: VisitConfig, threshold: dict[str, float], zones: Zones, clock: Clock | None = None
+    ) -> None:
         self._config, self._threshold, self._zones = config, threshold, zones
+        self._clock = clock or Clock()
         self._open: dict[str, Visit] = {}
         self._ended: dict[str, float] = {}
         self.pictured: tuple[str, ...] = ()
@@ -87,7 +94,7 @@ class VisitBook:
             if visit is None:
                 if at - self._ended.get(label, float("-inf")) < self._config.cooldown:
                     continue
-                started = wall(at)
+                started = self._clock.wall(at)
                 visit = Visit(uuid7(started), label, at, started, self._threshold[label], at, at)
                 self._open[label] = visit
             more = self._take(visit, seen, shape, at)
@@ -143,7 +150,9 @@ class VisitBook:
         return self._news("end", visit, at, reason)
 
     def _news(self, kind: Kind, visit: Visit, at: float, reason: Reason | None = None) -> News:
-        seen = iso(visit.started + visit.seen - visit.start)
+        # a clock that was set back meanwhile, or a file that reaches beyond now, makes no event of the future
+        latest = max(visit.started, min(visit.started + visit.seen - visit.start, time.time()))
+        seen = iso(latest)
         content = {
             "schema": SCHEMA,
             "id": visit.ident,
@@ -153,7 +162,7 @@ class VisitBook:
             "last_seen": seen,
             "end": seen if kind == "end" else None,
             "end_reason": reason,
-            "clock": clock_state(at),
+            "clock": self._clock.state(at),
             "score": round(visit.score, 4),
             "median_score": round(visit.median, 4),
             "top_score": round(visit.top_score, 4),
@@ -164,4 +173,4 @@ class VisitBook:
             "count": visit.count,
             "count_max": visit.count_max,
         }
-        return News(kind, visit.ident, visit.label, at, content)
+        return News(kind, visit.ident, visit.label, at, self._clock.wall(at), content)

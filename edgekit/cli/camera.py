@@ -246,6 +246,8 @@ def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None
     write = say if config.output.json_lines else typer.echo
     write(f"frames    {summary.captured} captured, {summary.processed} processed, {summary.dropped} dropped, "
           f"{summary.broken} broken")  # fmt: skip
+    if summary.unreadable:
+        write(f"files     {summary.unreadable} could not be read and were left out")
     write(
         f"looks     {summary.inferred} by the model, {summary.gated} without motion, {summary.fps:.1f} frames a second"
     )

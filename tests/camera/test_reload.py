@@ -143,7 +143,7 @@ def test_an_engine_is_its_plan_and_what_its_sidecar_says(tmp_path: Path) -> None
     sidecar.write_text("{ }")
     assert _bytes_at(plan) != first
     sidecar.unlink()
-    with pytest.raises(ArtifactError, match="is no model now"):
+    with pytest.raises(ArtifactError, match="cannot be read as a model"):
         _bytes_at(plan)
 
 
