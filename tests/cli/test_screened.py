@@ -1,6 +1,7 @@
 """No command lets a name or a note give orders to the terminal."""
 
 import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -87,3 +88,13 @@ def test_a_models_classes_are_text(cli: Cli, net: nn.Module, pictures: Path, tmp
     assert no_control(outcome)
     assert WRITTEN in outcome.out
     assert len(outcome.out.splitlines()) == PICTURES
+
+
+def test_a_line_of_an_event_is_text_and_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgekit.camera.lines import Lines
+
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    Lines(patient=True).write({"label": EVIL})
+    assert [c for c in out.getvalue() if not c.isprintable()] == ["\n"]
+    assert json.loads(out.getvalue()) == {"label": EVIL}
