@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 from edgekit.artifact import read_onnx
 from edgekit.config import Limits
 from edgekit.data import hive_pictures
-from edgekit.pipeline import precision
+from edgekit.pipeline import precision, run
 from edgekit.quantize import place
 from edgekit.spec import ModelSpec, PreprocessSpec
 
@@ -171,11 +172,65 @@ def test_a_budget_gives_layers_back_and_says_which(
     assert json.loads((tmp_path / "tiny.int8-x86.verify.json").read_text())["search"] == found
 
 
+class _ReachedError(Exception):
+    """The export would begin here."""
+
+
+@pytest.mark.parametrize(("copies", "pictures"), [(1, 40), (2, 30)])
+def test_too_few_pictures_are_refused_first_and_the_advice_works(
+    copies: int, pictures: int, cli: Any, checkpoint: Path, many: Path, target: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Copies of a picture are no other pictures."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    for i, path in enumerate(sorted(many.iterdir())[: 60 if copies == 1 else 40]):
+        for copy in range(copies):
+            (data / f"{i:02d}-{copy}.png").write_bytes(path.read_bytes())
+
+    def begin(*given: Any) -> Any:
+        raise _ReachedError
+
+    monkeypatch.setattr(run, "fold_stages", begin)
+    words = ("export", checkpoint, "--data", data, "--target", target, "--precision", "int8", "--out", out)
+    refused = cli(*words, "--pictures", pictures)
+    assert refused.code == 1, refused.text
+    assert "too few pictures to calibrate on" in refused.err
+    assert not out.exists()  # nothing was exported before it was said
+    advice = re.search(r"--pictures (\d+);", refused.err)
+    assert advice is not None
+    assert "_ReachedError" in cli(*words, "--pictures", advice[1]).err
+    assert "too few" in cli(*words, "--pictures", int(advice[1]) + 1).err
+
+
+def test_how_many_pictures_are_missing_is_said(
+    cli: Any, checkpoint: Path, many: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(*given: Any) -> Any:
+        raise _ReachedError
+
+    monkeypatch.setattr(run, "fold_stages", begin)
+    data = tmp_path / "data"
+    data.mkdir()
+    rest = sorted(many.iterdir())
+    for path in rest[:20]:
+        (data / path.name).write_bytes(path.read_bytes())
+    words = ("export", checkpoint, "--data", data, "--target", target, "--precision", "fp16", "--out", tmp_path / "out")
+    refused = cli(*words, "--pictures", 1)
+    assert refused.code == 1, refused.text
+    assert "13 more pictures in --data" in refused.err
+    for path in rest[20:33]:
+        (data / path.name).write_bytes(path.read_bytes())
+    assert "_ReachedError" in cli(*words, "--pictures", 1).err
+
+
 @pytest.mark.parametrize(
     ("more", "code", "says"),
     [
         (("--precision", "fp16", "--max-drop", "1"), 2, "--max-drop is for int8"),
         (("--precision", "int8", "--pictures", "40"), 1, "too few pictures to calibrate on"),
+        (("--precision", "int8", "--calibrate", "8"), 2, "--calibrate takes too few pictures"),
+        (("--precision", "int8", "--data", "synthetic://hive?n=80"), 1, "made in code"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -184,6 +239,7 @@ def test_what_makes_no_sense_is_refused(
     outcome = cli(*arguments(checkpoint, many, target, tmp_path, *more))
     assert outcome.code == code, outcome.text
     assert says in outcome.err
+    assert not list(tmp_path.iterdir())  # it is said before the float32 export
 
 
 def test_pictures_and_a_target_that_has_the_precision_are_needed(cli: Any, checkpoint: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.data import Dataset, hive_pictures, load_dataset, made_pictures, sample_evenly
 from edgekit.data.pictures import load_pictures
 from edgekit.errors import DataError, LayoutError, UsageError
-from edgekit.quantize.calibrate import FEWEST
+from edgekit.quantize.calibrate import FEWEST, refuse_unfit
 
 
 def pictures_for_gate(data: Path | None, count: int, task: str) -> Dataset:
@@ -34,21 +34,36 @@ def _pictures(data: Path) -> Dataset:
 def calibration_pictures(gate: Dataset, data: Path, count: int) -> Dataset:
     """`count` pictures of `data`, spread evenly, that the gate does not see: of its train split, if it has one.
 
+    Each picture counts once, however often its bytes are there.
+
     Raises:
-        DataError: too few are left.
+        UsageError: `count` is less than can be calibrated on.
+        DataError: too few are left, or they were made in code.
     """
+    if count < FEWEST:
+        raise UsageError(
+            "--calibrate takes too few pictures to measure ranges on.",
+            got=str(count),
+            expected=f"at least {FEWEST}, 64 to 256 are usual",
+            fix="leave --calibrate out for 96",
+        )
     try:
         whole = load_dataset(data, None, "train")
     except DataError:  # no such split, or none at all
         whole = _pictures(data)
+    if whole.layout == "made":
+        refuse_unfit(whole)
+    different = {sample.content(): sample for sample in reversed(whole.samples)}
     used = {sample.content() for sample in gate}
-    rest = tuple(sample for sample in whole if sample.content() not in used)
+    rest = tuple(sample for content, sample in reversed(different.items()) if content not in used)
     if len(rest) < FEWEST:
+        spare = len(different) - FEWEST
+        more = f"{1 - spare} more pictures in --data" if spare < 1 else f"--pictures {spare}"
         raise DataError(
             "There are too few pictures to calibrate on.",
-            got=f"{len(rest)} beside the {len(gate)} that the gate compares on",
+            got=f"{len(rest)} different ones beside the {len(gate)} that the gate compares on",
             expected=f"at least {FEWEST}",
-            fix="more pictures in --data, or fewer for the gate: --pictures",
+            fix=f"{more}; 64 to 256 to calibrate on are usual",
         )
     return sample_evenly(replace(whole, samples=rest, notes=()), count)
 

@@ -116,6 +116,7 @@ def export(
     gate = Gate(pictures_for_gate(data, pictures, loaded.spec.task), target.gate["fp32"], loaded.spec, say)
     if raw_heads and loaded.spec.task != "detection":
         raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, a classifier")
+    pool = calibration_pictures(gate.dataset, data, calibrate) if data is not None and precision != "fp32" else None
     net = answering(loaded.net(), loaded.spec)
     with output_folder(out):
         for note in (*loaded.notes, *gate.dataset.notes):
@@ -147,11 +148,10 @@ def export(
         result = finish(content, gate, artifact, model_path, target, force, basis, pairs)
         if precision == "fp32" or not result.passed or artifact is None:
             return result
-        assert data is not None
+        assert pool is not None
         say(f"{result.model}: proven; now {name}")
         started = time.monotonic()
         second = Gate(gate.dataset, target.limits(name), gate.spec, say, reference=gate.reference, pixels=gate.pixels)
-        pool = calibration_pictures(gate.dataset, data, calibrate)
         made = make(artifact, second, target, name, made_path, pool, basis, max_drop=max_drop, say=say)
         content = {
             **{k: content[k] for k in ("format", "edgekit", "checkpoint", "target", "input", "data", "environment")},
