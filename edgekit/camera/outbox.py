@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from edgekit.camera.clips import Clips
+from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.counts import CountBook
 from edgekit.camera.lines import Lines
@@ -241,7 +242,7 @@ class Outbox:
 
     def _event(self, news: News) -> Event:
         number = self._next()
-        day = local_day(news.moment)
+        day = local_day(wall(news.at) if news.moment is None else news.moment)
         if self._clips and news.kind == "start":
             self._clips.begin(news.ident, news.at, day)
         picture = self._pictures.pop(news.ident, None)

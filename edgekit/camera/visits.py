@@ -47,15 +47,15 @@ class Visit:
 
 @dataclass(frozen=True)
 class News:
-    """What happened to a visit, at the scene's `at` and the wall clock's `moment`; `content` is the event but for seq,
+    """What happened to a visit, at the scene's `at` and the wall clock's `moment` (None: the machine's own); `content` is the event but for seq,
     device, camera, model and files."""
 
     kind: Kind
     ident: str
     label: str
     at: float
-    moment: float
     content: dict[str, Any]
+    moment: float | None = None
 
 
 class VisitBook:
@@ -173,4 +173,4 @@ class VisitBook:
             "count": visit.count,
             "count_max": visit.count_max,
         }
-        return News(kind, visit.ident, visit.label, at, self._clock.wall(at), content)
+        return News(kind, visit.ident, visit.label, at, content, self._clock.wall(at))
