@@ -47,8 +47,8 @@ class Visit:
 
 @dataclass(frozen=True)
 class News:
-    """What happened to a visit, at the scene's `at` and the wall clock's `moment` (None: the machine's own); `content` is the event but for seq,
-    device, camera, model and files."""
+    """What happened to a visit, at the scene's `at`, which is the wall clock's `moment` (None: by the machine's own);
+    `content` is the event but for seq, device, camera, model and files."""
 
     kind: Kind
     ident: str
