@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,32 @@ from edgekit.reading.limits import CARD
 
 FORMAT = 1
 SUFFIX = ".json"
+_SHIPPED = "edgekit.recipes"
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the models that edgekit ships; each stands for its file wherever a model is asked for."""
+    found = (entry.name for entry in files(_SHIPPED).iterdir())
+    return tuple(sorted(name.removesuffix(".onnx") for name in found if name.endswith(".onnx")))
+
+
+def model_path(path: Path) -> Path:
+    """`path`, or the file of the shipped model that it names."""
+    if path.suffix or path.exists() or str(path) not in shipped_models():
+        return path
+    return Path(str(files(_SHIPPED).joinpath(f"{path}.onnx")))
+
+
+def name_from(model: Path, folder: Path) -> str:
+    """What a deployment.json in `folder` calls a model: the name of a shipped one, or the path from there.
+
+    Links in the way to either are followed, since `..` is taken from where a link leads; one to the file itself stays.
+    """
+    place = model_path(model)
+    for name in shipped_models():
+        if place == Path(str(files(_SHIPPED).joinpath(f"{name}.onnx"))):
+            return name
+    return os.path.relpath(Path(os.path.realpath(place.parent)) / place.name, os.path.realpath(folder))
 
 
 @dataclass(frozen=True)
@@ -20,7 +48,8 @@ class Deployed:
     """What a deployment.json asks for.
 
     Attributes:
-        path: the model file; in the file it is relative to the file's folder, so that both can be moved together.
+        path: the model file; in the file it is relative to the file's folder, so that both can be moved together, or
+            the name of a model that edgekit ships.
         backend, provider, threads: as `edgekit.loading.open_predictor` takes them.
     """
 
@@ -38,7 +67,7 @@ def resolve(path: Path, backend: str = "onnxruntime", provider: str = "cpu", thr
         UsageError: settings beside a deployment.json, which has its own.
     """
     if path.suffix != SUFFIX:
-        return Deployed(path, backend, provider, threads)
+        return Deployed(model_path(path), backend, provider, threads)
     found = read_deployment(path)
     if (backend, provider, threads) != ("onnxruntime", "cpu", 0):
         raise UsageError(
@@ -64,8 +93,12 @@ def read_deployment(path: Path) -> Deployed:
         ) from error
     try:
         runtime, name, sha256 = content["runtime"], content["artifact"], content["sha256"]
+        place = path.parent / str(name)
         found = Deployed(
-            path.parent / str(name), str(runtime["backend"]), str(runtime["provider"]), int(runtime["threads"])
+            place if place.exists() else model_path(Path(str(name))) if name in shipped_models() else place,
+            str(runtime["backend"]),
+            str(runtime["provider"]),
+            int(runtime["threads"]),
         )
         known = content["format"] == FORMAT
     except (KeyError, TypeError, ValueError) as error:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import Metadata, file_sha256, read_onnx
-from edgekit.deployment import resolve
+from edgekit.deployment import resolve, shipped_models
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.predictor import Predictor, require_verified
 from edgekit.spec import ModelSpec, PreprocessSpec
@@ -16,19 +15,6 @@ from edgekit.suffixes import CHECKPOINTS, is_checkpoint
 
 ENGINE = ".engine"
 REJECTED = ".rejected"
-
-
-def shipped_models() -> tuple[str, ...]:
-    """Names of the models that edgekit ships; each stands for its file wherever a model is asked for."""
-    found = (entry.name for entry in files("edgekit.recipes").iterdir())
-    return tuple(sorted(name.removesuffix(".onnx") for name in found if name.endswith(".onnx")))
-
-
-def model_path(path: Path) -> Path:
-    """`path`, or the file of the shipped model that it names."""
-    if path.suffix or path.exists() or str(path) not in shipped_models():
-        return path
-    return Path(str(files("edgekit.recipes").joinpath(f"{path}.onnx")))
 
 
 def open_predictor(
@@ -65,7 +51,6 @@ def open_predictor(
     Raises:
         EdgekitError: of the kind that says why it cannot be opened.
     """
-    path = model_path(path)
     found = resolve(path, backend, provider, threads)
     path, backend, provider, threads = found.path, found.backend, found.provider, found.threads
     if is_checkpoint(path):
@@ -153,7 +138,7 @@ def _engine(path: Path, unverified: bool, told: Mapping[str, Any]) -> Predictor:
 
 def metadata_of(path: Path) -> Metadata | None:
     """What an exported file or an engine says of itself; None for a checkpoint. Raises as reading it does."""
-    path = resolve(model_path(path)).path
+    path = resolve(path).path
     if is_checkpoint(path):
         return None
     if path.suffix == ENGINE:

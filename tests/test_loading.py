@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from edgekit.artifact import file_sha256
-from edgekit.deployment import read_deployment
+from edgekit.deployment import model_path, read_deployment, shipped_models
 from edgekit.engine import write_engine
 from edgekit.errors import ArtifactError, BackendError, UsageError, VerificationError
-from edgekit.loading import metadata_of, model_path, open_predictor, refuse_stale, shipped_models
+from edgekit.loading import metadata_of, open_predictor, refuse_stale
 from tests.test_engine import PLAN, card
 
 __all__ = ["card"]  # a fixture

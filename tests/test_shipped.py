@@ -12,7 +12,8 @@ from PIL import Image
 from edgekit.artifact import file_sha256, read_onnx
 from edgekit.bench.accuracy import evaluate_detections
 from edgekit.data import hive_pictures
-from edgekit.loading import model_path, open_predictor, shipped_models
+from edgekit.deployment import model_path, shipped_models
+from edgekit.loading import open_predictor
 from edgekit.predictor import require_verified
 from edgekit.recipe import load_recipe
 

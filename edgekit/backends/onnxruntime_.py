@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,12 @@ DTYPES = {
 }
 
 
+# What it says of a file that is newer than itself: what the file has, and the most that it supports.
+_TOO_OLD = (
+    (r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", "IR version"),
+    (r"Opset (\d+) is under development .*support for domain ai\.onnx is till opset (\d+)", "opset"),
+)
+_FIRST_WITH_IR_10 = "1.18"  # IR 10 is what edgekit writes
 # On GPUs from Ampere on float32 convolutions would round their inputs to 10 bits, which is not what was verified.
 EXACT = {"CUDAExecutionProvider": {"use_tf32": "0"}}
 
@@ -90,11 +98,7 @@ class OnnxRuntimeSession(StreamSession):
         try:
             self._session = ort.InferenceSession(model, options, providers=[(wanted, EXACT.get(wanted, {}))])
         except Exception as error:  # onnxruntime's exceptions have no common base but this one
-            raise ArtifactError(
-                "onnxruntime cannot load the model.",
-                got=str(error).splitlines()[0],
-                expected=f"a model for onnxruntime {ort.__version__} on {provider}",
-            ) from error
+            raise refusal(error, ort, provider) from error
         active = self._session.get_providers()
         if active[0] != wanted:
             raise BackendError(
@@ -166,13 +170,54 @@ class _DeviceLane:
         return dict(zip(self._names, self._session.run(self._names, held), strict=True))
 
 
+def refusal(error: Exception, ort: Any, provider: str = "cpu") -> ArtifactError:
+    """What an error means that onnxruntime raised as it loaded a model: it is too old for the file, or something else.
+
+    It refuses a file of a newer IR version or opset whole, even if it knows every operator in it.
+    """
+    said = " ".join(str(error).split())
+    for pattern, what in _TOO_OLD:
+        found = re.search(pattern, said)
+        if found:
+            asked, most = found.groups()
+            wanted = f">={_FIRST_WITH_IR_10}" if what == "IR version" and int(asked) <= 10 else ""
+            upgrade = f"'{_distribution()}{wanted}'" if wanted else _distribution()
+            return ArtifactError(
+                "The installed onnxruntime is too old for this model.",
+                got=f"{what} {asked}",
+                expected=f"onnxruntime {ort.__version__} supports up to {what} {most}",
+                fix=f"pip install -U {upgrade}",
+            )
+    missing = re.search(r"(?:implementation for|No Op registered for) (\w+)", said)
+    return ArtifactError(
+        "onnxruntime cannot load the model.",
+        got=str(error).splitlines()[0],
+        expected=f"a model for onnxruntime {ort.__version__} on {provider}",
+        fix=f"pip install -U {_distribution()}, if a newer one has {missing[1]}" if missing else None,
+    )
+
+
+def _distribution() -> str:
+    """The package that onnxruntime was installed as, by which pip renews it."""
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        return name
+    return "onnxruntime"
+
+
 def run_once(model: bytes, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
     """One run on the CPU without graph optimization: every tensor that is an output is what the graph says it is."""
     ort = _onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    try:
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        raise refusal(error, ort) from error
     names = [value.name for value in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 

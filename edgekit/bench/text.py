@@ -100,8 +100,8 @@ def as_markdown(report: Report) -> str:
         lines += ["", "Failed:", ""]
         for row in failed:
             assert row.failure is not None
-            parts = [row.failure.what, *(f"{k}: {v}" for k, v in (
-                ("got", row.failure.got), ("fix", row.failure.fix)) if v)]  # fmt: skip
+            more = {"got": row.failure.got, "expected": row.failure.expected, "fix": row.failure.fix}
+            parts = [row.failure.what, *(f"{k}: {v}" for k, v in more.items() if v)]
             lines.append(f"- {row.name}: " + "; ".join(parts))
     doubts = [
         f"{row.name}: {finding}" for row in report.rows if row.timing for finding in row.timing.stability.findings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,10 +10,13 @@ from typing import Any, Literal
 
 from edgekit.bench.schema import Case, Report, Row
 from edgekit.bench.text import main_metric
-from edgekit.deployment import FORMAT
-from edgekit.errors import VerificationError
+from edgekit.deployment import FORMAT, name_from
+from edgekit.errors import ArtifactError, BackendError, EdgekitError, VerificationError
 
 Goal = Literal["latency", "throughput"]
+# failures that are the machine's or the file's: the exit code says so
+_KINDS: dict[str, type[EdgekitError]] = {kind.__name__: kind for kind in (ArtifactError, BackendError)}
+_KINDS |= {kind.__name__: BackendError for kind in (ImportError, ModuleNotFoundError)}
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Deployment:
         content = asdict(self)
         del content["case"]
         runtime = self.case.model_dump(exclude={"model"})
-        model = self.case.model if folder is None else os.path.relpath(self.case.model, folder)
+        model = self.case.model if folder is None else name_from(Path(self.case.model), folder)
         return {"format": FORMAT, "artifact": model, "runtime": runtime, **content}
 
     def to_json(self, folder: Path) -> str:
@@ -76,9 +78,14 @@ def choose(report: Report, max_drop: float, goal: Goal = "latency") -> Deploymen
 
     Raises:
         VerificationError: no case holds the budget; with the reasons.
+        ArtifactError, BackendError: the reference could not be measured, for that reason.
     """
     reference = report.rows[0]
     base = main_metric(reference)
+    if base is None and (failure := reference.failure) is not None:
+        kind = _KINDS.get(failure.kind, VerificationError)
+        what = f"{reference.name}, which the others are compared with, cannot be measured: {failure.what}"
+        raise kind(what, got=failure.got, expected=failure.expected, fix=failure.fix or "edgekit doctor")
     if base is None:
         raise VerificationError(
             "Nothing says how right the models are.",
@@ -129,7 +136,8 @@ def choose(report: Report, max_drop: float, goal: Goal = "latency") -> Deploymen
 
 def _why_not(row: Row, reference: Row, drop: float | None, max_drop: float) -> str | None:
     if row.failure is not None:
-        return row.failure.what
+        told = (row.failure.what.rstrip("."), row.failure.got, row.failure.fix)
+        return "; ".join(part for part in told if part)
     if row.verified is False:
         return "not verified"
     if row.case.backend == "torch":

@@ -13,8 +13,9 @@ import pytest
 
 from edgekit.backends import BACKENDS, open_session
 from edgekit.data import hive_pictures
+from edgekit.deployment import shipped_models
 from edgekit.errors import BackendError
-from edgekit.loading import open_predictor, shipped_models
+from edgekit.loading import open_predictor
 
 GRAPH = """<ir_version: 10, opset_import: ["": 20]>
 g (float[N,64] x) => (float[N,64] y, int64[M,2] places) { y = Neg(x) p = NonZero(x) places = Transpose(p) }"""
