@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import Metadata, file_sha256, read_onnx
-from edgekit.deployment import resolve, shipped_models
+from edgekit.deployment import model_path, resolve, shipped_models
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.predictor import Predictor, require_verified
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.suffixes import CHECKPOINTS, is_checkpoint
 
+__all__ = [
+    "ENGINE",
+    "REJECTED",
+    "metadata_of",
+    "model_path",
+    "open_predictor",
+    "refuse_stale",
+    "shipped_models",
+]
 ENGINE = ".engine"
 REJECTED = ".rejected"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgekit.cli import after
 from edgekit.cli.options import (
     ForceOption,
     Format,
@@ -25,6 +26,7 @@ PROOF = "bench"  # stem of the files in --out
 
 
 def bench(
+    context: typer.Context,
     models: Annotated[
         list[Path] | None, typer.Argument(help="Exported files or checkpoints; the first is what others compare with.")
     ] = None,
@@ -131,9 +133,11 @@ def bench(
         for line in comparison.regressions:
             say(f"error: regression: {line}")
         return 4
-    again: list[Path | str] = [*models] if models else ["--suite", str(suite)]
-    next_command("edgekit", "bench", *again, "--compare", out / f"{PROOF}.json")
-    return 1 if any(row.failure for row in report.rows) else 0
+    if any(row.failure for row in report.rows):
+        return 1
+    once_more = {"force": None, "resume": None, "out": after.fresh(out)}
+    next_command(*after.again(context, **once_more, compare=compare or out / f"{PROOF}.json"))
+    return 0
 
 
 def _print(report: Report, comparison: Comparison | None, output_format: Format) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli.options import ForceOption, Format, FormatOption, next_command, print_json, say
+from edgekit.cli import after
+from edgekit.cli.options import ForceOption, Format, FormatOption, print_json, say
 
 if TYPE_CHECKING:
     from edgekit.building import BuildResult
 
 
 def build(
-    model: Annotated[Path, typer.Argument(help="An exported .onnx.")],
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(help="An exported .onnx, or centernet-tiny.")],
     target: Annotated[str, typer.Option("--target", "-t", help="A board's name, or a .toml of your own.")],
     fallback: Annotated[
         list[Path] | None,
@@ -56,11 +59,15 @@ def build(
     the ONNX is kept as NAME.engine.rejected and the exit code is 3.
     """
     from edgekit import building, pipeline
+    from edgekit.deployment import model_path
     from edgekit.engine_key import Batch
 
+    source = model_path(model)
+    if out is None and source != model:
+        out = Path()  # beside a shipped model are edgekit's own files
     with _progress() as report:
         result = building.build_engine(
-            model,
+            source,
             target,
             fallbacks=fallback or (),
             out=out,
@@ -79,11 +86,12 @@ def build(
     else:
         _print(result)
     if cpu_only:
-        say(f"not proven: nothing ran. On the board, with both files and {result.source.name} there:")
         place = [] if result.path.parent == result.source.parent else ["--out", str(result.path.parent)]
-        next_command("edgekit", "build", result.source, *result.card.flags(), *place)
+        there = shlex.join(["edgekit", "build", str(result.source), *result.card.flags(), *place])
+        say(f"not proven: nothing ran. On the board, with both files and {result.source.name} there: {there}")
+        after.look(context, model, data)
     else:
-        next_command("edgekit", "predict", result.path, data or "PICTURE")
+        after.look(context, result.path, data)
     return 0
 
 

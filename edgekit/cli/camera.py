@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli import after
 from edgekit.cli.options import Format, FormatOption, next_command, print_json, say, tell_origin
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _ADDRESS = "HIVE_SOURCE"  # of the environment, in a next line
 
 
 def camera(
+    context: typer.Context,
     config: Annotated[
         Path | None, typer.Argument(help="A TOML (export/deploy/hive.toml is one to start from).")
     ] = None,
@@ -64,7 +66,9 @@ def camera(
 
     chosen = read()
     if check:
-        return _check(chosen)
+        code = _check(chosen)
+        _next(context, chosen, check=None)
+        return code
     from edgekit.camera.runtime import Camera
 
     events: list[dict[str, Any]] = []
@@ -82,25 +86,48 @@ def camera(
         say(f"annotated video: {chosen.output.video}")
     if out is not None and bounded:
         _keep(events, summary, out)
-    if chosen.store.folder:
-        told = any(change.lstrip().startswith("source.") for change in settings)  # here, not in the TOML
-        where: list[str | Path] = [config] if config is not None else []
-        where += ["--source", _typed(chosen)] if told or config is None else []
-        looked_with = model or chosen.model.path
-        next_command("edgekit", "camera", *where, "--model", looked_with, "--web", "--set",
-                     f"store.folder={chosen.store.folder}")  # fmt: skip
+    if chosen.store.folder is None and out is None:
+        _next(context, chosen, out=after.fresh("watched"))
+    elif not chosen.web.enabled and _page_can_start(chosen):
+        _next(context, chosen, web=True)
+    else:
+        after.look(context, model or chosen.model.path)
     return 0
 
 
-def _typed(config: CameraConfig) -> str:
-    """The source to be typed again; an address with a password in it is not repeated."""
+def _next(context: typer.Context, chosen: CameraConfig, **changes: object) -> None:
+    """This command again with `changes`; an address with a password in it and a page's token are not repeated."""
     from edgekit.camera.uri import printed
 
-    uri = printed(config.source)
-    if uri is None:
+    typed: list[str] = context.params.get("changes") or []
+    if any(_key(change).endswith("token") for change in typed):
+        after.look(context, chosen.model.path)
+        return
+    told = context.params.get("source") is not None or any(_key(change) == "source.uri" for change in typed)
+    if told and printed(chosen.source) is None:  # here, not in the TOML
         say(f"the source's address has secrets and is not repeated: put it into the environment as {_ADDRESS}")
-        return f"${{{_ADDRESS}}}"
-    return uri
+        rest = [change for change in typed if _key(change) != "source.uri"]
+        changes |= {"source": f"${{{_ADDRESS}}}", "changes": rest or None}
+    next_command(*after.again(context, **changes))
+
+
+def _key(change: str) -> str:
+    return change.partition("=")[0].strip()
+
+
+def _page_can_start(config: CameraConfig) -> bool:
+    """Whether what it needs is installed, and its host and token are allowed."""
+    from edgekit.camera.guard import check_web
+    from edgekit.cli import installed
+    from edgekit.errors import UsageError
+
+    if not installed.look_at("camera").ok:
+        return False
+    try:
+        check_web(config.web)
+    except UsageError:
+        return False
+    return True
 
 
 def open_model(config: CameraConfig) -> Model:

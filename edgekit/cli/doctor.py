@@ -5,37 +5,31 @@ from __future__ import annotations
 import os
 import re
 import sys
-from importlib import util
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edgekit import __version__
+from edgekit.cli import after, installed
 from edgekit.cli.options import Format, FormatOption, next_command, print_json
 
-# what each extra brings: distribution -> the module that must be importable
-EXTRAS: dict[str, dict[str, str]] = {
-    "base": {"numpy": "numpy", "onnx": "onnx", "pillow": "PIL", "pydantic": "pydantic", "typer": "typer"},
-    "cpu": {"onnxruntime": "onnxruntime", "opencv-python-headless": "cv2"},
-    "gpu": {"onnxruntime-gpu": "onnxruntime", "opencv-python-headless": "cv2"},
-    "train": {
-        name: name for name in ("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard")
-    },
-    "camera": {"starlette": "starlette", "uvicorn": "uvicorn", "prometheus-client": "prometheus_client"},
-    "tensorrt": {"tensorrt": "tensorrt", "pycuda": "pycuda"},
-    "rtx": {"tensorrt-rtx": "tensorrt_rtx", "cuda-bindings": "cuda"},
-}
 JOBS = {
+    "base": "everything",
     "cpu": "predict, eval and verify exported models on a CPU",
     "gpu": "the same on an NVIDIA GPU",
+    "openvino": "the same in OpenVINO: bench, tune, and what tune chose",
     "train": "train, and export checkpoints",
     "camera": "the page of edgekit camera",
     "tensorrt": "build and run engines on Jetsons and GPUs",
     "rtx": "build engines for GeForce and RTX boards, and run them there",
 }
-# modules that a Jetson's or a distribution's own packages provide under another distribution name
-BY_IMPORT = {"cv2", "tensorrt", "onnxruntime"}
+MEANS = {
+    0: "exported models run here",
+    5: "no model runs here, or not with every command, until base and one of cpu and gpu are ok",
+}
+# a made scene of 15 s, watched with the shipped detector: what runs wherever an exported model does
+_WATCHED = "synthetic://hive?seed=1&fps=20&frames=300"
 
 
 def doctor(
@@ -44,7 +38,10 @@ def doctor(
     ] = False,
     output_format: FormatOption = Format.text,
 ) -> int:
-    """Say what this machine has and what is missing for which job. Exit code 5 when no model can run."""
+    """Say what this machine has and what is missing for which job.
+
+    Versions, providers and imports are tried, not only their presence. Exit code 5 when no exported model can run.
+    """
     if selftest:
         return _selftest(output_format)
     found = examine()
@@ -52,12 +49,15 @@ def doctor(
         print_json(found)
     else:
         _print(found)
-    extras = found["extras"]
-    runtime = any(not extras[name]["missing"] for name in ("cpu", "gpu"))
-    if extras["base"]["missing"] or not runtime:
-        return 5
-    next_command("edgekit", "demo")
-    return 0
+    code = int(found["exit_code"])
+    if code == 0 and found["extras"]["train"]["ok"]:
+        out = after.fresh("demo-output")
+        elsewhere: list[str | Path] = [] if out.name == "demo-output" else ["--out", out]
+        next_command("edgekit", "demo", *elsewhere)
+    elif code == 0:
+        out = after.fresh("watched")
+        next_command("edgekit", "camera", "--source", _WATCHED, "--model", "centernet-tiny", "--out", out)
+    return code
 
 
 def _selftest(output_format: Format) -> int:
@@ -80,13 +80,26 @@ def _selftest(output_format: Format) -> int:
         print_json([asdict(check) for check in checks])
     if any(check.passed is False for check in checks):
         return 3
-    return 0 if any(check.passed for check in checks) else 5
+    if not any(check.passed for check in checks):
+        return 5
+    next_command("edgekit", "bench", "centernet-tiny", "--out", after.fresh("bench"))
+    return 0
 
 
 def examine() -> dict[str, Any]:
     """Everything doctor says, as plain data."""
     import platform
 
+    extras = {name: installed.look_at(name) for name in installed.EXTRAS}
+    runtime = any(extras[name].ok for name in ("cpu", "gpu"))
+    refusal = installed.opens_files() if runtime else ""
+    code = 0 if extras["base"].ok and runtime and not refusal else 5
+    versions = {
+        part.name: version
+        for parts in installed.EXTRAS.values()
+        for part in parts
+        if (version := _version(part))
+    }  # fmt: skip
     return {
         "edgekit": __version__,
         "python": {"version": platform.python_version(), "executable": sys.executable},
@@ -98,55 +111,27 @@ def examine() -> dict[str, Any]:
             "instructions": _instructions(),
         },
         "accelerators": _accelerators(),
-        "packages": {
-            name: version
-            for extra in EXTRAS.values()
-            for name, module in extra.items()
-            if (version := _version(name, module))
-        },
-        "onnxruntime_providers": _providers(),
+        "packages": versions,
+        "onnxruntime_providers": installed.providers(),
+        "onnxruntime_refuses": refusal,
         "opencv": _opencv(),
         "engines": _engines(),
-        "extras": {name: _extra(name, parts) for name, parts in EXTRAS.items()},
+        "extras": {name: installed.as_data(found, JOBS[name]) for name, found in extras.items()},
+        "notes": installed.notes(),
+        "exit_code": code,
+        "means": MEANS[code],
     }
 
 
-def _extra(name: str, parts: dict[str, str]) -> dict[str, Any]:
-    missing = [dist for dist, module in parts.items() if not _version(dist, module)]
-    if "pycuda" in missing and _version("cuda-bindings", "cuda"):
-        missing.remove("pycuda")  # either will do
-    wanted = "edgekit" if name == "base" else f"edgekit[{name}]"
-    fix = f"pip install '{wanted}'"
-    if name == "gpu" and missing and _distribution("onnxruntime"):
-        fix = f"pip uninstall -y onnxruntime && {fix}"  # the two share one folder and the CPU one would win
-    return {"for": JOBS.get(name, "everything"), "missing": missing, "fix": fix if missing else None}
-
-
-def _version(distribution: str, module: str) -> str | None:
-    version = _distribution(distribution)
-    if version:
-        return version
-    # the GPU build of onnxruntime is another distribution of the same module, and so counts only by its own name
-    if module in BY_IMPORT and distribution != "onnxruntime-gpu" and util.find_spec(module):
-        return "present (not from pip)"
+def _version(part: installed.Part) -> str | None:
+    """As pip has it, with the names of other packages that provide the same; or the module's own where pip has none."""
+    there = installed.held_by(part)
+    if there:
+        shown = (f"{installed.version_of(name)}{'' if name == part.name else f' ({name})'}" for name in there)
+        return ", ".join(shown)
+    if part.module in installed.BY_IMPORT and part.name != installed.GPU and installed.has_module(part.module):
+        return f"{installed.module_version(part.module) or 'present'} (not from pip)"
     return None
-
-
-def _distribution(name: str) -> str | None:
-    from importlib import metadata  # 20 ms, which `edgekit --help` need not spend
-
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _providers() -> list[str]:
-    try:
-        import onnxruntime
-    except ImportError:
-        return []
-    return list(onnxruntime.get_available_providers())
 
 
 def _engines() -> dict[str, str]:
@@ -172,10 +157,10 @@ def _engines() -> dict[str, str]:
 
 
 def _opencv() -> dict[str, Any] | None:
-    try:
-        import cv2
-    except ImportError:
+    if not installed.has_module("cv2") or installed.import_error("cv2"):
         return None
+    import cv2
+
     text = cv2.getBuildInformation()
     parts = {}
     for part in ("GStreamer", "FFMPEG", "V4L/V4L2", "CUDA", "NVIDIA CUDA"):
@@ -245,7 +230,16 @@ def _print(found: dict[str, Any]) -> None:
         typer.echo(f"  {name:<24} {version}")
     typer.echo("")
     for name, extra in found["extras"].items():
-        state = "ok" if not extra["missing"] else "missing " + ", ".join(extra["missing"])
-        typer.echo(f"  {name:<9} {state:<40} {extra['for']}")
+        state = [f"missing {', '.join(extra['missing'])}"] if extra["missing"] else []
+        typer.echo(f"  {name:<9} {'; '.join([*state, *extra['wrong']]) or 'ok'}")
+        typer.echo(f"            for: {extra['for']}")
+        for doubt in extra["doubts"]:
+            typer.echo(f"            but: {doubt}")
         if extra["fix"]:
-            typer.echo(f"            {extra['fix']}")
+            typer.echo(f"            fix: {extra['fix']}")
+    typer.echo("")
+    if found["onnxruntime_refuses"]:
+        typer.echo(f"onnxruntime does not open what edgekit writes: {found['onnxruntime_refuses']}")
+    for note in found["notes"]:
+        typer.echo(f"note: {note}")
+    typer.echo(f"exit code {found['exit_code']}: {found['means']}")

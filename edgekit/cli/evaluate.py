@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli import options
+from edgekit.cli import after, options
 from edgekit.cli.options import (
     ArchOption,
     ClassesOption,
@@ -19,7 +19,6 @@ from edgekit.cli.options import (
     ProviderOption,
     ThreadsOption,
     WeightsKeyOption,
-    next_command,
     print_json,
     say,
 )
@@ -33,6 +32,7 @@ AVERAGES = ("ap", "ap50", "ap75", "small", "medium", "large", "voc07")
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="An exported ONNX, or a checkpoint (run by torch).")],
     data: Annotated[
         Path, typer.Option("--data", "-d", help="Class folders or a csv; for a detector YOLO, Pascal VOC or COCO.")
@@ -88,8 +88,10 @@ def evaluate(
         _print_found(model, evaluation.report)
     else:
         _print(model, evaluation.report)
-    next_command("edgekit", "predict", model, data if data.is_dir() else data.parent)
-    return 1 if evaluation.unread else 0
+    if evaluation.unread:
+        return 1
+    after.look(context, model, data)
+    return 0
 
 
 def _print(model: Path, report: ClassificationReport) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli import options
+from edgekit.cli import after, options
 from edgekit.cli.options import (
     ArchOption,
     ClassesOption,
@@ -20,7 +20,6 @@ from edgekit.cli.options import (
     Precision,
     PreprocessOption,
     WeightsKeyOption,
-    next_command,
     print_json,
     say,
 )
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 
 def export(
+    context: typer.Context,
     checkpoint: Annotated[Path, typer.Argument(help="A .pt, .pth, .pth.tar, .ckpt or .safetensors file.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write to; default: beside the checkpoint.")
@@ -107,7 +107,8 @@ def export(
             say(f"  first tensor that differs: {where['tensor']} (max|d| {worst})")
         say(f"  report:   {result.report}")
         return 3
-    next_command("edgekit", "predict", str(result.model), *([str(data)] if data else ["PICTURE"]))
+    assert result.model is not None
+    after.look(context, result.model, data)
     return 0
 
 

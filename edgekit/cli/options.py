@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
@@ -102,7 +104,29 @@ def print_json(value: Any) -> None:
 
 def next_command(*words: str | os.PathLike[str]) -> None:
     """Ends a command with the next one to copy."""
-    say("next: " + " ".join(quoted(word) for word in words))
+    given = [*program(), *words[1:]] if words[0] == "edgekit" else list(words)
+    say("next: " + " ".join(quoted(_pasted(word)) for word in given))
+
+
+def program() -> list[str]:
+    """`edgekit`, where a shell finds this one by that name; else as it was started, such as .venv/bin/edgekit."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py" and started.parent.name == "edgekit":
+        return [_by_name("python", Path(sys.executable)), "-m", "edgekit"]
+    return [_by_name("edgekit", started)] if started.name == "edgekit" else ["edgekit"]
+
+
+def _by_name(name: str, started: Path) -> str:
+    found = shutil.which(name)
+    return name if found is not None and Path(found).absolute() == started.absolute() else str(started)
+
+
+def _pasted(word: str | os.PathLike[str]) -> str:
+    """A word as a command takes it: Path drops a slash of synthetic:// and the ./ before a name that begins with -."""
+    text = str(word)
+    if isinstance(word, os.PathLike):
+        text = re.sub("^synthetic:/+", "synthetic://", f"./{text}" if text.startswith("-") else text)
+    return text
 
 
 def read_classes(path: Path | None) -> Sequence[str] | None:

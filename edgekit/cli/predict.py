@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli import options
+from edgekit.cli import after, options
 from edgekit.cli.options import (
     ArchOption,
     ClassesOption,
@@ -21,6 +21,7 @@ from edgekit.cli.options import (
     ProviderOption,
     ThreadsOption,
     WeightsKeyOption,
+    next_command,
     say,
 )
 from edgekit.errors import EdgekitError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 def predict(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(help="An exported ONNX, a checkpoint (run by torch), or centernet-tiny.")],
     pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     out: Annotated[
@@ -82,11 +84,17 @@ def predict(
             except EdgekitError as error:
                 failed += 1
                 say(f"error: {error}")
-    if failed:
-        say(f"{failed} of {len(found)} pictures could not be labelled")
     if out is not None:
         say(f"annotated copies: {out}")
-    return 1 if failed else 0
+    if failed:
+        say(f"{failed} of {len(found)} pictures could not be labelled")
+        return 1
+    marked = after.fresh("marked")
+    if out is None and _collision(found, _places(pictures, found, marked)) is None:
+        next_command(*after.again(context, out=marked, force=None))
+    else:
+        after.look(context, model)
+    return 0
 
 
 def _copies(given: list[Path], found: list[Path], out: Path | None, force: bool) -> dict[Path, Path]:
@@ -97,18 +105,34 @@ def _copies(given: list[Path], found: list[Path], out: Path | None, force: bool)
     if out is None:
         return {}
     make_folder(out)
-    copies: dict[Path, Path] = {}
+    copies = _places(given, found, out)
+    if (wrong := _collision(found, copies)) is not None:
+        itself = copies[wrong].resolve() == wrong.resolve()
+        raise OutputError(
+            f"The copy of {wrong} would replace {'itself' if itself else 'another copy'}.",
+            fix="--out DIR names a folder of its own, one for each folder of pictures",
+        )
+    for copy in copies.values():
+        refuse_existing(copy, force)
+    return copies
+
+
+def _places(given: list[Path], found: list[Path], out: Path) -> dict[Path, Path]:
+    copies = {}
     for path in found:
         root = next((g for g in given if g.is_dir() and path.is_relative_to(g)), path.parent)
-        copy = (out / path.relative_to(root)).with_suffix(".jpg")
-        if copy.resolve() == path.resolve() or copy in copies.values():
-            raise OutputError(
-                f"The copy of {path} would replace {'itself' if copy.resolve() == path.resolve() else 'another copy'}.",
-                fix="--out DIR names a folder of its own, one for each folder of pictures",
-            )
-        refuse_existing(copy, force)
-        copies[path] = copy
+        copies[path] = (out / path.relative_to(root)).with_suffix(".jpg")
     return copies
+
+
+def _collision(found: list[Path], copies: dict[Path, Path]) -> Path | None:
+    """A picture whose copy would lie where the picture itself does, or an earlier one's copy."""
+    taken: set[Path] = set()
+    for path in found:
+        if copies[path].resolve() == path.resolve() or copies[path] in taken:
+            return path
+        taken.add(copies[path])
+    return None
 
 
 def _answer(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli import after
 from edgekit.cli.options import Format, FormatOption, next_command, print_json, say
 
 if TYPE_CHECKING:
@@ -78,7 +79,11 @@ def train(
         print_json({"recipe": chosen.name, "seed": chosen.schedule.seed, **_content(result, names)})
     else:
         _print(result, names)
-    next_command("edgekit", "export", result.best, "--data", folder)
+    used = any(result.best.with_suffix(end).exists() for end in (".onnx", ".verify.json"))
+    beside: list[str | Path] = (
+        ["--out", after.fresh(run / "exported")] if used else []
+    )  # of an earlier run: it may be in use
+    next_command("edgekit", "export", result.best, "--data", folder, *beside)
     return 0
 
 

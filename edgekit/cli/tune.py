@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.options import ForceOption, Format, FormatOption, next_command, print_json, say
+from edgekit.cli import after
+from edgekit.cli.options import ForceOption, Format, FormatOption, print_json, say
 
 
 class Goal(str, Enum):
@@ -20,6 +21,7 @@ class Goal(str, Enum):
 
 
 def tune(
+    context: typer.Context,
     models: Annotated[
         list[Path],
         typer.Argument(help="Exported files of one model in several precisions; the first is the reference."),
@@ -80,5 +82,5 @@ def tune(
         for refusal in found.refused:
             typer.echo(f"  left out: {refusal.row}: {refusal.why}")
     say(f"report: {(out / 'bench.html').resolve()}")
-    next_command("edgekit", "predict", out / "deployment.json", "PICTURE")
+    after.look(context, out / "deployment.json", data[0] if data else None)
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from edgekit.cli import options
+from edgekit.cli import after, options
 from edgekit.cli.options import (
     ArchOption,
     ClassesOption,
@@ -21,7 +21,6 @@ from edgekit.cli.options import (
     ProviderOption,
     ThreadsOption,
     WeightsKeyOption,
-    next_command,
     print_json,
     say,
 )
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
 
 def verify(
+    context: typer.Context,
     reference: Annotated[Path, typer.Argument(help="What is right: a checkpoint or an exported ONNX.")],
     candidate: Annotated[
         Path | None,
@@ -124,7 +124,7 @@ def verify(
         problems = [problem for one in judgements for problem in one.stage.problems]
         say(f"error: verification failed for {judged}: " + "; ".join(problems))
         return 3
-    next_command("edgekit", "predict", judged, data or "PICTURE")
+    after.look(context, judged, data)
     return 0
 
 

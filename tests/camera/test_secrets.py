@@ -187,7 +187,7 @@ def test_the_next_line_of_a_configured_camera_names_the_file(
     stored = ("--out", tmp_path / "out", "--seconds", "0.3")
     outcome = cli("camera", tmp_path / "hive.toml", *stored)
     assert outcome.code == 0, outcome.text
-    assert f"next: edgekit camera {tmp_path / 'hive.toml'} --model" in whole(outcome.err)
+    assert f"next: edgekit camera {tmp_path / 'hive.toml'} --out" in whole(outcome.err)
     outcome = cli("camera", "--source", f"{camera.uri}?token={QUERY}", "--model", good, *stored)
     assert "next: edgekit camera --source '${HIVE_SOURCE}' --model" in whole(outcome.err)
 

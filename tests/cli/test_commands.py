@@ -8,13 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PIL import Image
 
-from edgekit.cli import doctor
 from edgekit.data import made_pictures
 from edgekit.spec import ModelSpec
-from tests.backends.fake_tensorrt import FakeCuda, World
 
 
 def test_export_report(good: Path) -> None:
@@ -35,7 +32,7 @@ def test_export_without_data_says_what_it_verified_on(cli: Any, checkpoint: Path
     content = json.loads(done.out)
     assert content["data"] == {**content["data"], "source": "made in code", "pictures": 3}
     assert content == json.loads((tmp_path / "tiny.verify.json").read_text())
-    assert "next: edgekit predict" in done.err
+    assert "next: edgekit bench" in done.err
 
 
 def test_verify_checkpoint_and_file(cli: Any, checkpoint: Path, good: Path, pictures: Path) -> None:
@@ -119,32 +116,3 @@ def test_eval_needs_labels(cli: Any, good: Path, pictures: Path) -> None:
     done = cli("eval", good, "--data", pictures)
     assert done.code == 1
     assert "labels" in done.err
-
-
-def test_doctor(cli: Any) -> None:
-    done = cli("doctor", "--format", "json")
-    found = json.loads(done.out)
-    assert done.code == 0
-    assert found["extras"]["cpu"]["missing"] == []
-    assert found["machine"]["cores"] >= 1
-    assert "CPUExecutionProvider" in found["onnxruntime_providers"]
-    assert "onnxruntime" in cli("doctor").out
-
-
-def test_doctor_says_what_can_compile_engines(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = json.loads(cli("doctor", "--format", "json").out)["engines"]
-    assert list(found) == ["TensorRT", "TensorRT-RTX", "CUDA"]
-    monkeypatch.setattr("edgekit.backends._cuda.open_cuda", lambda: FakeCuda(World()))
-    lines = [line.split(maxsplit=1) for line in cli("doctor").out.splitlines() if line]
-    assert ["CUDA", "Fake Orin, SM 8.7, CUDA 12.6 through fake"] in lines
-    assert ["TensorRT", found["TensorRT"]] in lines
-
-
-def test_doctor_says_what_is_missing_and_the_fix(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = doctor._version
-    gone = ("onnxruntime", "opencv-python-headless", "torch")
-    monkeypatch.setattr(doctor, "_version", lambda d, m: None if d in gone else here(d, m))
-    done = cli("doctor")
-    assert done.code == 5
-    assert "missing onnxruntime, opencv-python-headless" in done.out
-    assert "pip install 'edgekit[cpu]'" in done.out
