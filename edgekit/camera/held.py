@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from edgekit.artifact import make_folder
 from edgekit.camera.config import MB
 from edgekit.camera.database import open_database
 from edgekit.camera.lock import Lock, same_file
+from edgekit.camera.private import private_folder
 from edgekit.camera.repair import damage, damage_of, salvage, set_aside
 
 _QUICKLY = 32 * MB  # of a database, that are checked before anything else; larger ones meanwhile
@@ -40,6 +40,7 @@ class Held:
         self.lock = Lock(folder)
         self._told = self.lock.mark  # whether an earlier process had events here
         self._opened: os.stat_result | None = None
+        self._logs = False  # whether the file system can have a write-ahead log
         self._found = ""  # what the check of a large database found, in a thread of its own
 
     def open(self, seq: int) -> sqlite3.Connection:
@@ -56,7 +57,7 @@ class Held:
             return self.db
         if not self.lock.in_place:
             self.lock.release()
-            make_folder(self.folder)
+            private_folder(self.folder, self.folder)
             self.lock = Lock(self.folder)
             self.lock.cover(seq)
         size = self.path.stat().st_size if self.path.exists() else 0
@@ -76,7 +77,7 @@ class Held:
             self.replace(found)
         elif size > _QUICKLY:
             threading.Thread(target=self._check_meanwhile, name="camera-store-check", daemon=True).start()
-        self._opened = self.path.stat()
+        self._opened, self._logs = self.path.stat(), self._log.exists()
         assert self.db is not None
         return self.db
 
@@ -88,7 +89,7 @@ class Held:
     @property
     def whole(self) -> bool:
         """Whether lock and log are in place too; `close` takes a deleted log over into the database."""
-        return self.in_place and self.lock.in_place and (self.db is None or self._log.exists())
+        return self.in_place and self.lock.in_place and (self._log.exists() or not self._logs or self.db is None)
 
     def take_damage(self) -> str:
         """What the check of a large database found, once."""
@@ -104,7 +105,7 @@ class Held:
         self.db = open_database(self.path)
         self._opened = self.path.stat()
         try:
-            visits, events = salvage(broken, self.db)
+            visits, events = salvage(broken, self.db, self.lock.mark)
             self._say(f"{visits} visits and {events} events of {broken.name} could be read and are in the new one")
         except sqlite3.Error as error:
             self._say(f"error: nothing of {broken.name} could be taken over: {error}")

@@ -219,7 +219,7 @@ class Outbox:
                 self._say(f"error: the annotated video ends here: {error.what} {error.got or ''}".rstrip())
 
     def _clips_of(self, store: Store) -> Clips:
-        return Clips(store.folder, self._config.visits, store.room_for, store.clip_lost)
+        return Clips(store.folder, self._config.visits, store.room_for, store.pictures.clip_lost)
 
     def _finish(self, ident: str) -> None:
         """Closes a clip; from then on its visit names it."""

@@ -14,6 +14,8 @@ from typing import Any
 
 from edgekit.camera.database import parsed, read_only
 
+_RANGE = 1024
+_TRIES = 50_000  # so much damage that nothing is left can make as many ranges as events
 _COPIED = {  # table: what is taken over of it, in both directions until the damage
     "events": "INSERT OR IGNORE INTO events (seq, id, event) VALUES (:seq, :id, :event)",
     "visits": "INSERT OR IGNORE INTO visits (id, label, start, ended, event, first) VALUES "
@@ -53,18 +55,24 @@ def set_aside(path: Path) -> Path:
     return target
 
 
-def salvage(broken: Path, db: sqlite3.Connection) -> tuple[int, int]:
+def salvage(broken: Path, db: sqlite3.Connection, highest: int) -> tuple[int, int]:
     """Copies what can be read of a damaged database into `db`; how many visits and events that were.
 
-    A table is read from both ends until the damage. Rows that are no event any more are left out; a visit whose own row
-    is lost is what its last event says.
+    Raises sqlite3.DatabaseError where not even its tables can be told.
+
+    Events are looked for by their numbers, around the damage; other tables are read from both ends until there. Rows
+    that are no event any more are left out; a visit whose own row is lost is what its last event says.
+
+    Args:
+        highest: number that an event may have, should the database not know any more.
     """
     with closing(read_only(broken)) as old:
         old.row_factory = sqlite3.Row
         old.execute("PRAGMA writable_schema = ON")  # else a file that is too short is not read at all
+        old.execute("SELECT count(*) FROM sqlite_master").fetchone()  # raises where nothing is left
         for table, statement in _COPIED.items():
             with db:
-                for row in _readable(old, table):
+                for row in _by_number(old, highest) if table == "events" else _from_both_ends(old, table):
                     with suppress(sqlite3.IntegrityError, sqlite3.ProgrammingError):  # a column's value is damaged
                         db.execute(statement, {"first": 0, **row})
     with db:
@@ -79,7 +87,31 @@ def salvage(broken: Path, db: sqlite3.Connection) -> tuple[int, int]:
     return int(visits), int(events)
 
 
-def _readable(old: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
+def _by_number(old: sqlite3.Connection, highest: int) -> Iterator[dict[str, Any]]:
+    """The events in ranges of numbers; one that cannot be read is halved."""
+    low, high = _end(old, "ASC") or 1, max(_end(old, "DESC"), highest)
+    ranges = [(start, start + _RANGE - 1) for start in range(max(low, high - _TRIES * _RANGE), high + 1, _RANGE)]
+    tries = 0
+    while ranges and (tries := tries + 1) < _TRIES:
+        low, high = ranges.pop()
+        try:
+            rows = old.execute("SELECT seq, id, event FROM events WHERE seq BETWEEN ? AND ?", (low, high)).fetchall()
+        except sqlite3.DatabaseError:
+            middle = (low + high) // 2
+            ranges += [(middle + 1, high), (low, middle)] if low < high else []
+            continue
+        yield from (dict(row) for row in rows if parsed(row["event"]))
+
+
+def _end(old: sqlite3.Connection, order: str) -> int:
+    try:
+        row = old.execute(f"SELECT seq FROM events ORDER BY seq {order} LIMIT 1").fetchone()  # noqa: S608 - as above
+    except sqlite3.DatabaseError:
+        row = None
+    return int(row[0]) if row else 0
+
+
+def _from_both_ends(old: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
     for order in ("ASC", "DESC"):
         try:
             for row in old.execute(f"SELECT * FROM {table} ORDER BY 1 {order}"):  # noqa: S608 - names from above

@@ -47,6 +47,13 @@ class Running:
         with self.out.open("ab") as lines, self.err.open("ab") as errors:
             self.process = subprocess.Popen(command(store, *changes), stdout=lines, stderr=errors)
 
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop(signal.SIGKILL)
+
     def told(self) -> list[dict[str, Any]]:
         return told_in(self.out)
 
@@ -91,15 +98,16 @@ def visits_of(store: Path) -> list[dict[str, Any]]:
 def test_two_processes_on_one_store(tmp_path: Path) -> None:
     store = tmp_path / "store"
     (tmp_path / "link").symlink_to("store")
-    first = Running(tmp_path / "first", store, "visits.clip=true")
-    first.wait_told(5)
-    second = subprocess.run(command(tmp_path / "link"), capture_output=True, text=True, timeout=_ENOUGH, check=False)
-    assert second.returncode == 5
-    assert f"process {first.process.pid} keeps its visits there" in second.stderr
-    assert second.stdout == ""
-    number = len(first.told())
-    first.wait_told(number + 5)
-    first.stop()
+    with Running(tmp_path / "first", store, "visits.clip=true") as first:
+        first.wait_told(5)
+        second = subprocess.run(
+            command(tmp_path / "link"), capture_output=True, text=True, timeout=_ENOUGH, check=False
+        )
+        assert second.returncode == 5
+        assert f"process {first.process.pid} keeps its visits there" in second.stderr
+        assert second.stdout == ""
+        first.wait_told(len(first.told()) + 5)
+        first.stop()
     told, kept = first.told(), rows_of(store)
     print(f"two processes: the second exits with 5; {figures(told, kept)}")
     assert missing(told, kept) == []
@@ -108,12 +116,11 @@ def test_two_processes_on_one_store(tmp_path: Path) -> None:
 
 def test_a_store_deleted_under_way(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    camera = Running(tmp_path / "camera", store)
-    camera.wait_told(20)
-    shutil.rmtree(store)
-    before = len(camera.told())
-    camera.wait_told(before + 20)
-    said = camera.stop()
+    with Running(tmp_path / "camera", store) as camera:
+        camera.wait_told(20)
+        shutil.rmtree(store)
+        camera.wait_told(len(camera.told()) + 20)
+        said = camera.stop()
     told, kept = camera.told(), rows_of(store)
     gone = missing(told, kept)
     lost = int(said.split(" events of ")[0].rsplit(" ", 1)[1])
@@ -127,14 +134,13 @@ def test_thirty_kills(tmp_path: Path) -> None:
     """A kill at any moment; after the next start no ended visit names a clip that isn't there, or half of one."""
     store, kills = tmp_path / "store", 30
     for number in range(kills):
-        camera = Running(tmp_path / "camera", store, "visits.clip=true")
-        before = len(camera.told())
-        camera.wait_told(before + 4 + number % 7)
-        time.sleep(number * 0.037 % 0.5)
-        camera.stop(signal.SIGKILL)
-    camera = Running(tmp_path / "camera", store, "visits.clip=true")
-    camera.wait_told(len(camera.told()) + 5)
-    camera.stop()
+        with Running(tmp_path / "camera", store, "visits.clip=true") as camera:
+            camera.wait_told(len(camera.told()) + 4 + number % 7)
+            time.sleep(number * 0.037 % 0.5)
+            camera.stop(signal.SIGKILL)
+    with Running(tmp_path / "camera", store, "visits.clip=true") as camera:
+        camera.wait_told(len(camera.told()) + 5)
+        camera.stop()
     told, kept, visits = camera.told(), rows_of(store), visits_of(store)
     clips = [visit["clip"]["path"] for visit in visits if visit["clip"]]
     absent = [path for path in clips if not (store / path).is_file()]

@@ -80,7 +80,7 @@ def test_a_clip_that_cannot_be_written_costs_no_event_and_readiness_returns(
             raise OutputError(f"{self.path} could not be written.", got="No space left on device")
 
         monkeypatch.setattr(AviWriter, "write", full)
-        monkeypatch.setattr("edgekit.camera.store.write_bytes", lambda *_, **__: full(AviWriter(tmp_path), b"", 0))
+        monkeypatch.setattr("edgekit.camera.pictures.write_bytes", lambda *_, **__: full(AviWriter(tmp_path), b"", 0))
         lost = told.visit()
         assert "No space left" in told.box.trouble
         assert sum("No space left" in line for line in told.said) == 1

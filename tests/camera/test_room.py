@@ -61,7 +61,7 @@ def test_a_disk_filled_by_others_costs_pictures_as_far_as_the_reserve_and_no_row
     assert 0 < store.tidy(force=True).pictures < 10
     disk.room -= 400_000
     said: list[str] = []
-    store._say = said.append
+    store._trouble.say = said.append
     tell(store, uuid7())
     assert 0 < store.dropped.pictures_removed < 15
     assert store.dropped.pictures_lost == 0
@@ -100,7 +100,7 @@ def test_files_that_no_visit_knows_go_before_all_others_and_not_sooner(tmp_path:
     assert stray is not None
     assert store.sweep() == 0
     assert (tmp_path / stray["path"]).exists()
-    store._config = StoreConfig(quota_mb=store.used() / 1e6 - 0.1, reserve_mb=0)
+    store.pictures._config = StoreConfig(quota_mb=store.used() / 1e6 - 0.1, reserve_mb=0)
     assert store.tidy(force=True).pictures == 1
     assert pictured(tmp_path) == idents
 
@@ -136,7 +136,7 @@ def test_a_clock_at_1970_costs_nothing_and_the_newest_stay_when_it_is_right(
     now = time.time()
     monkeypatch.setattr("time.time", lambda: FIRST_BOOT)
     said: list[str] = []
-    store = Store(tmp_path, store._config, said.append)
+    store = Store(tmp_path, store.pictures._config, said.append)
     assert any("1970-01-01" in line for line in said)
     at_1970 = [uuid7(FIRST_BOOT + i) for i in range(10)]
     for ident in at_1970:
@@ -162,9 +162,9 @@ def test_a_clock_behind_the_newest_event_is_wrong_too_and_is_not_waited_for_with
     now = time.time()
     store.add(event(uuid7(), seq=store.next_seq(), last_seen="2040-01-01T00:00:00.000Z"))
     store.close()
-    store = Store(tmp_path, store._config)
+    store = Store(tmp_path, store.pictures._config)
     assert not store.tidy(force=True)
-    monkeypatch.setattr("edgekit.camera.store._HOLD", 0.0)
+    monkeypatch.setattr("edgekit.camera.pictures._HOLD", 0.0)
     assert store.tidy(force=True).pictures > 5
     assert time.time() >= now
 
@@ -177,3 +177,35 @@ def test_the_release_is_no_later_than_today() -> None:
     assert not plausible(time.time() + 60)
     assert seconds_of("1970-01-01T00:00:01.500Z") == 1.5
     assert seconds_of(None) == seconds_of("soon") == 0
+
+
+def test_what_was_dropped_is_in_status_metrics_and_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgekit.camera.metrics import exposition
+    from edgekit.camera.runtime import Camera
+    from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot
+
+    Disk(monkeypatch).room = 1000
+    said: list[str] = []
+    config = config_of("source.uri=synthetic://hive?frames=1", f"store.folder={tmp_path}", "visits.clip=true")
+    frames = [spot(40 + i, 60) for i in range(20)]
+    camera = Camera(config, model_of(SpotEye()), opener=lambda *_: ListGrabber(frames, 5), say=said.append)
+    summary = camera.run()
+    assert summary.events == len(rows_of(tmp_path)) >= 2
+    assert summary.not_kept["pictures_lost"] == camera.health.status()["output"]["pictures_lost"] >= 1
+    assert summary.not_kept["clips_lost"] == 1
+    assert "less than 500 MB are free" in camera.health.status()["output"]["trouble"]
+    text = exposition(camera.health.status, {"device": "d", "camera": "c"})[0].decode()
+    lost = summary.not_kept["pictures_lost"]
+    assert f'edgekit_camera_dropped_total{{camera="c",device="d",what="pictures_lost"}} {lost}.0' in text
+    assert sum("500 MB" in line for line in said) == 1
+
+
+def test_the_summary_says_what_was_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    from edgekit.camera.runtime import Summary
+    from edgekit.cli.camera import _tell
+    from edgekit.cli.options import Format
+    from tests.camera.conftest import config_of
+
+    summary = Summary(1, 1, 1, 0, 0, 1, 0, 7, {}, {}, None, None, not_kept={"events_lost": 0, "pictures_lost": 3})
+    _tell(summary, config_of(), Format.text)
+    assert capsys.readouterr().out.splitlines()[-1] == "events    7; 3 pictures lost"
