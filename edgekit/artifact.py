@@ -25,7 +25,7 @@ from google.protobuf.message import DecodeError
 from edgekit.errors import ArtifactError, InputError, OutputError
 from edgekit.reading import RefusedError, load_json, read_bytes, regular_size
 from edgekit.reading.limits import CARD, ONNX, over, size
-from edgekit.reading.protobuf import check_fields
+from edgekit.reading.protobuf import check_fields, tensor_problem
 from edgekit.spec import ModelSpec, digest
 
 KEY = "edgekit"
@@ -302,6 +302,13 @@ def _refuse_unsafe(model: onnx.ModelProto, path: Path) -> None:
                     f"{path} keeps weights outside the file.",
                     got=f"external data for {tensor.name or 'a constant'}",
                     expected="one self-contained file",
+                    fix=EXPORT_AGAIN,
+                )
+            if problem := tensor_problem(tensor):
+                raise ArtifactError(
+                    f"{path} has weights that are not what they say.",
+                    got=problem,
+                    expected="as many numbers as the shape has",
                     fix=EXPORT_AGAIN,
                 )
         for node in graph.node:

@@ -20,6 +20,7 @@ from PIL import Image
 from edgekit.artifact import sync_folder
 from edgekit.camera.private import private_file, private_folder
 from edgekit.errors import InputError, OutputError
+from edgekit.reading.limits import CLIP_PICTURE
 
 _KEY = 0x10  # AVIIF_KEYFRAME
 _HAS_INDEX = 0x10  # AVIF_HASINDEX
@@ -117,7 +118,7 @@ def recover(half: Path, path: Path) -> bool:
             file.seek(_HEAD)
             while len(head := file.read(8)) == 8 and head[:4] == b"00dc":
                 size = int(struct.unpack("<I", head[4:])[0])
-                jpeg = file.read(size)
+                jpeg = file.read(min(size, CLIP_PICTURE))
                 if len(jpeg) < size or (size % 2 and file.read(1) != b"\0"):
                     break
                 writer._size = writer._size if writer._index else Image.open(BytesIO(jpeg)).size
@@ -145,16 +146,27 @@ def read_avi(path: Path) -> tuple[float, Iterator[bytes]]:
         head = file.read(_HEAD)
     if len(head) < _HEAD or head[:4] != b"RIFF" or head[_HEAD - 4 :] != b"movi":
         raise InputError(f"{path} is not a clip of edgekit's.", got=repr(head[:4]), expected="RIFF ... movi")
-    return int(struct.unpack_from("<I", head, 32)[0]) / 1e6, _pictures(path)
+    step = int(struct.unpack_from("<I", head, 32)[0]) / 1e6
+    if not step:
+        raise InputError(f"{path} is not a clip of edgekit's.", got="0 s a picture", expected="more than that")
+    return step, _pictures(path)
 
 
 def _pictures(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(_HEAD)
-        while (head := file.read(8))[:4] == b"00dc":
-            size = int(struct.unpack("<I", head[4:])[0])
-            yield file.read(size)
-            file.seek(size % 2, os.SEEK_CUR)
+        while (part := _part(file)) is not None:
+            yield part
+            file.seek(len(part) % 2, os.SEEK_CUR)
+
+
+def _part(file: BinaryIO) -> bytes | None:
+    """The next picture as far as it is there; None behind the last one, and at a size that no picture has."""
+    head = file.read(8)
+    if len(head) < 8 or head[:4] != b"00dc":
+        return None
+    length = int(struct.unpack("<I", head[4:])[0])
+    return file.read(length) if length <= CLIP_PICTURE else None
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

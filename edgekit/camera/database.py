@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from edgekit.camera.private import private_file
 from edgekit.errors import OutputError
+from edgekit.reading import load_json
 
 Event = dict[str, Any]
 
@@ -127,10 +128,11 @@ def name_files(db: sqlite3.Connection, ident: str, files: Mapping[str, Any]) -> 
 def parsed(text: object) -> Event | None:
     """An event from a row's text; None where it is none, as after damage that no check can see."""
     try:
-        event = json.loads(text) if isinstance(text, str) else None
+        event = load_json(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return event if isinstance(event, dict) and "id" in event and "type" in event else None
+    whole = isinstance(event, dict) and all(isinstance(event.get(key), str) for key in ("id", "type"))
+    return event if whole else None
 
 
 def _from_first_format(db: sqlite3.Connection) -> None:

@@ -19,10 +19,10 @@ from edgekit.camera.config import SourceConfig
 from edgekit.camera.grabber import Grabber, quiet_cv2
 from edgekit.camera.uri import Source
 from edgekit.errors import SourceError
-from edgekit.vision.image import Frame
+from edgekit.reading.limits import CLIP_PICTURE
+from edgekit.vision.image import Frame, within_limits
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
-_LARGEST = 32_000_000  # bytes of one picture; more without a boundary is no MJPEG
 _LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 
 
@@ -95,7 +95,7 @@ class MjpegGrabber(Grabber):
                     return part
                 continue
             self._seen = len(self._held)
-            if len(self._held) > _LARGEST:
+            if len(self._held) > CLIP_PICTURE:
                 raise SourceError("The stream is no MJPEG.", got=f"{len(self._held)} bytes without a boundary")
             self._held += self._more()
 
@@ -138,5 +138,10 @@ class MjpegGrabber(Grabber):
         data = part[start:].rstrip(b"\r\n\0") if start >= 0 else b""
         if not data.endswith(_END):  # OpenCV would return it half grey
             return None
-        frame = self._cv2.imdecode(np.frombuffer(data, np.uint8), self._cv2.IMREAD_COLOR)
+        if not within_limits(data):
+            return None
+        try:
+            frame = self._cv2.imdecode(np.frombuffer(data, np.uint8), self._cv2.IMREAD_COLOR)
+        except self._cv2.error:
+            return None
         return None if frame is None else np.asarray(frame)

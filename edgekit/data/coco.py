@@ -159,7 +159,7 @@ def _id(value: object) -> str:
 
 
 def _box(item: dict[str, Any], dense: dict[int, int], size: Size, collector: Collector, path: Path) -> Box:
-    if item["category_id"] not in dense:
+    if not isinstance(item["category_id"], int) or item["category_id"] not in dense:
         raise DataError(
             f"Annotation {item.get('id')} has a category that does not exist.",
             got=str(item["category_id"]),

@@ -22,7 +22,7 @@ def mask_bounds(segmentation: Any) -> tuple[float, float, float, float] | None:
     polygons = segmentation if isinstance(segmentation[0], list) else [segmentation]
     try:
         numbers = [[float(v) for v in polygon] for polygon in polygons]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     if any(len(row) < 6 or len(row) % 2 or not all(map(math.isfinite, row)) for row in numbers):
         return None

@@ -18,12 +18,13 @@ from edgekit.data.names import ALL, plain, written_differently
 from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset, some
 from edgekit.errors import DataError
-from edgekit.reading import read_text
-from edgekit.reading.limits import LIST
+from edgekit.reading import read_bytes, read_text
+from edgekit.reading.limits import LIST, MB, over
 from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.image import SUFFIXES, scan
 
-_LARGEST = 16 * 2**20  # bytes; a VOC file has 1 to 100 KB
+_LARGEST = 4 * MB  # a VOC file has 1 to 100 KB; an element takes 40 times its bytes in memory
+_DEEPEST = 32  # elements in elements; VOC has 4
 _LINE = "\0line"  # where an object stands in its file; no attribute can be called so
 _FLAGS = (["1"], ["0"], ["-1"])  # behind a name in VOC's lists of one class
 
@@ -233,17 +234,26 @@ def _read(file: Path) -> Element | str:
             line = parser.CurrentLineNumber
             raise ValueError(f"line {line}: a document type that declares something, which labels do not need")
 
+    depth = 0
+
     def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise over(f"line {parser.CurrentLineNumber}", "elements in elements", f"{_DEEPEST}")
         builder.start(tag, {**attributes, _LINE: str(parser.CurrentLineNumber)} if tag == "object" else attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
 
     parser.StartDoctypeDeclHandler = doctype
     parser.StartElementHandler = start
-    parser.EndElementHandler = builder.end
+    parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     try:
-        if file.stat().st_size > _LARGEST:
-            return f"larger than {_LARGEST // 2**20} MB"
-        parser.Parse(file.read_bytes(), True)
+        parser.Parse(read_bytes(file, _LARGEST), True)
         root = builder.close()
     except (OSError, ValueError, LookupError, expat.ExpatError) as error:
         return str(error)

@@ -6,10 +6,13 @@ protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from edgekit.reading.limits import FIELDS, RefusedError, over
+from edgekit.reading.limits import FIELDS, RefusedError, over, size
 
+# UINT4, INT4, FLOAT4E2M1, UINT2, INT2
+_PACKED = frozenset({21, 22, 23, 25, 26})
 _VARINT, _EIGHT, _BYTES, _GROUP, _GROUP_END, _FOUR = range(6)
 
 
@@ -64,6 +67,30 @@ def check_fields(data: bytes, descriptor: Any, most: int = FIELDS) -> None:
                 raise RefusedError("bytes that are no field")
         if at > end:
             raise RefusedError("a field that breaks off")
+
+
+def tensor_problem(tensor: Any) -> str:
+    """How the shape of a TensorProto contradicts what is stored of it, or nothing.
+
+    A runtime takes memory by the shape: `[10**12]` with no numbers is a file of 100 bytes.
+    """
+    import onnx
+
+    shape = f"{tensor.name[:80] or 'a constant'} is {list(tensor.dims)[:9]}"
+    if any(n < 0 for n in tensor.dims):
+        return shape
+    count = math.prod(tensor.dims)
+    if tensor.HasField("raw_data"):
+        try:
+            item = int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+        except (KeyError, TypeError, ValueError):
+            return f"{shape} of a type that ONNX has not: {tensor.data_type}"
+        stored = len(tensor.raw_data)
+        packed = tensor.data_type in _PACKED and stored <= count  # two or four numbers a byte
+        return "" if packed or stored == count * item else f"{shape} with {size(stored)}"
+    lists = ("float_data", "int32_data", "int64_data", "uint64_data", "double_data", "string_data")
+    numbers = sum(len(getattr(tensor, name)) for name in lists)
+    return "" if count <= 8 * numbers else f"{shape} with {numbers} numbers"  # small ones share an int32
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from edgekit.reading.archive import zip_sizes
 from edgekit.reading.limits import DEPTH, MB, REPEATED, RefusedError, over, size
+from edgekit.training.stubs import STAND_INS
 
 _OPCODES = 2_000_000  # ResNet-152 with its optimizer has 60,000
 _PICKLE = 64 * MB
@@ -53,7 +54,8 @@ def check_checkpoint(path: Path) -> None:
         data = archive.read(pickles[0])
     stored = {name.removeprefix(f"{folder}data/"): held for name, held in records.items()}
     _check_opcodes(data)
-    _check_values(_DryRun(io.BytesIO(data), stored).load())
+    run = _DryRun(io.BytesIO(data), stored)
+    run.check(run.load())
 
 
 def _check_old(stream: BinaryIO, total: int) -> None:
@@ -64,9 +66,9 @@ def _check_old(stream: BinaryIO, total: int) -> None:
         at += _check_opcodes(data[at:] if at else data)
         run = _DryRun(source, None)
         value = run.load()
+        run.check(value)
         if number == 0 and value != _MAGIC:
             return  # torch reads no further, and says what it found instead
-        _check_values(value)
         if sum(run.claimed.values()) > total:
             raise EOFError(f"storage of {size(sum(run.claimed.values()))} in a file of {size(total)}")
 
@@ -74,31 +76,36 @@ def _check_old(stream: BinaryIO, total: int) -> None:
 def _check_opcodes(data: bytes) -> int:
     """Where the first pickle in `data` ends."""
     end = 0
-    for count, (_, _, at) in enumerate(pickletools.genops(data)):
+    for count, (code, argument, at) in enumerate(pickletools.genops(data)):
         if count > _OPCODES:
             raise over("its pickle", f"more than {_OPCODES} steps", str(_OPCODES))
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > _OPCODES:
+            raise over("its pickle", f"memo {argument}", str(_OPCODES))
         end = int(at or 0) + 1
     return end
 
 
 class _Inert:
-    """An object of any class of the file's: takes what a pickle does with one, and does nothing."""
+    """An object of any class of the file's: holds what a pickle gives it, and does nothing."""
 
     name = ""
 
-    def __init__(self, *_: Any) -> None:
-        pass
+    def __init__(self, *given: Any) -> None:
+        self.held: list[Any] = list(given)
 
-    def __setstate__(self, _: Any) -> None:
-        pass
+    def __setstate__(self, state: Any) -> None:
+        self.held.append(state)
 
-    def __setitem__(self, *_: Any) -> None:
-        pass
+    def __setitem__(self, *given: Any) -> None:
+        self.held += given
 
-    def __call__(self, *_: Any) -> _Inert:
-        return _Inert()
+    def append(self, value: Any) -> None:
+        self.held.append(value)
 
-    append = extend = add = update = __call__
+    def __call__(self, *given: Any) -> _Inert:
+        return _Inert(*given)
+
+    extend = add = update = append
 
 
 class _Dict(dict[Any, Any]):
@@ -107,6 +114,7 @@ class _Dict(dict[Any, Any]):
 
 class _Storage(_Inert):
     def __init__(self, numbers: int, item: int) -> None:
+        super().__init__()
         self.numbers, self.item = numbers, item
 
 
@@ -132,6 +140,15 @@ class _DryRun(pickle._Unpickler):  # the one in Python: C's takes gigabytes for 
             self._names[full] = self._class(full)
         return self._names[full]
 
+    def check(self, value: Any) -> None:
+        """Raises RefusedError where `value`, which was loaded, is too much when it is written out.
+
+        With a class that torch will refuse it is not looked at: a module's parts may hold each other in a circle.
+        """
+        known = ("torch.", "collections.", "_codecs.", "builtins.", "__builtin__.")
+        if all(name in STAND_INS or (name.startswith(known) and ".nn.modules" not in name) for name in self._names):
+            _check_values(value)
+
     def _class(self, full: str) -> type:
         def new(cls: type, *arguments: Any) -> Any:
             return self._made(full, arguments)
@@ -146,7 +163,7 @@ class _DryRun(pickle._Unpickler):  # the one in Python: C's takes gigabytes for 
             self._rebuilt(last, arguments)
         elif last.endswith(("Tensor", "Storage", "bytearray")) and any(isinstance(a, int) for a in arguments):
             raise RefusedError(f"{last}({arguments[0]!r:.30}), which asks for memory without having any content")
-        return _Inert()
+        return _Inert(*arguments)
 
     def _rebuilt(self, function: str, arguments: tuple[Any, ...]) -> None:
         if function == "_rebuild_from_type_v2":  # calls its first argument with its third
@@ -194,9 +211,11 @@ def _check_values(value: Any) -> None:
     while waiting:
         inner, depth = waiting.pop()
         if isinstance(inner, dict):
-            children = [*inner, *inner.values()]
+            children = [*inner, *inner.values(), *getattr(inner, "__dict__", {}).values()]
         elif isinstance(inner, (list, tuple)):
             children = list(inner)
+        elif isinstance(inner, _Inert):
+            children = inner.held
         else:
             continue
         count += len(children)

@@ -152,7 +152,7 @@ def archive(path: Path) -> CheckpointError | None:
     try:
         with zipfile.ZipFile(path) as opened:
             names = opened.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except _BROKEN:
         return None
     inside = [name.split("/", 1)[-1] for name in names]
     if "constants.pkl" in inside or any(name.startswith("code/") for name in inside):

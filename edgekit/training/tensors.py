@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import pickle
 import pickletools
 import struct
@@ -19,7 +18,7 @@ import torch
 
 from edgekit.artifact import reason
 from edgekit.errors import CheckpointError
-from edgekit.reading import RefusedError, regular_size
+from edgekit.reading import RefusedError, load_json, regular_size
 from edgekit.reading.limits import SAFETENSORS_HEADER, over, size
 from edgekit.training import refusals
 from edgekit.training.bounds import check_checkpoint
@@ -140,7 +139,7 @@ def _globals_of(path: Path) -> list[str]:
                         found.append(".".join(strings[-2:]))
                     elif isinstance(value, str):
                         strings.append(value)
-    except (StopIteration, zipfile.BadZipFile, OSError, ValueError):
+    except (StopIteration, *BROKEN):
         return []
     harmless = ("torch._utils._rebuild", "collections.OrderedDict", "torch.FloatStorage", "torch.LongStorage")
     return [name for name in dict.fromkeys(found) if not name.startswith(harmless) and name not in STAND_INS]
@@ -173,6 +172,6 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
 
 def _json(text: str) -> Any:
     """A safetensors file says everything as text, lists and tables as JSON."""
-    with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text)
+    with contextlib.suppress(ValueError):
+        return load_json(text)
     return text

@@ -98,6 +98,15 @@ def read_picture(path: str | os.PathLike[str]) -> Frame:
     return frame
 
 
+def within_limits(data: bytes) -> bool:
+    """Whether bytes, as cameras send them, are a JPEG by their header and within the limits of pixels and passes."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return image.width * image.height <= PIXELS and data.count(b"\xff\xda") <= PASSES
+    except _BROKEN:
+        return False
+
+
 def picture_problem(path: str | os.PathLike[str]) -> str | None:
     """Why the header of `path` is not a picture's, or None. Decodes nothing, so a cut-off picture passes."""
     try:

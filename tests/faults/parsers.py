@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -26,8 +28,10 @@ from edgekit.artifact import KEY, Lineage, Metadata, embed, graph_digest, read_o
 from edgekit.bench.schema import read_report
 from edgekit.bench.suite import load_suite
 from edgekit.camera.avi import AviWriter, read_avi
-from edgekit.camera.config import load_config
+from edgekit.camera.config import StoreConfig, load_config
 from edgekit.camera.mjpeg import MjpegGrabber
+from edgekit.camera.reader import Reader
+from edgekit.camera.store import Store
 from edgekit.cli.options import read_classes, read_preprocess
 from edgekit.config import load_target
 from edgekit.data import load_dataset
@@ -50,7 +54,7 @@ from tests.faults.mutations import Mutate, blind, json_like, lines, protobuf, zi
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("bee", "hornet")
-SPEC = ModelSpec("resnet18", CLASSES, PreprocessSpec(16, 16, shorter_side=16), {"norm": "batch"})
+SPEC = ModelSpec("resnet18", CLASSES, PreprocessSpec(16, 16, shorter_side=16), {"norm": "batch", "width": 0.05})
 PLACE = Place("tensorrt", "10.3.0", "8.7", "Orin", "12.6", "36.4.3", "JetPack 6.2")
 KEYS = Key("graph", "data", "preprocess")
 
@@ -94,9 +98,8 @@ def picture(kind: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (24, 1
 
 @lru_cache(maxsize=1)
 def _state() -> dict[str, torch.Tensor]:
-    """A ResNet-18's keys, each tensor with two numbers a side at most."""
-    whole = nets.build(SPEC).state_dict()
-    return {k: torch.ones([min(n, 2) for n in v.shape], dtype=v.dtype) for k, v in whole.items()}
+    """A ResNet-18 of 40 KB."""
+    return dict(nets.build(SPEC).state_dict())
 
 
 def _saved(content: Any, **how: Any) -> bytes:
@@ -116,14 +119,34 @@ def _old_checkpoints() -> list[bytes]:
     return [_saved(_state(), _use_new_zipfile_serialization=False)]
 
 
+@lru_cache(maxsize=1)
 def _safetensors() -> list[bytes]:
     from safetensors.torch import save
 
-    return [save(_state(), {"format": "pt"})]
+    return [save(_state(), {"format": "pt", "classes": '["bee", "hornet"]'})]
 
 
 def _read_checkpoint(name: str) -> Callable[[Path, bytes], object]:
     return lambda folder, data: load_checkpoint(put(folder, name, data), classes=CLASSES)
+
+
+@lru_cache(maxsize=1)
+def _plain() -> bytes:
+    """A whole ResNet-18's keys and shapes, each tensor one number repeated: 30 KB, and 0.1 s to read."""
+    whole = nets.build(ModelSpec("resnet18", CLASSES, SPEC.preprocess)).state_dict()
+    return _saved({k: torch.ones((), dtype=v.dtype).expand(v.shape) for k, v in whole.items()})
+
+
+BESIDE = json.dumps(
+    {"architecture": "resnet18", "num_classes": 2, "label_names": ["bee", "hornet"], "id2label": {"0": "bee", "1": "hornet"},
+     "pretrained_cfg": {"input_size": [3, 64, 64], "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "crop_pct": 0.875,
+                        "interpolation": "bilinear"}}
+).encode()  # fmt: skip
+
+
+def _read_beside(folder: Path, data: bytes) -> object:
+    put(folder, "config.json", data)
+    return load_checkpoint(put(folder, "pytorch_model.bin", _plain()))
 
 
 def _states() -> list[bytes]:
@@ -293,6 +316,12 @@ def _yolo_label(folder: Path, data: bytes) -> object:
     return _folder_with("labels/a.txt", "images/a.png")(folder, data)
 
 
+def _yolo_config(folder: Path, data: bytes) -> object:
+    put(folder, "labels/a.txt", b"0 0.5 0.5 0.2 0.2\n")
+    put(folder, "val/labels/b.txt", b"1 0.5 0.5 0.2 0.2\n")
+    return _folder_with("data.yaml", "images/a.png", "val/images/b.png")(folder, data)
+
+
 def _cocos() -> list[bytes]:
     image = {"id": 1, "file_name": "a.png", "width": 24, "height": 16}
     box = {"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 2, 5.5, 6], "area": 33.0, "iscrowd": 0,
@@ -305,7 +334,7 @@ def _cocos() -> list[bytes]:
 YAML = b"""# a set
 path: .
 train: images
-val: [images, more]
+val: [images, val/images]
 nc: 2
 names:
   0: bee
@@ -379,6 +408,32 @@ def _read_stream(_: Path, data: bytes) -> object:
         return frames
 
 
+# --- rows of the store
+
+
+def _rows() -> list[bytes]:
+    event = {"id": "0000018c-0000-0000-0000-000000000000", "type": "end", "seq": 3, "label": "hornet", "count": 0,
+             "start": "2026-05-01T10:00:00+00:00", "last_seen": "2026-05-01T10:00:09+00:00", "end": None,
+             "snapshot": {"path": "snapshots/a.jpg", "sha256": "ab", "bytes": 3}, "clip": None}  # fmt: skip
+    return [json.dumps(event).encode()]
+
+
+def _read_row(folder: Path, data: bytes) -> object:
+    store = Store(folder / "visits", StoreConfig(folder=folder / "visits", reserve_mb=0, quota_mb=1))
+    store.add(json.loads(_rows()[0]))
+    store.close()
+    with closing(sqlite3.connect(folder / "visits/visits.db")) as db, db:
+        db.execute("UPDATE visits SET event = CAST(? AS TEXT), ended = 0", (data,))
+        db.execute("UPDATE events SET event = CAST(? AS TEXT)", (data,))
+    reader = Reader(folder / "visits")
+    found = reader.visits(), reader.visit(json.loads(_rows()[0])["id"]), reader.days(0, 1e10)
+    store = Store(folder / "visits", StoreConfig(folder=folder / "visits", reserve_mb=0, quota_mb=1))
+    try:
+        return found, store.unfinished(), store.tidy(force=True), store.sweep()
+    finally:
+        store.close()
+
+
 # --- tables of settings
 
 
@@ -424,6 +479,7 @@ PARSERS = (
     Parser("checkpoint", _checkpoints, _read_checkpoint("a.pt"), _PT, 8),
     Parser("checkpoint-old", _old_checkpoints, _read_checkpoint("a.pth"), blind, 6),
     Parser("safetensors", _safetensors, _read_checkpoint("a.safetensors"), blind, 6),
+    Parser("beside", lambda: [BESIDE], _read_beside, json_like(), 1),
     Parser("training-state", _states, _read_state, _PT, 4),
     Parser("onnx", lambda: [onnx_bytes()], _read_onnx, protobuf, 8),
     Parser("onnx-resigned", lambda: [onnx_bytes()], _read_resigned, protobuf, 12),
@@ -434,7 +490,7 @@ PARSERS = (
     Parser("search", _searches, lambda f, d: _Memory(put(f, "s.json", d), "key"), json_like(), 8),
     Parser("bench", lambda: [_report()], lambda f, d: read_report(put(f, "bench.json", d)), json_like(), 8),
     Parser("coco", _cocos, _folder_with("annotations/instances_val.json", "val/a.png"), json_like(), 14),
-    Parser("yolo-config", lambda: [YAML], _folder_with("data.yaml", "images/a.png", "more/b.png"), lines, 10),
+    Parser("yolo-config", lambda: [YAML], _yolo_config, lines, 10),
     Parser("yolo-label", lambda: [b"0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.4 0.1 0.3 0.3\n"], _yolo_label, lines, 10),
     Parser("voc", lambda: [VOC], _folder_with("Annotations/a.xml", "JPEGImages/a.png"), blind, 10),
     Parser(
@@ -454,6 +510,7 @@ PARSERS = (
     Parser("camera", lambda: [CAMERA], lambda f, d: load_config(put(f, "c.toml", d)), lines, 8),
     Parser("suite", lambda: [SUITE], lambda f, d: load_suite(put(f, "s.toml", d)), lines, 8),
     Parser("preprocess", lambda: [PREPROCESS], lambda f, d: read_preprocess(put(f, "p.toml", d)), lines, 8),
+    Parser("row", _rows, _read_row, json_like(), 2),
     Parser("classes", lambda: [b"bee\nhornet\n"], lambda f, d: read_classes(put(f, "c.txt", d)), lines, 3),
 )
 
