@@ -66,6 +66,8 @@ class Held:
             what = "is empty" if self.path.exists() else "is not there any more"
             self._say(f"error: {self.path} {what}: the visits in it are gone, and a new one is begun")
         try:
+            if self.path.is_dir():
+                raise sqlite3.DatabaseError("it is a folder")
             self.db = open_database(self.path)
             found = damage(self.db, quick=False) if size <= _QUICKLY else ""
         except sqlite3.OperationalError:
@@ -75,9 +77,10 @@ class Held:
             found = str(error)
         if found:
             self.replace(found)
-        elif size > _QUICKLY:
-            threading.Thread(target=self._check_meanwhile, name="camera-store-check", daemon=True).start()
         self._opened, self._logs = self.path.stat(), self._log.exists()
+        if size > _QUICKLY and not found:
+            name, opened = "camera-store-check", self._opened
+            threading.Thread(target=self._check_meanwhile, args=(opened,), name=name, daemon=True).start()
         assert self.db is not None
         return self.db
 
@@ -127,6 +130,8 @@ class Held:
                 self.db.close()
         self.db = self._opened = None
 
-    def _check_meanwhile(self) -> None:
+    def _check_meanwhile(self, opened: os.stat_result) -> None:
         with suppress(sqlite3.Error):  # not to be read now; writing says the rest
-            self._found = damage_of(self.path)
+            found = damage_of(self.path)
+            if self._opened is opened:  # it is still this one that is open
+                self._found = found

@@ -215,3 +215,24 @@ def test_another_process_may_have_taken_a_deleted_folder(tmp_path: Path, monkeyp
     assert store.problem == ""
     assert list(rows_of(folder)) == [2]
     assert store.dropped.events_lost == 1
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_garbage_beside_the_database_costs_nothing_in_it(suffix: str, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (tmp_path / f"visits.db{suffix}").write_bytes(garbage(bytes(50_000)))
+    store = opened(tmp_path)
+    store.add(event(uuid7(), seq=store.next_seq()))
+    assert store.problem == ""
+    assert len(rows_of(tmp_path)) == 2 * VISITS + 1
+    store.close()
+
+
+def test_a_folder_in_the_place_of_the_database_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "visits.db").mkdir()
+    said: list[str] = []
+    store = Store(tmp_path, StoreConfig(reserve_mb=0), said.append)
+    store.add(event(uuid7(), seq=store.next_seq()))
+    assert list(rows_of(tmp_path)) == [1]
+    assert any("it is a folder" in line for line in said)
+    store.close()
