@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob as globs
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def not_a_video(path: Path) -> SourceError:
         return _unreadable(path, str(error.strerror or error), "check its permissions")
     if not size:
         return _unreadable(path, "an empty file (0 bytes)", again)
-    if kind == "mp4" and (cut := _cut_mp4(path, size)):
+    if kind == "mp4" and (cut := _cut_mp4(path)):
         return _unreadable(
             path, cut, "copy it again; a recording that lost its power is repaired by untrunc and the like"
         )
@@ -149,9 +150,22 @@ def _unreadable(path: Path, got: str, fix: str) -> SourceError:
     return SourceError(f"{path} cannot be read as a video.", got=got, expected="a whole video file", fix=fix)
 
 
-def _cut_mp4(path: Path, size: int) -> str:
-    """Whether the index (`moov`, ISO/IEC 14496-12) of an MP4 is missing or cut off, and which; else nothing."""
-    at, cut = 0, False
+def is_fragmented(path: Path) -> bool:
+    """Whether an MP4 is written in pieces (`moof`), so that no index says how many frames it holds."""
+    return any(kind == b"moof" for kind, _ in _boxes(path))
+
+
+def _cut_mp4(path: Path) -> str:
+    """Whether the index (`moov`) of an MP4 is missing or cut off, and which; else nothing."""
+    for kind, whole in _boxes(path):
+        if kind == b"moov":
+            return "" if whole else "an MP4 whose index (moov) is cut off"
+    return "an MP4 that was cut off: its index (moov), which comes last, is missing"
+
+
+def _boxes(path: Path) -> Iterator[tuple[bytes, bool]]:
+    """The boxes of an MP4's top level (ISO/IEC 14496-12, 4.2): the kind, and whether it is there to its end."""
+    size, at = path.stat().st_size, 0
     with path.open("rb") as file:
         while at + 8 <= size:
             file.seek(at)
@@ -159,9 +173,5 @@ def _cut_mp4(path: Path, size: int) -> str:
             length = int.from_bytes(head[:4], "big")
             if length == 1:
                 length = int.from_bytes(head[8:16], "big")
-            length = length or size - at
-            cut = at + length > size
-            if head[4:8] == b"moov":
-                return "an MP4 whose index (moov) is cut off" if cut else ""
-            at += max(length, 8)
-    return "an MP4 that was cut off: its index (moov), which comes last, is missing"
+            at += max(length or size - at, 8)
+            yield head[4:8], at <= size

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.camera.grabber import Ended, Grabber, quiet_cv2
-from edgekit.camera.media import container_of, not_a_video
+from edgekit.camera.media import container_of, is_fragmented, not_a_video
 from edgekit.camera.mpegts import seconds_of
 from edgekit.camera.stamps import LONGEST, Stamps
 from edgekit.vision.image import Frame
@@ -52,8 +52,9 @@ class VideoGrabber(Grabber):
         self.fps = fps or self._own
         frames = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.seconds = frames / self.fps if np.isfinite(frames) and frames > 0 else 0.0
-        self._frames = int(frames) if container in _INDEXED and frames > 0 else 0
-        self._steady = container not in LONGEST
+        pieces = container == "mp4" and is_fragmented(path)
+        self._frames = int(frames) if container in _INDEXED and frames > 0 and not pieces else 0
+        self._steady = container not in LONGEST and not pieces  # so that its length is to be believed
         self._stamps = Stamps(self.fps, container)
         self._stamped = not fps
         self._waiting: deque[tuple[Frame | None, float]] = deque()

@@ -12,7 +12,7 @@ import pytest
 from edgekit.camera.config import SourceConfig
 from edgekit.camera.feed import FileFeed, make_feed
 from edgekit.camera.grabber import Ended
-from edgekit.camera.media import by_number, container_of, find_media, globbed
+from edgekit.camera.media import by_number, container_of, find_media, globbed, is_fragmented
 from edgekit.camera.uri import parse_source
 from edgekit.errors import DataError, EdgekitError, SourceError, UsageError
 from tests.camera.conftest import source_of
@@ -155,12 +155,7 @@ def test_pictures_that_are_empty_or_cut(made: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "code"), [("a.avi", "MJPG"), ("a.mkv", "mp4v")])
 def test_a_video_that_is_cut_off_says_where(name: str, code: str, tmp_path: Path) -> None:
-    writer = cv2.VideoWriter(str(tmp_path / name), cv2.VideoWriter.fourcc(*code), 10, (160, 120))
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        writer.write(rng.integers(0, 256, (120, 160, 3), np.uint8))
-    writer.release()
-    data = (tmp_path / name).read_bytes()
+    data = noise(tmp_path / name, code)
     (tmp_path / name).write_bytes(data[: len(data) // 3])
     shades, feed, said = taken(tmp_path / name)
     assert 0 < len(shades) < 20
@@ -235,3 +230,44 @@ def test_containers_are_known_by_their_bytes(made: Path, tmp_path: Path) -> None
     for data, kind in heads.items():
         (tmp_path / "x").write_bytes(data)
         assert container_of(tmp_path / "x") == kind
+
+
+def index_first(data: bytes) -> bytes:
+    """An MP4 with its index before its frames, as for the web (`faststart`)."""
+    at = data.index(b"moov") - 4
+    index, frames = bytearray(data[at:]), data.index(b"mdat") - 4
+    table = index.index(b"stco") + 8
+    for place in range(table + 4, table + 4 + 4 * int.from_bytes(index[table : table + 4], "big"), 4):
+        index[place : place + 4] = (int.from_bytes(index[place : place + 4], "big") + len(index)).to_bytes(4, "big")
+    return data[:frames] + bytes(index) + data[frames:at]
+
+
+def noise(path: Path, code: str) -> bytes:
+    """Twenty frames that do not compress, so that half a file holds only some of them."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 10, (160, 120))
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        writer.write(rng.integers(0, 256, (120, 160, 3), np.uint8))
+    writer.release()
+    return path.read_bytes()
+
+
+def test_an_mp4_that_is_cut_behind_its_index_gives_what_is_there(tmp_path: Path) -> None:
+    data = index_first(noise(tmp_path / "whole.mp4", "mp4v"))
+    (tmp_path / "web.mp4").write_bytes(data)
+    shades, feed, said = taken(tmp_path / "web.mp4")
+    assert (len(shades), feed.counters.broken, len(said)) == (20, 0, 1)
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    shades, feed, said = taken(tmp_path / "cut.mp4")
+    assert 0 < len(shades) < 15
+    assert len(shades) + feed.counters.broken == 20
+    assert any(f"it ends after {len(shades)} of 20 frames" in line for line in said)
+
+
+def test_an_mp4_in_pieces_has_no_index_to_be_cut_off(tmp_path: Path) -> None:
+    def box(kind: bytes, size: int = 8, data: bytes = b"") -> bytes:
+        return size.to_bytes(4, "big") + kind + data
+
+    (tmp_path / "a.mp4").write_bytes(box(b"ftyp") + box(b"moov") + box(b"moof") + box(b"mdat", 99))
+    (tmp_path / "b.mp4").write_bytes(box(b"ftyp") + box(b"mdat", 1, (16).to_bytes(8, "big")) + box(b"moov", 0))
+    assert [is_fragmented(tmp_path / f"{name}.mp4") for name in "ab"] == [True, False]
