@@ -160,7 +160,7 @@ def _named(name: str) -> str:
     """What was given as a source and is none, for a message: of what may be an address no user, password and query."""
     rest = name.rpartition("@")[2]
     told = HIDDEN + "@" + rest if rest != name else name
-    if ":" in name or "//" in name:
+    if ":" in name or "//" in name or re.search(r"\?.*=", name):
         told = told.partition("?")[0] + ("?" + HIDDEN if "?" in told else "")
     scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/{1,3}", name)
     return (scheme[0] if scheme and rest != name else "") + _IN_PATH.sub(rf"\g<1>{HIDDEN}", told)

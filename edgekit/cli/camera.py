@@ -10,6 +10,7 @@ import typer
 
 from edgekit.cli import after
 from edgekit.cli.options import Format, FormatOption, next_command, print_json, say, tell_origin
+from edgekit.screen import shown
 
 if TYPE_CHECKING:
     from edgekit.camera.config import CameraConfig
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from edgekit.camera.runtime import Camera, Summary
 
 _STORE = "store"
+_PLACES = ("source", "source.uri")  # keys that bring an address
 _ADDRESS = "HIVE_SOURCE"  # of the environment, in a next line
 
 
@@ -100,19 +102,19 @@ def _next(context: typer.Context, chosen: CameraConfig, **changes: object) -> No
     from edgekit.camera.uri import printed
 
     typed: list[str] = context.params.get("changes") or []
-    if any(_key(change).endswith("token") for change in typed):
+    if any("token" in change for change in typed):  # in a whole table too: web={token="..."}
         after.look(context, chosen.model.path)
         return
-    told = context.params.get("source") is not None or any(_key(change) == "source.uri" for change in typed)
+    told = context.params.get("source") is not None or any(_key(change) in _PLACES for change in typed)
     if told and printed(chosen.source) is None:  # here, not in the TOML
         say(f"the source's address has secrets and is not repeated: put it into the environment as {_ADDRESS}")
-        rest = [change for change in typed if _key(change) != "source.uri"]
+        rest = [change for change in typed if _key(change) not in _PLACES]
         changes |= {"source": f"${{{_ADDRESS}}}", "changes": rest or None}
     next_command(*after.again(context, **changes))
 
 
 def _key(change: str) -> str:
-    return change.partition("=")[0].strip()
+    return ".".join(step.strip() for step in change.partition("=")[0].split("."))
 
 
 def _page_can_start(config: CameraConfig) -> bool:
@@ -283,6 +285,6 @@ def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None
         write(f"times     inference p50 {summary.inference_p50_ms} ms{age}")
     for label, most in sorted(summary.most_at_once.items()):
         level = f" ({found})" if (found := level_of(label, most)) else ""
-        write(f"{label:<9} {summary.visits.get(label, 0)} visits, most at once {most}{level}")
+        write(f"{shown(label):<9} {summary.visits.get(label, 0)} visits, most at once {most}{level}")
     dropped = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in summary.not_kept.items() if n)
     write(f"events    {summary.events}" + (f"; {dropped}" if dropped else ""))

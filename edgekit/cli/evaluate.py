@@ -22,6 +22,7 @@ from edgekit.cli.options import (
     print_json,
     say,
 )
+from edgekit.screen import shown
 
 if TYPE_CHECKING:
     from edgekit.vision.detection_metrics import DetectionReport
@@ -110,7 +111,7 @@ def _print(model: Path, report: ClassificationReport) -> None:
         seen = sorted(seen, key=lambda entry: entry.top1.value or 0.0)[:SHOWN]
         typer.echo(f"  the {SHOWN} weakest classes (--format json has all)")
     for entry in seen:
-        typer.echo(f"  {entry.label:<28.28} {_text(entry.top1)}  of {entry.n}")
+        typer.echo(f"  {shown(entry.label):<28.28} {_text(entry.top1)}  of {entry.n}")
 
 
 def _print_found(model: Path, report: DetectionReport) -> None:
@@ -119,20 +120,22 @@ def _print_found(model: Path, report: DetectionReport) -> None:
     rows = [(name, objects, averages) for (name, averages), objects in zip(report.classes, report.objects, strict=True)]
     for name, objects, averages in (("all classes", sum(report.objects), report.mean), *rows):
         values = [getattr(averages, key) for key in AVERAGES]
-        shown = "".join(f"{'-':>8}" if v is None else f"{v:8.3f}" for v in values)
-        typer.echo(f"  {name:<20.20}{objects:>8}{shown}")
+        told = "".join(f"{'-':>8}" if v is None else f"{v:8.3f}" for v in values)
+        typer.echo(f"  {shown(name):<20.20}{objects:>8}{told}")
     typer.echo("boxes at the threshold, IoU 0.5, 95 % intervals")
     for point in report.operating:
         told = f"precision {_text(point.precision, 'boxes')}  recall {_text(point.recall, 'objects')}"
-        typer.echo(f"  {point.label:<20.20}{point.threshold:>8.3f}  {told}")
+        typer.echo(f"  {shown(point.label):<20.20}{point.threshold:>8.3f}  {told}")
     typer.echo("alarm: is there one in the picture?")
     for alarm in report.alarms:
         if alarm.best is None or alarm.auroc is None:
-            typer.echo(f"  {alarm.label:<20.20} not measured: {alarm.present} pictures with it, {alarm.absent} without")
+            typer.echo(
+                f"  {shown(alarm.label):<20.20} not measured: {alarm.present} pictures with it, {alarm.absent} without"
+            )
             continue
         best = alarm.best
         typer.echo(
-            f"  {alarm.label:<20.20} AUROC {alarm.auroc:.3f}  F1 {best.f1:.3f} at {best.threshold:.3f}"
+            f"  {shown(alarm.label):<20.20} AUROC {alarm.auroc:.3f}  F1 {best.f1:.3f} at {best.threshold:.3f}"
             f"  ({alarm.present} pictures with it, {alarm.absent} without)"
         )
         for limit, at in alarm.at_limits:

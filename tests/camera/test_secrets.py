@@ -56,6 +56,7 @@ def whole(text: str) -> str:
         f"http:/127.0.0.1/x?{QUERY}",
         f"rtspsrc location=rtsp://{USER}:{PASSWORD}@h/x ! decodebin",
         f"user={USER}&password={PASSWORD}",
+        f"127.0.0.1/x?token={QUERY}",
     ],
 )
 def test_a_mistyped_address_is_not_repeated(
@@ -190,6 +191,11 @@ def test_the_next_line_of_a_configured_camera_names_the_file(
     assert f"next: edgekit camera {tmp_path / 'hive.toml'} --out" in whole(outcome.err)
     outcome = cli("camera", "--source", f"{camera.uri}?token={QUERY}", "--model", good, *stored)
     assert "next: edgekit camera --source '${HIVE_SOURCE}' --model" in whole(outcome.err)
+    for change in (f"source.uri={camera.uri}", f"source . uri = {camera.uri}", f"source={{uri='{camera.uri}'}}"):
+        outcome = cli("camera", "--set", change, "--model", good, *stored)
+        assert outcome.code == 0, outcome.text
+        assert "--source '${HIVE_SOURCE}'" in whole(outcome.err)
+        assert "uri" not in outcome.err
 
 
 @pytest.fixture
