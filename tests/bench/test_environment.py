@@ -152,7 +152,7 @@ class FakeNvml(ModuleType):
 
     def __init__(self, boards: int = 2, broken: str = "", counts: bool = False) -> None:
         super().__init__("pynvml")
-        self.boards, self.broken, self.counts, self.reasons = boards, broken, counts, 0
+        self.boards, self.broken, self.counts, self.reasons, self.total = boards, broken, counts, 0, 0
 
     def nvmlInit(self) -> None:
         if self.broken == "init":
@@ -172,7 +172,7 @@ class FakeNvml(ModuleType):
     def nvmlDeviceGetTotalEnergyConsumption(self, board: int) -> int:
         if not self.counts:
             raise self.NVMLError("not supported")
-        return int(time.monotonic() * (30_000, 20_000)[board])
+        return self.total * (3, 2)[board]
 
     def nvmlDeviceGetClockInfo(self, board: int, which: int) -> int:
         return {1: 1200, 2: 2600}[which]
@@ -194,13 +194,13 @@ def test_nvml_is_sampled_over_all_boards(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_nvmls_own_counter_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(counts=True))
+    fake = FakeNvml(counts=True)
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
     with Meter(tmp_path) as meter:
-        threading.Event().wait(0.3)
+        fake.total = 4000  # of a board, mJ
     assert meter._thread is None  # nothing was sampled
     assert meter.energy.source == "NVML (board)"
-    assert meter.energy.joules is not None
-    assert abs(meter.energy.joules / meter.energy.seconds - 50.0) < 1.0
+    assert meter.energy.joules == pytest.approx(4 * (3 + 2))
 
 
 def test_a_gpus_work_is_counted_by_its_board_and_a_processors_by_the_processor(

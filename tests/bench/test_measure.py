@@ -156,9 +156,10 @@ def test_the_session_alone_is_timed_without_the_rest(sleeping: Make) -> None:
 
     pictures = [Slow(None, p.read(), p.label, p.name) for p in PICTURES]
     subject = Subject(sleeping(0.004), pictures, batch=2)
-    times = subject.alone(0.1)
-    assert len(times) > 10
-    assert 4.0 <= times.min() < 5.0
+    times = subject.alone(0.0, 30)
+    assert len(times) == 30
+    assert 4.0 <= times.min() < 20.0  # the two pictures take 20 by themselves
+    assert len(subject.alone(0.2)) > 3
     assert len(subject.alone(0.0)) == 3
     assert len(subject.alone(0.0, 7)) == 7
 

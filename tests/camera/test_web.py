@@ -67,7 +67,7 @@ class Site:
             yield thing
 
     def get(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> tuple[int, bytes, Any]:
-        link = http.client.HTTPConnection("127.0.0.1", self.page.port, timeout=10)
+        link = http.client.HTTPConnection("127.0.0.1", self.page.port, timeout=60)
         try:
             link.request(method, path, body, headers)
             answer = link.getresponse()
@@ -167,7 +167,7 @@ def test_a_clip_plays_in_the_page_and_is_a_file(tmp_path: Path) -> None:
         kept = list(pictures)
         assert len(kept) >= 5
         assert sent[: len(kept)] == kept
-        assert site.page._viewers == 0
+        wait_for(lambda: site.page._viewers == 0, 5)
     finally:
         site.close()
 
@@ -183,7 +183,7 @@ def test_no_more_viewers_than_allowed(tmp_path: Path) -> None:
     finally:
         begun = time.monotonic()
         site.close()
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - begun < 12  # the threads' own limits are 13
 
 
 def test_metrics_are_prometheus_text(site: Site) -> None:

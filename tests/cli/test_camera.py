@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,21 @@ def test_a_video_of_a_name_that_is_no_video_is_refused(cli: Cli, good: Path, tmp
     assert ".mp4" in outcome.err
 
 
+def until(child: subprocess.Popen[str], words: str) -> str:
+    """What a process says up to and with the line that has these words; one that says nothing more is killed."""
+    assert child.stderr is not None
+    timer = threading.Timer(60, child.kill)
+    timer.start()
+    said = ""
+    for line in child.stderr:
+        said += line
+        if words in line:
+            break
+    timer.cancel()
+    assert words in said
+    return said
+
+
 def test_a_live_source_reloads_on_sighup_and_ends_visits_on_sigterm(good: Path, tmp_path: Path) -> None:
     config = tmp_path / "hive.toml"
     config.write_text("[rate]\nfps = 10\n")
@@ -144,15 +159,14 @@ def test_a_live_source_reloads_on_sighup_and_ends_visits_on_sigterm(good: Path, 
     assert first["type"] == "start"
     config.write_text("[rate]\nfsp = 10\n")
     child.send_signal(signal.SIGHUP)
-    time.sleep(0.5)
+    err = until(child, "did you mean fps?")
     config.write_text("[rate]\nfps = 5\n")
     child.send_signal(signal.SIGHUP)
-    time.sleep(1)
+    err += until(child, "configuration taken")
     child.send_signal(signal.SIGTERM)
-    out, err = child.communicate(timeout=20)
+    out, more = child.communicate(timeout=60)
+    err += more
     assert child.returncode == 0, err
-    assert "did you mean fps?" in err
-    assert "configuration taken" in err
     assert "Traceback" not in err
     assert json.loads(out.splitlines()[-1])["end_reason"] == "shutdown"
 
