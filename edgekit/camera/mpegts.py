@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 _LARGEST = 1 << 30  # bytes that are looked through before the first frame
+_BACK = 1.0  # seconds by which stamps go back in the order of the file, where frames refer to later ones
 _TICKS = 90_000  # a second (ISO/IEC 13818-1, 2.4.3.7)
 
 
@@ -42,4 +43,4 @@ def seconds_of(path: Path, fps: float, longest: float) -> float | None:
     if not stamps:
         return None
     steps = np.diff(np.array(stamps, np.float64)) / _TICKS
-    return float(np.where(np.abs(steps) > longest, 1 / fps, steps).sum()) + 1 / fps
+    return float(np.where((steps > longest) | (steps < -_BACK), 1 / fps, steps).sum()) + 1 / fps

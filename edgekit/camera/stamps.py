@@ -9,7 +9,7 @@ from statistics import median
 # and program streams, FLV), `-dts_error_threshold` in the others, where a long gap is a gap (ffmpeg.html, both options)
 LONGEST = {"ts": 10.0, "ps": 10.0, "flv": 10.0}
 LONGEST_ELSEWHERE = 30 * 3600.0
-_BACK = 1.0  # seconds that frames may be out of order; more is a jump
+_BACK = 0.1  # seconds that frames may be out of order; more is a jump
 _LEAST = 0.001  # seconds between two frames
 _STEPS = 9  # of the newest, whose median is taken for the step that a jump hides
 

@@ -71,7 +71,7 @@ def test_time_begins_at_zero_wherever_stamps_begin() -> None:
     assert taken([-0.1, 0.0, 0.1]) == pytest.approx([0, 0.1, 0.2])
 
 
-@pytest.mark.parametrize("jump", [3600.0, -3600.0, 11.0, -95443.7, 1e9])
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, 11.0, -0.5, -3.0, -95443.7, 1e9])
 @pytest.mark.parametrize("container", ["ts", "ps", "flv"])
 def test_a_jump_of_a_streams_clock_is_one_frame(jump: float, container: str) -> None:
     positions = [i / 25 for i in range(50)] + [jump + i / 25 for i in range(50, 100)]
@@ -296,7 +296,7 @@ def ts_packet(pts: int, pid: int = 256, size: int = 188) -> bytes:
 
 
 @pytest.mark.parametrize("size", [188, 192])
-@pytest.mark.parametrize("jump", [0, 3600 * 90_000, -50 * 90_000])
+@pytest.mark.parametrize("jump", [0, 3600 * 90_000, -50 * 90_000, -3 * 90_000])
 def test_a_transport_streams_length_without_its_jumps(size: int, jump: int, tmp_path: Path) -> None:
     stamps = [10**8 + 3600 * i + (jump if i >= 50 else 0) for i in range(100)]
     stamps[10], stamps[11] = stamps[11], stamps[10]  # as B-frames are
