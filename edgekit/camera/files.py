@@ -17,6 +17,7 @@ from edgekit.screen import shown
 from edgekit.vision.image import Frame, read_picture
 
 _PICTURES_FPS = 5.0
+_LOOKED_THROUGH = 1 << 30  # bytes of transport streams whose length is taken from their stamps
 _NAMED = 5  # files that are named one by one
 
 
@@ -107,6 +108,7 @@ class FilesGrabber(Grabber):
         """The runs, of which every video was opened once."""
         fps = self._config.fps or _PICTURES_FPS
         held: list[Path] = []
+        looks = _LOOKED_THROUGH
         for path in paths:
             if is_picture(path):
                 held.append(path)
@@ -121,7 +123,10 @@ class FilesGrabber(Grabber):
                 continue
             video.close()
             assert video.fps is not None
-            yield Run((path,), False, video.length(), path.stat().st_mtime, video.fps)
+            found = path.stat()
+            looks -= found.st_size  # through stamps, which takes a second or more for a gigabyte
+            exact = self._config.start is None and looks >= 0
+            yield Run((path,), False, video.length() if exact else video.seconds, found.st_mtime, video.fps)
         if held:
             yield _pictures(held, fps)
 

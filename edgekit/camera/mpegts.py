@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-_LARGEST = 1 << 30  # bytes that are looked through before the first frame
 _BACK = 1.0  # seconds by which stamps go back in the order of the file, where frames refer to later ones
 _TICKS = 90_000  # a second (ISO/IEC 13818-1, 2.4.3.7)
 
@@ -20,9 +19,9 @@ def seconds_of(path: Path, fps: float, longest: float) -> float | None:
         longest: seconds between two frames; more is a jump.
 
     Returns:
-        None where there are no stamps, or more than a gigabyte to look through.
+        None where there are no stamps.
     """
-    if not 0 < path.stat().st_size <= _LARGEST:
+    if path.stat().st_size < 188:
         return None
     data = np.memmap(path, np.uint8, "r")
     size, first = (192, 4) if data[0] != 0x47 else (188, 0)
