@@ -10,7 +10,7 @@ from typing import Any
 
 from edgekit.artifact import file_sha256
 from edgekit.errors import ArtifactError, UsageError
-from edgekit.reading import is_file, read_json
+from edgekit.reading import exists, is_file, read_json
 from edgekit.reading.limits import CARD
 
 FORMAT = 1
@@ -26,7 +26,7 @@ def shipped_models() -> tuple[str, ...]:
 
 def model_path(path: Path) -> Path:
     """`path`, or the file of the shipped model that it names."""
-    if path.suffix or path.exists() or str(path) not in shipped_models():
+    if path.suffix or exists(path) or str(path) not in shipped_models():
         return path
     return Path(str(files(_SHIPPED).joinpath(f"{path}.onnx")))
 
@@ -95,7 +95,7 @@ def read_deployment(path: Path) -> Deployed:
         runtime, name, sha256 = content["runtime"], content["artifact"], content["sha256"]
         place = path.parent / str(name)
         found = Deployed(
-            place if place.exists() else model_path(Path(str(name))) if name in shipped_models() else place,
+            place if exists(place) else model_path(Path(str(name))) if name in shipped_models() else place,
             str(runtime["backend"]),
             str(runtime["provider"]),
             int(runtime["threads"]),

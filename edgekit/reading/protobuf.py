@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from edgekit.reading.limits import FIELDS, RefusedError, over, size
+from edgekit.reading.limits import CARD, FIELDS, RefusedError, over, size
 
 # UINT4, INT4, FLOAT4E2M1, UINT2, INT2
 _PACKED = frozenset({21, 22, 23, 25, 26})
@@ -26,6 +26,7 @@ def check_fields(data: bytes, descriptor: Any, most: int = FIELDS) -> None:
         RefusedError: more than `most` fields, or bytes that are no message.
     """
     inner: dict[Any, dict[int, Any]] = {}
+    texts: dict[Any, set[int]] = {}
     waiting = [(0, len(data), descriptor)]
     count = 0
     while waiting:
@@ -33,6 +34,7 @@ def check_fields(data: bytes, descriptor: Any, most: int = FIELDS) -> None:
         known = inner.get(kind)
         if known is None:
             known = inner[kind] = {f.number: f.message_type for f in kind.fields if f.message_type is not None}
+            texts[kind] = {f.number for f in kind.fields if f.type == f.TYPE_STRING}
         while at < end:
             key = data[at]
             at += 1
@@ -51,6 +53,8 @@ def check_fields(data: bytes, descriptor: Any, most: int = FIELDS) -> None:
                     length, at = _varint(data, at - 1, end)
                 if at + length > end:
                     raise RefusedError("a field that breaks off")
+                if length > CARD and key >> 3 in texts[kind]:  # metadata, a name, a note
+                    raise over("a text", size(length), size(CARD))
                 message = known.get(key >> 3)
                 if message is not None and length:
                     waiting.append((at, at + length, message))

@@ -23,7 +23,7 @@ from edgekit.training.stubs import STAND_INS
 _OPCODES = 2_000_000  # ResNet-152 with its optimizer has 60,000
 _PICKLE = 64 * MB
 _NAMES = 1000
-_VALUES = 5_000_000  # in everything that the file holds, written out without sharing
+_VALUES = 2_000_000  # in everything that the file holds, written out without sharing
 _ITEM = {"Double": 8, "Long": 8, "ComplexFloat": 8, "ComplexDouble": 16, "Float": 4, "Int": 4, "Half": 2, "Short": 2,
          "BFloat16": 2, "Char": 1, "Byte": 1, "Bool": 1, "Untyped": 1}  # fmt: skip
 _MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER

@@ -11,6 +11,7 @@ import contextlib
 import pickle
 import re
 import struct
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import CheckpointError
+from edgekit.reading.archive import zip_sizes
 from edgekit.suffixes import checkpoint_stem
 
 # What an unpickler raises on broken bytes
@@ -150,8 +152,7 @@ def pickled(path: Path, wanted: list[str]) -> CheckpointError:
 def archive(path: Path) -> CheckpointError | None:
     """Of a zip archive that is not torch.save's: TorchScript, torch.export, or None."""
     try:
-        with zipfile.ZipFile(path) as opened:
-            names = opened.namelist()
+        names = list(zip_sizes(path, sys.maxsize))
     except _BROKEN:
         return None
     inside = [name.split("/", 1)[-1] for name in names]
