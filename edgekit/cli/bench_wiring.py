@@ -96,6 +96,7 @@ class Parts:
             threads=case.threads,
             streams=case.streams,
             unverified=self.unverified,
+            say=say,
         )
 
     def _crafted_on(self, cases: Sequence[Case]) -> Path | None:

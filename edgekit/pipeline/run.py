@@ -128,7 +128,12 @@ def export(
             "format": 1,
             "passed": False,
             "edgekit": __version__,
-            "checkpoint": {"name": checkpoint.name, "sha256": loaded.sha256, "kind": loaded.source},
+            "checkpoint": {
+                "name": checkpoint.name,
+                "sha256": loaded.sha256,
+                "kind": loaded.source,
+                "notes": list(loaded.notes),
+            },
             "target": target.name,
             "precision": "fp32",
             "input": input_kind,

@@ -230,7 +230,10 @@ def _own(
 def _foreign(content: Mapping[str, Any], path: Path, told: _Told) -> Checkpoint:
     found = find_weights(content, path, told.weights_key)
     claims = claims_of(content, path, found.buffers)
-    arch, width, arch_args = _net_of(found.state, told)
+    try:
+        arch, width, arch_args = _net_of(found.state, told)
+    except CheckpointError as error:  # which net it is is told from keys; which file it was is not known there
+        raise CheckpointError(f"{path}: {error.what}", got=error.got, expected=error.expected, fix=error.fix) from error
     notes, guesses = [*found.notes, *claims.notes], []
     named = named_by(told.arch, claims["arch"], arch, path)
     about = f"named by {named}" if named else "a guess from keys and shapes, which other nets share"
