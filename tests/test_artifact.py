@@ -125,11 +125,13 @@ def test_an_error_inside_leaves_what_was_there_and_no_temporary(
     assert not before or path.read_bytes() == before
 
 
-def test_the_data_reach_the_disk_before_the_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_reach_the_disk_before_the_name_does_and_the_name_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[bool] = []
     monkeypatch.setattr(os, "fsync", lambda fd: seen.append((tmp_path / "m").exists() or os.fstat(fd).st_size != 3))
     write_bytes(tmp_path / "m", b"abc")
-    assert seen == [False]
+    assert seen == [False, True]
 
 
 def test_an_existing_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:

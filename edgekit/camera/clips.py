@@ -49,7 +49,7 @@ class Clips:
     def see(self, jpeg: bytes, at: float) -> list[str]:
         """Takes the newest annotated picture; the visits whose clip is finished now."""
         if self._roll and 0 <= at - self._roll[-1][0] < _STEP:
-            return self._over(at)
+            return self.over(at)
         self._roll.append((at, jpeg))
         self._bytes += len(jpeg)
         while self._roll and (at - self._roll[0][0] > self._config.pre_roll or self._bytes > _ROLL):
@@ -57,7 +57,7 @@ class Clips:
         for ident, clip in list(self._open.items()):
             if at <= clip.until and at - clip.start <= self._config.longest_clip:
                 self._write(ident, clip, jpeg, at)
-        return self._over(at)
+        return self.over(at)
 
     def begin(self, ident: str, at: float, day: str) -> None:
         path = self._folder / "clips" / day / f"{ident}.avi"
@@ -108,5 +108,6 @@ class Clips:
         clip.sink.give_up()
         self._lost(error.got or error.what)
 
-    def _over(self, at: float) -> list[str]:
+    def over(self, at: float) -> list[str]:
+        """The visits whose clip is finished at `at`."""
         return [ident for ident, clip in self._open.items() if at > clip.until]

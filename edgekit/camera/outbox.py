@@ -280,8 +280,9 @@ class Outbox:
     def _regularly(self, over: bool) -> None:
         if over and self._video:
             self._try("video", self._video.close)
-        if over and self._clips:
-            for ident in self._clips.open:
+        if self._clips:
+            now = float("-inf") if self._patient else time.monotonic()  # of a file frames alone tell the time
+            for ident in self._clips.open if over else self._clips.over(now):  # no frame comes of a lost camera
                 self._finish(ident)
         if self._lines:
             self._lines.close() if over else self._lines.flush()

@@ -29,7 +29,8 @@ class Told:
         self.events: list[Event] = []
         self.said: list[str] = []
         self.now = time.monotonic()
-        self.box = Outbox(config, {}, CountBook(), self.said.append, patient=True, fps=lambda: 10.0,
+        patient = options.get("patient", True)
+        self.box = Outbox(config, {}, CountBook(), self.said.append, patient=patient, fps=lambda: 10.0,
                           listeners=(self.events.append, *options.get("listeners", ())))  # fmt: skip
         self.box.start()
 
@@ -173,6 +174,16 @@ def test_a_row_names_a_clip_only_once_it_is_whole(tmp_path: Path) -> None:
     assert rows[1]["clip"] is None
     assert (tmp_path / path).is_file()
     assert Reader(tmp_path).visits()[0]["clip"] == {"path": path}
+
+
+def test_a_clip_of_a_camera_that_was_lost_ends_without_another_frame(tmp_path: Path) -> None:
+    with telling(tmp_path, "visits.post_roll=0", patient=False) as told:
+        ident = uuid7()
+        told.tell("start", ident)
+        told.tell()
+        told.now -= 0.2
+        told.tell("end", ident)
+        wait_for(lambda: Reader(tmp_path).visits()[0]["clip"] is not None, 5)
 
 
 def test_a_clip_is_on_the_disk_before_its_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
