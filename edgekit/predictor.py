@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekit.artifact import Artifact, read_onnx
 from edgekit.backends import Session, open_session
 from edgekit.errors import ArtifactError, UsageError, VerificationError
+from edgekit.progress import track
 from edgekit.spec import ModelSpec, TensorSpec
 from edgekit.vision.decode import SHOWN, Classification, Detections, classify, detections
 from edgekit.vision.preprocess import geometry, normalise, preprocess
@@ -134,7 +135,8 @@ class Predictor:
         """
         parts: dict[str, list[NDArray[Any]]] = {spec.name: [] for spec in self.spec.outputs}
         step = self._batch or min(batch, self.session.largest_batch or batch)
-        for start in range(0, len(pixels), step):
+        starts = range(0, len(pixels), step)
+        for start in starts if len(starts) < 2 else track(starts, "running the model"):
             some = pixels[start : start + step]
             block = some[0][None] if len(some) == 1 else np.stack(some)  # one picture is not copied
             count = len(block)

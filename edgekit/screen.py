@@ -10,7 +10,7 @@ import contextlib
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO, cast
 
 # C0 but tab and line feed, DEL, C1, marks that change the writing's direction (Unicode TR 36, 3.6), line and paragraph
@@ -73,13 +73,18 @@ def _in_dollar_quotes(character: str) -> str:
 
 
 class Screen:
-    """A text stream through which only what may be shown reaches `stream`; everything else is the stream's own."""
+    """A text stream through which only what may be shown reaches `stream`; everything else is the stream's own.
 
-    def __init__(self, stream: TextIO) -> None:
-        self.bare = stream
+    Args:
+        before: called before each write, to take a progress bar away.
+    """
+
+    def __init__(self, stream: TextIO, before: Callable[[], None] = lambda: None) -> None:
+        self.bare, self._before = stream, before
 
     def write(self, text: str) -> int:
         clean = printable(masked(text))
+        self._before()
         try:
             self.bare.write(clean)
         except UnicodeEncodeError:  # a terminal that knows no é
@@ -103,10 +108,10 @@ def bare(stream: TextIO) -> TextIO:
 
 
 @contextlib.contextmanager
-def screened() -> Iterator[None]:
-    """Within it sys.stdout and sys.stderr are screens."""
+def screened(clear: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Within it sys.stdout and sys.stderr are screens; `clear` takes a progress bar away before a write."""
     before = sys.stdout, sys.stderr
-    out, err = (stream if isinstance(stream, Screen) else Screen(stream) for stream in before)
+    out, err = (stream if isinstance(stream, Screen) else Screen(stream, clear) for stream in before)
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from edgekit.config import Limits
 from edgekit.data import Dataset
 from edgekit.errors import UsageError
 from edgekit.predictor import Answers, Logits, Predictor
+from edgekit.progress import track
 from edgekit.spec import ModelSpec
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.decode import SHOWN
@@ -322,7 +323,7 @@ def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits:
             expected=f"the {len(ours)} of {reference.name}",
             fix="only one of them has: " + ", ".join(odd[:5]),
         )
-    pairs = [(_own(reference, frame), _own(candidate, frame)) for frame in (s.read() for s in dataset.samples)]
+    pairs = [(_own(reference, frame), _own(candidate, frame)) for frame in _frames(dataset)]
     want, got = ({key: np.concatenate([p[side][key] for p in pairs]) for key in pairs[0][side]} for side in (0, 1))
     if "logits" in got and ours != theirs:
         got["logits"] = got["logits"][:, [theirs.index(name) for name in ours]]
@@ -338,6 +339,11 @@ def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits:
             f" instead of {reference.spec.preprocess.describe()}"
         )
     return replace(stage, passed=not problems, problems=tuple(problems))
+
+
+def _frames(dataset: Dataset) -> Iterator[NDArray[np.uint8]]:
+    for sample in track(dataset.samples, "comparing on pictures"):
+        yield sample.read()
 
 
 def _own(predictor: Predictor, frame: NDArray[np.uint8]) -> Answers:

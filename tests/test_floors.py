@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "edgekit"
 FLOORS = (
-    {"errors", "screen", "suffixes"},
+    {"errors", "screen", "suffixes", "progress"},
     {"spec", "reading"},
     {"artifact", "config", "vision", "targets", "recipes", "engine_key"},
     {"recipe", "engine", "deployment"},

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekit.data import Dataset, Sample
 from edgekit.errors import DataError, PictureError
 from edgekit.predictor import Frame, Predictor
+from edgekit.progress import track
 from edgekit.vision.detection_metrics import DetectionReport, Found, Truth, detection_report
 from edgekit.vision.metrics import ClassificationReport, Rate, classification_report
 
@@ -124,7 +125,7 @@ def evaluate_detections(predictor: Predictor, dataset: Dataset) -> FoundEvaluati
 
 def _frames(dataset: Dataset, known: list[Sample], unread: list[str]) -> Iterator[Frame]:
     """The frames that can be read; `known` gets their samples, `unread` the names of the others."""
-    for sample in dataset:
+    for sample in track(dataset, "looking at pictures"):
         try:
             frame = sample.read()
         except PictureError as error:

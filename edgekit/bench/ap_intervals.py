@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.bench.stats import Interval
+from edgekit.progress import track
 from edgekit.vision.coco_ap import IOUS, RECALLS, Matched, match
 from edgekit.vision.truth import Found, Truth
 
@@ -42,7 +43,11 @@ def ap_interval(parts: Parts, value: float, resamples: int = RESAMPLES) -> Inter
     """`value` with the 95 % percentile-bootstrap interval over pictures."""
     count = len(parts[0])
     rng = np.random.default_rng(0)
-    drawn = [ap for _ in range(resamples) if (ap := drawn_ap(parts, rng.integers(count, size=count))) is not None]
+    drawn = [
+        ap
+        for _ in track(range(resamples), "resampling pictures")
+        if (ap := drawn_ap(parts, rng.integers(count, size=count))) is not None
+    ]
     low, high = np.percentile(drawn, [2.5, 97.5]) if drawn else (0.0, 1.0)
     return Interval(value, min(float(low), value), max(float(high), value))
 
@@ -56,7 +61,7 @@ def ap_difference(reference: Parts, candidate: Parts, resamples: int = RESAMPLES
     if a is None or b is None:
         return None
     drawn = []
-    for _ in range(resamples):
+    for _ in track(range(resamples), "resampling pictures"):
         picked = rng.integers(count, size=count)
         x, y = drawn_ap(reference, picked), drawn_ap(candidate, picked)
         if x is not None and y is not None:

@@ -17,6 +17,7 @@ from edgekit.bench.power import Energy, Meter
 from edgekit.bench.subject import STAGES, TAKE_UP, Subject
 from edgekit.bench.yardstick import Yardstick
 from edgekit.errors import UsageError
+from edgekit.progress import track, working
 
 END_TO_END = "end_to_end"
 WINDOW = 10  # runs a warm-up window
@@ -155,7 +156,7 @@ def measure(
         say: told what goes on.
     """
     runs = {name: Run() for name in subjects}
-    for name, streams in subjects.items():
+    for name, streams in track(subjects.items(), "warming up", len(subjects)):
         say(f"warming up {name}")
         count, seconds, warm = warm_up(streams[0], plan.warmup)
         for other in streams[1:]:
@@ -164,7 +165,7 @@ def measure(
         runs[name] = Run(count, seconds, warm)
     begin = time.perf_counter()
     names = list(subjects)
-    with Yardstick() as pace:
+    with Yardstick() as pace, working("measuring", plan.turns * len(names)) as work:
         for turn in range(plan.turns):
             say(f"turn {turn + 1} of {plan.turns}")
             shift = turn % len(names) if names else 0
@@ -180,6 +181,7 @@ def measure(
                 after = pace.turn()
                 runs[name].paces.append(float(np.median([*before, *after])))
                 before = after
+                work.step(detail=name)
     return runs
 
 

@@ -15,6 +15,7 @@ from edgekit.data import Dataset
 from edgekit.data.sample import some
 from edgekit.errors import DataError
 from edgekit.predictor import Predictor
+from edgekit.progress import track, working
 from edgekit.vision.image import Frame
 from edgekit.vision.metrics import topk_hits
 
@@ -59,16 +60,19 @@ def robustness(
             got=f"{len(dataset)} pictures without one",
             expected="some with objects",
         )
-    clean = figure(predictor, dataset)
     found: dict[str, list[float]] = {}
-    for kind in kinds:
-        say(f"robustness: {kind}")
-        found[kind] = []
-        for severity in SEVERITIES:
-            changed = tuple(corrupted(s, kind, severity, seed=i) for i, s in enumerate(dataset))
-            found[kind].append(figure(predictor, replace(dataset, samples=changed)))
+    with working("robustness", 1 + len(kinds) * len(SEVERITIES)) as work:
+        clean = figure(predictor, dataset)
+        work.step()
+        for kind in kinds:
+            say(f"robustness: {kind}")
+            found[kind] = []
+            for severity in SEVERITIES:
+                changed = tuple(corrupted(s, kind, severity, seed=i) for i, s in enumerate(dataset))
+                found[kind].append(figure(predictor, replace(dataset, samples=changed)))
+                work.step(detail=kind)
     every = [v for values in found.values() for v in values]
-    scored = {a.kind: score(predictor, a) for a in attacks if metric == "top1"}
+    scored = {a.kind: score(predictor, a) for a in track(attacks, "scoring attacks") if metric == "top1"}
     return Robustness(
         metric=metric,
         n=len(dataset),

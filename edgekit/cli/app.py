@@ -12,6 +12,7 @@ import typer
 from edgekit import __version__
 from edgekit.cli import bench, build, camera, demo, doctor, evaluate, export, predict, train, tune, verify
 from edgekit.cli.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
+from edgekit.cli.teller import told
 from edgekit.errors import EdgekitError
 from edgekit.screen import screened
 
@@ -83,7 +84,9 @@ def prepared(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """Runs the command line `arguments` and returns the exit code; an error is told on stderr, in words."""
-    with screened():
+    # the camera goes on for ever, and only one of several processes tells
+    telling = "camera" not in arguments[:2] and os.environ.get("RANK", "0") == "0"
+    with told(telling) as clear, screened(clear):
         code = _run(arguments)
         if INTERRUPTION.heard and code != INTERRUPTED:  # lost on the way; nobody may take this for a success
             sys.stderr.write(f"error: {TOO_LATE}\n")

@@ -10,6 +10,7 @@ from edgekit.bench.agreement import thumbnail
 from edgekit.bench.robustness import Attacked
 from edgekit.data import Dataset
 from edgekit.errors import DataError, PictureError
+from edgekit.progress import track, working
 from edgekit.spec import ModelSpec
 from edgekit.vision.decode import softmax
 from edgekit.vision.preprocess import preprocess
@@ -35,7 +36,7 @@ def craft(checkpoint: Path, spec: ModelSpec, dataset: Dataset) -> list[Attacked]
     loaded = load_checkpoint(checkpoint, fallback=spec)
     net = attacks.PixelNet(loaded.net(), loaded.spec.preprocess)
     frames, known = [], []
-    for sample in dataset:
+    for sample in track(dataset.samples, "reading pictures"):
         try:
             frames.append(preprocess(sample.read(), loaded.spec.preprocess))
             known.append(sample.label)
@@ -46,21 +47,27 @@ def craft(checkpoint: Path, spec: ModelSpec, dataset: Dataset) -> list[Attacked]
     clean = np.stack(frames)
     labels = np.array(known, dtype=np.int64)
     x, y = attacks.from_pixels(clean, loaded.spec.preprocess), torch.from_numpy(labels)
-    by_eps: dict[str, dict[str, np.ndarray]] = {"fgsm": {"0": clean}, "pgd": {"0": clean}}
-    for eps in EPS:
-        parts = [(x[i : i + attacks.BATCH], y[i : i + attacks.BATCH]) for i in range(0, len(x), attacks.BATCH)]
-        for kind, attack in (("fgsm", attacks.fgsm), ("pgd", attacks.pgd)):
-            moved = torch.cat([attack(net, a, b, eps / 255) for a, b in parts])
-            by_eps[kind][f"{eps:g}"] = attacks.to_pixels(moved, loaded.spec.preprocess)
+    parts = [(x[i : i + attacks.BATCH], y[i : i + attacks.BATCH]) for i in range(0, len(x), attacks.BATCH)]
+    gradients = len(EPS) * len(parts) * (1 + attacks.STEPS) + len(SIDES) * attacks.PATCH_STEPS
+    with working("crafting attacks", gradients) as work:
+        by_eps: dict[str, dict[str, np.ndarray]] = {"fgsm": {"0": clean}, "pgd": {"0": clean}}
+        for eps in EPS:
+            for kind, attack, steps in (("fgsm", attacks.fgsm, 1), ("pgd", attacks.pgd, attacks.STEPS)):
+                moved = []
+                for a, b in parts:
+                    moved.append(attack(net, a, b, eps / 255))
+                    work.step(steps, kind)
+                by_eps[kind][f"{eps:g}"] = attacks.to_pixels(torch.cat(moved), loaded.spec.preprocess)
+        made = {"0": clean[1::2]}
+        for percent in SIDES:
+            side = max(1, round(min(x.shape[2:]) * percent / 100))
+            patch = attacks.patch(net, x[::2], y[::2], side)
+            corners = attacks.patch_corners(len(x[1::2]), x.shape, side, torch.Generator().manual_seed(1))
+            made[str(percent)] = attacks.to_pixels(attacks.pasted(x[1::2], patch, corners), loaded.spec.preprocess)
+            work.step(attacks.PATCH_STEPS, "a patch")
     found = [Attacked(kind, pixels, labels) for kind, pixels in by_eps.items()]
     examples = _examples(net, x, y, clean, by_eps["pgd"][f"{SHOWN_EPS:g}"], loaded.spec)
     found[-1] = Attacked("pgd", by_eps["pgd"], labels, examples)
-    made = {"0": clean[1::2]}
-    for percent in SIDES:
-        side = max(1, round(min(x.shape[2:]) * percent / 100))
-        patch = attacks.patch(net, x[::2], y[::2], side)
-        corners = attacks.patch_corners(len(x[1::2]), x.shape, side, torch.Generator().manual_seed(1))
-        made[str(percent)] = attacks.to_pixels(attacks.pasted(x[1::2], patch, corners), loaded.spec.preprocess)
     found.append(Attacked("patch", made, labels[1::2]))
     return found
 

@@ -13,6 +13,7 @@ import typer
 
 from edgekit.cli import after
 from edgekit.cli.options import ForceOption, Format, FormatOption, print_json, say
+from edgekit.progress import working
 
 if TYPE_CHECKING:
     from edgekit.building import BuildResult
@@ -97,12 +98,13 @@ def build(
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[float, str], None]]:
-    """A bar on a terminal; elsewhere nothing, as the lines before and after say enough."""
+    """A bar on a terminal, and lines elsewhere: the builder itself says which share of it is done."""
     if not sys.stderr.isatty():
-        yield lambda share, phase: None
+        with working("building the engine", 1000) as work:
+            yield lambda share, phase: work.step(round(1000 * share) - work.done, phase)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from edgekit.screen import bare, shown
 
@@ -110,9 +112,13 @@ def _progress() -> Iterator[Callable[[float, str], None]]:
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=Console(file=bare(sys.stderr)), transient=True) as bar:
+    with (
+        working("building the engine", elsewhere=True),
+        Progress(*columns, console=Console(file=bare(sys.stderr)), transient=True) as bar,
+    ):
         task = bar.add_task("", total=1.0)
         yield lambda share, phase: bar.update(task, completed=share, description=shown(phase))
 

@@ -25,6 +25,7 @@ from edgekit.cli.options import (
     say,
 )
 from edgekit.errors import EdgekitError
+from edgekit.progress import track
 
 if TYPE_CHECKING:
     from edgekit.predictor import Frame, Predictor
@@ -75,7 +76,7 @@ def predict(
     ) as predictor:
         copies = _copies(pictures, found, out, force)
         options.tell_origin(predictor.name, predictor.trained_on)
-        for path in found:
+        for path in track(found, "looking at pictures"):
             try:
                 answer, frame = _answer(predictor, path, top, threshold)
                 typer.echo(_line(path, answer, output_format))

@@ -19,6 +19,7 @@ from edgekit.data.names import ALL, existing, plain
 from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset, some
 from edgekit.errors import DataError
+from edgekit.progress import track
 from edgekit.reading import is_file, read_json
 from edgekit.reading.limits import COCO
 
@@ -135,7 +136,7 @@ def _add(collector: Collector, folder: Path, data: dict[str, Any], dense: dict[i
             continue
         taken.add(path.resolve())
         listed.setdefault(path, []).append(image)
-    for path, images in listed.items():
+    for path, images in track(listed.items(), "reading labels", len(listed)):
         size = collector.check(path)
         if size is None:
             continue

@@ -19,6 +19,7 @@ from edgekit.data.hive_render import Insect, Seen, boxes_of, draw
 from edgekit.data.hive_scene import Scene, make_scene
 from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import UsageError
+from edgekit.progress import track
 from edgekit.vision.image import Frame
 
 HIVE_CLASSES = ("bee", "hornet")
@@ -60,7 +61,7 @@ def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) ->
     if n < 1:
         raise UsageError("Pictures cannot be made so.", got=f"n={n}", expected="n >= 1")
     samples = []
-    for i in range(n):
+    for i in track(range(n), "making pictures"):
         rng = np.random.Generator(np.random.PCG64([seed, 1, i]))
         scene = make_scene(rng, height, width)
         insects = _moment(scene, rng)

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from edgekit.data.sample import Dataset, Sample, some
 from edgekit.errors import DataError, PictureError
+from edgekit.progress import track
 from edgekit.vision.image import check_passes, open_picture
 
 Hashes = NDArray[np.uint64]
@@ -94,7 +95,7 @@ def hashes(samples: Iterable[Sample]) -> Hashed:
     values: list[int] = []
     at: list[int] = []
     unread: list[str] = []
-    for i, sample in enumerate(samples):
+    for i, sample in enumerate(track(samples, "comparing pictures for likeness")):
         try:
             values.append(picture_hash(sample))
             at.append(i)

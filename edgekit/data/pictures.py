@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgekit.data.sample import Dataset, Sample, some
 from edgekit.errors import DataError
+from edgekit.progress import track
 from edgekit.vision.clutter import clutter_note
 from edgekit.vision.image import SUFFIXES, picture_problem, scan
 
@@ -38,7 +39,7 @@ def readable(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[str, 
     """
     good: list[Sample] = []
     bad: list[str] = []
-    for sample in samples:
+    for sample in track(samples, "looking at files"):
         problem = None if sample.path is None else picture_problem(sample.path)
         if problem is None:
             good.append(sample)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgekit.data.names import plain
 from edgekit.errors import DataError, UsageError
+from edgekit.progress import track
 from edgekit.spec import canonical_json
 from edgekit.vision.image import Frame, check_frame, read_picture
 from edgekit.vision.truth import Truth
@@ -166,7 +167,7 @@ class Dataset:
         It reads every file once (0.3 s for 250 pictures of 100 KB) and does not depend on where the folder lies.
         """
         total = hashlib.sha256(canonical_json(self.classes).encode())
-        for sample in self.samples:
+        for sample in track(self.samples, "hashing pictures"):
             total.update(canonical_json([sample.name, sample.label, sample.content()]).encode())
             if sample.boxes is not None:
                 total.update(_box_bytes(sample))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import UsageError
+from edgekit.progress import track
 from edgekit.vision.image import Frame
 
 PATTERNS = ("disc", "square", "stripes", "checker", "gradient", "rings")
@@ -34,7 +35,7 @@ def made_pictures(n: int, seed: int = 0) -> Dataset:
     if n < 1 or seed < 0:
         raise UsageError("Pictures cannot be made so.", got=f"n={n}, seed={seed}", expected="n >= 1 and seed >= 0")
     samples = []
-    for i in range(n):
+    for i in track(range(n), "making pictures"):
         label = i % len(PATTERNS)
         frame = _picture(PATTERNS[label], np.random.Generator(np.random.PCG64([seed, i])))
         samples.append(Sample(None, frame, label, f"made-{seed}-{i:04d}-{PATTERNS[label]}"))

@@ -18,6 +18,7 @@ from edgekit.data.names import ALL, plain, written_differently
 from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset, some
 from edgekit.errors import DataError
+from edgekit.progress import track
 from edgekit.reading import read_bytes, read_text
 from edgekit.reading.limits import LIST, MB, over
 from edgekit.vision.clutter import clutter_note, is_clutter
@@ -71,7 +72,7 @@ def load_voc(path: Path, classes: Sequence[str] | None = None, split: str | None
     notes += written_differently(sorted({o.findtext("name") or "" for root in roots for o in root.iter("object")}))
     collector = Collector(path, names, classes)
     taken: set[Path] = set()
-    for key in chosen:
+    for key in track(chosen, "reading labels"):
         root, picture = parsed.get(key), pictures.get(key)
         if picture is None:
             collector.say(f"left out, no picture in {folder.name}", key)

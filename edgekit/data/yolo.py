@@ -20,6 +20,7 @@ from edgekit.data.sample import Dataset, some
 from edgekit.data.unread_labels import KNOWN
 from edgekit.data.yaml_subset import Value, sections, value
 from edgekit.errors import DataError, LayoutError
+from edgekit.progress import track
 from edgekit.reading import exists, is_file, read_text
 from edgekit.reading.limits import LABELS, LIST, SETTINGS
 from edgekit.vision.clutter import clutter_note, is_clutter
@@ -214,7 +215,7 @@ def _load(
             notes += clutter_note(clutter, place)
         else:
             pictures = _listed(place, config)
-        for picture in pictures:
+        for picture in track(pictures, "reading labels"):
             without += _add(collector, picture, config)
     if others:
         notes += (f"{len(others)} left out, not pictures by their suffix: {some(others)}",)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit.pipeline.expected import Pairs, expect_stage
 from edgekit.predictor import Answers
+from edgekit.progress import track
 from edgekit.verify import FirstWrong, Gate, first_wrong
 from edgekit.vision.preprocess import normalise, preprocess
 
@@ -39,12 +40,13 @@ def fold_stages(
 
     def run(module: nn.Module, inputs: NDArray[np.float32]) -> Answers:
         with session(module) as opened:
-            blocks = [opened.run({"image": inputs[i : i + 8]}) for i in range(0, len(inputs), 8)]
+            starts = track(range(0, len(inputs), 8), "running the checkpoint")
+            blocks = [opened.run({"image": inputs[i : i + 8]}) for i in starts]
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     origin = (reference_net(loaded) if loaded.source != "edgekit" else None) or net
     theirs = []
-    for sample in gate.dataset:
+    for sample in track(gate.dataset.samples, "reading the gate's pictures"):
         frame = sample.read()
         gate.pixels.append(preprocess(frame, spec.preprocess))
         theirs.append(reference_input(frame, spec.preprocess))

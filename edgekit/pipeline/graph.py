@@ -16,6 +16,7 @@ from edgekit.graph import lint, passes
 from edgekit.pipeline.sealing import sealed, session_options, short, tools
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
+from edgekit.progress import working
 from edgekit.verify import FirstWrong, Gate, Stage, compare_answers, first_wrong
 from edgekit.vision.preprocess import normalise
 
@@ -45,7 +46,8 @@ def onnx_stages(
 
     lineage = Lineage(loaded.sha256, state_digest(folded.state_dict()))
     answers = answering(folded, loaded.spec, raw_heads)
-    model = onnx_from_torch(answers, loaded.spec, opset=target.opset, batch=batch, input_kind=input_kind)
+    with working("exporting the graph"):
+        model = onnx_from_torch(answers, loaded.spec, opset=target.opset, batch=batch, input_kind=input_kind)
     described = Metadata(loaded.spec, lineage, input_kind, "fp32", target.name, tools(), trained_on=loaded.trained_on)
     artifact = sealed(model, described, path)
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:

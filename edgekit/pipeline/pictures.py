@@ -10,6 +10,7 @@ from edgekit.data import Dataset, hive_pictures, load_dataset, made_pictures, sa
 from edgekit.data.names import ALL
 from edgekit.data.pictures import load_pictures
 from edgekit.errors import DataError, LayoutError, UsageError
+from edgekit.progress import track
 from edgekit.quantize.calibrate import FEWEST, refuse_unfit
 
 
@@ -56,7 +57,8 @@ def calibration_pictures(gate: Dataset, data: Path, count: int) -> Dataset:
         whole = _pictures(data)
     if whole.layout == "made":
         refuse_unfit(whole)
-    different = {sample.content(): sample for sample in reversed(whole.samples)}
+    backwards = track(whole.samples[::-1], "telling pictures apart")
+    different = {sample.content(): sample for sample in backwards}
     used = {sample.content() for sample in gate}
     rest = tuple(sample for content, sample in reversed(different.items()) if content not in used)
     if len(rest) < FEWEST:

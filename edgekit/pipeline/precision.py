@@ -18,6 +18,7 @@ from edgekit.graph import lint
 from edgekit.pipeline.sealing import sealed, session_options, short
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
+from edgekit.progress import working
 from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import Quantized, quantize
@@ -97,8 +98,8 @@ def make(
     for note in calibration.notes:
         say(f"calibration: {note}")
     cache = path.with_name(f"{path.name.split('.')[0]}.calibration.npz")
-    tell = _Progress(say, "calibration")
-    seen = calibrate(model, calibration, spec.preprocess, cache=cache, progress=tell.count)
+    with working("calibration", len(calibration)) as work:
+        seen = calibrate(model, calibration, spec.preprocess, cache=cache, progress=lambda done, total: work.step())
     seen.require(model, spec.preprocess)
     facts: dict[str, object] = {"calibration": {"pictures": seen.pictures, "sha256": seen.key.data}}
     gate.notes.extend(seen.notes)
@@ -149,7 +150,8 @@ def _int8(
     say: Say,
 ) -> tuple[Quantized, Found | None]:
     model, spec = fp32.model, fp32.metadata.model
-    rounds = rounder(model, calibration, spec.preprocess, progress=_Progress(say, "rounding").count)
+    with working("rounding", len(calibration)) as work:
+        rounds = rounder(model, calibration, spec.preprocess, progress=lambda done, total: work.step())
     if max_drop is None:
         return quantize(model, seen, scheme, rounder=rounds), None
     step = max(1, -(-len(calibration) // SEARCHED))
@@ -173,17 +175,23 @@ def _int8(
         say(f"timing what each of {len(layers)} layers costs in float")
         return layer_costs(lambda floats: opened(build(floats).model), layers, pixels[0])
 
+    def counted(done: int, total: int, what: str) -> None:
+        say(f"search {done + 1} of about {total}: {what}")
+        work.total = max(total, done + 1)
+        work.step(done - work.done, what)
+
     layers = layers_of(model)
-    found = search(
-        build,
-        layers,
-        measure,
-        max_drop,
-        costs=costs if scheme in _TIMED.get(platform.machine(), ()) else None,
-        key=search_key(graph_digest(model), seen.key.data, scheme, str(len(pixels)), str(limits.box_iou)),
-        state=path.with_name(path.name.removesuffix(".onnx") + ".search.json"),
-        progress=lambda done, total, what: say(f"search {done + 1} of about {total}: {what}"),
-    )
+    with working("search") as work:
+        found = search(
+            build,
+            layers,
+            measure,
+            max_drop,
+            costs=costs if scheme in _TIMED.get(platform.machine(), ()) else None,
+            key=search_key(graph_digest(model), seen.key.data, scheme, str(len(pixels)), str(limits.box_iou)),
+            state=path.with_name(path.name.removesuffix(".onnx") + ".search.json"),
+            progress=counted,
+        )
     say("layers by what they win, the most first: " + ", ".join(r.layer for r in found.ranking[:10]))
     say(
         f"{len(found.kept)} layers back in float ({', '.join(found.kept) or 'none'}), {found.float_share:.1%} of the "
@@ -231,19 +239,6 @@ def require_drop(max_drop: float | None, precision: str) -> None:
         raise UsageError(
             "--max-drop is for int8.", got=f"--precision {precision}", fix="--precision int8 --max-drop 0.5"
         )
-
-
-class _Progress:
-    """Lines about something that takes a while: at a tenth, two tenths and so on."""
-
-    def __init__(self, say: Say, what: str) -> None:
-        self.say, self.what, self.tenth = say, what, 0
-
-    def count(self, done: int, total: int) -> None:
-        tenth = 10 * done // max(1, total)
-        if tenth >= self.tenth + 5:
-            self.tenth = tenth
-            self.say(f"{self.what}: {done} of {total} pictures")
 
 
 def _told(found: Found) -> dict[str, object]:

@@ -18,6 +18,7 @@ from edgekit.pipeline.opened import file_answer
 from edgekit.pipeline.sealing import sealed, session_options
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Predictor
+from edgekit.progress import track
 from edgekit.verify import Gate, Stage, compare_answers, finite
 from edgekit.vision.preprocess import preprocess
 
@@ -62,7 +63,10 @@ def file_stage(
         read = parse_onnx(written.read_bytes(), path)
         with Predictor.from_artifact(read, **session_options(runtime)) as predictor:
             size = read.metadata.model.preprocess
-            alone = [predictor.answers([preprocess(sample.read(), size)]) for sample in gate.dataset.samples]
+            alone = [
+                predictor.answers([preprocess(sample.read(), size)])
+                for sample in track(gate.dataset.samples, "running the file")
+            ]
             answers = {name: np.concatenate([one[name] for one in alone]) for name in alone[0]}
             known = None
             if pairs is not None:

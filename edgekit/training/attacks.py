@@ -17,6 +17,7 @@ from edgekit.errors import UsageError
 from edgekit.spec import PreprocessSpec
 
 STEPS = 10
+PATCH_STEPS = 40
 BATCH = 16
 
 
@@ -79,7 +80,7 @@ def pgd(
 
 
 def patch(
-    net: nn.Module, x: Tensor, y: Tensor, side: int, steps: int = 40, rate: float = 0.05, seed: int = 0
+    net: nn.Module, x: Tensor, y: Tensor, side: int, steps: int = PATCH_STEPS, rate: float = 0.05, seed: int = 0
 ) -> Tensor:
     """[3, side, side], one patch that fools the net wherever it lies (Brown et al. 2017, untargeted).
 

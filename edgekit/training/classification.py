@@ -16,6 +16,7 @@ from edgekit.artifact import MADE, RECORDED
 from edgekit.data import Dataset
 from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, PictureError
+from edgekit.progress import track
 from edgekit.recipe import Recipe, sides
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment import cropped, mixed_seed, seeded
@@ -138,7 +139,7 @@ class ClassificationTask(Task):
         net.eval()
         rows: list[Tensor] = []
         for view in range(views):
-            for start in range(0, len(self), EVAL_BATCH):
+            for start in track(range(0, len(self), EVAL_BATCH), f"fitting the head, view {view + 1} of {views}"):
                 indices = range(start, min(start + EVAL_BATCH, len(self)))
                 images = stacked([self._view(i, view) for i in indices]).to(head.weight.device)
                 rows.append(features(net, head, normalised(images, self.spec.preprocess)))
@@ -188,7 +189,8 @@ class _Validation:
                 rows.append(net(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
             held.clear()
 
-        for frame, label in self._kept if self._kept is not None else self._read():
+        kept = None if self._kept is None else track(self._kept, "evaluating")
+        for frame, label in kept if kept is not None else self._read():
             held.append(frame)
             labels.append(label)
             if len(held) == EVAL_BATCH:
@@ -199,7 +201,7 @@ class _Validation:
 
     def _read(self) -> Iterator[tuple[Frame, int]]:
         self.unread.clear()
-        for sample in self._samples:
+        for sample in track(self._samples, "reading the validation pictures"):
             try:
                 frame = sample.read()
             except PictureError as error:

@@ -21,6 +21,7 @@ from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, InputError, PictureError
 from edgekit.nets.centernet import BRANCHES, CENTERNETS, C22Maps, LtrbMaps
 from edgekit.nets.detector import answering
+from edgekit.progress import track
 from edgekit.recipe import Recipe, sides
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment import augmentation_sheet, seeded, variations
@@ -205,7 +206,7 @@ class _Validation:
         self.shapes: list[tuple[int, ...]] = []
         self.names: list[str] = []
         unread = []
-        for sample in samples:
+        for sample in track(samples, "reading the validation pictures"):
             try:
                 frame = sample.read()
             except PictureError as error:
@@ -224,7 +225,7 @@ class _Validation:
         """What `detector` finds in each, in the picture's own pixels, or None where its answers are not finite."""
         device = next(detector.parameters()).device
         founds: list[Found] = []
-        for start in range(0, len(self.pixels), EVAL_BATCH):
+        for start in track(range(0, len(self.pixels), EVAL_BATCH), "evaluating"):
             block = normalise(np.stack(self.pixels[start : start + EVAL_BATCH]), self.spec.preprocess)
             x = torch.from_numpy(block).to(device).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode():

@@ -58,8 +58,8 @@ class Interrupt:
             self._harmless = False
 
     def _hear(self, signum: int, frame: FrameType | None) -> None:
+        before, self._asked = self._asked, True  # also where something loses what is raised here
         if self._harmless:
             raise Stopped
-        if self._asked:
+        if before:
             raise KeyboardInterrupt
-        self._asked = True

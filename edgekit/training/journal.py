@@ -1,17 +1,16 @@
-"""What a training tells: progress on a terminal, one line an epoch, metrics.csv and TensorBoard."""
+"""What a training tells: its progress, one line an epoch, metrics.csv and TensorBoard."""
 
 from __future__ import annotations
 
 import csv
 import io
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import write_bytes
-from edgekit.screen import bare
+from edgekit.progress import Work, working
 
 _SHOWN = ("loss", "train_top1", "top1", "balanced", "nll_calibrated", "ap50", "ap")
 
@@ -33,30 +32,23 @@ class Journal:
         self._say = say
         self._total = total
         self._first = step
-        self._began = time.monotonic()
-        self._shown = 0.0
-        self._terminal = active and sys.stderr.isatty()
+        self._work: Work | None = None
+        self._open = ExitStack()
         self._board = _board(folder / "tensorboard", step, say) if active else None
 
     def step(self, step: int, epoch: str, loss: float, rates: Mapping[str, float]) -> None:
-        """After each step: a line that overwrites itself, at most five times a second, and only on a terminal."""
+        """After each step."""
         if self._board is not None:
             self._board.add_scalar("step/loss", loss, step)
             for name, rate in rates.items():
                 self._board.add_scalar(f"step/{name}", rate, step)
-        now = time.monotonic()
-        if self._terminal and (now - self._shown > 0.2 or step == self._total):
-            self._shown = now
-            left = (now - self._began) / max(1, step - self._first) * (self._total - step)
-            line = f"epoch {epoch}  step {step}/{self._total}  loss {loss:.4f}  ETA {_clock(left)}"
-            bare(sys.stderr).write(f"\r\x1b[K{line}")
-            sys.stderr.flush()
+        if self._work is not None:
+            self._work.step(step - self._first - self._work.done, f"epoch {epoch}, loss {loss:.4f}")
 
     def epoch(self, rows: Sequence[Mapping[str, float]]) -> None:
         """After each epoch: metrics.csv anew from all `rows`, and the last of them told."""
         if not self._active:
             return
-        self.clear()
         row = rows[-1]
         write_bytes(self._folder / "metrics.csv", table(rows).encode(), overwrite=True)
         if self._board is not None:
@@ -69,13 +61,14 @@ class Journal:
         what = "head fitted again" if row.get("refitted") else f"epoch {row['epoch']:.0f}"
         self._say(f"{what}  {figures}" + (f"  {speed:.1f} pictures/s" if speed else ""))
 
-    def clear(self) -> None:
-        """Takes the progress line away, before something else is written."""
-        if self._terminal:
-            bare(sys.stderr).write("\r\x1b[K")
+    def __enter__(self) -> Journal:
+        """Within it the steps are told as progress."""
+        if self._active:
+            self._work = self._open.enter_context(working("training", self._total - self._first))
+        return self
 
-    def close(self) -> None:
-        self.clear()
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
         if self._board is not None:
             self._board.close()
 
@@ -97,9 +90,3 @@ def _board(folder: Path, step: int, say: Callable[[str], None]) -> Any:
         say("TensorBoard is not installed (pip install 'edgekit[train]'): metrics.csv only")
         return None
     return SummaryWriter(str(folder), purge_step=step or None)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

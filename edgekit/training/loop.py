@@ -147,15 +147,12 @@ class _Run:
         if progress.step:
             self.say(f"going on at step {progress.step} of {plan.steps}")
         try:
-            with self.interrupt:
+            with self.journal, self.interrupt:
                 self._train()
         except Stopped:
-            self.journal.clear()
             self._save()
             self.say(f"stopped at step {progress.step} of {plan.steps}; the same command with --resume goes on")
             raise
-        finally:
-            self.journal.close()
         self.accelerator.wait_for_everyone()
         of_best, of_last = self._figures()
         return TrainResult(
@@ -307,7 +304,6 @@ class _Run:
         return dict(zip(values, stacked.tolist(), strict=True))
 
     def _diverged(self, what: str, value: float, part: Fed, epoch: int) -> None:
-        self.journal.clear()
         step = self.progress.step % self.plan.epoch_steps + 1
         kept = [name for name in (BEST, LAST) if (self.out / name).exists()]
         raise EdgekitError(
@@ -322,7 +318,6 @@ class _Run:
         for name in part.unread:
             if name not in self.progress.skipped:
                 self.progress.skipped.append(name)
-                self.journal.clear()
                 self.say(f"skipped, cannot be read any more: {name}")
 
     def _score(self, number: int) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from edgekit.data import Sample
 from edgekit.data.sample import some
 from edgekit.errors import DataError, PictureError
+from edgekit.progress import track
 from edgekit.vision.image import Frame
 
 
@@ -43,7 +44,8 @@ class Pictures:
         self.unread: list[str] = []
         held = 0
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for sample, result in zip(samples, pool.map(self._try, samples), strict=True):
+            decoded = track(pool.map(self._try, samples), "decoding pictures", len(samples))
+            for sample, result in zip(samples, decoded, strict=True):
                 if isinstance(result, PictureError):
                     self.unread.append(f"{sample.name} ({result.got or result.what})")
                     continue

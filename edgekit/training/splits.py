@@ -15,6 +15,7 @@ from edgekit.data.sample import Sample, some
 from edgekit.data.split_folders import SplitFolders, split_folders, subfolders
 from edgekit.data.yolo import CONFIGS, is_split
 from edgekit.errors import DataError, SplitError
+from edgekit.progress import track
 from edgekit.recipe import Data
 from edgekit.vision.image import holds_pictures
 
@@ -147,7 +148,7 @@ def _held_out(whole: Dataset, data: Data, seed: int) -> tuple[Dataset, Dataset]:
 def _shared(train: Dataset, val: Dataset) -> tuple[str, ...]:
     if train.layout == "made":
         return ()  # of different seeds; boards look alike to a hash
-    known = {s.content(): s for s in train}
+    known = {s.content(): s for s in track(train.samples, "looking for training pictures in validation")}
     same = [f"{s.name} = {_called(known[c], s, train)}" for s in val if (c := s.content()) in known]
     notes = []
     if same:
