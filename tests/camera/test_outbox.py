@@ -238,7 +238,7 @@ def test_a_clip_without_a_whole_picture_is_none(tmp_path: Path) -> None:
 def test_an_output_that_does_not_end_says_how_much_it_did_not_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgekit.camera.store.Store.add", lambda *_: time.sleep(1))
+    monkeypatch.setattr("edgekit.camera.store.Store.add", lambda *_: time.sleep(0.6))
     told = Told(config_of(f"store.folder={tmp_path}"))
     for kind in ("start", "update", "end"):
         told.box.put(Outcome(None, found(), told.now, (News(kind, uuid7(), "hornet", told.now, {  # type: ignore[arg-type]
