@@ -1,7 +1,7 @@
 """Progress on stderr: what takes longer than two seconds says how far it is and how long it will still take.
 
 On a terminal one line that overwrites itself; elsewhere a line after 2 s and one every 10 s. What cannot be counted, as
-an exporter or a compiler, says how long it has been going on.
+an exporter or a compiler, says how long it has been going on, and so does silence; in a log that is told after 10 s.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Teller:
         """A line, where one is due."""
         with self._lock:
             now = self._clock()
-            if now - self._quiet_since < FIRST or any(work.elsewhere for work, _ in self._works):
+            patience = FIRST if self._works or self._terminal else EVERY  # a log needs no word on every import
+            if now - self._quiet_since < patience or any(work.elsewhere for work, _ in self._works):
                 return
             first = self._told_at <= self._quiet_since
             if not first and now - self._told_at < (REDRAWN if self._terminal else EVERY):

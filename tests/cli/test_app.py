@@ -82,4 +82,5 @@ def test_a_closed_pipe_is_no_error() -> None:
     shell = f"{sys.executable} -c 'from edgekit.cli.app import main; main()' doctor --format json | head -1"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {shell}"], capture_output=True, text=True, timeout=120)
     assert done.stdout == "{\n"
-    assert done.stderr.count("\n") <= 1  # the next command at most
+    said = [line for line in done.stderr.splitlines() if not line.startswith("still at it")]  # on a slow machine
+    assert len(said) <= 1  # the next command at most

@@ -80,14 +80,18 @@ def test_what_cannot_be_counted_says_how_long_it_goes_on(clock: Clock) -> None:
 def test_silence_is_told_too(clock: Clock) -> None:
     """Importing torch, say: nothing counts it, and nobody should wonder."""
     stream, teller = spoken(clock)
-    for moment in (1.9, 0.1, 5, 4.9, 0.1):
+    for moment in (2, 7.9, 0.1, 5, 4.9, 0.1):
         clock.now += moment
         teller.tell()
-    assert stream.getvalue().splitlines() == ["still at it, 0:02 so far", "still at it, 0:12 so far"]
+    assert stream.getvalue().splitlines() == ["still at it, 0:10 so far", "still at it, 0:20 so far"]
     teller.clear()  # somebody said something
-    clock.now += 1.9
+    clock.now += 9.9
     teller.tell()
     assert len(stream.getvalue().splitlines()) == 2
+    bar, teller = spoken(clock, terminal=True)
+    clock.now += 2
+    teller.tell()
+    assert "still at it, 0:02 so far" in bar.getvalue()
 
 
 def test_on_a_terminal_one_line_that_overwrites_itself_and_goes_away(clock: Clock) -> None:
@@ -139,9 +143,9 @@ def test_it_ends_where_the_loop_breaks_off(clock: Clock) -> None:
         with pytest.raises(ZeroDivisionError):
             for _ in track(range(3), "counting"):
                 raise ZeroDivisionError
-        clock.now += 3
+        clock.now += 10
         teller.tell()
-    assert stream.getvalue().splitlines() == ["still at it, 0:03 so far"]
+    assert stream.getvalue().splitlines() == ["still at it, 0:10 so far"]
 
 
 def test_the_camera_and_other_processes_of_a_training_are_not_told_of() -> None:
