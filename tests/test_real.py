@@ -17,9 +17,9 @@ DATA = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
 WEIGHTS = DATA / "weights" / "resnet18-imagenet.pth"
 PICTURES = DATA / "imagenet-250"
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason="EDGEKIT_DATA is not set: no real ResNet-18 and pictures")
-# 20 s on two free cores were measured to be this much processor time at most (16 to 19 s, 24 to 27 s of it); it is
-# what a busy machine does not change much
-CPU_SECONDS = 36
+# 20 s on two free cores were measured to be 24 to 27 s of processor time (16 to 19 s by the clock), and 34 s beside four
+# busy loops, which take the caches and the other halves of the cores
+CPU_SECONDS = 54
 
 
 def edgekit(*words: object) -> subprocess.CompletedProcess[str]:
@@ -48,6 +48,7 @@ def test_export_is_proven_and_quick(exported: tuple[Path, float]) -> None:
     for stage in report["stages"]:
         assert stage["max_abs"] <= 1e-3
         assert stage["top1_agreement"] == 1.0
+    print(f"{took:.1f} s of the processor")
     assert took <= CPU_SECONDS
 
 
