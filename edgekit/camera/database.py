@@ -131,8 +131,10 @@ def parsed(text: object) -> Event | None:
         event = load_json(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    whole = isinstance(event, dict) and all(isinstance(event.get(key), str) for key in ("id", "type"))
-    return event if whole else None
+    if not isinstance(event, dict) or not all(isinstance(event.get(key), str) for key in ("id", "type")):
+        return None
+    files = [event[key] for key in ("snapshot", "clip") if event.get(key) is not None]
+    return event if all(isinstance(f, dict) and isinstance(f.get("path"), str) for f in files) else None
 
 
 def _from_first_format(db: sqlite3.Connection) -> None:

@@ -16,6 +16,7 @@ from edgekit.camera.uri import Source
 from edgekit.config import load_target
 from edgekit.data import HiveClip
 from edgekit.errors import BackendError, SourceError, UsageError
+from edgekit.reading.limits import PIXELS
 from edgekit.vision.image import Frame
 
 
@@ -125,6 +126,7 @@ class CaptureGrabber(Grabber):
                 expected=f"frames within {config.open_timeout:g} s",
                 fix="check address, user and password, and that nothing else has the camera open",
             )
+        refuse_size(cv2, self._capture, source.shown)
         self._broken = 0
         self._good_at = time.monotonic()
 
@@ -164,6 +166,19 @@ class CaptureGrabber(Grabber):
 
     def close(self) -> None:
         self._capture.release()
+
+
+def refuse_size(cv2: Any, capture: Any, shown: str) -> None:
+    """Raises SourceError where a video says that its frames are larger than any picture may be (docs/limits.md)."""
+    width, height = (float(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > PIXELS:
+        capture.release()
+        raise SourceError(
+            "The frames of this video are too large.",
+            got=f"{width:.0f} x {height:.0f} pixels from {shown}",
+            expected=f"edgekit's limit of {PIXELS // 10**6} million pixels or less (docs/limits.md)",
+            fix="convert it to a smaller size",
+        )
 
 
 def pipeline(source: Source, config: SourceConfig) -> str:

@@ -20,6 +20,7 @@ VIDEO_SUFFIXES = frozenset(
 )  # fmt: skip
 _NUMBER = re.compile(r"(\d+)")
 _WILD = re.compile(r"[*?\[]")
+_BOXES = 200_000  # looked at; a day in pieces of a second has 172,800
 _HEAD = 4096  # bytes that tell what a file is
 _TEXT = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{16,}")
 
@@ -165,9 +166,12 @@ def _cut_mp4(path: Path) -> str:
 
 def _boxes(path: Path) -> Iterator[tuple[bytes, bool]]:
     """The boxes of an MP4's top level (ISO/IEC 14496-12, 4.2): the kind, and whether it is there to its end."""
-    size, at = path.stat().st_size, 0
+    size, at, count = path.stat().st_size, 0, 0
     with path.open("rb") as file:
         while at + 8 <= size:
+            count += 1
+            if count > _BOXES:
+                raise _unreadable(path, f"an MP4 of more than {_BOXES} boxes", "copy it again, or leave it out")
             file.seek(at)
             head = file.read(16)
             length = int.from_bytes(head[:4], "big")

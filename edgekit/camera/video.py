@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.camera.grabber import Ended, Grabber, quiet_cv2
+from edgekit.camera.grabber import Ended, Grabber, quiet_cv2, refuse_size
 from edgekit.camera.media import container_of, is_fragmented, not_a_video
 from edgekit.camera.mpegts import seconds_of
 from edgekit.camera.stamps import LONGEST, Stamps
+from edgekit.errors import SourceError
 from edgekit.vision.image import Frame
 
 _USUAL_FPS = 25.0
+_MOST_MISSING = 100_000  # frames; a header may claim two billion
 _TRIES = 50  # failed reads in a row until a file is over; a broken frame among good ones fails once
 _SHORT = 0.05  # share of a video's length that may be missing at its end until it counts as cut off
 _INDEXED = ("mp4", "avi")  # containers that say how many frames they hold
@@ -43,16 +45,20 @@ class VideoGrabber(Grabber):
         self._names = contextlib.ExitStack()
         try:
             self._container = container = container_of(path)
+            pieces = container == "mp4" and is_fragmented(path)
             self._capture = cv2.VideoCapture(self._name(), cv2.CAP_FFMPEG)
+            refuse_size(cv2, self._capture, str(path))
             first = self._capture.read() if self._capture.isOpened() else (False, None)
         except OSError as error:
             raise not_a_video(path) from error
+        except SourceError:
+            self._names.close()
+            raise
         own = float(self._capture.get(cv2.CAP_PROP_FPS))
         self._own = own if np.isfinite(own) and 0.1 <= own <= 240 else _USUAL_FPS
         self.fps = fps or self._own
         frames = float(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.seconds = frames / self.fps if np.isfinite(frames) and frames > 0 else 0.0
-        pieces = container == "mp4" and is_fragmented(path)
         self._frames = int(frames) if container in _INDEXED and frames > 0 and not pieces else 0
         self._steady = container not in LONGEST and not pieces  # so that its length is to be believed
         self._stamps = Stamps(self.fps, container)
@@ -115,7 +121,7 @@ class VideoGrabber(Grabber):
         held = self._stamps.at + self._stamps.step
         if self._good and self._frames and missing > max(3, _SHORT * self._frames) and not self.cut:
             self.cut = f"it ends after {self._good} of {self._frames} frames: it was cut off"
-            self._waiting.extend([(None, self._stamps.at)] * missing)
+            self._waiting.extend([(None, self._stamps.at)] * min(missing, _MOST_MISSING))
         elif self._good and self._steady and held < (1 - _SHORT) * self.seconds - 0.5 and not self.cut:
             self.cut = f"it ends after {held:.1f} of {self.seconds:.1f} s: it was cut off"
         return bool(self._waiting)

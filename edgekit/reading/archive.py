@@ -7,6 +7,7 @@ the last thing in the file: with a comment behind it two readers can find two di
 from __future__ import annotations
 
 import struct
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -100,6 +101,9 @@ def read_npz(path: Path, most: int) -> dict[str, Any]:
         raise RefusedError(f"broken: {error}") from error
     except (TypeError, SyntaxError, OverflowError, MemoryError, struct.error, tokenize.TokenError) as error:
         raise RefusedError(f"an array with a broken header: {error}") from error
+    for name, array in found.items():
+        if array.dtype.kind == "U" and (np.ascontiguousarray(array).view(np.uint32) > sys.maxunicode).any():
+            raise RefusedError(f"{name}: a text of numbers that are no characters")
     return found
 
 

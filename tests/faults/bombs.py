@@ -8,6 +8,7 @@ time, and megabytes of memory above those of the process that read it. A fork th
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -515,6 +516,40 @@ def _clip(folder: Path) -> object:
         file.write(b"RIFF".ljust(32, b"\0") + b"\x01" + b"\0" * 187 + b"movi" + b"00dc" + struct.pack("<I", 2**32 - 1))
         file.truncate(1500 * MB)  # a hole on the disk
     return folder / "a.avi"
+
+
+def video(path: Path) -> object:
+    from edgekit.camera.grabber import Ended
+    from edgekit.camera.video import VideoGrabber
+
+    grabber = VideoGrabber(path)
+    with contextlib.suppress(Ended):
+        for _ in range(100):
+            grabber.read()
+    return grabber.length()
+
+
+def _avi(folder: Path, **fields: int) -> Path:
+    """A clip of three pictures in whose header a number is changed: `frames`, or `side` in pixels."""
+    from edgekit.camera.avi import AviWriter
+
+    writer = AviWriter(folder / "a.avi")
+    for i in range(3):
+        writer.write(_jpeg(64), i / 10)
+    writer.close()
+    data = bytearray((folder / "a.avi").read_bytes())
+    if "frames" in fields:
+        for at in (48, 140):
+            struct.pack_into("<I", data, at, fields["frames"])
+    if "side" in fields:
+        struct.pack_into("<ii", data, 176, fields["side"], fields["side"])
+    (folder / "a.avi").write_bytes(data)
+    return folder / "a.avi"
+
+
+bomb("video two billion frames", video)(lambda folder: _avi(folder, frames=2**31 - 2))
+bomb("video frames of 900 megapixels", video)(lambda folder: _avi(folder, side=30_000))
+bombs_of(video, "a.mp4", video_50_MB_of_empty_boxes=lambda: b"\0\0\0\x08free" * (50 * MB // 8))
 
 
 @bomb("stream a JPEG that claims 1.06 gigapixels", stream)

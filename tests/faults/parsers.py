@@ -7,6 +7,7 @@ A reader gets an empty folder and the bytes, writes them under the name that the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -29,9 +30,11 @@ from edgekit.bench.schema import read_report
 from edgekit.bench.suite import load_suite
 from edgekit.camera.avi import AviWriter, read_avi
 from edgekit.camera.config import StoreConfig, load_config
+from edgekit.camera.grabber import Ended
 from edgekit.camera.mjpeg import MjpegGrabber
 from edgekit.camera.reader import Reader
 from edgekit.camera.store import Store
+from edgekit.camera.video import VideoGrabber
 from edgekit.cli.options import read_classes, read_preprocess
 from edgekit.config import load_target
 from edgekit.data import load_dataset
@@ -41,6 +44,7 @@ from edgekit.deployment import read_deployment
 from edgekit.engine import Card, changes, differences, read_engine, write_engine
 from edgekit.engine_key import Batch, BuildOptions, Place
 from edgekit.errors import PictureError, SourceError
+from edgekit.pipeline.expected import read_pairs
 from edgekit.quantize.calibrate import Calibration, Key, load_calibration, save_calibration
 from edgekit.quantize.observers import Histogram
 from edgekit.quantize.search import Measured, _Memory
@@ -408,6 +412,44 @@ def _read_stream(_: Path, data: bytes) -> object:
         return frames
 
 
+def _videos() -> list[bytes]:
+    import cv2
+
+    found = _clips()
+    for name, codec in (("a.mp4", "mp4v"), ("b.mkv", "mp4v")):
+        path = Path(_scratch(), name)
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 10.0, (64, 48))
+        for i in range(4):
+            writer.write(np.full((48, 64, 3), 60 * i, np.uint8))
+        writer.release()
+        found.append(path.read_bytes())
+    return found
+
+
+def _read_video(folder: Path, data: bytes) -> object:
+    video = VideoGrabber(put(folder, "a.bin", data))
+    try:
+        frames = 0
+        with contextlib.suppress(Ended):
+            while frames < 100:
+                frames += video.read() is not None
+        return frames, video.length(), video.cut
+    finally:
+        video.close()
+
+
+PLAIN = ModelSpec("resnet18", CLASSES, PreprocessSpec(8, 8, shorter_side=8))
+
+
+def _pairs() -> list[bytes]:
+    found = []
+    for images in (np.zeros((2, 3, 8, 8), np.float32), np.zeros((2, 8, 8, 3), np.uint8)):
+        stream = io.BytesIO()
+        np.savez(stream, images=images, logits=np.zeros((2, 2), np.float32), color=np.array("rgb"))
+        found.append(stream.getvalue())
+    return found
+
+
 # --- rows of the store
 
 
@@ -503,6 +545,8 @@ PARSERS = (
     Parser("picture", _pictures, _read_picture, blind, 20),
     Parser("clip", _clips, _read_clip, blind, 8),
     Parser("stream", _streams, _read_stream, blind, 8),
+    Parser("video", _videos, _read_video, blind, 3),
+    Parser("pairs", _pairs, lambda f, d: read_pairs(put(f, "p.npz", d), PLAIN), zipped({}), 4),
     Parser("recipe", _toml_files("models/*.toml"), lambda f, d: load_recipe(str(put(f, "r.toml", d))), lines, 8),
     Parser(
         "target", _toml_files("export/targets/*.toml"), lambda f, d: load_target(str(put(f, "t.toml", d))), lines, 8

@@ -18,7 +18,7 @@ SECONDS, MEGABYTES = 5.0, 500
 LARGE = ("3.5 GB", "177 megapixels", "1 GB", "300 passes", "60 MB", "100 MB", "200 MB", "300 MB", "36 GB", "40 MB")
 QUICK = [name for name in BOMBS if not any(word in name for word in LARGE)]
 # no error: what is read is the answer
-ANSWERED = {"class names 900 KB", "clip a picture that claims 4 GB"}
+ANSWERED = {"class names 900 KB", "clip a picture that claims 4 GB", "video two billion frames"}
 
 
 def exploded(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
