@@ -73,7 +73,7 @@ _OPENCV = "opencv-python-headless cv2 4.8"
 EXTRAS: dict[str, tuple[Part, ...]] = {
     "base": _parts(
         "numpy numpy 1.24", "onnx onnx 1.21", "pillow PIL 10.1", "pydantic pydantic 2.5", "rich rich 13",
-        *(["tomli tomli 2"] if sys.version_info < (3, 11) else []), "typer typer 0.12",
+        *(["tomli tomli 2"] if sys.version_info < (3, 11) else []), "typer typer 0.16",
     ),
     "cpu": _parts("onnxruntime onnxruntime 1.18", _OPENCV),
     "gpu": _parts("onnxruntime-gpu onnxruntime 1.18", _OPENCV),
@@ -122,6 +122,8 @@ def look_at(name: str) -> Extra:
         there = held_by(part)
         if part.name == "pycuda" and not there and version_of("cuda-bindings"):
             continue  # either will do
+        if part.name == "pycuda" and not there:
+            part = Part("cuda-bindings", "cuda", "12.6")  # it has wheels; pycuda is compiled with CUDA's own compiler
         if there or (part.module in BY_IMPORT and part.name != GPU and has_module(part.module)):
             trouble = _trouble(part, there)
             if trouble is None:
@@ -179,8 +181,8 @@ def _torchvision(error: str) -> _Trouble:
         return _Trouble(told, (fitting,), ("torchvision",))
     if _release(vision or "")[:2] != _release(fitting.partition("==")[2])[:2]:
         return _Trouble(told, (fitting,))
-    pair = (f"torch=={'.'.join(map(str, _release(torch or '')))}", fitting)
-    return _Trouble(told, pair, ("torch", "torchvision"))  # the right pair, of two indexes
+    # the right pair, of two indexes (builds for a CPU and for CUDA): the newest of both are of one
+    return _Trouble(told, ("torch>=2.6", "torchvision>=0.21"), ("torch", "torchvision"))
 
 
 def _fitting_torchvision() -> str:

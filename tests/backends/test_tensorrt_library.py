@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -179,3 +180,16 @@ def test_a_jetson(monkeypatch: pytest.MonkeyPatch, library: Library, tmp_path: P
     assert this_place(library).jetpack == ""
     release.unlink()
     assert this_place(library) == Place("tensorrt", "10.3.0")
+
+
+def test_a_folder_of_that_name_is_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python takes any folder on its path for a module, the one that a shell stands in too."""
+    (tmp_path / "tensorrt").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.setattr(library_module, "_loaded", {})
+    if getattr(importlib.import_module("tensorrt"), "__file__", None):
+        pytest.skip("TensorRT is installed")
+    with pytest.raises(BackendError, match="TensorRT is not installed"):
+        load_library("tensorrt")

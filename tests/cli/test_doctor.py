@@ -24,7 +24,7 @@ from tests.conftest import Cli
 
 CPU_BUILD = ["AzureExecutionProvider", "CPUExecutionProvider"]
 GPU_BUILD = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-BOTH = "pip uninstall -y torch torchvision && pip install torch==2.14.1 'torchvision==0.29.*'"
+BOTH = "pip uninstall -y torch torchvision && pip install 'torch>=2.6' 'torchvision>=0.21'"
 Machine = Callable[..., None]
 
 
@@ -177,7 +177,7 @@ def test_another_build_of_opencv_will_do(cli: Cli, machine: Machine) -> None:
         (
             "2.14.1+cpu",
             "0.29.1",
-            "pip uninstall -y torch torchvision && pip install torch==2.14.1 'torchvision==0.29.*'",
+            "pip uninstall -y torch torchvision && pip install 'torch>=2.6' 'torchvision>=0.21'",
         ),
         ("2.14.1", None, "pip install 'torchvision==0.29.*'"),
     ],
@@ -193,6 +193,15 @@ def test_a_pair_of_torch_and_torchvision_that_does_not_import(
     assert extras["train"]["fix"] == fix
     if vision:
         assert extras["train"]["wrong"] == [f"torchvision {vision} does not import beside torch {torch}: {why}"]
+
+
+def test_of_two_ways_to_cuda_the_one_with_wheels_is_advised(cli: Cli, machine: Machine) -> None:
+    machine(dict.fromkeys(("tensorrt", "pycuda", "cuda-bindings")))
+    _, extras = examined(cli)
+    assert extras["tensorrt"]["missing"] == ["tensorrt", "cuda-bindings"]
+    assert extras["tensorrt"]["fix"] == "pip install 'tensorrt>=10.3' 'cuda-bindings>=12.6'"
+    machine({"tensorrt": "10.3", "pycuda": "2024.1", "cuda-bindings": None})
+    assert examined(cli)[1]["tensorrt"]["ok"] is True
 
 
 def test_what_does_not_import_is_not_ok(cli: Cli, machine: Machine) -> None:

@@ -110,6 +110,13 @@ def _load(name: str) -> Library:
             expected=f"the Python module {name}, {OLDEST[name]} or newer",
             fix=INSTALL[name],
         ) from error
+    if not hasattr(module, "ILogger"):  # a folder of that name in the way, or what an uninstall left behind
+        raise BackendError(
+            f"{TITLES[name]} is not installed.",
+            got=f"a module {name} without a builder: {getattr(module, '__file__', None) or list(module.__path__)}",
+            expected=f"the Python module {name}, {OLDEST[name]} or newer",
+            fix=INSTALL[name],
+        )
     library = Library(name, module, _logger(module))
     if numbers(library.version) < numbers(OLDEST[name]):
         raise BackendError(
