@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data.likeness import DISTANCE, components, hashes
+from edgekit.data.likeness import components
+from edgekit.data.looks import ALIKE, looks
 from edgekit.data.sample import Dataset, Sample, some
 from edgekit.errors import DataError, UsageError
 
@@ -49,7 +50,7 @@ def by_pattern(pattern: str) -> Group:
 
 
 def split_by_group(
-    dataset: Dataset, fraction: float, seed: int, group: Group | None = None, distance: int | None = DISTANCE
+    dataset: Dataset, fraction: float, seed: int, group: Group | None = None, least: float | None = ALIKE
 ) -> tuple[Dataset, Dataset]:
     """(kept, held out), with about `fraction` of the pictures held out and no group on both sides.
 
@@ -61,25 +62,25 @@ def split_by_group(
         fraction: 0..1 exclusive.
         seed: 0 or more.
         group: `by_folder`, `by_pattern(...)` or any function of a sample.
-        distance: bits of likeness, or None to go by `group` alone (then no picture is read).
+        least: how alike two pictures must be to stay together, or None to go by `group` alone: no picture is read.
 
     Raises:
-        UsageError: a fraction or seed out of range, or neither a group nor a distance.
+        UsageError: a fraction, seed or likeness out of range, or neither a group nor a likeness.
         DataError: all pictures are one group.
     """
-    if not 0 < fraction < 1 or seed < 0 or (distance is not None and not 0 <= distance < 64):
-        got = f"fraction={fraction}, seed={seed}, distance={distance}"
-        raise UsageError("This is no split.", got=got, expected="0 < fraction < 1, seed >= 0, distance 0 to 63")
-    if group is None and distance is None:
-        raise UsageError("Nothing says what belongs together.", expected="a group function, a distance, or both")
-    groups, notes = _groups(dataset, group, distance)
+    if not 0 < fraction < 1 or seed < 0 or (least is not None and not 0 < least <= 1):
+        got = f"fraction={fraction}, seed={seed}, least={least}"
+        raise UsageError("This is no split.", got=got, expected="0 < fraction < 1, seed >= 0, 0 < least <= 1")
+    if group is None and least is None:
+        raise UsageError("Nothing says what belongs together.", expected="a group function, a likeness, or both")
+    groups, notes = _groups(dataset, group, least)
     sizes = np.bincount(groups)
     if len(sizes) < 2:
         raise DataError(
             "All pictures belong together, so none can be held out.",
             got=f"one group of {len(dataset)} pictures",
             expected="at least two groups",
-            fix="use a finer group, or a smaller distance",
+            fix="use a finer group, or a likeness nearer to 1",
         )
     held = _choose(_counts(dataset), groups, fraction, np.random.default_rng(seed))[groups]
     largest = f"{len(sizes)} groups, the largest of {sizes.max()} pictures"
@@ -92,22 +93,27 @@ def split_by_group(
     return result[0], result[1]
 
 
-def _groups(dataset: Dataset, group: Group | None, distance: int | None) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """int [N], 0..G-1 in the order of first appearance."""
+def _groups(dataset: Dataset, group: Group | None, least: float | None) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """int [N], 0..G-1 in the order of first appearance; and what was done, in sentences."""
     keys = np.arange(len(dataset))
     if group is not None:
         first: dict[str, int] = {}
         keys = np.array([first.setdefault(group(s), i) for i, s in enumerate(dataset)], dtype=np.intp)
+    said = [] if group is None else [f"by the group in their names {len(set(keys.tolist()))}"]
     notes: tuple[str, ...] = ()
-    if distance is not None:
-        hashed = hashes(dataset.samples)
-        if hashed.unread:
-            notes = (f"{len(hashed.unread)} could not be decoded, and were not compared: {some(hashed.unread)}",)
-        alike = hashed.at[components(hashed.values, distance)] if len(hashed.at) else hashed.at
+    if least is not None:
+        seen = looks(dataset.samples)
+        if seen.unread:
+            notes = (f"{len(seen.unread)} could not be decoded, and were not compared: {some(seen.unread)}",)
         # both kinds of bond are edges of one graph; the lowest index travels along them until nothing changes
         linked = np.arange(len(dataset))
-        linked[hashed.at] = alike
+        if len(seen.at):
+            linked[seen.at] = seen.at[components(seen, least)]
+        sizes = np.bincount(linked)
+        said.append(f"{int(sizes[sizes > 1].sum())} pictures nearly the same as another in {int((sizes > 1).sum())}")
         keys = _joined(keys, linked)
+    nothing = "; frames of one clip or place that differ more were not, no group says which they are"
+    notes = (f"kept together: {', '.join(said)} groups{nothing if group is None else ''}", *notes)
     return np.unique(keys, return_inverse=True)[1].reshape(-1), notes
 
 

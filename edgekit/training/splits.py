@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgekit.data import Dataset, by_pattern, load_dataset, near_duplicates, split_by_group
+from edgekit.data import Dataset, by_pattern, clips, load_dataset, near_duplicates, split_by_group
 from edgekit.data.annotations import HELD_OUT as VALIDATION
 from edgekit.data.layouts import has_boxes, unwrapped
 from edgekit.data.made import is_made
@@ -142,7 +142,10 @@ def _annotated(path: Path, data: Data, seed: int) -> tuple[Dataset, Dataset]:
 def _held_out(whole: Dataset, data: Data, seed: int) -> tuple[Dataset, Dataset]:
     if len(whole) < 2:
         raise DataError("There are too few pictures to hold some out.", got=f"{len(whole)}", expected="two a class")
-    return split_by_group(whole, data.val_share, seed, by_pattern(data.group) if data.group else None)
+    train, val = split_by_group(whole, data.val_share, seed, by_pattern(data.group) if data.group else None)
+    if data.group:
+        return train, val
+    return replace(train, notes=(*train.notes, *clips.proposal(whole))), val
 
 
 def _shared(train: Dataset, val: Dataset) -> tuple[str, ...]:
@@ -156,7 +159,7 @@ def _shared(train: Dataset, val: Dataset) -> tuple[str, ...]:
             f"WARNING: {len(same)} validation pictures are also in training, so the estimate is too good: {some(same)}"
         )
     warning = near_duplicates(train, val).warning()
-    return (*notes, warning) if warning else tuple(notes)
+    return (*notes, *((warning,) if warning else ()), *clips.shared(train, val))
 
 
 def _called(there: Sample, here: Sample, train: Dataset) -> str:

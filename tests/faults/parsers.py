@@ -38,7 +38,7 @@ from edgekit.camera.video import VideoGrabber
 from edgekit.cli.options import read_classes, read_preprocess
 from edgekit.config import load_target
 from edgekit.data import load_dataset
-from edgekit.data.likeness import picture_hash
+from edgekit.data.looks import picture_hash
 from edgekit.data.sample import Sample
 from edgekit.deployment import read_deployment
 from edgekit.engine import Card, changes, differences, read_engine, write_engine
