@@ -17,8 +17,8 @@ DATA = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
 WEIGHTS = DATA / "weights" / "resnet18-imagenet.pth"
 PICTURES = DATA / "imagenet-250"
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_file(), reason="EDGEKIT_DATA is not set: no real ResNet-18 and pictures")
-# 20 s on two free cores were measured to be 24 to 27 s of processor time (16 to 19 s by the clock), and 34 s beside four
-# busy loops, which take the caches and the other halves of the cores
+# 20 s on two free cores were measured to be 24 to 27 s of processor time (16 to 19 s by the clock); beside four busy
+# loops, which take the caches and the other halves of the cores, it was 34 s
 CPU_SECONDS = 54
 
 
