@@ -111,7 +111,8 @@ class Capture:
     def get(self, key: int) -> float:
         seen = min(self._next, len(self._positions))
         return {cv2.CAP_PROP_FPS: self._fps, cv2.CAP_PROP_FRAME_COUNT: self._positions[-1] * self._fps,
-                cv2.CAP_PROP_POS_MSEC: 1000 * self._positions[seen - 1]}[key]  # fmt: skip
+                cv2.CAP_PROP_POS_MSEC: 1000 * self._positions[seen - 1],
+                cv2.CAP_PROP_FRAME_WIDTH: 160, cv2.CAP_PROP_FRAME_HEIGHT: 120}[key]  # fmt: skip
 
     def release(self) -> None:
         return
@@ -121,6 +122,7 @@ def faked(monkeypatch: pytest.MonkeyPatch, path: Path, positions: list[float], f
     class Fake:
         CAP_FFMPEG, CAP_PROP_FPS = cv2.CAP_FFMPEG, cv2.CAP_PROP_FPS
         CAP_PROP_FRAME_COUNT, CAP_PROP_POS_MSEC = cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_POS_MSEC
+        CAP_PROP_FRAME_WIDTH, CAP_PROP_FRAME_HEIGHT = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
 
         @staticmethod
         def VideoCapture(*_: Any) -> Capture:
