@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -122,6 +123,13 @@ def _run(arguments: list[str]) -> int:
     except MemoryError:
         return _tell("There is not enough memory for this.\n  fix:      use fewer pictures or a smaller batch", 1)
     except Exception as error:  # noqa: BLE001 - the last line of defence: words instead of a traceback
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            name = os.fsdecode(error.filename or "")
+            return _tell(
+                f"{name[:60]}... is no path.\n  got:      {len(name)} characters\n  expected: a name of at most 255 "
+                "bytes a step\n  fix:      check the path",
+                1,
+            )
         if _is_usage(error):
             error.show()  # type: ignore[attr-defined]
             return 2

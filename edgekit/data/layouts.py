@@ -20,6 +20,7 @@ from edgekit.data.unread_labels import refuse_unread
 from edgekit.data.voc import is_voc, load_voc
 from edgekit.data.yolo import find_config, is_split, load_yolo
 from edgekit.errors import DataError
+from edgekit.reading import is_file, is_folder
 from edgekit.vision.clutter import is_clutter
 from edgekit.vision.image import SUFFIXES, holds_pictures
 
@@ -69,7 +70,7 @@ def load_dataset(
 
 
 def _load(path: Path, classes: Sequence[str] | None, split: str | None) -> Dataset:
-    if path.is_file():
+    if is_file(path):
         suffix = path.suffix.lower()
         if suffix in (".yaml", ".yml"):
             return load_yolo(path, classes, split)
@@ -78,7 +79,7 @@ def _load(path: Path, classes: Sequence[str] | None, split: str | None) -> Datas
             return load_csv(path, classes) if suffix == ".csv" else load_coco(path, classes)
         _no_split(path, split)
         return load_pictures(path)
-    if not path.is_dir():
+    if not is_folder(path):
         raise DataError(
             f"{path} is not there.",
             got="no such file or folder",
@@ -105,7 +106,7 @@ def unwrapped(path: Path, classes: Sequence[str] | None = None) -> tuple[Path, t
     the name of a split or of one of `classes`.
     """
     inner = path
-    while inner.is_dir() and not _has_layout(inner):
+    while is_folder(inner) and not _has_layout(inner):
         inside = [p for p in subfolders(inner) if holds_pictures(p)]
         if len(inside) != 1:
             break
@@ -123,7 +124,7 @@ def has_boxes(path: Path) -> bool:
     """Whether `path` has one of the layouts with boxes, as one data set with its splits."""
     if is_made(path):
         return True
-    if path.is_file():
+    if is_file(path):
         return path.suffix.lower() in (".yaml", ".yml", ".json")
     return any(fits(unwrapped(path)[0]) for fits, _ in BOXED)
 

@@ -4,7 +4,7 @@ Everything here raises OSError where a file cannot be read, and ValueError (most
 cannot be used; who calls says what the file should have been, as one of `edgekit.errors`.
 """
 
-from edgekit.reading.files import exists, is_file, read_bytes, read_text, regular_size
+from edgekit.reading.files import exists, is_file, is_folder, read_bytes, read_text, regular_size
 from edgekit.reading.limits import RefusedError
 from edgekit.reading.structured import load_json, load_toml, read_json, read_toml
 
@@ -12,6 +12,7 @@ __all__ = [
     "RefusedError",
     "exists",
     "is_file",
+    "is_folder",
     "load_json",
     "load_toml",
     "read_bytes",

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from edgekit.errors import DataError, OutputError, PictureError, UsageError
+from edgekit.reading import is_file, is_folder
 from edgekit.reading.limits import PASSES, PIXELS, PIXELS_A_BYTE, SMALL_PICTURE, size
 from edgekit.vision.clutter import is_clutter
 
@@ -201,9 +202,9 @@ def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
         DataError: nothing there, or a folder without pictures.
     """
     path = Path(path)
-    if path.is_file():
+    if is_file(path):
         return [path]
-    if not path.is_dir():
+    if not is_folder(path):
         raise DataError(f"{path} is not there.", got="no such file or folder", expected="a picture or a folder of them")
     # who names a folder to predict means all of it; "._x.jpg" is what macOS leaves beside "x.jpg", never a picture
     files = [file for found, _ in _walk(path, lambda name: name.startswith("._")) for file in found]

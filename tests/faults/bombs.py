@@ -543,6 +543,7 @@ def _avi(folder: Path, **fields: int) -> Path:
             struct.pack_into("<I", data, at, fields["frames"])
     if "side" in fields:
         struct.pack_into("<ii", data, 176, fields["side"], fields["side"])
+        data[112:116] = data[188:192] = bytes(4)  # pixels as they are, whose size only the header says
     (folder / "a.avi").write_bytes(data)
     return folder / "a.avi"
 

@@ -737,3 +737,12 @@ def test_the_same_commands_take_the_good_file(cli: Any, room: Room) -> None:
 def test_a_file_of_another_kind(cli: Any, room: Room) -> None:
     outcome = cli("predict", room.pictures / "0.png", room.pictures)
     assert_told(outcome, 2, "0.png", ".onnx", fix=False)
+
+
+@pytest.mark.parametrize("arguments", [["predict", "centernet-tiny"], ["eval", "centernet-tiny", "--data"], ["bench"]])
+def test_a_path_of_5000_letters(arguments: list[str], cli: Any) -> None:
+    outcome = cli(*arguments, "x" * 5000)
+    assert "Unexpected" not in outcome.text
+    assert outcome.code in (1, 2, 5)
+    assert "error: " in outcome.err
+    assert len(outcome.err) < 9000
