@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WAYS = {
     "the net": "its keys and shapes fit a {arch}, and other nets have them too: --arch {arch} states it, "
     "--expect PAIRS.npz proves it",
-    "preprocessing": "torchvision's: --preprocess FILE states it",
+    "preprocessing": "torchvision's, where nothing is said: --preprocess FILE states it",
     "class names": "ImageNet's: --classes FILE states them",
 }
 

@@ -72,10 +72,13 @@ def _size(value: Any) -> tuple[int, int] | None:
     return None
 
 
+def _shortest(value: Any) -> int | None:
+    """The shorter side in the Hub's table of sizes; a plain size is the input's."""
+    return _count(value.get("shortest_edge")) if isinstance(value, Mapping) else None
+
+
 def _edge(value: Any) -> int | None:
     """The shorter side before a crop."""
-    if isinstance(value, Mapping):
-        value = value.get("shortest_edge")
     if isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
     return _count(value)
@@ -145,7 +148,7 @@ _KINDS = _table(
 WORDS: dict[str, tuple[tuple[str, Reader], ...]] = {
     **{word: ((kind, _READERS[kind]),) for word, kind in _KINDS.items()},
     "classes": (("classes", _names), ("width", _count)),
-    "size": (("shorter", _edge), ("size", _size)),
+    "size": (("shorter", _shortest), ("size", _size)),
     "problemtype": (("multi_label", _problem),),
 }
 # words that also mean other things, as a wrapper of weights or the labels of pictures: nothing is said of them

@@ -174,6 +174,8 @@ def test_several_labels_a_picture_are_refused(said: Any, light: State, tmp_path:
          PreprocessSpec(96, 96, shorter_side=110, mean=(0.5,) * 3, std=(0.5,) * 3)),
         ({"mean": [127.5] * 3, "std": [127.5] * 3}, PreprocessSpec(mean=(0.5,) * 3, std=(0.5,) * 3)),
         ({"crop_mode": "squash", "input_size": [3, 224, 224]}, PreprocessSpec(resize="stretch", shorter_side=None)),
+        ({"data": {"size": 96}}, PreprocessSpec(96, 96, shorter_side=110)),
+        ({"resize_size": [232], "crop_size": [224]}, PreprocessSpec(shorter_side=232)),
         ({"input_space": "BGR"}, PreprocessSpec(color="bgr")),
         ({"size": {"shortest_edge": 224}, "crop_pct": 0.875, "image_mean": list(IMAGENET_MEAN)}, PreprocessSpec()),
     ],
