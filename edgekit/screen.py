@@ -20,11 +20,13 @@ _BREAKS = re.compile("[\t\n]")
 # before the last @ of an address, whatever its scheme: rtsp://u:p@h, rtps:/u:p/w@h. A password may hold @ and /, and
 # blanks where nothing else explains the @
 _USER = re.compile(
-    r"""(?ix) \b (?!file:|synthetic:|https?://[^\s/@:]*/) (?P<scheme> [a-z][a-z0-9+.-]* :/{1,3} )
+    r"""(?ix) \b (?!file:|synthetic:|https?://[^\s/@:]*/) (?P<scheme> [a-z][a-z0-9+.-]{0,31} :/{1,3} )
         (?! (?: \$\{\w+\} :? )+ @ )  # of the environment
-        (?: (?:[^\s"<>\\]|\\.)* | [^\s"<>/:@]+ : [^\n"@]* ) @"""
+        (?: (?:[^\s"<>\\]|\\.){0,300} | [^\s"<>/:@]{1,200} : [^\n"@]{0,300} ) @"""
 )
-_QUERY = re.compile(r"""(?ix) \b (?P<rest> (?!file:|synthetic:)[a-z][a-z0-9+.-]* :/{1,3} [^\s?"'<>]* ) \? [^\s"'<>]+""")
+_QUERY = re.compile(
+    r"""(?ix) \b (?P<rest> (?!file:|synthetic:)[a-z][a-z0-9+.-]{0,31} :/{1,3} [^\s?"'<>]{0,1000} ) \? [^\s"'<>]+"""
+)
 HIDDEN = "***"
 
 
@@ -46,7 +48,9 @@ def masked(text: str) -> str:
     """`text` with `***` for user, password and query of every address in it, but of file:// and synthetic://."""
     if ":/" not in text:
         return text
-    return _QUERY.sub(rf"\g<rest>?{HIDDEN}", _USER.sub(rf"\g<scheme>{HIDDEN}@", text))
+    if "@" in text:
+        text = _USER.sub(rf"\g<scheme>{HIDDEN}@", text)
+    return _QUERY.sub(rf"\g<rest>?{HIDDEN}", text) if "?" in text else text
 
 
 def quoted(word: object) -> str:

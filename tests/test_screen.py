@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,12 @@ def test_what_moves_the_cursor_goes_around_the_screen() -> None:
             if bar and path.name != "screen.py" and "bare(" not in line:
                 wrong.append(f"{path.name}: {line.strip()}")
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    "text", ["http://" * 5_000, "a.b-c+" * 30_000 + ":/", "rtsp://u:" + "p" * 200_000, "x:/" * 10_000]
+)
+def test_long_lines_cost_little(text: str) -> None:
+    begun = time.process_time()
+    masked(f"@? {text} @?")
+    assert time.process_time() - begun < 2
