@@ -132,6 +132,11 @@ class Camera:
             self._model.close()
         return self._summary(time.monotonic() - began)
 
+    @property
+    def frames(self) -> int:
+        """So many of the source's frames are done."""
+        return self._feed.counters.processed
+
     def stop(self) -> None:
         """Ends `run` soon, from any thread or a signal handler."""
         self._stop.set()

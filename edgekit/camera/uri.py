@@ -96,6 +96,18 @@ def is_file(config: SourceConfig) -> bool:
     return not (parse_source(config).live or config.real_time)
 
 
+def frames_in(config: SourceConfig) -> int | None:
+    """How many frames a file says it has, for an estimate; None where it does not. Raises UsageError as above."""
+    source = parse_source(config)
+    if source.kind == "synthetic":
+        return int(dict(source.query).get("frames", 0)) or None
+    if source.kind != "video":
+        return None
+    import cv2
+
+    return max(0, int(cv2.VideoCapture(source.place).get(cv2.CAP_PROP_FRAME_COUNT))) or None
+
+
 def expand(text: str) -> str:
     """`text` with `${NAME}` taken from the environment. Raises UsageError for a name that is not there."""
 

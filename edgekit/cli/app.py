@@ -85,9 +85,9 @@ def prepared(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """Runs the command line `arguments` and returns the exit code; an error is told on stderr, in words."""
-    # the camera goes on for ever, and only one of several processes tells
-    telling = "camera" not in arguments[:2] and os.environ.get("RANK", "0") == "0"
-    with told(telling) as clear, screened(clear):
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one tells
+    lasting = "camera" in arguments[:2]  # all day, and silent while all is well
+    with told(first, silence=not lasting) as clear, screened(clear):
         code = _run(arguments)
         if INTERRUPTION.heard and code != INTERRUPTED:  # lost on the way; nobody may take this for a success
             sys.stderr.write(f"error: {TOO_LATE}\n")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +82,8 @@ def camera(
     page = _page(runtime) if chosen.web.enabled else None
     _on_signals(runtime, read)
     try:
-        summary = runtime.run(seconds)
+        with _counted(chosen, runtime):
+            summary = runtime.run(seconds)
     finally:
         if page is not None:
             page.stop()
@@ -130,6 +134,31 @@ def _page_can_start(config: CameraConfig) -> bool:
     except UsageError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def _counted(config: CameraConfig, runtime: Camera) -> Iterator[None]:
+    """Tells how far it is in a file; a camera has no end."""
+    from edgekit.camera.uri import frames_in
+    from edgekit.progress import working
+
+    if not _is_file(config):
+        yield
+        return
+    over = threading.Event()
+    with working("looking at frames", frames_in(config.source)) as work:
+
+        def count() -> None:
+            while not over.wait(0.2):
+                work.done = runtime.frames
+
+        counter = threading.Thread(target=count, name="progress-frames", daemon=True)
+        counter.start()
+        try:
+            yield
+        finally:
+            over.set()
+            counter.join()
 
 
 def open_model(config: CameraConfig) -> Model:

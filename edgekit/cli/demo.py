@@ -27,6 +27,7 @@ def demo(
     from edgekit.bench.accuracy import evaluate_detections
     from edgekit.cli.train import draw
     from edgekit.data import load_dataset
+    from edgekit.progress import working
     from edgekit.recipe import load_recipe
     from edgekit.training.loop import train
     from edgekit.training.tasks import make_task
@@ -70,7 +71,8 @@ def demo(
             counts = ", ".join(f"{found.names.count(name)} {name}" for name in predictor.spec.classes)
             typer.echo(f"{path}  {counts}")
     say("5/5 watch a made hive with the shipped centernet-tiny, in a process that cannot import torch, as on a device")
-    code = watch(out / "camera")
+    with working("watching", elsewhere=True):  # it tells itself
+        code = watch(out / "camera")
     if code:
         return code
     typer.echo("")

@@ -27,6 +27,7 @@ class Teller:
         stream: gives where to write to.
         terminal: whether that is one.
         clock: seconds.
+        silence: whether it is told that nothing was told for long.
     """
 
     def __init__(
@@ -34,8 +35,9 @@ class Teller:
         stream: Callable[[], TextIO] = lambda: sys.stderr,
         terminal: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
+        silence: bool = True,
     ) -> None:
-        self._stream, self._clock = stream, clock
+        self._stream, self._clock, self._silence = stream, clock, silence
         self._terminal = _is_terminal(stream()) if terminal is None else terminal
         self._works: list[tuple[Work, float]] = []  # the outermost first, and when each began
         self._quiet_since, self._told_at = clock(), float("-inf")
@@ -70,6 +72,8 @@ class Teller:
         """A line, where one is due."""
         with self._lock:
             now = self._clock()
+            if not (self._works or self._silence):
+                return
             patience = FIRST if self._works or self._terminal else EVERY  # a log needs no word on every import
             if now - self._quiet_since < patience or any(work.elsewhere for work, _ in self._works):
                 return
@@ -111,12 +115,12 @@ class Teller:
 
 
 @contextlib.contextmanager
-def told(active: bool = True) -> Iterator[Callable[[], None]]:
+def told(active: bool = True, silence: bool = True) -> Iterator[Callable[[], None]]:
     """Within it progress is told on stderr, also while one step takes long; gives what to call before other lines."""
     if not active:
         yield lambda: None
         return
-    teller, over = Teller(), threading.Event()
+    teller, over = Teller(silence=silence), threading.Event()
 
     def tick() -> None:
         while not over.wait(_TICK):

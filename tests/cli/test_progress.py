@@ -94,6 +94,13 @@ def test_bench_with_robustness_and_attacks(cli: Any, tmp_path: Path, monkeypatch
         assert any("left" in line for line in told[name]), told[name]
 
 
+def test_camera_on_a_film(cli: Any, tmp_path: Path) -> None:
+    source = "synthetic://hive?seed=1&fps=10&frames=30&height=180&width=320"
+    done = cli("camera", "--source", source, "--model", "centernet-tiny", "--out", tmp_path)
+    assert done.code == 0, done.text
+    assert all(re.fullmatch(r"looking at frames \d* ?of 30, .*", line) for line in works(done.err)["looking at frames"])
+
+
 def test_results_stay_results(cli: Any, good: Path, labelled: Path) -> None:
     """stdout is the same to the letter, whatever is told on stderr."""
     done = cli("predict", good, labelled, "--format", "json")

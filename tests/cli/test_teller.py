@@ -94,6 +94,14 @@ def test_silence_is_told_too(clock: Clock) -> None:
     assert "still at it, 0:02 so far" in bar.getvalue()
 
 
+def test_a_command_that_lasts_all_day_is_silent(clock: Clock) -> None:
+    stream = io.StringIO()
+    teller = Teller(lambda: stream, terminal=False, clock=clock, silence=False)
+    clock.now += 3600
+    teller.tell()
+    assert stream.getvalue() == ""
+
+
 def test_on_a_terminal_one_line_that_overwrites_itself_and_goes_away(clock: Clock) -> None:
     stream, teller = spoken(clock, terminal=True)
     with listening(teller):
@@ -148,7 +156,7 @@ def test_it_ends_where_the_loop_breaks_off(clock: Clock) -> None:
     assert stream.getvalue().splitlines() == ["still at it, 0:10 so far"]
 
 
-def test_the_camera_and_other_processes_of_a_training_are_not_told_of() -> None:
+def test_the_other_processes_of_a_training_are_not_told_of() -> None:
     with told(active=False) as before:
         before()
         assert list(track(range(2), "counting")) == [0, 1]
