@@ -199,10 +199,12 @@ def _outline(item: Element) -> list[tuple[float, float]]:
         return points if len(points) > 2 and all(math.isfinite(v) for point in points for v in point) else []
     if turned is not None:
         cx, cy, w, h, angle = (_number(turned, tag, math.nan) for tag in ("cx", "cy", "w", "h", "angle"))
+        if not all(map(math.isfinite, (cx, cy, w, h, angle))):
+            return []
         c, s = math.cos(angle), math.sin(angle)  # radians
         half = ((w * c + h * s) / 2, (w * s - h * c) / 2, (w * c - h * s) / 2, (w * s + h * c) / 2)
         x, y = max(abs(half[0]), abs(half[2])), max(abs(half[1]), abs(half[3]))
-        return [(cx - x, cy - y), (cx + x, cy + y)] if math.isfinite(cx + cy + x + y) else []
+        return [(cx - x, cy - y), (cx + x, cy + y)]
     return []
 
 

@@ -151,8 +151,9 @@ def test_outlines_become_boxes(make: Make, outline: str, box: list[float]) -> No
     data = load_dataset(make(a=xml(f"<object><name>bee</name>{outline}</object>")))
     np.testing.assert_allclose(boxes(data), [box], atol=1e-5)
     assert data.notes[1] == "1 object(s) with an outline and no box, taken as its bounding box: JPEGImages/a.jpg line 1"
-    broken = xml("<object><name>bee</name><polygon><x1>3</x1><y1>q</y1><x2>9</x2></polygon></object>")
-    assert "not four numbers" in load_dataset(make(b=broken)).notes[-1]
+    turned = "<robndbox><cx>10</cx><cy>5</cy><w>4</w><h>2</h><angle>inf</angle></robndbox>"
+    for broken in ("<polygon><x1>3</x1><y1>q</y1><x2>9</x2></polygon>", turned):
+        assert "not four numbers" in load_dataset(make(b=xml(f"<object><name>bee</name>{broken}</object>"))).notes[-1]
 
 
 def test_an_object_without_a_name_leaves_its_picture_out(make: Make) -> None:
