@@ -86,7 +86,8 @@ def things(checkpoint: Path, good: Path, spec: Any, tmp_path_factory: pytest.Tem
     yolo = root / "only train"
     for kind in ("images", "labels"):
         (yolo / kind / "train").mkdir(parents=True)
-    for i, sample in enumerate(hive_pictures(6, seed=1)):
+    # 6 of them are trained on: oneDNN of torch 2.14 ends the process at odd batches of this net on two threads
+    for i, sample in enumerate(hive_pictures(7, seed=1)):
         frame = sample.read()
         Image.fromarray(np.ascontiguousarray(frame[..., ::-1])).save(yolo / "images" / "train" / f"{i}.jpg")
         assert sample.boxes is not None
@@ -198,12 +199,10 @@ def test_bench(terminal: Terminal, there: Path) -> None:
     assert words[words.index("--out") + 1] == "bench-3"
 
 
-@pytest.mark.slow
 def test_bench_of_a_shipped_model(terminal: Terminal) -> None:
     terminal.pastes(terminal.types("bench", "centernet-tiny", "--pictures", 0, *MEASURED, "--out", "my report"))
 
 
-@pytest.mark.slow
 def test_bench_of_a_suite(terminal: Terminal, there: Path) -> None:
     (there / "my suite.toml").write_text(
         'title = "one"\nseconds = 0.1\nturns = 2\nwarmup = 0.1\ncold = false\n[[matrix]]\nmodels = ["it\'s.onnx"]\n'
@@ -280,14 +279,13 @@ def test_a_token_is_not_in_a_next_line(terminal: Terminal, there: Path) -> None:
     assert "next: edgekit bench" in done.err
 
 
-@pytest.mark.slow
 def test_train(terminal: Terminal, there: Path) -> None:
     """By a recipe's name, on pictures with no held-out split; and again, when the export of the first is in use."""
     words = ("train", "demo", "--data", "only train", "--set", "schedule.epochs=1", "--set", "data.cache_mb=0")
-    done = terminal.types(*words, "--out", "my run")
-    terminal.pastes(done)
+    terminal.pastes(terminal.types(*words, "--out", "my run"))
     done = terminal.types(*words, "--out", "my run", "--resume")
-    assert terminal.pastes(done).code == 0
+    assert "--out 'my run/exported'" in done.err
+    terminal.pastes(done)
 
 
 @pytest.fixture
@@ -314,7 +312,6 @@ def test_doctor(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal.pastes(done)
 
 
-@pytest.mark.slow
 def test_doctor_with_torch_and_the_demo(terminal: Terminal, small_demo: None) -> None:
     done = terminal.types("doctor")
     assert "edgekit demo" in done.err
