@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,5 +166,5 @@ def refuse_stale(path: Path, described: Metadata, checkpoint: Path) -> None:
             f"{path} was not made from {checkpoint}.",
             got=f"lineage of checkpoint {described.lineage.checkpoint[:12]}",
             expected=f"checkpoint {sha256[:12]}",
-            fix=f"edgekit export {checkpoint} --force",
+            fix=shlex.join(["edgekit", "export", str(checkpoint), "--force"]),
         )

@@ -19,6 +19,7 @@ from edgekit import recipe
 from edgekit.artifact import embed, read_onnx
 from edgekit.cli import app, options
 from edgekit.data import hive_pictures, made_pictures
+from edgekit.training.checkpoint import Checkpoint, save_checkpoint
 from tests.conftest import Cli, Outcome
 
 HIVE = "synthetic://hive?n=8&val=4"
@@ -337,6 +338,20 @@ def test_the_program_is_called_as_it_can_be_found(tmp_path: Path, monkeypatch: p
     assert called(here) == [str(here)]
     assert called("/usr/bin/pytest") == ["edgekit"]
     assert called("/x/edgekit/__main__.py")[1:] == ["-m", "edgekit"]
+
+
+def test_the_fix_of_an_error_is_pasted_too(terminal: Terminal, there: Path, net: Any, spec: Any) -> None:
+    """Where it is a whole command: the export that belongs to a checkpoint that was trained on."""
+    export = there / "my model.onnx"
+    shutil.copy(there / "it's.onnx", export)
+    weights = {k: v * 1.01 if k == "fc.bias" else v for k, v in net.state_dict().items()}
+    (there / "my model.pt").unlink()
+    save_checkpoint(there / "my model.pt", Checkpoint(spec, weights))
+    done = terminal.cli("verify", "my model.pt", "my model.onnx")
+    assert done.code == 5, done.text
+    fix = next(line.split("fix:")[1] for line in done.err.splitlines() if "fix:" in line)
+    assert terminal.cli(*shlex.split(fix)[1:], "--pictures", "3").code == 0
+    terminal.types("verify", "my model.pt", "my model.onnx", "--pictures", 3)
 
 
 def test_every_command_is_here() -> None:
