@@ -536,7 +536,8 @@ def test_a_reader_that_stops_reading_is_not_an_error(command: tuple[str, ...]) -
     process = [sys.executable, "-c", "from edgekit.cli.app import main; main()", *command]
     done = subprocess.run(process, stdout=write, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     os.close(write)
-    assert (done.returncode, done.stderr) == (0, "")
+    told = [line for line in done.stderr.splitlines() if not line.startswith("still at it")]  # on a busy machine
+    assert (done.returncode, told) == (0, [])
 
 
 # -- pictures -----------------------------------------------------------------------------------------------------
