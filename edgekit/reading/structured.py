@@ -116,8 +116,9 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    if len(text) > DIGITS:
-        raise over("a whole number", f"{len(text)} digits", f"{DIGITS} digits")
+    digits = len(text.lstrip("-"))
+    if digits > DIGITS:
+        raise over("a whole number", f"{digits} digits", f"{DIGITS} digits")
     return int(text)
 
 
