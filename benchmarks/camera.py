@@ -23,7 +23,7 @@ import numpy as np
 
 from edgekit.backends.base import Arrays, Session
 from edgekit.camera.config import load_config
-from edgekit.camera.eyes import make_eye
+from edgekit.camera.detect.detectors import make_eye
 from edgekit.camera.memory import few_arenas
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera, Summary

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.bench.environment import environment
-from edgekit.bench.schema import Report, read_report
+from edgekit.benchmark.machine.environment import environment
+from edgekit.benchmark.schema import Report, read_report
 from edgekit.predictor import Predictor
 
 ALARMS = 1

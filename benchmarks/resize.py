@@ -22,10 +22,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from edgekit.checkpoints.checkpoint import load_checkpoint
+from edgekit.checkpoints.reference import reference_net
 from edgekit.data import load_dataset
 from edgekit.spec import PreprocessSpec
-from edgekit.training.checkpoint import load_checkpoint
-from edgekit.training.reference import reference_net
 from edgekit.vision.image import read_picture
 from edgekit.vision.preprocess import normalise, preprocess
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import __version__
-from edgekit.artifact import file_sha256
+from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.data import HIVE_CLASSES, load_dataset, sample_evenly
 from edgekit.vision.image import encode_picture
 
@@ -80,9 +80,9 @@ def made_resnet(folder: Path) -> Source:
     import torch
 
     from edgekit import nets
+    from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
     from edgekit.data import PATTERNS, made_pictures
     from edgekit.spec import ModelSpec, PreprocessSpec
-    from edgekit.training.checkpoint import Checkpoint, save_checkpoint
     from edgekit.vision.preprocess import normalise, preprocess
 
     checkpoint, pictures = folder / "resnet18.pt", folder / "patterns"

@@ -21,11 +21,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from edgekit.config.recipe import Recipe, load_recipe
 from edgekit.data import Dataset, hive_pictures
-from edgekit.recipe import Recipe, load_recipe
 from edgekit.training.classification import ClassificationTask
-from edgekit.training.loop import train
-from edgekit.training.schedule import freeze, make_optimizer
+from edgekit.training.loop.run import train
+from edgekit.training.loop.schedule import freeze, make_optimizer
 
 BATCH = 32
 

@@ -24,13 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.artifact import Artifact, read_onnx
-from edgekit.bench.environment import busy_seconds, conditions, environment
-from edgekit.bench.measure import Plan, measure
-from edgekit.bench.stats import Interval, paired_ratio
-from edgekit.bench.subject import Subject
-from edgekit.bench.timing import timing
+from edgekit.artifacts.onnx_file import Artifact, read_onnx
+from edgekit.benchmark.machine.environment import busy_seconds, conditions, environment
+from edgekit.benchmark.measure import Plan, measure
+from edgekit.benchmark.subject import Subject
+from edgekit.benchmark.timing import timing
 from edgekit.data import Sample, made_pictures
+from edgekit.metrics.statistics import Interval, paired_ratio
 from edgekit.predictor import Predictor
 from edgekit.vision.preprocess import normalise, preprocess
 

@@ -32,14 +32,14 @@ import cv2
 import numpy as np
 
 from edgekit import loading
-from edgekit.bench.environment import busy_seconds, conditions, environment
-from edgekit.bench.stats import paired_ratio
-from edgekit.camera.ahead import streams_of
+from edgekit.benchmark.machine.environment import busy_seconds, conditions, environment
 from edgekit.camera.config import CameraConfig, ModelConfig, SourceConfig, StoreConfig
-from edgekit.camera.eyes import make_eye
+from edgekit.camera.detect.ahead import streams_of
+from edgekit.camera.detect.detectors import make_eye
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera
 from edgekit.data import HiveClip
+from edgekit.metrics.statistics import paired_ratio
 from edgekit.predictor import Predictor
 from edgekit.vision.decode import detections
 from edgekit.vision.preprocess import geometry, normalise, preprocess

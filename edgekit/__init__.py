@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from edgekit.artifact import read_onnx
+    from edgekit.artifacts.onnx_file import read_onnx
+    from edgekit.checkpoints.checkpoint import load_checkpoint, save_checkpoint
     from edgekit.errors import EdgekitError
     from edgekit.graph.fold_bn import fold_bn
     from edgekit.loading import open_predictor
     from edgekit.pipeline import export
     from edgekit.predictor import Predictor
     from edgekit.spec import ModelSpec, PreprocessSpec, TensorSpec
-    from edgekit.training.checkpoint import load_checkpoint, save_checkpoint
     from edgekit.vision.image import read_picture
 
 _HOME = {
@@ -30,11 +30,11 @@ _HOME = {
     "TensorSpec": "edgekit.spec",
     "export": "edgekit.pipeline",
     "fold_bn": "edgekit.graph.fold_bn",
-    "load_checkpoint": "edgekit.training.checkpoint",
+    "load_checkpoint": "edgekit.checkpoints.checkpoint",
     "open_predictor": "edgekit.loading",
-    "read_onnx": "edgekit.artifact",
+    "read_onnx": "edgekit.artifacts.onnx_file",
     "read_picture": "edgekit.vision.image",
-    "save_checkpoint": "edgekit.training.checkpoint",
+    "save_checkpoint": "edgekit.checkpoints.checkpoint",
 }
 
 __all__ = [

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifact import Metadata, file_sha256, read_onnx
-from edgekit.deployment import model_path, resolve, shipped_models
+from edgekit.artifacts.deployment import model_path, resolve, shipped_models
+from edgekit.artifacts.kinds import CHECKPOINTS, is_checkpoint
+from edgekit.artifacts.onnx_file import Metadata, file_sha256, read_onnx
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.predictor import Predictor, require_verified
 from edgekit.spec import ModelSpec, PreprocessSpec
-from edgekit.suffixes import CHECKPOINTS, is_checkpoint
 
 __all__ = [
     "ENGINE",
@@ -47,11 +47,11 @@ def open_predictor(
     """A predictor of an exported file, or of a checkpoint run by torch itself.
 
     Args:
-        path: .onnx, .engine, or a checkpoint (`edgekit.suffixes`); the name of a shipped model; or a deployment.json.
+        path: .onnx, .engine, a checkpoint (`edgekit.artifacts.kinds`), a shipped model's name, or a deployment.json.
         backend, provider, threads: how an exported ONNX is run; a checkpoint runs in torch on the CPU, an engine on
             the GPU that it was built for. A deployment.json says it itself.
         classes, preprocess_spec, norm, arch, weights_key: what a foreign checkpoint does not say; see
-            `edgekit.training.checkpoint.load_checkpoint`. A file that says it itself is not contradicted.
+            `edgekit.checkpoints.checkpoint.load_checkpoint`. A file that says it itself is not contradicted.
         unverified: accept a file that did not pass the gate, to look into why.
         frugal: of onnxruntime: keep less memory.
         streams: of an exported ONNX: runs at once, sharing `threads`; see the backends.
@@ -65,8 +65,8 @@ def open_predictor(
     path, backend, provider, threads = found.path, found.backend, found.provider, found.threads
     if is_checkpoint(path):
         from edgekit.backends.torch_ import TorchSession
+        from edgekit.checkpoints.checkpoint import load_checkpoint
         from edgekit.nets.detector import answering
-        from edgekit.training.checkpoint import load_checkpoint
 
         loaded = load_checkpoint(
             path, classes=classes, preprocess=preprocess_spec, norm=norm, arch=arch, weights_key=weights_key,
@@ -127,8 +127,8 @@ def _shown(value: Any) -> str:
 
 
 def _engine(path: Path, unverified: bool, told: Mapping[str, Any]) -> Predictor:
+    from edgekit.artifacts.engine import read_engine
     from edgekit.backends.tensorrt_ import TensorRTSession
-    from edgekit.engine import read_engine
 
     engine = read_engine(path)
     _refuse_contradiction(path, engine.card.metadata.model, told)
@@ -152,7 +152,7 @@ def metadata_of(path: Path) -> Metadata | None:
     if is_checkpoint(path):
         return None
     if path.suffix == ENGINE:
-        from edgekit.engine import read_engine
+        from edgekit.artifacts.engine import read_engine
 
         return read_engine(path).card.metadata
     return read_onnx(path).metadata

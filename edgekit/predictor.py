@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import Artifact, read_onnx
+from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.backends import Session, open_session
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.progress import track
@@ -30,7 +30,7 @@ class Predictor:
         spec: task, preprocessing and classes.
         name: for messages and reports.
         sha256: of the model's file.
-        trained_on: as in `edgekit.artifact.Metadata`.
+        trained_on: as in `edgekit.artifacts.onnx_file.Metadata`.
         what: whose answers these are, for a verdict.
 
     Raises:
@@ -59,7 +59,7 @@ class Predictor:
 
     @classmethod
     def open(cls, path: Path, backend: str = "onnxruntime", **options: Any) -> Predictor:
-        """The predictor of an exported file, checked by `edgekit.artifact.read_onnx`.
+        """The predictor of an exported file, checked by `edgekit.artifacts.onnx_file.read_onnx`.
 
         Args:
             backend: a name of `edgekit.backends.BACKENDS`; `options` are its own (provider, threads, spinning).

@@ -17,11 +17,11 @@ from PIL import Image
 from torch import nn
 
 from edgekit import nets
-from edgekit.artifact import read_onnx
+from edgekit.artifacts.onnx_file import read_onnx
+from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.cli.app import run
 from edgekit.data import made_pictures
 from edgekit.spec import ModelSpec, PreprocessSpec
-from edgekit.training.checkpoint import Checkpoint, save_checkpoint
 from edgekit.vision.preprocess import normalise, preprocess
 
 # not in alphabetical order, so that sorting them somewhere is a defect

@@ -10,7 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "onnxruntime", "cv2", "tensorrt", "onnxscript", "safetensors", "scipy")
-NEEDS_TORCH = ("edgekit.nets", "edgekit.training", "edgekit.graph.fold_bn", "edgekit.graph.to_onnx")
+NEEDS_TORCH = (
+    "edgekit.nets",
+    "edgekit.checkpoints",
+    "edgekit.training",
+    "edgekit.graph.fold_bn",
+    "edgekit.graph.to_onnx",
+)
 NEEDS_TORCH_FILES = ("edgekit.backends.torch_",)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tomllib
 
-from edgekit.config import target_names
+from edgekit.config.target import target_names
 from edgekit.graph.lint import RULES
 
 ROOT = Path(__file__).parents[1]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifact import file_sha256
-from edgekit.deployment import model_path, read_deployment, shipped_models
-from edgekit.engine import write_engine
+from edgekit.artifacts.deployment import model_path, read_deployment, shipped_models
+from edgekit.artifacts.engine import write_engine
+from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.errors import ArtifactError, BackendError, UsageError, VerificationError
 from edgekit.loading import metadata_of, open_predictor, refuse_stale
-from tests.test_engine import PLAN, card
+from tests.artifacts.test_engine import PLAN, card
 
 __all__ = ["card"]  # a fixture
 

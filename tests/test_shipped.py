@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.artifact import file_sha256, read_onnx
-from edgekit.bench.accuracy import evaluate_detections
+from edgekit.artifacts.deployment import model_path, shipped_models
+from edgekit.artifacts.onnx_file import file_sha256, read_onnx
+from edgekit.benchmark.quality.accuracy import evaluate_detections
+from edgekit.config.recipe import load_recipe
 from edgekit.data import hive_pictures
-from edgekit.deployment import model_path, shipped_models
 from edgekit.loading import open_predictor
 from edgekit.predictor import require_verified
-from edgekit.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,11 +13,11 @@ from PIL import Image
 
 import edgekit.camera
 from edgekit import nets
-from edgekit.artifact import KEY, MADE, RECORDED, embed, read_onnx
+from edgekit.artifacts.onnx_file import KEY, MADE, RECORDED, embed, read_onnx
+from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.data import hive_pictures
 from edgekit.loading import model_path, open_predictor
 from edgekit.spec import digest
-from edgekit.training.checkpoint import load_checkpoint
 from tests.training.conftest import TINY, TinyNet, write_pictures
 
 TOLD = "was trained on made pictures only"

@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgekit.bench.stats import paired_ratio
+from edgekit.checkpoints.checkpoint import load_checkpoint
+from edgekit.checkpoints.reference import reference_net
 from edgekit.data import made_pictures
 from edgekit.loading import open_predictor
-from edgekit.training.checkpoint import load_checkpoint
-from edgekit.training.reference import reference_net
+from edgekit.metrics.statistics import paired_ratio
 from edgekit.vision.preprocess import normalise, preprocess
 
 Run = Callable[[], object]

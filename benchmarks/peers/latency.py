@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.artifact import read_onnx
+from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.backends import open_session
 from edgekit.data import load_dataset, sample_evenly
-from edgekit.vision.percentiles import enough, percentile
+from edgekit.metrics.percentiles import enough, percentile
 from edgekit.vision.preprocess import preprocess
 
 sys.path.insert(0, str(Path(__file__).parent))

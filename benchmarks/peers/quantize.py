@@ -27,10 +27,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgekit.artifact import graph_digest, read_onnx
+from edgekit.artifacts.onnx_file import graph_digest, read_onnx
 from edgekit.backends import open_session
 from edgekit.data import Dataset, load_dataset, sample_evenly
-from edgekit.pipeline.sealing import sealed
+from edgekit.metrics.classification import clopper_pearson
+from edgekit.pipeline.embed_metadata import sealed
 from edgekit.predictor import Predictor
 from edgekit.quantize.calibrate import calibrate
 from edgekit.quantize.fp16 import to_fp16
@@ -40,7 +41,6 @@ from edgekit.quantize.rounding import rounder
 from edgekit.quantize.schemes import SCHEMES
 from edgekit.quantize.search import Measured, search, search_key
 from edgekit.quantize.timing import layer_costs
-from edgekit.vision.metrics import clopper_pearson
 from edgekit.vision.preprocess import preprocess
 
 CALIBRATION = 96

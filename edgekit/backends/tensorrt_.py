@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends._cuda import Buffer, open_cuda
+from edgekit.artifacts.engine import Engine, read_engine, require_fit
 from edgekit.backends.base import Arrays, Session
+from edgekit.backends.cuda.api import Buffer, open_cuda
 from edgekit.backends.trt.library import Message, first_error, load_library
 from edgekit.backends.trt.place import this_place
 from edgekit.backends.trt.refusal import reason_of
-from edgekit.engine import Engine, read_engine, require_fit
 from edgekit.errors import ArtifactError, BackendError, InputError
 from edgekit.spec import TensorSpec
 
@@ -37,7 +37,7 @@ class TensorRTSession(Session):
     """One engine, one execution context, one stream, and buffers for its largest batch, allocated once.
 
     Args:
-        engine: read by `edgekit.engine.read_engine`, which compared the plan with its sidecar.
+        engine: read by `edgekit.artifacts.engine.read_engine`, which compared the plan with its sidecar.
         binding: `auto`, `cuda-bindings` or `pycuda`.
         device: number of the GPU.
         cuda_graph: launch copies and kernels as one CUDA graph, from the second run of the same shapes on. TensorRT

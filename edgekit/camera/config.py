@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from edgekit.config import nearest
+from edgekit.config.target import nearest
 from edgekit.errors import UsageError
 from edgekit.reading import load_toml, read_text
 from edgekit.reading.limits import SETTINGS

@@ -9,10 +9,10 @@ from collections import deque
 from functools import lru_cache
 from typing import Any
 
-from edgekit.camera.feed import Feed
-from edgekit.camera.outbox import Outbox
-from edgekit.camera.pace import Pace
-from edgekit.vision.percentiles import told
+from edgekit.camera.event_writer import Outbox
+from edgekit.camera.rate import Pace
+from edgekit.camera.source.feed import Feed
+from edgekit.metrics.percentiles import told
 
 _AGES = 2000
 _HUNG = 30.0  # seconds without a heartbeat

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from edgekit.camera.clock import Clock
 from edgekit.camera.config import CameraConfig, LabelRule
-from edgekit.camera.eyes import Eye
-from edgekit.camera.motion import MotionWatch
-from edgekit.camera.tracker import Tracker
-from edgekit.camera.visits import VisitBook
-from edgekit.camera.zones import Zones
+from edgekit.camera.detect.detectors import Eye
+from edgekit.camera.detect.motion import MotionWatch
+from edgekit.camera.events.visits import VisitBook
+from edgekit.camera.track.tracker import Tracker
+from edgekit.camera.track.zones import Zones
 from edgekit.errors import UsageError
 
 _NO_MODEL = (0.5, 0.7)  # min_score and threshold where neither configuration nor model has one (Frigate's)

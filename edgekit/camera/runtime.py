@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgekit.camera.ahead import Ahead, streams_of
 from edgekit.camera.config import CameraConfig
-from edgekit.camera.counts import CountBook
-from edgekit.camera.eyes import one_label_each
-from edgekit.camera.feed import Feed, Opener, Say, Shot, make_feed
-from edgekit.camera.grabber import Ended, open_grabber
+from edgekit.camera.deliver.live_view import View
+from edgekit.camera.detect.ahead import Ahead, streams_of
+from edgekit.camera.detect.detectors import one_label_each
+from edgekit.camera.detect.motion import Motion
+from edgekit.camera.event_writer import Event, Outbox, Outcome
+from edgekit.camera.events.counts import CountBook
+from edgekit.camera.events.visits import Visit
 from edgekit.camera.health import Health, notify_systemd
 from edgekit.camera.memory import give_back
-from edgekit.camera.motion import Motion
-from edgekit.camera.outbox import Event, Outbox, Outcome
-from edgekit.camera.pace import Pace
+from edgekit.camera.rate import Pace
 from edgekit.camera.rules import Model, Rules, make_rules
+from edgekit.camera.source.feed import Feed, Opener, Say, Shot, make_feed
+from edgekit.camera.source.grabber import Ended, open_grabber
 from edgekit.camera.thermal import hottest
-from edgekit.camera.tracker import Track
-from edgekit.camera.view import View
-from edgekit.camera.visits import Visit
+from edgekit.camera.track.tracker import Track
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.vision.decode import Detections
 

@@ -12,8 +12,8 @@ import typer
 
 from edgekit import __version__
 from edgekit.cli import bench, build, camera, demo, doctor, evaluate, export, predict, train, tune, verify
-from edgekit.cli.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
-from edgekit.cli.teller import told
+from edgekit.cli.shared.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
+from edgekit.cli.shared.teller import told
 from edgekit.errors import EdgekitError
 from edgekit.screen import screened
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli import after
-from edgekit.cli.options import (
+from edgekit.cli.shared import after
+from edgekit.cli.shared.options import (
     ForceOption,
     Format,
     FormatOption,
@@ -19,8 +19,8 @@ from edgekit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgekit.bench.compare import Comparison
-    from edgekit.bench.schema import Report
+    from edgekit.benchmark.report.compare import Comparison
+    from edgekit.benchmark.schema import Report
 
 PROOF = "bench"  # stem of the files in --out
 
@@ -87,12 +87,12 @@ def bench(
     Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
     the exit code is 1; where --compare finds a regression it is 4.
     """
-    from edgekit.bench.compare import DEFAULT_LIMITS, parse_limits
-    from edgekit.bench.measure import Plan
-    from edgekit.bench.run import Settings
-    from edgekit.bench.schema import read_report
-    from edgekit.bench.suite import refuse_existing_report
-    from edgekit.cli import bench_wiring as wiring
+    from edgekit.benchmark.measure import Plan
+    from edgekit.benchmark.report.compare import DEFAULT_LIMITS, parse_limits
+    from edgekit.benchmark.run import Settings
+    from edgekit.benchmark.schema import read_report
+    from edgekit.benchmark.suite import refuse_existing_report
+    from edgekit.cli.shared import bench_wiring as wiring
     from edgekit.errors import UsageError
 
     if bool(models) == (suite is not None):
@@ -124,7 +124,7 @@ def bench(
         report = parts.measure(cases, settings, written)
     comparison = None
     if base is not None:
-        from edgekit.bench.compare import compare as compared
+        from edgekit.benchmark.report.compare import compare as compared
 
         comparison = compared(base, report, limits, anyway)
     _print(report, comparison, output_format)
@@ -141,8 +141,8 @@ def bench(
 
 
 def _print(report: Report, comparison: Comparison | None, output_format: Format) -> None:
-    from edgekit.bench.text import as_markdown
-    from edgekit.cli.options import print_json
+    from edgekit.benchmark.report.text import as_markdown
+    from edgekit.cli.shared.options import print_json
 
     if output_format is Format.json:
         content = report.model_dump(by_alias=True, mode="json")

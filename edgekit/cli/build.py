@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli import after
-from edgekit.cli.options import ForceOption, Format, FormatOption, print_json, say
+from edgekit.cli.shared import after
+from edgekit.cli.shared.options import ForceOption, Format, FormatOption, print_json, say
 from edgekit.progress import working
 
 if TYPE_CHECKING:
-    from edgekit.building import BuildResult
+    from edgekit.engines.build import BuildResult
 
 
 def build(
@@ -59,15 +59,16 @@ def build(
     that is there already and was built from the same file with the same options is kept. One that does not answer as
     the ONNX is kept as NAME.engine.rejected and the exit code is 3.
     """
-    from edgekit import building, pipeline
-    from edgekit.deployment import model_path
-    from edgekit.engine_key import Batch
+    from edgekit import pipeline
+    from edgekit.artifacts.deployment import model_path
+    from edgekit.artifacts.engine_key import Batch
+    from edgekit.engines import build
 
     source = model_path(model)
     if out is None and source != model:
         out = Path()  # beside a shipped model are edgekit's own files
     with _progress() as report:
-        result = building.build_engine(
+        result = build.build_engine(
             source,
             target,
             fallbacks=fallback or (),

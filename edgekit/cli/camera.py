@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli import after
-from edgekit.cli.options import Format, FormatOption, next_command, print_json, say, tell_origin
+from edgekit.cli.shared import after
+from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json, say, tell_origin
 from edgekit.screen import shown
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def camera(
 
 def _next(context: typer.Context, chosen: CameraConfig, **changes: object) -> None:
     """This command again with `changes`; an address with a password in it and a page's token are not repeated."""
-    from edgekit.camera.uri import printed
+    from edgekit.camera.source.uri import printed
 
     typed: list[str] = context.params.get("changes") or []
     if any("token" in change for change in typed):  # in a whole table too: web={token="..."}
@@ -123,8 +123,8 @@ def _key(change: str) -> str:
 
 def _page_can_start(config: CameraConfig) -> bool:
     """Whether what it needs is installed, and its host and token are allowed."""
-    from edgekit.camera.guard import check_web
-    from edgekit.cli import installed
+    from edgekit.camera.web.token_auth import check_web
+    from edgekit.cli.shared import installed
     from edgekit.errors import UsageError
 
     if not installed.look_at("camera").ok:
@@ -139,7 +139,7 @@ def _page_can_start(config: CameraConfig) -> bool:
 @contextlib.contextmanager
 def _counted(config: CameraConfig, runtime: Camera) -> Iterator[None]:
     """Tells how far it is in a file; a camera has no end."""
-    from edgekit.camera.uri import frames_in
+    from edgekit.camera.source.uri import frames_in
     from edgekit.progress import working
 
     if not _is_file(config):
@@ -164,8 +164,8 @@ def _counted(config: CameraConfig, runtime: Camera) -> Iterator[None]:
 def open_model(config: CameraConfig) -> Model:
     """Opens the model that the configuration names; the wiring between `loading` and the camera room."""
     from edgekit import loading
-    from edgekit.camera.ahead import streams_of
-    from edgekit.camera.eyes import make_eye
+    from edgekit.camera.detect.ahead import streams_of
+    from edgekit.camera.detect.detectors import make_eye
     from edgekit.camera.memory import give_back
     from edgekit.camera.rules import Model
     from edgekit.errors import UsageError
@@ -205,8 +205,8 @@ def open_model(config: CameraConfig) -> Model:
 def _bytes_at(path: Path) -> tuple[str, ...]:
     """The hashes of a model's files. Raises ArtifactError where one cannot be read."""
     from edgekit import loading
-    from edgekit.artifact import file_sha256
-    from edgekit.engine import sidecar_of
+    from edgekit.artifacts.engine import sidecar_of
+    from edgekit.artifacts.onnx_file import file_sha256
     from edgekit.errors import ArtifactError
 
     path = loading.model_path(path)
@@ -221,7 +221,7 @@ def _bytes_at(path: Path) -> tuple[str, ...]:
 
 def _deployed(config: CameraConfig) -> CameraConfig:
     """With what a deployment.json says in the place of its path."""
-    from edgekit.deployment import resolve
+    from edgekit.artifacts.deployment import resolve
 
     model = config.model
     found = resolve(model.path, model.backend, model.provider, model.threads)
@@ -235,7 +235,7 @@ def _video_beside(config: CameraConfig, out: Path) -> Path | None:
 
 
 def _is_file(config: CameraConfig) -> bool:
-    from edgekit.camera.uri import is_file
+    from edgekit.camera.source.uri import is_file
 
     return is_file(config.source)
 
@@ -244,7 +244,7 @@ def _keep(events: list[dict[str, Any]], summary: Summary, out: Path) -> None:
     """Writes a file's events and summary beside its video."""
     import json
 
-    from edgekit.artifact import make_folder, write_bytes
+    from edgekit.artifacts.onnx_file import make_folder, write_bytes
 
     make_folder(out)
     lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
@@ -261,9 +261,9 @@ def _as_json(summary: Summary) -> dict[str, Any]:
 
 
 def _check(config: CameraConfig) -> int:
-    from edgekit.camera.guard import check_web
     from edgekit.camera.runtime import Camera
-    from edgekit.camera.uri import parse_source
+    from edgekit.camera.source.uri import parse_source
+    from edgekit.camera.web.token_auth import check_web
 
     checked = config.model_copy(update={"store": config.store.model_copy(update={"folder": None})})
     source = parse_source(config.source)
@@ -275,7 +275,7 @@ def _check(config: CameraConfig) -> int:
 
 
 def _page(runtime: Camera) -> Any:
-    from edgekit.camera.web import Page
+    from edgekit.camera.web.server import Page
 
     page = Page(runtime, say)
     page.start()
@@ -296,7 +296,7 @@ def _on_signals(runtime: Camera, read: Any) -> None:
 
 
 def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None:
-    from edgekit.camera.counts import level_of
+    from edgekit.camera.events.counts import level_of
 
     if output_format is Format.json:
         print_json(_as_json(summary))

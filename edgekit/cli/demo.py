@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli.options import next_command, say
+from edgekit.cli.shared.options import next_command, say
 
 WATCHED = "synthetic://hive?seed=1&fps=20&frames=300"  # 15 s of scene; a hornet comes in its last third
 _WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from edgekit.cli.app import main; main()"
@@ -23,15 +23,15 @@ def demo(
     import shutil
 
     from edgekit import loading, pipeline
-    from edgekit.artifact import make_folder, refuse_existing, write_bytes
-    from edgekit.bench.accuracy import evaluate_detections
+    from edgekit.artifacts.onnx_file import make_folder, refuse_existing, write_bytes
+    from edgekit.benchmark.quality.accuracy import evaluate_detections
     from edgekit.cli.train import draw
+    from edgekit.config.recipe import load_recipe
     from edgekit.data import load_dataset
+    from edgekit.gate.compare import figures
     from edgekit.progress import working
-    from edgekit.recipe import load_recipe
-    from edgekit.training.loop import train
+    from edgekit.training.loop.run import train
     from edgekit.training.tasks import make_task
-    from edgekit.verify import figures
     from edgekit.vision.draw import annotate
     from edgekit.vision.image import encode_picture
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from edgekit import __version__
-from edgekit.cli import after, installed
-from edgekit.cli.options import Format, FormatOption, next_command, print_json
+from edgekit.cli.shared import after, installed
+from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json
 
 JOBS = {
     "base": "everything",
@@ -64,7 +64,7 @@ def _selftest(output_format: Format) -> int:
     """Exit code 0 when all that is installed ran right, 3 when something ran wrong, 5 when nothing ran."""
     from dataclasses import asdict
 
-    from edgekit.selftest import selftest
+    from edgekit.engines.selftest import selftest
 
     checks = []
     for check in selftest():
@@ -136,9 +136,9 @@ def _version(part: installed.Part) -> str | None:
 
 def _engines() -> dict[str, str]:
     """The libraries that compile engines, and the GPU as they would find it; or why not."""
-    from edgekit.backends._cuda import open_cuda
+    from edgekit.artifacts.engine_key import TITLES
+    from edgekit.backends.cuda.api import open_cuda
     from edgekit.backends.trt.library import load_library
-    from edgekit.engine_key import TITLES
     from edgekit.errors import BackendError
 
     found = {}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli import after, options
-from edgekit.cli.options import (
+from edgekit.cli.shared import after, options
+from edgekit.cli.shared.options import (
     ArchOption,
     ClassesOption,
     Format,
@@ -25,8 +25,8 @@ from edgekit.cli.options import (
 from edgekit.screen import shown
 
 if TYPE_CHECKING:
-    from edgekit.vision.detection_metrics import DetectionReport
-    from edgekit.vision.metrics import ClassificationReport, Rate
+    from edgekit.metrics.classification import ClassificationReport, Rate
+    from edgekit.metrics.detection import DetectionReport
 
 SHOWN = 20
 AVERAGES = ("ap", "ap50", "ap75", "small", "medium", "large", "voc07")
@@ -59,8 +59,8 @@ def evaluate(
     recall at its thresholds, and the alarm (is there one in the picture?).
     """
     from edgekit import loading
-    from edgekit.bench.accuracy import FoundEvaluation
-    from edgekit.bench.accuracy import evaluate as measure
+    from edgekit.benchmark.quality.accuracy import FoundEvaluation
+    from edgekit.benchmark.quality.accuracy import evaluate as measure
     from edgekit.data import load_dataset, unlike
 
     with loading.open_predictor(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli import after, options
-from edgekit.cli.options import (
+from edgekit.cli.shared import after, options
+from edgekit.cli.shared.options import (
     ArchOption,
     ClassesOption,
     ExpectOption,

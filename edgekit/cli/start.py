@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from edgekit.cli.interrupt import guarded
+from edgekit.cli.shared.interrupt import guarded
 
 
 def main() -> NoReturn:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli import after
-from edgekit.cli.options import Format, FormatOption, next_command, print_json, say
+from edgekit.cli.shared import after
+from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json, say
 
 if TYPE_CHECKING:
-    from edgekit.training.loop import TrainResult
+    from edgekit.training.loop.run import TrainResult
     from edgekit.training.task import Task
 
 SHEET = 32
@@ -47,8 +47,8 @@ def train(
     Writes last.pt, best.pt, last.state.pt (for --resume), metrics.csv, curves and other pictures, and TensorBoard to
     the run's folder. For several GPUs or processes: torchrun --nproc-per-node N --no-python edgekit train ...
     """
+    from edgekit.config.recipe import load_recipe
     from edgekit.errors import UsageError
-    from edgekit.recipe import load_recipe
 
     settings = list(changes or [])
     if weights is not None:
@@ -61,7 +61,7 @@ def train(
         raise UsageError("There are no pictures to train on.", expected="--data DIR, or data.path in the recipe")
     run = out or Path("runs") / chosen.name
 
-    from edgekit.training.loop import train as train_loop
+    from edgekit.training.loop.run import train as train_loop
     from edgekit.training.tasks import make_task
 
     tell = say if _first_process() else lambda _: None
@@ -89,7 +89,7 @@ def train(
 
 def draw(task: Task, result: TrainResult, run: Path, tell: Callable[[str], None]) -> Path | None:
     """Curves of the run, and what the best net does on the validation data, as pictures; where the curves are."""
-    from edgekit.training.checkpoint import load_checkpoint
+    from edgekit.checkpoints.checkpoint import load_checkpoint
 
     try:
         from edgekit.training import plots
@@ -148,8 +148,8 @@ def _row(number: int, epochs: int) -> str:
 
 
 def _write_sheet(path: Path, task: Task, seed: int) -> None:
-    from edgekit.artifact import make_folder
-    from edgekit.training.augment import augmentation_sheet, frame_of, mixed_seed
+    from edgekit.artifacts.onnx_file import make_folder
+    from edgekit.training.augment.variations import augmentation_sheet, frame_of, mixed_seed
 
     make_folder(path.parent)
     pictures, boxes = [], []

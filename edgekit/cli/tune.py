@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from edgekit.cli import after
-from edgekit.cli.options import ForceOption, Format, FormatOption, print_json, say
+from edgekit.cli.shared import after
+from edgekit.cli.shared.options import ForceOption, Format, FormatOption, print_json, say
 
 
 class Goal(str, Enum):
@@ -48,12 +48,12 @@ def tune(
     Writes deployment.json (the artefact and its runtime settings) and the report that justifies it. Exit code 3 when
     nothing holds the budget.
     """
-    from edgekit.artifact import refuse_existing, write_bytes
-    from edgekit.bench.measure import Plan
-    from edgekit.bench.run import Settings
-    from edgekit.bench.suite import refuse_existing_report
-    from edgekit.bench.tune import candidates, choose
-    from edgekit.cli import bench_wiring as wiring
+    from edgekit.artifacts.onnx_file import refuse_existing, write_bytes
+    from edgekit.benchmark.measure import Plan
+    from edgekit.benchmark.run import Settings
+    from edgekit.benchmark.suite import refuse_existing_report
+    from edgekit.benchmark.tune import candidates, choose
+    from edgekit.cli.shared import bench_wiring as wiring
 
     refuse_existing_report(out, force)
     refuse_existing(out / "deployment.json", force)

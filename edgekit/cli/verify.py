@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from edgekit.cli import after, options
-from edgekit.cli.options import (
+from edgekit.cli.shared import after, options
+from edgekit.cli.shared.options import (
     ArchOption,
     ClassesOption,
     ExpectOption,
@@ -27,8 +27,8 @@ from edgekit.cli.options import (
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgekit.config import Limits
-    from edgekit.verify import Stage
+    from edgekit.config.target import Limits
+    from edgekit.gate.compare import Stage
 
 
 def verify(
@@ -65,9 +65,9 @@ def verify(
     5 when the exported file was made from another checkpoint.
     """
     from edgekit import loading, pipeline
-    from edgekit.config import load_target
-    from edgekit.suffixes import is_checkpoint
-    from edgekit.verify import verify as compare_models
+    from edgekit.artifacts.kinds import is_checkpoint
+    from edgekit.config.target import load_target
+    from edgekit.gate.compare import verify as compare_models
 
     judged = reference if candidate is None else candidate
     if candidate is None and expect is None:
@@ -137,7 +137,7 @@ class Judgement(NamedTuple):
 
     def text(self, precision: str, limits: Limits) -> str:
         """fp32 is equal, fp16 and int8 are within limits."""
-        from edgekit.verify import figures
+        from edgekit.gate.compare import figures
 
         stage = self.stage
         relation = "equal to" if precision == "fp32" else f"{precision} within the limits of"

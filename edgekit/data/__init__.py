@@ -1,8 +1,8 @@
 """Labelled pictures for evaluation, calibration and verification. No torch."""
 
-from edgekit.data.hive import HIVE_CLASSES, HiveClip, HiveFrame, hive_pictures
-from edgekit.data.layouts import load_dataset
+from edgekit.data.hive.made import HIVE_CLASSES, HiveClip, HiveFrame, hive_pictures
 from edgekit.data.likeness import near_duplicates, unlike
+from edgekit.data.load import load_dataset
 from edgekit.data.sample import Dataset, Sample, sample_evenly
 from edgekit.data.split import by_folder, by_pattern, split_by_group
 from edgekit.data.synthetic import PATTERNS, made_pictures

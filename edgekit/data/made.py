@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
-from edgekit.data.annotations import HELD_OUT
-from edgekit.data.hive import HIVE_CLASSES, hive_pictures
+from edgekit.data.hive.made import HIVE_CLASSES, hive_pictures
+from edgekit.data.layouts.annotations import HELD_OUT
 from edgekit.data.names import ALL
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError, SplitError

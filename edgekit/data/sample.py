@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgekit.data.names import plain
 from edgekit.errors import DataError, UsageError
+from edgekit.metrics.ground_truth import Truth
 from edgekit.progress import track
 from edgekit.spec import canonical_json
 from edgekit.vision.image import Frame, check_frame, read_picture
-from edgekit.vision.truth import Truth
 
 Layout = Literal["folder", "csv", "pictures", "made", "yolo", "voc", "coco"]
 

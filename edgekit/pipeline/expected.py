@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import reason
-from edgekit.config import Limits
+from edgekit.artifacts.onnx_file import reason
+from edgekit.config.target import Limits
 from edgekit.errors import DataError, UsageError
+from edgekit.gate.compare import Stage, compare
 from edgekit.predictor import Logits
 from edgekit.reading.archive import read_npz
 from edgekit.reading.limits import PAIRS
 from edgekit.spec import ModelSpec
-from edgekit.verify import Stage, compare
 from edgekit.vision.preprocess import normalise, preprocess
 
 RECORD = "numpy.savez('pairs.npz', images=x.numpy(), logits=net.eval()(x).numpy()), x being float32 [N, 3, H, W]"

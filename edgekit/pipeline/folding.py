@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.gate.compare import FirstWrong, Gate, first_wrong
 from edgekit.pipeline.expected import Pairs, expect_stage
 from edgekit.predictor import Answers
 from edgekit.progress import track
-from edgekit.verify import FirstWrong, Gate, first_wrong
 from edgekit.vision.preprocess import normalise, preprocess
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgekit.checkpoints.checkpoint import Checkpoint
     from edgekit.graph.fold_bn import FoldReport
-    from edgekit.training.checkpoint import Checkpoint
 
 NET_PICTURES = 16  # enough to tell two nets apart; every later stage sees all pictures
 
@@ -30,8 +30,8 @@ def fold_stages(
     import torch
 
     from edgekit.backends.torch_ import TorchSession
+    from edgekit.checkpoints.reference import reference_input, reference_net
     from edgekit.graph.fold_bn import fold_bn
-    from edgekit.training.reference import reference_input, reference_net
 
     spec = loaded.spec
 

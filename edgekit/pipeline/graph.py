@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifact import Artifact, Lineage, Metadata
-from edgekit.config import Target
+from edgekit.artifacts.onnx_file import Artifact, Lineage, Metadata
+from edgekit.config.target import Target
+from edgekit.gate.compare import FirstWrong, Gate, Stage, compare_answers, first_wrong
 from edgekit.graph import lint, passes
-from edgekit.pipeline.sealing import sealed, session_options, short, tools
+from edgekit.pipeline.embed_metadata import sealed, session_options, short, tools
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import working
-from edgekit.verify import FirstWrong, Gate, Stage, compare_answers, first_wrong
 from edgekit.vision.preprocess import normalise
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgekit.training.checkpoint import Checkpoint
+    from edgekit.checkpoints.checkpoint import Checkpoint
 
 BATCHES = (2, 5, 16)  # a row must not depend on its neighbours or on their number
 
@@ -40,9 +40,9 @@ def onnx_stages(
     basis: Basis,
 ) -> Artifact:
     """onnx, batch and file; returns what was written into memory, with the verdict so far inside."""
+    from edgekit.checkpoints.checkpoint import state_digest
     from edgekit.graph.to_onnx import onnx_from_torch
     from edgekit.nets.detector import answering
-    from edgekit.training.checkpoint import state_digest
 
     lineage = Lineage(loaded.sha256, state_digest(folded.state_dict()))
     answers = answering(folded, loaded.spec, raw_heads)

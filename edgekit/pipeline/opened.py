@@ -8,15 +8,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgekit.artifact import Artifact, read_onnx
+from edgekit.artifacts.deployment import resolve
+from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.backends import Session, open_session
-from edgekit.config import Limits
-from edgekit.deployment import resolve
+from edgekit.config.target import Limits
 from edgekit.errors import UsageError
+from edgekit.gate.compare import Stage
 from edgekit.pipeline.expected import Answer, expect_stage, read_pairs
 from edgekit.predictor import Logits, Predictor
 from edgekit.spec import ModelSpec
-from edgekit.verify import Stage
 
 STEP = 8  # pictures at once
 WHOLE = 0.02  # levels of 255 that a float may lie beside a pixel's value and be that pixel

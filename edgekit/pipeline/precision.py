@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgekit.artifact import Artifact, graph_digest
-from edgekit.config import Limits, Target, load_target, target_names
+from edgekit.artifacts.onnx_file import Artifact, graph_digest
+from edgekit.config.target import Limits, Target, load_target, target_names
 from edgekit.data import Dataset
 from edgekit.errors import UsageError
+from edgekit.gate.compare import Gate, compare_found
 from edgekit.graph import lint
-from edgekit.pipeline.sealing import sealed, session_options, short
+from edgekit.pipeline.embed_metadata import sealed, session_options, short
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import working
@@ -28,7 +29,6 @@ from edgekit.quantize.search import Found, Measured, search, search_key
 from edgekit.quantize.shift import ScoreShift, score_shift
 from edgekit.quantize.timing import layer_costs
 from edgekit.spec import ModelSpec
-from edgekit.verify import Gate, compare_found
 from edgekit.vision.preprocess import preprocess
 
 Say = Callable[[str], None]

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from edgekit import __version__
-from edgekit.artifact import output_folder, refuse_existing
-from edgekit.config import Target, load_target
+from edgekit.artifacts.kinds import checkpoint_stem
+from edgekit.artifacts.onnx_file import output_folder, refuse_existing
+from edgekit.config.target import Target, load_target
 from edgekit.errors import UsageError
+from edgekit.gate.compare import Gate, finite
+from edgekit.pipeline.embed_metadata import environment
 from edgekit.pipeline.expected import read_pairs
 from edgekit.pipeline.folding import fold_stages
 from edgekit.pipeline.graph import onnx_stages
 from edgekit.pipeline.pictures import calibration_pictures, describe, pictures_for_gate
 from edgekit.pipeline.precision import make, precision_name, require_drop
-from edgekit.pipeline.sealing import environment
 from edgekit.pipeline.verdict import basis_of
 from edgekit.pipeline.writing import ExportResult, finish
 from edgekit.spec import PreprocessSpec
-from edgekit.suffixes import checkpoint_stem
-from edgekit.verify import Gate, finite
 
 PICTURES = 64
 CALIBRATE = 96
@@ -53,7 +53,7 @@ def export(
     """Exports a checkpoint to one ONNX file that was proven equal to it.
 
     Args:
-        checkpoint: see `edgekit.training.checkpoint.load_checkpoint`.
+        checkpoint: see `edgekit.checkpoints.checkpoint.load_checkpoint`.
         out: folder for NAME.onnx and NAME.verify.json; default is the checkpoint's own.
         target: shipped name, path of a TOML, or a Target.
         data: pictures to verify on (class folders, csv or a flat folder); default is a small set made in code.
@@ -99,8 +99,8 @@ def export(
     stem = checkpoint_stem(checkpoint)
     model_path, report_path = out / f"{stem}.onnx", out / f"{stem}.verify.json"
 
+    from edgekit.checkpoints.checkpoint import load_checkpoint
     from edgekit.nets.detector import answering
-    from edgekit.training.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(
         checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm, arch=arch, weights_key=weights_key

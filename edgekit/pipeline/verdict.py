@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgekit.config import Limits
-from edgekit.verify import Gate, Stage
+from edgekit.config.target import Limits
+from edgekit.gate.compare import Gate, Stage
 
 if TYPE_CHECKING:
-    from edgekit.training.checkpoint import Checkpoint
+    from edgekit.checkpoints.checkpoint import Checkpoint
 
 # of each thing that is guessed, how it is stated or proven
 WAYS = {

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifact import Artifact, Lineage, atomic, file_sha256, parse_onnx, write_bytes
-from edgekit.config import Runtime, Target
+from edgekit.artifacts.onnx_file import Artifact, Lineage, atomic, file_sha256, parse_onnx, write_bytes
+from edgekit.config.target import Runtime, Target
 from edgekit.errors import ArtifactError
+from edgekit.gate.compare import Gate, Stage, compare_answers, finite
+from edgekit.pipeline.embed_metadata import sealed, session_options
 from edgekit.pipeline.expected import Pairs, expect_stage
 from edgekit.pipeline.opened import file_answer
-from edgekit.pipeline.sealing import sealed, session_options
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Predictor
 from edgekit.progress import track
-from edgekit.verify import Gate, Stage, compare_answers, finite
 from edgekit.vision.preprocess import preprocess
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgekit.artifact import graph_digest, write_bytes
+from edgekit.artifacts.onnx_file import graph_digest, write_bytes
 from edgekit.backends import Arrays
 from edgekit.backends.onnxruntime_ import OnnxRuntimeSession
 from edgekit.data import Dataset

@@ -12,21 +12,21 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 
 from edgekit import nets
-from edgekit.artifact import MADE, RECORDED
+from edgekit.artifacts.onnx_file import MADE, RECORDED
+from edgekit.checkpoints.pretrained import read_weights, start_from
+from edgekit.config.recipe import Recipe, sides
 from edgekit.data import Dataset
 from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, PictureError
+from edgekit.metrics.classification import classification_report, mean_recall
 from edgekit.progress import track
-from edgekit.recipe import Recipe, sides
 from edgekit.spec import ModelSpec, digest
-from edgekit.training.augment import cropped, mixed_seed, seeded
+from edgekit.training.augment.variations import cropped, mixed_seed, seeded
 from edgekit.training.pictures import Pictures
 from edgekit.training.probe import features, fit_head, linear_head
 from edgekit.training.task import Batch, Score, Task, normalised, stacked
 from edgekit.training.temperature import fit_temperature, nll
-from edgekit.training.weights import read_weights, start_from
 from edgekit.vision.image import Frame
-from edgekit.vision.metrics import classification_report, mean_recall
 from edgekit.vision.preprocess import normalise, preprocess
 
 EVAL_BATCH = 32

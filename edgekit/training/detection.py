@@ -15,29 +15,29 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from edgekit import nets
-from edgekit.artifact import MADE, RECORDED
+from edgekit.artifacts.onnx_file import MADE, RECORDED
+from edgekit.checkpoints.pretrained import read_weights, start_from
+from edgekit.config.recipe import Recipe, sides
 from edgekit.data import Dataset
 from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, InputError, PictureError
+from edgekit.metrics.detection import detection_report
+from edgekit.metrics.ground_truth import Found, Truth
+from edgekit.metrics.operating_point import confusion
 from edgekit.nets.centernet import BRANCHES, CENTERNETS, C22Maps, LtrbMaps
 from edgekit.nets.detector import answering
 from edgekit.progress import track
-from edgekit.recipe import Recipe, sides
 from edgekit.spec import ModelSpec, digest
-from edgekit.training.augment import augmentation_sheet, seeded, variations
+from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
+from edgekit.training.augment.variations import augmentation_sheet, seeded, variations
 from edgekit.training.losses import LOSSES, counts
 from edgekit.training.pictures import Pictures
-from edgekit.training.scene import Scene, clipped, mosaic, placed
 from edgekit.training.targets import ENCODERS, C22Targets, LtrbTargets
 from edgekit.training.task import Batch, Boxes, Score, Task, normalised, stacked
-from edgekit.training.weights import read_weights, start_from
 from edgekit.vision.decode import SHOWN, Detections, detections
-from edgekit.vision.detection_metrics import detection_report
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
-from edgekit.vision.operating import confusion
 from edgekit.vision.preprocess import geometry, normalise, preprocess
-from edgekit.vision.truth import Found, Truth
 
 EVAL_BATCH = 8
 

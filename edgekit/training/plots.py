@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edgekit.artifact import write_bytes
-from edgekit.vision.alarm import picture_scores, roc
-from edgekit.vision.truth import Found, Truth
-from edgekit.vision.voc_ap import voc_curves
+from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.metrics.alarm import picture_scores, roc
+from edgekit.metrics.ground_truth import Found, Truth
+from edgekit.metrics.voc_ap import voc_curves
 
 # Okabe and Ito 2008: apart in hue for the colour-blind, and in lightness when printed grey
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.config.recipe import Data
 from edgekit.data import Dataset, by_pattern, clips, load_dataset, near_duplicates, split_by_group
-from edgekit.data.annotations import HELD_OUT as VALIDATION
-from edgekit.data.layouts import has_boxes, unwrapped
+from edgekit.data.layouts.annotations import HELD_OUT as VALIDATION
+from edgekit.data.layouts.split_folders import SplitFolders, split_folders, subfolders
+from edgekit.data.layouts.yolo import CONFIGS, is_split
+from edgekit.data.load import has_boxes, unwrapped
 from edgekit.data.made import is_made
 from edgekit.data.sample import Sample, some
-from edgekit.data.split_folders import SplitFolders, split_folders, subfolders
-from edgekit.data.yolo import CONFIGS, is_split
 from edgekit.errors import DataError, SplitError
 from edgekit.progress import track
-from edgekit.recipe import Data
 from edgekit.vision.image import holds_pictures
 
 IMBALANCED = 20  # times as many pictures of one class as of another are worth a word

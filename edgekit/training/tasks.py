@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from edgekit.recipe import Recipe
+from edgekit.config.recipe import Recipe
 from edgekit.training.classification import ClassificationTask
 from edgekit.training.detection import DetectionTask
 from edgekit.training.splits import load_splits

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import InputError, UsageError
+from edgekit.metrics.ground_truth import Found
 from edgekit.vision.boxes import clip
 from edgekit.vision.preprocess import Geometry
-from edgekit.vision.truth import Found
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The boards edgekit knows, one TOML each; read through `edgekit.config.load_target`."""
+"""The boards edgekit knows, one TOML each; read through `edgekit.config.target.load_target`."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends import _cuda
-from edgekit.backends._cuda import open_cuda
+from edgekit.backends.cuda import api
+from edgekit.backends.cuda.api import open_cuda
 from edgekit.errors import BackendError, UsageError
 
 
@@ -24,7 +24,7 @@ class TestCuda:
             open_cuda("torch")
 
     def test_none_is_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_cuda, "_installed", lambda module: False)
+        monkeypatch.setattr(api, "_installed", lambda module: False)
         with pytest.raises(BackendError, match="No Python binding of CUDA") as caught:
             open_cuda()
         assert caught.value.exit_code == 5
@@ -37,9 +37,9 @@ class TestCuda:
     def test_auto_takes_the_first_that_is_installed(
         self, monkeypatch: pytest.MonkeyPatch, present: set[str], chosen: str
     ) -> None:
-        monkeypatch.setattr(_cuda, "_installed", lambda module: module in present)
-        monkeypatch.setattr(_cuda, "_cuda_bindings", lambda index: ("a", index))
-        monkeypatch.setattr(_cuda, "_pycuda", lambda index: ("b", index))
+        monkeypatch.setattr(api, "_installed", lambda module: module in present)
+        monkeypatch.setattr(api, "_cuda_bindings", lambda index: ("a", index))
+        monkeypatch.setattr(api, "_pycuda", lambda index: ("b", index))
         assert open_cuda("auto", 3) == (chosen, 3)  # type: ignore[comparison-overlap]
 
     def test_no_driver_is_an_error_in_words(self) -> None:
@@ -55,9 +55,9 @@ class TestCuda:
         monkeypatch.setitem(sys.modules, "pycuda", broken)
         monkeypatch.setitem(sys.modules, "pycuda.driver", None)
         with pytest.raises(BackendError, match="pycuda cannot use a GPU here"):
-            _cuda._pycuda(0)
+            api._pycuda(0)
         with pytest.raises(BackendError, match="one GPU only"):
-            _cuda._pycuda(1)
+            api._pycuda(1)
 
 
 class FakeRuntime:
@@ -121,7 +121,7 @@ class TestCudaBindings:
     """Against a stand-in of the runtime API, whose names are compared with the real one's."""
 
     def open(self, monkeypatch: pytest.MonkeyPatch, integrated: bool) -> tuple[Any, FakeRuntime]:
-        from edgekit.backends._cuda_bindings import CudaBindings
+        from edgekit.backends.cuda.bindings import CudaBindings
 
         runtime = FakeRuntime(integrated)
         monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace(bindings=SimpleNamespace(runtime=runtime)))
@@ -178,7 +178,7 @@ class TestCudaBindings:
 
     def test_every_name_exists_in_the_real_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
-        text = (Path(_cuda.__file__).with_name("_cuda_bindings.py")).read_text()
+        text = (Path(api.__file__).with_name("bindings.py")).read_text()
         names = set(re.findall(r'"(cuda\w+)"|_rt\.(cuda\w+)', text))
         flat = {a or b for a, b in names}
         assert len(flat) > 18
@@ -246,7 +246,7 @@ class FakePycuda:
 
 class TestPyCuda:
     def open(self, monkeypatch: pytest.MonkeyPatch, integrated: bool) -> tuple[Any, FakePycuda]:
-        from edgekit.backends._pycuda import PyCuda
+        from edgekit.backends.cuda.pycuda_ import PyCuda
 
         fake, package = FakePycuda(integrated), ModuleType("pycuda")
         package.driver = fake  # type: ignore[attr-defined]
@@ -313,13 +313,13 @@ class TestOnAGpu:
     """The bindings on what they are for: memory that goes there and comes back, streams, graphs."""
 
     @pytest.fixture
-    def cuda(self, binding: str) -> _cuda.Cuda:
+    def cuda(self, binding: str) -> api.Cuda:
         try:
             return open_cuda(binding)
         except BackendError as error:
             pytest.skip(f"nothing ran on a GPU: {error.what} {error.got}")
 
-    def test_bytes_come_back(self, cuda: _cuda.Cuda) -> None:
+    def test_bytes_come_back(self, cuda: api.Cuda) -> None:
         major, minor = map(int, cuda.device.sm.split("."))
         assert (major, minor) >= (5, 0)
         assert cuda.device.name
@@ -341,7 +341,7 @@ class TestOnAGpu:
             cuda.free(buffer)
             cuda.close_stream(stream)
 
-    def test_a_graph_copies_what_lies_there_at_each_launch(self, cuda: _cuda.Cuda) -> None:
+    def test_a_graph_copies_what_lies_there_at_each_launch(self, cuda: api.Cuda) -> None:
         if not cuda.has_graphs or cuda.device.integrated:
             pytest.skip("no graph with copies in it here")
         with cuda.current():
@@ -367,7 +367,7 @@ class TestOnAGpu:
             cuda.free(buffer)
             cuda.close_stream(stream)
 
-    def test_too_much_memory_is_an_error_and_not_the_end(self, cuda: _cuda.Cuda) -> None:
+    def test_too_much_memory_is_an_error_and_not_the_end(self, cuda: api.Cuda) -> None:
         with cuda.current():
             with pytest.raises(BackendError) as caught:
                 cuda.allocate(1 << 44)

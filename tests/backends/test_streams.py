@@ -11,9 +11,9 @@ import numpy as np
 import onnx.parser
 import pytest
 
+from edgekit.artifacts.deployment import shipped_models
 from edgekit.backends import BACKENDS, open_session
 from edgekit.data import hive_pictures
-from edgekit.deployment import shipped_models
 from edgekit.errors import BackendError
 from edgekit.loading import open_predictor
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import pytest
 
+from edgekit.artifacts.engine_key import Batch, BuildOptions
 from edgekit.backends import tensorrt_, trt
 from edgekit.backends.trt import library as library_module
 from edgekit.backends.trt.build import build
 from edgekit.backends.trt.library import Library
-from edgekit.engine_key import Batch, BuildOptions
 from edgekit.errors import BackendError
 from tests.backends import graphs
 from tests.backends.fake_tensorrt import ENUMS, SURFACES, World, make

@@ -8,13 +8,13 @@ from pathlib import Path
 import onnx
 import pytest
 
+from edgekit.artifacts.engine_key import Batch, BuildOptions
 from edgekit.backends.trt.build import Built, build, input_profiles
 from edgekit.backends.trt.layers import convolutions as count
 from edgekit.backends.trt.layers import read_layers
 from edgekit.backends.trt.library import Library, Message, load_library
 from edgekit.backends.trt.refusal import RefusedError
 from edgekit.backends.trt.timing import timing_file
-from edgekit.engine_key import Batch, BuildOptions
 from edgekit.errors import BackendError, UsageError
 from edgekit.spec import ModelSpec
 from tests.backends import graphs

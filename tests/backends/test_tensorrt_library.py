@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from edgekit.backends._cuda import Device
+from edgekit.artifacts.engine_key import Place
+from edgekit.backends.cuda.api import Device
 from edgekit.backends.trt import library as library_module
 from edgekit.backends.trt import place as place_module
 from edgekit.backends.trt.library import Library, Message, first_error, load_library
 from edgekit.backends.trt.place import this_place
 from edgekit.backends.trt.progress import Progress
 from edgekit.backends.trt.refusal import RefusedError, reason_of, refused_build
-from edgekit.engine_key import Place
 from edgekit.errors import BackendError
 from tests.backends.fake_tensorrt import World, make
 

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from edgekit import nets
+from edgekit.artifacts.engine_key import Batch, BuildOptions
 from edgekit.backends.trt.build import build
 from edgekit.backends.trt.layers import convolutions
 from edgekit.backends.trt.library import load_library
 from edgekit.data import hive_pictures, load_dataset
-from edgekit.engine_key import Batch, BuildOptions
 from edgekit.graph import lint
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.to_onnx import onnx_from_torch

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.artifact import Lineage, Metadata, read_onnx
+from edgekit.artifacts.engine import Card, Engine, write_engine
+from edgekit.artifacts.engine_key import Batch, BuildOptions, Place
+from edgekit.artifacts.onnx_file import Lineage, Metadata, read_onnx
 from edgekit.backends import tensorrt_
-from edgekit.backends._cuda import open_cuda
+from edgekit.backends.cuda.api import open_cuda
 from edgekit.backends.onnxruntime_ import run_once
 from edgekit.backends.tensorrt_ import TensorRTSession, open_engine
 from edgekit.backends.trt import library as library_module
 from edgekit.backends.trt.build import build
 from edgekit.backends.trt.library import Library
 from edgekit.backends.trt.place import this_place
-from edgekit.engine import Card, Engine, write_engine
-from edgekit.engine_key import Batch, BuildOptions, Place
 from edgekit.errors import ArtifactError, BackendError, InputError
 from edgekit.predictor import Predictor
 from edgekit.spec import ModelSpec, TensorSpec

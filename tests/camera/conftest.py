@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from edgekit.camera.config import CameraConfig, SourceConfig, parse_config
-from edgekit.camera.eyes import Eye
-from edgekit.camera.grabber import Ended, Grabber
-from edgekit.camera.motion import Motion
+from edgekit.camera.detect.detectors import Eye
+from edgekit.camera.detect.motion import Motion
 from edgekit.camera.rules import Model
+from edgekit.camera.source.grabber import Ended, Grabber
 from edgekit.data import HIVE_CLASSES, HiveClip
 from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame

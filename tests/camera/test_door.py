@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from edgekit.camera.attempts import ADDRESSES, AT_ONCE, FORGIVEN, LONGEST, Attempts, network_of
-from edgekit.camera.door import Places
+from edgekit.camera.web.attempts import ADDRESSES, AT_ONCE, FORGIVEN, LONGEST, Attempts, network_of
+from edgekit.camera.web.door import Places
 from tests.camera.conftest import wait_for
 from tests.camera.test_web import TOKEN, Site
 
 pytest.importorskip("uvicorn")
-from edgekit.camera import door
+from edgekit.camera.web import door
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

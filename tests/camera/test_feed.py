@@ -10,12 +10,12 @@ import numpy as np
 import psutil
 import pytest
 
-from edgekit.camera import feed as feed_module
-from edgekit.camera.backoff import Backoff
 from edgekit.camera.config import SourceConfig
-from edgekit.camera.feed import FileFeed, LiveFeed, make_feed
-from edgekit.camera.grabber import Ended, Grabber
-from edgekit.camera.uri import Source
+from edgekit.camera.source import feed as feed_module
+from edgekit.camera.source.backoff import Backoff
+from edgekit.camera.source.feed import FileFeed, LiveFeed, make_feed
+from edgekit.camera.source.grabber import Ended, Grabber
+from edgekit.camera.source.uri import Source
 from edgekit.errors import SourceError
 from tests.camera.conftest import HttpCamera, ListGrabber, numbered, source_of, wait_for
 
@@ -322,8 +322,8 @@ def test_a_server_that_was_killed_comes_back(http_camera: MakeHttp) -> None:
 
 def test_a_camera_that_is_back_just_after_a_failed_attempt_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     waits, tries = iter([1.3, 60.0, 60.0]), []
-    monkeypatch.setattr("edgekit.camera.backoff.Backoff.next", lambda _: next(waits))
-    monkeypatch.setattr("edgekit.camera.feed.reachable", lambda _: len(tries) >= 2)
+    monkeypatch.setattr("edgekit.camera.source.backoff.Backoff.next", lambda _: next(waits))
+    monkeypatch.setattr("edgekit.camera.source.feed.reachable", lambda _: len(tries) >= 2)
 
     def opener(*_: object) -> ListGrabber:
         tries.append(time.monotonic())

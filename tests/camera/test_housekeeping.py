@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifact import write_bytes
-from edgekit.camera import health, private
+from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.camera import health
 from edgekit.camera.health import notify_systemd
-from edgekit.camera.private import close_to_others
 from edgekit.camera.runtime import Camera
+from edgekit.camera.store import permissions
+from edgekit.camera.store.permissions import close_to_others
 from edgekit.camera.thermal import hottest
 from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot
 
@@ -141,7 +142,7 @@ def test_a_disk_that_knows_no_owner_is_said(tmp_path: Path, monkeypatch: pytest.
     tmp_path.chmod(0o755)
     monkeypatch.setattr(Path, "chmod", failing)
     assert set(close_to_others(tmp_path)) == {tmp_path, tmp_path / "snapshots"}
-    monkeypatch.setattr(private, "FOLDER", 0o777)
+    monkeypatch.setattr(permissions, "FOLDER", 0o777)
     monkeypatch.setattr(Path, "chmod", lambda *_: None)  # vfat takes it and does nothing
     assert tmp_path in close_to_others(tmp_path)
 

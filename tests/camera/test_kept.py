@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.camera.avi import read_avi
+from edgekit.camera.store.avi import read_avi
 from tests.camera.test_store import rows_of
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.camera import lines as lines_module
-from edgekit.camera.lines import Lines
+from edgekit.camera.deliver import lines as lines_module
+from edgekit.camera.deliver.lines import Lines
 
 
 @contextmanager

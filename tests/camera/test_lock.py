@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.camera.lock import NAME, Lock
-from edgekit.camera.reader import Reader
-from edgekit.camera.uuid7 import uuid7
+from edgekit.camera.events.uuid7 import uuid7
+from edgekit.camera.store.lock import NAME, Lock
+from edgekit.camera.store.reader import Reader
 from edgekit.errors import BusyError
 from tests.camera.test_store import event, opened, rows_of
 from tests.conftest import Cli
@@ -46,7 +46,8 @@ def test_the_command_says_who_has_the_store_and_exits_with_5(cli: Cli, tmp_path:
 
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time\nfrom pathlib import Path\nfrom edgekit.camera.lock import Lock\n"
+        [sys.executable, "-c", "import sys, time\nfrom pathlib import Path\n"
+                               "from edgekit.camera.store.lock import Lock\n"
                                "lock = Lock(Path(sys.argv[1]))\nprint(1, flush=True)\ntime.sleep(60)", str(tmp_path)],
         stdout=subprocess.PIPE,
     )  # fmt: skip

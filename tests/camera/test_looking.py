@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgekit.camera.config import MotionConfig, ThermalConfig, Zone
-from edgekit.camera.eyes import (
+from edgekit.camera.detect.detectors import (
     ClassifierEye,
     TiledEye,
     WholeEye,
@@ -16,10 +16,10 @@ from edgekit.camera.eyes import (
     one_label_each,
     tile_places,
 )
-from edgekit.camera.motion import Motion, MotionWatch
-from edgekit.camera.pace import Pace
+from edgekit.camera.detect.motion import Motion, MotionWatch
+from edgekit.camera.rate import Pace
 from edgekit.camera.thermal import ThermalLadder, hottest
-from edgekit.camera.zones import Zones, inside
+from edgekit.camera.track.zones import Zones, inside
 from edgekit.errors import UsageError
 from edgekit.vision.decode import Classification, Detections
 from edgekit.vision.image import Frame

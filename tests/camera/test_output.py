@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgekit.camera.avi import AviWriter, read_avi
-from edgekit.camera.clips import Clips
 from edgekit.camera.config import VisitConfig
-from edgekit.camera.sink import VideoSink
-from edgekit.camera.view import View, encode
+from edgekit.camera.deliver.live_view import View, encode
+from edgekit.camera.deliver.video_file import VideoSink
+from edgekit.camera.store.avi import AviWriter, read_avi
+from edgekit.camera.store.clips import Clips
 from edgekit.errors import InputError, OutputError, UsageError
 from tests.camera.conftest import at, found, spot
 
@@ -132,7 +132,7 @@ def test_a_clip_has_its_longest(tmp_path: Path) -> None:
 
 def test_a_picture_is_encoded_once_and_only_for_those_who_look(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
-    monkeypatch.setattr("edgekit.camera.view.encode", lambda f: made.append(1) or encode(f))
+    monkeypatch.setattr("edgekit.camera.deliver.live_view.encode", lambda f: made.append(1) or encode(f))
     view = View()
     assert view.newest() is None
     view.show(spot(50, 50), found(at(50, 50)))

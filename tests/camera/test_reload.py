@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifact import file_sha256
+from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera, OpenModel

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from edgekit.camera.config import StoreConfig
-from edgekit.camera.reader import Reader
-from edgekit.camera.store import Store
-from edgekit.camera.uuid7 import uuid7
+from edgekit.camera.events.uuid7 import uuid7
+from edgekit.camera.store.reader import Reader
+from edgekit.camera.store.store import Store
 from tests.camera.test_store import event, opened, rows_of
 
 VISITS = 60
@@ -115,8 +115,8 @@ def test_a_large_database_is_checked_meanwhile(whole: Path, tmp_path: Path, monk
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "visits.db"
     path.write_bytes(flipped(path.read_bytes()))
-    monkeypatch.setattr("edgekit.camera.held._QUICKLY", 0)
-    monkeypatch.setattr("edgekit.camera.store._LOOK", 0.0)
+    monkeypatch.setattr("edgekit.camera.store.held._QUICKLY", 0)
+    monkeypatch.setattr("edgekit.camera.store.store._LOOK", 0.0)
     said: list[str] = []
     store = Store(tmp_path, StoreConfig(reserve_mb=0), said.append)
     wait_for(lambda: bool(store._held._found), 10)
@@ -201,7 +201,7 @@ def test_a_folder_that_is_deleted_while_it_is_written_to_costs_nothing_of_what_c
 
 
 def test_another_process_may_have_taken_a_deleted_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.camera.store._RETRY", 0.0)
+    monkeypatch.setattr("edgekit.camera.store.store._RETRY", 0.0)
     folder = tmp_path / "store"
     store = opened(folder)
     store.add(event(uuid7(), seq=store.next_seq()))

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.camera.feed import LiveFeed, make_feed
 from edgekit.camera.runtime import Camera
+from edgekit.camera.source.feed import LiveFeed, make_feed
 from tests.camera.conftest import SpotEye, config_of, model_of, source_of, wait_for
 
 SERVER = """

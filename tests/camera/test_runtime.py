@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from edgekit.camera.config import CameraConfig
-from edgekit.camera.eyes import Eye
-from edgekit.camera.grabber import Grabber
-from edgekit.camera.motion import Motion
-from edgekit.camera.outbox import Event
-from edgekit.camera.reader import Reader
+from edgekit.camera.detect.detectors import Eye
+from edgekit.camera.detect.motion import Motion
+from edgekit.camera.event_writer import Event
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera, OpenModel
+from edgekit.camera.source.grabber import Grabber
+from edgekit.camera.store.reader import Reader
 from edgekit.data import HiveClip
 from edgekit.errors import SourceError, UsageError
 from edgekit.vision.decode import Detections
@@ -161,7 +161,7 @@ def live_config(*changes: str) -> CameraConfig:
 
 
 def test_a_lost_camera_ends_the_visit_and_a_new_one_begins_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.camera.backoff.Backoff.next", lambda _: 0.05)
+    monkeypatch.setattr("edgekit.camera.source.backoff.Backoff.next", lambda _: 0.05)
     gone = threading.Event()
 
     def grabber() -> Grabber:
@@ -278,7 +278,7 @@ def test_heat_pauses_and_readiness_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_slow_disk_costs_pictures_and_no_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("edgekit.camera.outbox.VideoSink.write", lambda *_: time.sleep(0.5))
+    monkeypatch.setattr("edgekit.camera.event_writer.VideoSink.write", lambda *_: time.sleep(0.5))
     config = live_config(f"output.video={tmp_path / 'v.avi'}", "visits.update_every=0.2")
     with Running(config, SpotEye(), moving) as running:
         wait_for(lambda: running.camera.outbox.skipped > 5, 15)

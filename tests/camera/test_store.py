@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from edgekit.camera import held as held_module
-from edgekit.camera import store as store_module
 from edgekit.camera.config import StoreConfig
-from edgekit.camera.reader import Reader
-from edgekit.camera.store import Store, crashed
-from edgekit.camera.uuid7 import uuid7
+from edgekit.camera.events.uuid7 import uuid7
+from edgekit.camera.store import held as held_module
+from edgekit.camera.store import store as store_module
+from edgekit.camera.store.reader import Reader
+from edgekit.camera.store.store import Store, crashed
 from edgekit.errors import OutputError
 
 _seq = itertools.count(1)
@@ -192,7 +192,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from tests.camera.test_store import event, opened
-from edgekit.camera.uuid7 import uuid7
+from edgekit.camera.events.uuid7 import uuid7
 store = opened(Path(sys.argv[1]))
 while True:
     ident = uuid7()

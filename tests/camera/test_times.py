@@ -11,17 +11,17 @@ import cv2
 import numpy as np
 import pytest
 
-from edgekit.camera import video as video_module
 from edgekit.camera.config import SourceConfig, parse_config
-from edgekit.camera.feed import make_feed
-from edgekit.camera.files import begins
-from edgekit.camera.grabber import Ended, open_grabber
-from edgekit.camera.mpegts import seconds_of
+from edgekit.camera.deliver.video_file import VideoSink
+from edgekit.camera.events.visits import VisitBook
 from edgekit.camera.runtime import Camera, Summary
-from edgekit.camera.sink import VideoSink
-from edgekit.camera.stamps import Stamps
-from edgekit.camera.uri import parse_source
-from edgekit.camera.visits import VisitBook
+from edgekit.camera.source import video as video_module
+from edgekit.camera.source.feed import make_feed
+from edgekit.camera.source.files import begins
+from edgekit.camera.source.grabber import Ended, open_grabber
+from edgekit.camera.source.mpegts import seconds_of
+from edgekit.camera.source.stamps import Stamps
+from edgekit.camera.source.uri import parse_source
 from edgekit.errors import UsageError
 from tests.camera.conftest import SpotEye, config_of, model_of, source_of, spot
 
@@ -237,7 +237,7 @@ def test_a_clock_set_back_in_the_midst_of_a_visit_makes_no_future(monkeypatch: p
 
     b: VisitBook = book()
     b.update([track()], SHAPE, 1000)
-    monkeypatch.setattr("edgekit.camera.visits.time.time", lambda t=time.time: t() - 3600)
+    monkeypatch.setattr("edgekit.camera.events.visits.time.time", lambda t=time.time: t() - 3600)
     (end,) = b.close(1100)
     assert end.content["last_seen"] == end.content["start"]
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from edgekit.camera.assign import assign
 from edgekit.camera.config import TrackConfig, VisitConfig
-from edgekit.camera.tracker import Tracker, median_score
-from edgekit.camera.visits import VisitBook
-from edgekit.camera.zones import Zones
+from edgekit.camera.events.visits import VisitBook
+from edgekit.camera.track.assign import assign
+from edgekit.camera.track.tracker import Tracker, median_score
+from edgekit.camera.track.zones import Zones
 from edgekit.data import HIVE_CLASSES, HiveClip
 from edgekit.vision.decode import Detections
 from tests.camera.conftest import at, found

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.camera.uri import Source, expand, parse_source
+from edgekit.camera.source.uri import Source, expand, parse_source
 from edgekit.errors import UsageError
 from edgekit.vision.image import encode_picture
 from tests.camera.conftest import numbered, source_of

@@ -9,12 +9,12 @@ import pytest
 
 from edgekit.camera.clock import boot_id, iso, synchronised, wall
 from edgekit.camera.config import VisitConfig, Zone
-from edgekit.camera.counts import BUCKET, CountBook, level_of, pressure
-from edgekit.camera.course import Course
-from edgekit.camera.tracker import Track
-from edgekit.camera.uuid7 import uuid7
-from edgekit.camera.visits import VisitBook
-from edgekit.camera.zones import Zones
+from edgekit.camera.events.counts import BUCKET, CountBook, level_of, pressure
+from edgekit.camera.events.uuid7 import uuid7
+from edgekit.camera.events.visits import VisitBook
+from edgekit.camera.track.kalman import Course
+from edgekit.camera.track.tracker import Track
+from edgekit.camera.track.zones import Zones
 
 SHAPE = (100, 200, 3)
 KEYS = [

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from edgekit.camera.attempts import Attempts
-from edgekit.camera.avi import read_avi
-from edgekit.camera.guard import check_web, is_loopback
 from edgekit.camera.runtime import Camera
+from edgekit.camera.store.avi import read_avi
+from edgekit.camera.web.attempts import Attempts
+from edgekit.camera.web.token_auth import check_web, is_loopback
 from edgekit.errors import SourceError, UsageError
 from tests.browser import Browser
 from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot, wait_for
@@ -23,7 +23,7 @@ from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spo
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 pytest.importorskip("prometheus_client")
-from edgekit.camera.web import Page
+from edgekit.camera.web.server import Page
 
 TOKEN = "a-token-of-many-letters"
 
@@ -221,7 +221,7 @@ def test_what_is_not_there_is_not_there(site: Site, path: str) -> None:
 
 
 def test_ready_and_alive_tell_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.camera.backoff.Backoff.next", lambda _: 0.05)
+    monkeypatch.setattr("edgekit.camera.source.backoff.Backoff.next", lambda _: 0.05)
     site = Site(tmp_path)
     try:
         wait_for(lambda: site.get("/readyz")[0] == 200, 10)

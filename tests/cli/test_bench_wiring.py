@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.bench.schema import Case, Peak
-from edgekit.bench.timing import best_of
-from edgekit.cli.bench_wiring import SuitePlaces
+from edgekit.benchmark.schema import Case, Peak
+from edgekit.benchmark.timing import best_of
+from edgekit.cli.shared.bench_wiring import SuitePlaces
 from edgekit.errors import UsageError
 
 

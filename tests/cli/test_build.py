@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.engine import read_engine
-from edgekit.engine_key import Batch
+from edgekit.artifacts.engine import read_engine
+from edgekit.artifacts.engine_key import Batch
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx is not installed: nothing was built"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifact import file_sha256
+from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.cli.demo import watch
 from edgekit.data import HIVE_CLASSES, HiveClip
 from edgekit.predictor import Predictor

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from edgekit import recipe as recipes
-from edgekit.artifact import MADE, read_onnx
+from edgekit.artifacts.onnx_file import MADE, read_onnx
+from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.cli import demo
-from edgekit.training.checkpoint import load_checkpoint
+from edgekit.config import recipe as recipes
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("schedule.epochs=1", "data.path=synthetic://hive?n=8&val=12&height=96&width=160", "precision=fp32",

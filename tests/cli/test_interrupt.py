@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from edgekit.cli import app, interrupt
-from edgekit.cli.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
-from edgekit.cli.options import say
+from edgekit.cli import app
+from edgekit.cli.shared import interrupt
+from edgekit.cli.shared.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
+from edgekit.cli.shared.options import say
 from edgekit.errors import BackendError
 
 Main = Callable[[Callable[..., object]], int]

@@ -15,11 +15,12 @@ import onnx
 import pytest
 from PIL import Image
 
-from edgekit import recipe
-from edgekit.artifact import embed, read_onnx
-from edgekit.cli import app, options
+from edgekit.artifacts.onnx_file import embed, read_onnx
+from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from edgekit.cli import app
+from edgekit.cli.shared import options
+from edgekit.config import recipe
 from edgekit.data import hive_pictures, made_pictures
-from edgekit.training.checkpoint import Checkpoint, save_checkpoint
 from tests.conftest import Cli, Outcome
 
 HIVE = "synthetic://hive?n=8&val=4"

@@ -13,16 +13,16 @@ import pytest
 from PIL import Image
 
 from edgekit import nets
-from edgekit.bench.accuracy import FoundEvaluation
-from edgekit.bench.agreement import Answers, accuracy, agreement
-from edgekit.bench.robustness import robustness
-from edgekit.bench.schema import Accuracy, Agreement
+from edgekit.benchmark.quality.accuracy import FoundEvaluation
+from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement
+from edgekit.benchmark.quality.robustness import robustness
+from edgekit.benchmark.schema import Accuracy, Agreement
 from edgekit.data import HIVE_CLASSES, hive_pictures, load_dataset
 from edgekit.errors import DataError
 from edgekit.loading import open_predictor
-from edgekit.vision.detection_metrics import detection_report
-from edgekit.vision.truth import Found, Truth
-from tests.bench.conftest import made_report, made_row
+from edgekit.metrics.detection import detection_report
+from edgekit.metrics.ground_truth import Found, Truth
+from tests.benchmark.conftest import made_report, made_row
 from tests.training.conftest import TINY, TinyNet, write_pictures
 
 EMPTY = np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)
@@ -148,8 +148,8 @@ def test_bench_has_no_agreement_of_boxes_that_nobody_shows(blind: tuple[Accuracy
 
 
 def test_bench_prints_nothing_of_it(blind: tuple[Accuracy, Agreement]) -> None:
-    from edgekit.bench.html import as_html
-    from edgekit.bench.text import as_csv, as_markdown
+    from edgekit.benchmark.report.page import as_html
+    from edgekit.benchmark.report.text import as_csv, as_markdown
 
     made = made_report(*(made_row(name, [np.full(20, 5.0)] * 3) for name in ("one", "two")))
     row = made.rows[-1]

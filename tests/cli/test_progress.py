@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from edgekit import nets
+from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.data import made_pictures
 from edgekit.spec import ModelSpec, PreprocessSpec
-from edgekit.training.checkpoint import Checkpoint, save_checkpoint
 from tests.training.conftest import TINY, TinyNet, write_pictures
 
 
 @pytest.fixture(autouse=True)
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.cli.teller.FIRST", 0.0)
-    monkeypatch.setattr("edgekit.cli.teller.EVERY", 0.0)
+    monkeypatch.setattr("edgekit.cli.shared.teller.FIRST", 0.0)
+    monkeypatch.setattr("edgekit.cli.shared.teller.EVERY", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_bench_with_robustness_and_attacks(cli: Any, tmp_path: Path, monkeypatch
 
 
 def test_camera_on_a_film(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.cli.teller._TICK", 0.01)  # a free machine is through with it in half a second
+    monkeypatch.setattr("edgekit.cli.shared.teller._TICK", 0.01)  # a free machine is through with it in half a second
     source = "synthetic://hive?seed=1&fps=10&frames=60&height=180&width=320"
     done = cli("camera", "--source", source, "--model", "centernet-tiny", "--out", tmp_path)
     assert done.code == 0, done.text

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.cli import app
-from edgekit.cli.options import next_command, say
-from edgekit.training.checkpoint import Checkpoint, save_checkpoint
+from edgekit.cli.shared.options import next_command, say
 from tests.conftest import CLASSES, PICTURES, SPEC, Cli, Outcome
 
 EVIL = "a\x1b[2J\x1b]0;gone\x07\x9bK\u202eb\rc\bd\nok: all verified"
@@ -91,7 +91,7 @@ def test_a_models_classes_are_text(cli: Cli, net: nn.Module, pictures: Path, tmp
 
 
 def test_a_line_of_an_event_is_text_and_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgekit.camera.lines import Lines
+    from edgekit.camera.deliver.lines import Lines
 
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgekit.cli.teller import Teller, told
+from edgekit.cli.shared.teller import Teller, told
 from edgekit.progress import clear, listening, track, working
 from edgekit.screen import Screen, screened
 

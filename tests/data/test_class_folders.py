@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.config.recipe import Data
 from edgekit.data import Dataset, load_dataset
 from edgekit.data.names import split_of
 from edgekit.errors import DataError, LayoutError
 from edgekit.pipeline.pictures import pictures_for_gate
-from edgekit.recipe import Data
 from edgekit.training.splits import Splits, load_splits
 
 Make = Callable[..., Path]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.config.recipe import Data
 from edgekit.data import Dataset, Sample, by_pattern
 from edgekit.data.clips import PATTERN, clip_of, clips, proposal, shared
-from edgekit.recipe import Data
 from edgekit.training.splits import load_splits
 
 FRAME = np.zeros((4, 4, 3), dtype=np.uint8)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edgekit.data import HIVE_CLASSES, HiveClip, hive_pictures
-from edgekit.data.hive import VISIBLE
-from edgekit.data.hive_insects import VARIANTS, sprite
-from edgekit.data.hive_motion import bee_visit, hornet_visit
-from edgekit.data.hive_render import COVERED, Insect, Seen, draw
-from edgekit.data.hive_scene import BEE_MM, HORNET_MM, Scene, make_scene
+from edgekit.data.hive.insects import VARIANTS, sprite
+from edgekit.data.hive.made import VISIBLE
+from edgekit.data.hive.motion import bee_visit, hornet_visit
+from edgekit.data.hive.render import COVERED, Insect, Seen, draw
+from edgekit.data.hive.scene import BEE_MM, HORNET_MM, Scene, make_scene
 from edgekit.data.sample import Dataset
 from edgekit.errors import UsageError
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.config.recipe import Data
 from edgekit.data import load_dataset
 from edgekit.errors import DataError, LayoutError
-from edgekit.recipe import Data
 from edgekit.training.splits import load_splits
 
 CASES = Path(__file__).parents[2].resolve().parent / "shared" / "cases" / "datasets"

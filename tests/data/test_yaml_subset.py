@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgekit.data.yaml_subset import Value, YamlError, sections, value
+from edgekit.data.layouts.yaml_subset import Value, YamlError, sections, value
 
 READ = [
     "names: [\"a\", 'b, c', d e]\nnc: 3",

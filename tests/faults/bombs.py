@@ -55,7 +55,7 @@ def bombs_of(read: Callable[..., Any], file: str, **contents: Callable[[], bytes
 
 
 def deployment(path: Path) -> object:
-    from edgekit.deployment import read_deployment
+    from edgekit.artifacts.deployment import read_deployment
 
     return read_deployment(path)
 
@@ -67,13 +67,13 @@ def dataset(path: Path) -> object:
 
 
 def checkpoint(path: Path) -> object:
-    from edgekit.training.checkpoint import load_checkpoint
+    from edgekit.checkpoints.checkpoint import load_checkpoint
 
     return load_checkpoint(path).net()
 
 
 def exported(path: Path) -> object:
-    from edgekit.artifact import read_onnx
+    from edgekit.artifacts.onnx_file import read_onnx
 
     return read_onnx(path)
 
@@ -85,7 +85,7 @@ def picture(path: Path) -> object:
 
 
 def recipe(path: Path) -> object:
-    from edgekit.recipe import load_recipe
+    from edgekit.config.recipe import load_recipe
 
     return load_recipe(str(path))
 
@@ -97,19 +97,19 @@ def camera(path: Path) -> object:
 
 
 def suite(path: Path) -> object:
-    from edgekit.bench.suite import load_suite
+    from edgekit.benchmark.suite import load_suite
 
     return load_suite(path)
 
 
 def report(path: Path) -> object:
-    from edgekit.bench.schema import read_report
+    from edgekit.benchmark.schema import read_report
 
     return read_report(path)
 
 
 def classes(path: Path) -> object:
-    from edgekit.cli.options import read_classes
+    from edgekit.cli.shared.options import read_classes
 
     return read_classes(path)
 
@@ -121,19 +121,19 @@ def calibration(path: Path) -> object:
 
 
 def sidecar(path: Path) -> object:
-    from edgekit.engine import read_engine
+    from edgekit.artifacts.engine import read_engine
 
     return read_engine(path)
 
 
 def clip(path: Path) -> object:
-    from edgekit.camera.avi import read_avi
+    from edgekit.camera.store.avi import read_avi
 
     return [len(part) for part in read_avi(path)[1]]
 
 
 def stream(data: bytes) -> object:
-    from edgekit.camera.mjpeg import MjpegGrabber
+    from edgekit.camera.source.mjpeg import MjpegGrabber
     from edgekit.errors import SourceError
 
     class Answer:
@@ -332,8 +332,8 @@ for _name, _pickle in {
 def _large_net(folder: Path) -> object:
     import torch
 
+    from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
     from edgekit.spec import ModelSpec, PreprocessSpec
-    from edgekit.training.checkpoint import Checkpoint, save_checkpoint
 
     spec = ModelSpec("resnet152", tuple(map(str, range(300_000))), PreprocessSpec(), {"norm": "batch", "width": 4})
     save_checkpoint(folder / "a.pt", Checkpoint(spec, {"fc.weight": torch.ones(1, 1)}))
@@ -389,7 +389,7 @@ def _onnx(**changes: Any) -> bytes:
     import numpy as np
     import onnx
 
-    from edgekit.artifact import Lineage, Metadata, embed
+    from edgekit.artifacts.onnx_file import Lineage, Metadata, embed
     from edgekit.spec import ModelSpec, PreprocessSpec
 
     h = onnx.helper
@@ -519,8 +519,8 @@ def _clip(folder: Path) -> object:
 
 
 def video(path: Path) -> object:
-    from edgekit.camera.grabber import Ended
-    from edgekit.camera.video import VideoGrabber
+    from edgekit.camera.source.grabber import Ended
+    from edgekit.camera.source.video import VideoGrabber
 
     grabber = VideoGrabber(path)
     with contextlib.suppress(Ended):
@@ -531,7 +531,7 @@ def video(path: Path) -> object:
 
 def _avi(folder: Path, **fields: int) -> Path:
     """A clip of three pictures in whose header a number is changed: `frames`, or `side` in pixels."""
-    from edgekit.camera.avi import AviWriter
+    from edgekit.camera.store.avi import AviWriter
 
     writer = AviWriter(folder / "a.avi")
     for i in range(3):
@@ -614,11 +614,9 @@ def main() -> None:
     from safetensors import torch as _  # noqa: F401
 
     from edgekit import training  # noqa: F401
-    from edgekit.bench import suite as _suite  # noqa: F401
-    from edgekit.camera import mjpeg  # noqa: F401
+    from edgekit.benchmark import suite as _suite  # noqa: F401
     from edgekit.data import load_dataset  # noqa: F401
     from edgekit.quantize import calibrate  # noqa: F401
-    from edgekit.training import checkpoint as _checkpoint  # noqa: F401
 
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])

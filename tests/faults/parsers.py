@@ -25,35 +25,35 @@ import torch
 from PIL import Image
 
 from edgekit import nets
-from edgekit.artifact import KEY, Lineage, Metadata, embed, graph_digest, read_onnx
-from edgekit.bench.schema import read_report
-from edgekit.bench.suite import load_suite
-from edgekit.camera.avi import AviWriter, read_avi
+from edgekit.artifacts.deployment import read_deployment
+from edgekit.artifacts.engine import Card, changes, differences, read_engine, write_engine
+from edgekit.artifacts.engine_key import Batch, BuildOptions, Place
+from edgekit.artifacts.onnx_file import KEY, Lineage, Metadata, embed, graph_digest, read_onnx
+from edgekit.benchmark.schema import read_report
+from edgekit.benchmark.suite import load_suite
 from edgekit.camera.config import StoreConfig, load_config
-from edgekit.camera.grabber import Ended
-from edgekit.camera.mjpeg import MjpegGrabber
-from edgekit.camera.reader import Reader
-from edgekit.camera.store import Store
-from edgekit.camera.video import VideoGrabber
-from edgekit.cli.options import read_classes, read_preprocess
-from edgekit.config import load_target
+from edgekit.camera.source.grabber import Ended
+from edgekit.camera.source.mjpeg import MjpegGrabber
+from edgekit.camera.source.video import VideoGrabber
+from edgekit.camera.store.avi import AviWriter, read_avi
+from edgekit.camera.store.reader import Reader
+from edgekit.camera.store.store import Store
+from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgekit.cli.shared.options import read_classes, read_preprocess
+from edgekit.config.recipe import load_recipe
+from edgekit.config.target import load_target
 from edgekit.data import load_dataset
 from edgekit.data.looks import picture_hash
 from edgekit.data.sample import Sample
-from edgekit.deployment import read_deployment
-from edgekit.engine import Card, changes, differences, read_engine, write_engine
-from edgekit.engine_key import Batch, BuildOptions, Place
 from edgekit.errors import PictureError, SourceError
 from edgekit.pipeline.expected import read_pairs
 from edgekit.quantize.calibrate import Calibration, Key, load_calibration, save_calibration
 from edgekit.quantize.observers import Histogram
 from edgekit.quantize.search import Measured, _Memory
-from edgekit.recipe import load_recipe
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
-from edgekit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgekit.training.state import Progress, load_state, save_state
+from edgekit.training.loop.state import Progress, load_state, save_state
 from edgekit.vision.image import picture_problem, read_picture
-from tests.bench.conftest import made_report, made_row
+from tests.benchmark.conftest import made_report, made_row
 from tests.faults.mutations import Mutate, blind, json_like, lines, protobuf, zipped
 
 ROOT = Path(__file__).parents[2]

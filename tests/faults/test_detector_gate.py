@@ -16,13 +16,13 @@ from torch import Tensor, nn
 import edgekit.graph.fold_bn as fold_module
 import edgekit.nets.decode as decode_module
 from edgekit import nets
-from edgekit.artifact import read_onnx
+from edgekit.artifacts.onnx_file import read_onnx
+from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.data import hive_pictures
 from edgekit.graph import to_onnx
 from edgekit.loading import open_predictor
 from edgekit.nets.centernet import C22Maps
 from edgekit.spec import ModelSpec, PreprocessSpec
-from edgekit.training.checkpoint import Checkpoint, save_checkpoint
 from edgekit.vision.preprocess import normalise, preprocess
 
 Patch = pytest.MonkeyPatch

@@ -17,7 +17,7 @@ from typing import Any
 import onnx
 import pytest
 
-from edgekit.artifact import atomic, embed, read_onnx, write_bytes
+from edgekit.artifacts.onnx_file import atomic, embed, read_onnx, write_bytes
 
 MOMENTS = 50
 ALONE = "EDGEKIT_TESTS_ALONE"  # set in the process that forks
@@ -204,7 +204,7 @@ elif moment.startswith("import "):
                 press()
     sys.meta_path.insert(0, Finder())
 else:
-    import edgekit.cli.export, edgekit.cli.options as options
+    import edgekit.cli.export, edgekit.cli.shared.options as options
 
     def say(line, of=options.say):
         of(line)

@@ -14,13 +14,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from edgekit.artifact import read_onnx
+from edgekit.artifacts.onnx_file import read_onnx
+from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.data import hive_pictures
 from edgekit.pipeline import precision
 from edgekit.quantize.fp16 import Half
 from edgekit.quantize.place import Quantized
 from edgekit.spec import PreprocessSpec
-from edgekit.training.checkpoint import Checkpoint, save_checkpoint
 from tests.faults.test_detector_gate import lively, spec_of
 
 Graph = onnx.ModelProto

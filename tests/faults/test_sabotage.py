@@ -25,14 +25,14 @@ from torch import Tensor, nn
 import edgekit.graph.fold_bn as fold_module
 import edgekit.vision.preprocess as vision
 from edgekit import predictor
-from edgekit.artifact import KEY, Lineage, Metadata, embed, graph_digest, read_onnx
+from edgekit.artifacts.onnx_file import KEY, Lineage, Metadata, embed, graph_digest, read_onnx
+from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.data import made_pictures
 from edgekit.graph import to_onnx
 from edgekit.nets import blocks
 from edgekit.nets.blocks import BasicBlock
 from edgekit.pipeline import folding, graph, writing
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
-from edgekit.training.checkpoint import Checkpoint, save_checkpoint
 
 Patch = pytest.MonkeyPatch
 Graph = onnx.ModelProto

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgekit.artifact import graph_digest
+from edgekit.artifacts.onnx_file import graph_digest
 from edgekit.backends.onnxruntime_ import run_once
 from edgekit.data import Dataset, Sample, made_pictures
 from edgekit.errors import ArtifactError, DataError

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from edgekit.artifact import read_onnx
+from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.backends import open_session
 from edgekit.data import Dataset, made_pictures
 from edgekit.errors import ArtifactError, UsageError

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from edgekit.artifact import read_onnx
+from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.backends import open_session
 from edgekit.backends.onnxruntime_ import run_once
 from edgekit.data import Dataset

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from edgekit import nets
-from edgekit.recipe import Recipe, parse_recipe
+from edgekit.config.recipe import Recipe, parse_recipe
 
 TINY = """
 name = "tiny"

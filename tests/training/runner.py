@@ -15,8 +15,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from edgekit import nets
-from edgekit.recipe import parse_recipe
-from edgekit.training import loop
+from edgekit.config.recipe import parse_recipe
+from edgekit.training.loop import run
 from edgekit.training.tasks import make_task
 from tests.training.conftest import TINY, TinyNet
 
@@ -28,16 +28,16 @@ def main(arguments: list[str]) -> None:
     resume = "--resume" in rest
     if "--kill" in rest:
         last = int(rest[rest.index("--kill") + 1])
-        honest = loop._Run._step
+        honest = run._Run._step
 
-        def step(self: loop._Run, *values: object) -> dict[str, float]:
+        def step(self: run._Run, *values: object) -> dict[str, float]:
             if self.progress.step == last:
                 os.kill(os.getpid(), signal.SIGKILL)
             return honest(self, *values)  # type: ignore[arg-type]
 
-        loop._Run._step = step  # type: ignore[method-assign]
+        run._Run._step = step  # type: ignore[method-assign]
     recipe = parse_recipe(TINY, "tiny", [text for text in rest if "=" in text])
-    loop.train(make_task(recipe, Path(pictures)), recipe, Path(out), resume=resume)
+    run.train(make_task(recipe, Path(pictures)), recipe, Path(out), resume=resume)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from edgekit.recipe import Augment
-from edgekit.training.augment import augmentation_sheet, cropped, frame_of, mixed_seed, seeded, variations
+from edgekit.config.recipe import Augment
+from edgekit.training.augment.variations import augmentation_sheet, cropped, frame_of, mixed_seed, seeded, variations
 from edgekit.vision.image import read_picture
 
 EVERYTHING = {

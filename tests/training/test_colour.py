@@ -6,7 +6,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as reference
 
-from edgekit.training.colour import Colour, recoloured
+from edgekit.training.augment.colour import Colour, recoloured
 
 
 def picture(low: int = 60, high: int = 190) -> Tensor:

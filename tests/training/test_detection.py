@@ -15,19 +15,19 @@ import pytest
 import torch
 from PIL import Image
 
-from edgekit.bench.accuracy import evaluate_detections
+from edgekit.benchmark.quality.accuracy import evaluate_detections
+from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgekit.checkpoints.pretrained import start_from
+from edgekit.config.recipe import Recipe, load_recipe, parse_recipe
 from edgekit.data import hive_pictures, load_dataset
 from edgekit.errors import CheckpointError, DataError, SplitError, UsageError
 from edgekit.loading import open_predictor
 from edgekit.nets.decode import Decode
-from edgekit.recipe import Recipe, load_recipe, parse_recipe
 from edgekit.spec import ModelSpec
-from edgekit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.training.detection import DetectionTask
-from edgekit.training.loop import LAST, STATE, train
+from edgekit.training.loop.run import LAST, STATE, train
 from edgekit.training.splits import load_splits
 from edgekit.training.tasks import make_task
-from edgekit.training.weights import start_from
 
 HIVE = "synthetic://hive?n=8&val=4&height=96&width=128"
 SMALL = """
@@ -59,7 +59,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
-from edgekit.recipe import parse_recipe
+from edgekit.config.recipe import parse_recipe
 from edgekit.training import loop
 from edgekit.training.tasks import make_task
 kill = int(sys.argv[2])
@@ -313,7 +313,7 @@ def test_shipped_recipes_are_whole(name: str) -> None:
 
 
 def test_a_rate_that_drops(tmp_path: Path) -> None:
-    from edgekit.training.schedule import Plan
+    from edgekit.training.loop.schedule import Plan
 
     plan = Plan(epoch_steps=10, epochs=10, cosine=False, drops=(0.5, 0.8))
     factors = [plan.factor(step, trunk=False) for step in range(100)]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from torch import nn
 
-from edgekit.bench.accuracy import evaluate_classes
+from edgekit.benchmark.quality.accuracy import evaluate_classes
+from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.data import load_dataset
 from edgekit.loading import open_predictor
-from edgekit.training.checkpoint import load_checkpoint
 from edgekit.training.classification import ClassificationTask
-from edgekit.training.loop import BEST, LAST
+from edgekit.training.loop.run import BEST, LAST
 from edgekit.training.task import Score
 from edgekit.training.temperature import nll
 from tests.training.conftest import TINY, write_pictures
@@ -137,7 +137,7 @@ def test_of_a_run_that_was_cut_off_before_its_refit(
     """The state lay on the disk, the refit was done and its figures printed, and last.pt stayed as it was."""
     run, changes = tmp_path / "run", ("--set", "schedule.epochs=2", "--set", "schedule.save_steps=1", *PROBED)
     with monkeypatch.context() as patch:
-        patch.setattr("edgekit.training.loop._Run._refit", lambda self: (_ for _ in ()).throw(MemoryError()))
+        patch.setattr("edgekit.training.loop.run._Run._refit", lambda self: (_ for _ in ()).throw(MemoryError()))
         assert cli("train", tiny, "--data", hard, "--out", run, *changes).code == 1
     done = cli("train", tiny, "--data", hard, "--out", run, *changes, "--resume", "--format", "json")
     assert done.code == 0, done.text
@@ -148,7 +148,7 @@ def test_of_a_run_that_was_cut_off_before_its_refit(
 def test_last_pt_in_mid_epoch_has_no_figures_of_other_weights(
     cli: Any, tiny: Path, hard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgekit.training.loop import _Run
+    from edgekit.training.loop.run import _Run
 
     run, honest = tmp_path / "run", _Run._step
 

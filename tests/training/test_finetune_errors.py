@@ -14,13 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import edgekit.artifact as artifact
+import edgekit.artifacts.onnx_file as artifact
+from edgekit.checkpoints.checkpoint import load_checkpoint
+from edgekit.config.recipe import Recipe
 from edgekit.errors import CheckpointError, DataError, EdgekitError, OutputError, PictureError, UsageError
-from edgekit.recipe import Recipe
-from edgekit.training import loop
-from edgekit.training.checkpoint import load_checkpoint
-from edgekit.training.feed import order_for
-from edgekit.training.loop import BEST, LAST, STATE, train
+from edgekit.training.loop import run
+from edgekit.training.loop.batches import order_for
+from edgekit.training.loop.run import BEST, LAST, STATE, train
 from edgekit.training.pictures import Pictures
 from edgekit.training.splits import load_splits
 from edgekit.training.task import Task
@@ -230,8 +230,8 @@ def test_a_full_disk_is_told_and_earlier_files_stay(
             full = path.name == name and written[0] == 2
             yield _FullDisk(stream, 1500) if full else stream  # type: ignore[misc]
 
-    monkeypatch.setattr("edgekit.training.state.atomic", atomic)
-    monkeypatch.setattr("edgekit.training.checkpoint.atomic", atomic)
+    monkeypatch.setattr("edgekit.training.loop.state.atomic", atomic)
+    monkeypatch.setattr("edgekit.checkpoints.checkpoint.atomic", atomic)
     task = make_task(chosen, pictures)
     if name == BEST:
         task = _ever_better(task)
@@ -285,4 +285,4 @@ def test_a_sample_that_raises_names_its_file(copied: Path, recipe: MakeRecipe) -
     index = next(i for i in range(len(task)) if task.name(i) == "green/0.png")
     with pytest.raises(PictureError, match=r"green/0\.png"):
         task.sample(index, 0)
-    assert loop.STATE == STATE
+    assert run.STATE == STATE

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from edgekit.checkpoints.checkpoint import load_checkpoint
+from edgekit.config.recipe import Recipe
 from edgekit.errors import CheckpointError, OutputError, UsageError
-from edgekit.recipe import Recipe
-from edgekit.training.checkpoint import load_checkpoint
-from edgekit.training.loop import BEST, LAST, STATE, train
-from edgekit.training.state import Progress, load_state, random_state, restore_random
+from edgekit.training.loop.run import BEST, LAST, STATE, train
+from edgekit.training.loop.state import Progress, load_state, random_state, restore_random
 from edgekit.training.tasks import make_task
 from tests.training.conftest import MakeRecipe
 

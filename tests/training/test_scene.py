@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from edgekit.spec import PreprocessSpec
-from edgekit.training.scene import GREY, SEEN, SMALLEST, Scene, clipped, mosaic, placed
+from edgekit.training.augment.scene import GREY, SEEN, SMALLEST, Scene, clipped, mosaic, placed
 from edgekit.vision.preprocess import geometry, preprocess
 
 RED = torch.tensor([250, 10, 10], dtype=torch.uint8)

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from edgekit import nets
+from edgekit.config.recipe import Schedule
 from edgekit.errors import UsageError
-from edgekit.recipe import Schedule
 from edgekit.spec import ModelSpec, PreprocessSpec
-from edgekit.training.schedule import Plan, freeze, make_optimizer, require_parts, set_rates
+from edgekit.training.loop.schedule import Plan, freeze, make_optimizer, require_parts, set_rates
 
 
 def schedule(**values: object) -> Schedule:

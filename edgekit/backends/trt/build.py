@@ -13,12 +13,12 @@ from typing import Any
 
 import onnx
 
+from edgekit.artifacts.engine_key import Batch, BuildOptions
 from edgekit.backends.trt import timing
 from edgekit.backends.trt.layers import Layer, read_layers
 from edgekit.backends.trt.library import Library, Message, first_error
 from edgekit.backends.trt.progress import Progress, Report, monitor
 from edgekit.backends.trt.refusal import refused_build, refused_parse
-from edgekit.engine_key import Batch, BuildOptions
 from edgekit.errors import BackendError, UsageError
 
 Shape = tuple[int, ...]

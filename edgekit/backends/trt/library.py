@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from edgekit.engine_key import TITLES, numbers
+from edgekit.artifacts.engine_key import TITLES, numbers
 from edgekit.errors import BackendError, UsageError
 
 OLDEST = {"tensorrt": "10.3", "tensorrt_rtx": "1.2"}

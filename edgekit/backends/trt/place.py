@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgekit.backends._cuda import Device
+from edgekit.artifacts.engine_key import Place
+from edgekit.backends.cuda.api import Device
 from edgekit.backends.trt.library import Library
-from edgekit.engine_key import Place
 
 RELEASE = Path("/etc/nv_tegra_release")
 PACKAGES = Path("/var/lib/dpkg/status")

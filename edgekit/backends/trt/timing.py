@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifact import write_bytes
+from edgekit.artifacts.engine_key import SHORT
+from edgekit.artifacts.onnx_file import write_bytes
 from edgekit.backends.trt.library import Library
-from edgekit.engine_key import SHORT
 
 
 def timing_file(folder: Path, library: Library, sm: str) -> Path:

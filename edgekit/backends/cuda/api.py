@@ -1,0 +1,150 @@
+"""The little of CUDA that a runner needs, through pycuda or cuda-bindings. No torch.
+
+A device with its primary context, streams that are never the default one, buffers that host and device share, and
+graphs. On an integrated GPU (a Jetson) both sides see the same memory, so nothing is copied; elsewhere the host side
+is pinned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import util
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import BackendError, UsageError
+
+FIX = "pip install cuda-bindings, or pycuda (on a Jetson, needs nvcc); edgekit doctor says what is there"
+
+
+class Device(NamedTuple):
+    """A GPU: name, compute capability such as 8.7, CUDA version, and whether it shares the host's memory."""
+
+    name: str
+    sm: str
+    cuda: str
+    integrated: bool
+
+
+@dataclass
+class Buffer:
+    """Memory of one tensor: bytes that the host sees, and where the device finds them.
+
+    Attributes:
+        mapped: the two are the same memory.
+        owner: what has to live, or be freed, with it.
+    """
+
+    host: NDArray[np.uint8]
+    device: int
+    mapped: bool
+    owner: Any = None
+
+
+class Cuda(ABC):
+    """One GPU through one binding. Every call raises BackendError with CUDA's own name of the error."""
+
+    binding: str
+    device: Device
+    has_graphs: bool
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """Makes this GPU's context the calling thread's; everything below is called inside."""
+        yield
+
+    @abstractmethod
+    def stream(self) -> Any:
+        """A new stream that does not wait for the default one."""
+
+    @abstractmethod
+    def handle(self, stream: Any) -> int:
+        """The stream as TensorRT takes it."""
+
+    @abstractmethod
+    def allocate(self, nbytes: int) -> Buffer:
+        """Mapped on an integrated GPU, else pinned on the host with a twin on the device."""
+
+    @abstractmethod
+    def upload(self, buffer: Buffer, nbytes: int, stream: Any) -> None:
+        """Host to device; nothing where the memory is shared."""
+
+    @abstractmethod
+    def download(self, buffer: Buffer, nbytes: int, stream: Any) -> None:
+        """Device to host; nothing where the memory is shared."""
+
+    @abstractmethod
+    def synchronize(self, stream: Any) -> None:
+        """Waits until all work in the stream is done."""
+
+    @abstractmethod
+    def free(self, buffer: Buffer) -> None: ...
+
+    @abstractmethod
+    def close_stream(self, stream: Any) -> None: ...
+
+    def capture(self, stream: Any, work: Callable[[], None]) -> Any:
+        """What `work` puts into the stream, as a graph that can be launched again and again."""
+        raise BackendError(
+            f"{self.binding} has no CUDA graphs.",
+            got="cuda_graph=True",
+            fix="pip install cuda-bindings, or leave it out",
+        )
+
+    def launch(self, graph: Any, stream: Any) -> None:
+        raise NotImplementedError
+
+    def free_graph(self, graph: Any) -> None:
+        raise NotImplementedError
+
+
+def open_cuda(binding: str = "auto", index: int = 0) -> Cuda:
+    """GPU number `index`.
+
+    Args:
+        binding: `cuda-bindings`, `pycuda`, or `auto`: the first of them that is installed.
+
+    Raises:
+        UsageError: unknown binding.
+        BackendError: no binding, no driver or no such GPU; never another one instead.
+    """
+    bindings: dict[str, tuple[str, Callable[[int], Cuda]]] = {
+        "cuda-bindings": ("cuda.bindings", _cuda_bindings),
+        "pycuda": ("pycuda", _pycuda),
+    }
+    if binding != "auto" and binding not in bindings:
+        raise UsageError("Unknown CUDA binding.", got=binding, expected="auto, " + ", ".join(bindings))
+    names = list(bindings) if binding == "auto" else [binding]
+    present = [name for name in names if _installed(bindings[name][0])]
+    if not present:
+        raise BackendError(
+            "No Python binding of CUDA is installed.",
+            got=f"no {' and no '.join(names)}",
+            expected=" or ".join(names),
+            fix=FIX,
+        )
+    return bindings[present[0]][1](index)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return util.find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent is missing
+        return False
+
+
+def _cuda_bindings(index: int) -> Cuda:
+    from edgekit.backends.cuda.bindings import CudaBindings
+
+    return CudaBindings(index)
+
+
+def _pycuda(index: int) -> Cuda:
+    from edgekit.backends.cuda.pycuda_ import PyCuda
+
+    return PyCuda(index)

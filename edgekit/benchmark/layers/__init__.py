@@ -1,0 +1,1 @@
+"""What each layer costs, on paper and as the runtime counts it."""

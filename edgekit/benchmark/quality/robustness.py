@@ -1,0 +1,102 @@
+"""How right a model stays when the picture is bad, or was made to fool it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.benchmark.quality.accuracy import Evaluation, evaluate
+from edgekit.benchmark.quality.corruptions import CORRUPTIONS, SEVERITIES, corrupted
+from edgekit.benchmark.schema import Robustness
+from edgekit.data import Dataset
+from edgekit.data.sample import some
+from edgekit.errors import DataError
+from edgekit.metrics.classification import topk_hits
+from edgekit.predictor import Predictor
+from edgekit.progress import track, working
+from edgekit.vision.image import Frame
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """Pictures that were made to fool a net, resized already, of one kind of attack.
+
+    Attributes:
+        pixels: uint8 [N, H, W, 3] BGR of each strength, by its name (a number as text, growing).
+        labels: int [N], what they really show.
+    """
+
+    kind: str
+    pixels: Mapping[str, NDArray[np.uint8]]
+    labels: NDArray[np.int64]
+    examples: Sequence[Mapping[str, str]] = field(default=())
+
+
+def robustness(
+    predictor: Predictor,
+    dataset: Dataset,
+    kinds: Sequence[str] = tuple(CORRUPTIONS),
+    attacks: Sequence[Attacked] = (),
+    say: Callable[[str], None] = lambda _: None,
+) -> Robustness:
+    """Accuracy of every corruption and severity, and of every attack.
+
+    The metric is top-1 of a classifier and AP50 of a detector. The average is over all corruptions and severities, the
+    worst is the worst single one.
+
+    Raises:
+        DataError: pictures without labels, or no object in any of them.
+    """
+    metric = "top1" if predictor.spec.task == "classification" else "ap50"
+    known = dataset.labelled if metric == "top1" else dataset.boxed
+    if not known:
+        raise DataError("Robustness needs pictures with labels.", got=f"layout {dataset.layout!r}", expected="labels")
+    if metric == "ap50" and not sum(dataset.box_counts):
+        raise DataError(
+            "Robustness needs objects to find.",
+            got=f"{len(dataset)} pictures without one",
+            expected="some with objects",
+        )
+    found: dict[str, list[float]] = {}
+    with working("robustness", 1 + len(kinds) * len(SEVERITIES)) as work:
+        clean = figure(predictor, dataset)
+        work.step()
+        for kind in kinds:
+            say(f"robustness: {kind}")
+            found[kind] = []
+            for severity in SEVERITIES:
+                changed = tuple(corrupted(s, kind, severity, seed=i) for i, s in enumerate(dataset))
+                found[kind].append(figure(predictor, replace(dataset, samples=changed)))
+                work.step(detail=kind)
+    every = [v for values in found.values() for v in values]
+    scored = {a.kind: score(predictor, a) for a in track(attacks, "scoring attacks") if metric == "top1"}
+    return Robustness(
+        metric=metric,
+        n=len(dataset),
+        clean=clean,
+        corruptions=found,
+        attacks=scored,
+        average=float(np.mean(every)) if every else None,
+        worst=min(every) if every else None,
+    )
+
+
+def figure(predictor: Predictor, dataset: Dataset) -> float:
+    """Top-1 or AP50 of the pictures."""
+    evaluation = evaluate(predictor, dataset)
+    found = evaluation.report.top1.value if isinstance(evaluation, Evaluation) else evaluation.report.mean.ap50
+    if found is None:
+        raise DataError("No picture with an object can be read.", got=some(evaluation.unread), expected="one or more")
+    return found
+
+
+def score(predictor: Predictor, attacked: Attacked) -> dict[str, float]:
+    """Top-1 at each strength of an attack."""
+    found = {}
+    for strength, pixels in attacked.pixels.items():
+        rows: list[Frame] = list(pixels)
+        found[strength] = float(topk_hits(predictor.logits_of_pixels(rows), attacked.labels, 1).mean())
+    return found

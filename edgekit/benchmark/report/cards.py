@@ -1,0 +1,295 @@
+"""The figures of the HTML report, each a card with a title, a line that says how to read it, and the drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from html import escape
+
+from edgekit.benchmark.report import charts
+from edgekit.benchmark.report.charts import Point, Work
+from edgekit.benchmark.report.text import main_metric
+from edgekit.benchmark.report.winners import groups, short_names
+from edgekit.benchmark.schema import Disagreement, Report, Robustness, Row
+
+HALF, FULL, PHONE = 520.0, 1090.0, 326.0
+SHOWN_CLASSES = 16
+SHOWN_LAYERS = 14
+GOALS = {"top1": "top-1", "ap50": "AP50", "ap": "AP"}
+
+Draw = Callable[[float], str]
+Names = Mapping[str, str]
+
+
+def card(title: str, note: str, draw: Draw, full: bool = False, extra: str = "") -> str:
+    """A figure twice: for a wide page and for a phone; the style sheet shows one."""
+    return (
+        f'<figure class="card{" full" if full else ""}"><h3>{escape(title)}</h3><p class="note">{escape(note)}</p>'
+        f'<div class="wide">{draw(FULL if full else HALF)}</div><div class="narrow">{draw(PHONE)}</div>{extra}</figure>'
+    )
+
+
+def pareto(rows: Sequence[Row], names: Names) -> str:
+    """Accuracy against latency."""
+    points = []
+    metric_name = ""
+    for i, row in enumerate(rows):
+        metric = main_metric(row)
+        if metric is None or row.timing is None:
+            continue
+        metric_name, share = metric
+        span, n = row.timing.intervals["end_to_end.p50"], row.case.batch
+        across = (span.value / n, share.value, span.low / n, span.high / n, share.low, share.high)
+        x, y, x_low, x_high, y_low, y_high = across
+        points.append(Point(names[row.name], x, y, x_low, x_high, y_low, y_high, series=i % 8 + 1))
+    if not points:
+        return ""
+    name = GOALS[metric_name]
+    log = max(p.x for p in points) / min(p.x for p in points) > 6
+    x_title = "ms a picture, p50 end to end" + (", logarithmic" if log else "")
+
+    def draw(width: float) -> str:
+        return charts.scatter(points, width, f"{name} against latency", x_title, name, log=log, front=True)
+
+    note = "Up and to the left is better. Bars are 95 % intervals; the dashed line joins what nothing beats in both."
+    return card(f"{name} against latency", note, draw)
+
+
+def distribution(rows: Sequence[Row], names: Names) -> str:
+    """Where the timings of each case lie: one strip a case."""
+    samples = {names[r.name]: [v for b in r.timing.blocks for v in b.end_to_end] for r in rows if r.timing}
+    if not samples:
+        return ""
+    note = "Every timing counts; none is removed. Lines at p50, and at p95 and p99 of enough, a dot at the largest."
+    return card("Latency distribution", note, lambda w: charts.distributions(samples, w, "Latency distribution"))
+
+
+def over_time(rows: Sequence[Row], names: Names) -> str:
+    """Every timing in the order it was taken: what drifts or throttles shows."""
+    blocks = {names[r.name]: [(b.start, b.seconds, b.end_to_end) for b in r.timing.blocks] for r in rows if r.timing}
+    if not blocks:
+        return ""
+    note = "The cases take turns, so that the machine's mood meets all of them. Bars are each turn's median."
+    return card("Over the time", note, lambda w: charts.time_series(blocks, w, "Latency over the time"), full=True)
+
+
+def stages(rows: Sequence[Row], names: Names) -> str:
+    """Read, resize, run and decode as bars."""
+    order = ("decode", "preprocess", "inference", "post")
+    bars = {names[r.name]: {s: r.timing.stages[s].p50 / r.case.batch for s in order} for r in rows if r.timing}
+    if not bars:
+        return ""
+    return card("Where the time goes", "p50 of each stage, ms a picture.", lambda w: charts.stacked(bars, w, "Stages"))
+
+
+def classes(rows: Sequence[Row], names: Names) -> str:
+    """Of each file and runtime the classes that changed most against the reference."""
+    if len(rows) < 2 or rows[0].accuracy is None:
+        return ""
+    base = rows[0].accuracy.classes
+    out = ""
+    for i, row in _distinct(rows):
+        if i == 0 or row.accuracy is None:
+            continue
+        changes = {
+            name: 100 * (value - before)
+            for name, value in row.accuracy.classes.items()
+            if value is not None and (before := base.get(name)) is not None and value != before
+        }
+        if not changes:
+            continue
+        chosen = sorted(changes, key=lambda k: -abs(changes[k]))[:SHOWN_CLASSES]
+        shown = {k: changes[k] for k in sorted(chosen, key=lambda k: changes[k])}
+        what = "AP50" if row.accuracy.task == "detection" else "top-1"
+        note = f"{what} against {names[rows[0].name]}, points"
+        if len(changes) > len(shown):
+            note += f"; {len(changes) - len(shown)} others left out"
+        counts = [row.accuracy.class_counts.get(k, 0) for k in shown]
+        if max(counts) < 20:
+            few = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+            note += f". Only {few} a class were seen: one picture weighs much"
+        draw = partial(charts.bars, shown, title="Changes per class", unit="", digits=1, series=i % 8 + 1)
+        out += card(f"Per class: {names[row.name]}", note + ".", lambda w, d=draw: d(width=w))  # type: ignore[misc]
+    return out
+
+
+def robustness(rows: Sequence[Row], names: Names) -> str:
+    """Curves by severity, what costs most, and a table by corruption."""
+    held = [(row, row.robustness) for row in rows if row.robustness and row.robustness.corruptions]
+    if not held:
+        return ""
+    metric = GOALS[held[0][1].metric]
+    curves = {}
+    for row, r in held:
+        by_severity = list(zip(*r.corruptions.values(), strict=True))
+        means = [sum(s) / len(s) for s in by_severity]
+        curves[names[row.name]] = [(0.0, r.clean), *((i + 1.0, mean) for i, mean in enumerate(means))]
+    note = f"Mean {metric} over all corruptions, by severity; 0 is clean. {held[0][1].n} pictures."
+    chart = card(
+        "What a camera meets",
+        note,
+        lambda w: charts.lines(curves, w, "Robustness", "severity", metric, percent=True),
+    )
+    first = held[0][1]
+    cost = {k: 100 * (sum(v) / len(v) - first.clean) for k, v in first.corruptions.items()}
+    ordered = dict(sorted(cost.items(), key=lambda item: item[1]))
+    drop = card(
+        f"What costs most: {names[held[0][0].name]}",
+        f"Mean change of {metric} over five severities, points.",
+        lambda w: charts.bars(ordered, w, "Cost of each corruption", ""),
+    )
+    return chart + drop + _corruption_table(held, names, metric)
+
+
+def _corruption_table(held: Sequence[tuple[Row, Robustness]], names: Names, metric: str) -> str:
+    kinds = list(held[0][1].corruptions)
+    heads = ("clean", "mean", "worst", *kinds)
+    lines = ""
+    for row, r in held:
+        cells = [r.clean, r.average, r.worst, *(sum(v) / len(v) for v in r.corruptions.values())]
+        texts = ["–" if c is None else f"{c:.1%}" for c in cells]
+        shown = "".join(f'<td data-l="{escape(h)}">{c}</td>' for h, c in zip(heads, texts, strict=True))
+        lines += f"<tr><td>{escape(names[row.name])}</td>{shown}</tr>"
+    head = "".join(f"<th>{escape(h)}</th>" for h in ("case", *heads))
+    note = f"{metric}, the mean of five severities."
+    return (
+        f'<div class="card full"><h3>By corruption</h3><p class="note">{note}</p><div class="table">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>"
+    )
+
+
+def attacks(rows: Sequence[Row], names: Names) -> str:
+    """A curve a kind of attack, and an example."""
+    held = [(row, row.robustness) for row in rows if row.robustness]
+    kinds = list(dict.fromkeys(kind for _, r in held for kind in r.attacks))
+    titles = {"fgsm": "Attack: FGSM", "pgd": "Attack: PGD", "patch": "Attack: a patch"}
+    out = ""
+    for kind in kinds:
+        curves = {
+            names[row.name]: [(float(e), v) for e, v in r.attacks[kind].items()] for row, r in held if kind in r.attacks
+        }
+        unit = "side of the patch, % of the picture's" if kind == "patch" else "eps in 255ths, pixels are whole levels"
+        draw = partial(charts.lines, curves, title=kind, x_title=unit, y_title="top-1", percent=True)
+        note = "Made on the checkpoint, scored on every file."
+        out += card(titles.get(kind, kind), note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
+    example = next((e for _, r in held for e in r.examples), None)
+    if example is not None:
+        pictures = "".join(
+            f'<figure style="margin:0"><img alt="{k}" src="data:image/jpeg;base64,{example[k]}">'
+            f"{escape(example[k + '_text'])}</figure>"
+            for k in ("clean", "perturbation", "attacked")
+        )
+        note = "The picture, what was added, and the sum."
+        out += (
+            f'<div class="card"><h3>{escape(example["title"])}</h3><p class="note">{note}</p>'
+            f'<div class="triple">{pictures}</div></div>'
+        )
+    return out
+
+
+def disagreements(rows: Sequence[Row], names: Names) -> str:
+    """The pictures on which a file and the reference differ most."""
+    out = ""
+    for _, row in _distinct(rows):
+        if row.agreement is None or not row.agreement.worst:
+            continue
+        boxes = row.accuracy is not None and row.accuracy.task == "detection"
+        told = "Blue boxes are the reference's, orange this file's." if boxes else "Where the answers differ most."
+        figures = "".join(map(_picture, row.agreement.worst))
+        out += (
+            f'<div class="card full"><h3>Disagreements: {escape(names[row.name])}</h3><p class="note">{told}</p>'
+            f'<div class="worst">{figures}</div></div>'
+        )
+    return out
+
+
+def _picture(d: Disagreement) -> str:
+    picture = f'<img alt="{escape(d.picture)}" src="data:image/jpeg;base64,{d.jpeg}">' if d.jpeg else ""
+    return (
+        f"<figure>{picture}<b>{escape(d.candidate)}</b><br>reference: {escape(d.reference)}<br>"
+        f'<span class="sub">truth: {escape(d.truth)}</span></figure>'
+    )
+
+
+def layers(rows: Sequence[Row], names: Names) -> str:
+    """The dearest layers of each case."""
+    out = ""
+    for i, row in enumerate(rows):
+        if row.layers is None:
+            continue
+        longest = sorted(row.layers.layers, key=lambda layer: -layer.ms)[:SHOWN_LAYERS]
+        shown = {f"{layer.name} ({layer.kind})": layer.ms for layer in longest}
+        share = sum(shown.values()) / row.layers.total_ms
+        note = f"ms a run, {row.layers.source}; these are {share:.0%} of {row.layers.total_ms:.2f} ms."
+        draw = partial(charts.bars, shown, title="Slowest layers", unit="", digits=2, series=i % 8 + 1)
+        out += card(f"Slowest layers: {names[row.name]}", note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
+    return out
+
+
+def operations(report: Report) -> str:
+    """Accuracy against multiply-adds, parameters as the bubble, over all nets of one task."""
+    points: dict[str, list[Point]] = {}
+    seen = set()
+    for row in report.rows:
+        metric = main_metric(row)
+        if metric is None or not row.macs or not row.params or (row.model, row.precision) in seen:
+            continue
+        seen.add((row.model, row.precision))
+        name, share = metric
+        held = points.setdefault(name, [])
+        title = f"{row.model.split()[0]} {row.precision}"
+        colour = len(held) % 8 + 1
+        held.append(
+            Point(title, row.macs / 1e9, share.value, None, None, share.low, share.high, float(row.params), colour)
+        )
+    cards = ""
+    for metric_name, group in points.items():
+        title = f"{GOALS[metric_name]} against operations"
+        draw = partial(charts.scatter, group, title=title, x_title="1e9 multiply-adds a picture",
+                       y_title=GOALS[metric_name], weights="parameters")  # fmt: skip
+        note = "The bubble's area is the number of parameters."
+        cards += card(title, note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
+    return f'<h2>Accuracy against operations</h2><div class="grid">{cards}</div>' if cards else ""
+
+
+def roofline(report: Report) -> str:
+    """Each layer against the machine's measured peak and bandwidth."""
+    peak = report.peak
+    by_model = groups(report)
+    names = {row.name: name for rows in by_model.values() for row in rows for name in [short_names(rows)[row.name]]}
+    series, shares = {}, ""
+    for row in report.rows:
+        if row.layers is None:
+            continue
+        title = f"{row.model.split()[0]} · {names[row.name]}" if len(by_model) > 1 else names[row.name]
+        total = row.layers.total_ms
+        series[title] = [
+            Work(layer.name, layer.macs / layer.bytes, layer.macs / layer.ms / 1e6, layer.ms / total)
+            for layer in row.layers.layers
+            if layer.macs and layer.bytes and layer.ms > 0
+        ]
+        if row.layers.gmacs_per_second and row.layers.share_of_peak:
+            told = f"{row.layers.gmacs_per_second:.1f}e9 multiply-adds a second over all layers, "
+            told += f"{row.layers.share_of_peak:.0%} of the measured {row.layers.peak} peak"
+            if row.layers.share_of_peak > 1:
+                told += ": the machine was busier when the peak was measured"
+            shares += f"<dt>{escape(title)}</dt><dd>{escape(told)}</dd>"
+    if peak is None or not series:
+        return ""
+    note = f"What bounds each layer. Circles are layers, their area the share of the time. {peak.how}"
+
+    def draw(width: float) -> str:
+        return charts.roofline(series, peak.gmacs, peak.copy_gb, width, "Roofline")
+
+    chart = card("Roofline", note, draw, full=True, extra=f"<dl>{shares}</dl>")
+    return f'<h2>What bounds the model</h2><div class="grid">{chart}</div>'
+
+
+def _distinct(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
+    """The first row of each file and runtime: threads and batch change no answer."""
+    seen = set()
+    for i, row in enumerate(rows):
+        key = (row.case.model, row.case.backend, row.case.provider)
+        if key not in seen:
+            seen.add(key)
+            yield i, row

@@ -1,0 +1,311 @@
+"""The report's charts, drawn with `svg.py`. Each takes its data and a width, and gives an SVG.
+
+Series take the colours s1 to s8 in order. A chart is drawn once wide and once for a phone, not squeezed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.benchmark.report.svg import (
+    Box,
+    Canvas,
+    Scale,
+    axes,
+    legend,
+    number,
+    padded,
+    place_labels,
+    shortened,
+    text_width,
+)
+from edgekit.metrics.percentiles import percentile, told
+
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 26.0, 42.0
+DENSITY = 120  # points of a distribution's outline
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place in a scatter: x and y with what they may be off, and how big it is drawn."""
+
+    name: str
+    x: float
+    y: float
+    x_low: float | None = None
+    x_high: float | None = None
+    y_low: float | None = None
+    y_high: float | None = None
+    weight: float | None = None
+    series: int = 1
+
+
+def scatter(
+    points: Sequence[Point], width: float, title: str, x_title: str, y_title: str,
+    *, log: bool = False, front: bool = False, weights: str = "", percent: bool = True,
+) -> str:  # fmt: skip
+    """Points with error bars and names; with `front` the points that no other beats in both are joined.
+
+    Args:
+        front: small x and large y are better.
+        weights: what the area of a bubble stands for.
+        percent: y is a share, shown in percent.
+    """
+    height = 300.0 if width < 500 else 340.0
+    canvas = Canvas(width, height, title)
+    scale = 100.0 if percent else 1.0
+    xs = [v for p in points for v in (p.x, p.x_low, p.x_high) if v is not None and v > 0]
+    ys = [v * scale for p in points for v in (p.y, p.y_low, p.y_high) if v is not None]
+    x_range = padded(xs, log, 0.14)
+    y_range = padded(ys, share=0.1, floor=0.0, ceiling=100.0 if percent else None)
+    x = Scale(*x_range, LEFT, width - RIGHT - 8, log)
+    y = Scale(*y_range, height - BOTTOM, TOP)
+    axes(canvas, x, y, x_title, y_title, y_unit="%" if percent else "")
+    if front:
+        joined = pareto([(p.x, p.y) for p in points])
+        steps: list[tuple[float, float]] = []
+        for i in joined:
+            at = (x(points[i].x), y(points[i].y * scale))
+            if steps:
+                steps.append((at[0], steps[-1][1]))
+            steps.append(at)
+        canvas.path(steps, "l front")
+    largest = max((p.weight or 0 for p in points), default=0)
+    dots = []
+    bars: list[Box] = []
+    for p in points:
+        px, py = x(p.x), y(p.y * scale)
+        radius = 5.5 if p.weight is None or largest <= 0 else 5 + 17 * math.sqrt(p.weight / largest)
+        if p.x_low is not None and p.x_high is not None:
+            canvas.line(x(p.x_low), py, x(p.x_high), py, f"e s{p.series}")
+            bars.append(Box(x(p.x_low), py - 1, x(p.x_high), py + 1))
+        if p.y_low is not None and p.y_high is not None:
+            canvas.line(px, y(p.y_low * scale), px, y(p.y_high * scale), f"e s{p.series}")
+            bars.append(Box(px - 1, y(p.y_high * scale), px + 1, y(p.y_low * scale)))
+        tip = f"{p.name}: {number(p.x)} · {p.y * scale:.2f}{'%' if percent else ''}"
+        if p.weight is not None:
+            tip += f" · {number(p.weight)} {weights}"
+        canvas.add(
+            "circle", tip=tip, cx=px, cy=py, r=radius, cls=f"d s{p.series}{' o' if p.weight is not None else ''}"
+        )
+        dots.append((px, py, radius))
+    frame = Box(LEFT + 2, TOP, width - 2, height - BOTTOM - 2)
+    texts = [shortened(p.name, width * 0.5) for p in points]
+    for label, (px, py, radius) in zip(place_labels(dots, texts, frame, crossed=bars), dots, strict=True):
+        if label is None:
+            continue
+        if label.far:
+            edge = min(max(px, label.box.x0), label.box.x1), min(max(py, label.box.y0), label.box.y1)
+            away = math.hypot(edge[0] - px, edge[1] - py) or 1.0
+            start = px + (edge[0] - px) * radius / away, py + (edge[1] - py) * radius / away
+            canvas.line(*start, *edge, "lead")
+        canvas.text(label.x, label.y, label.text, "k hl")
+    return canvas.render()
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points that no other beats in both (smaller x, larger y), by x."""
+    best = -math.inf
+    kept = []
+    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if points[i][1] > best:
+            kept.append(i)
+            best = points[i][1]
+    return kept
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]], width: float, title: str, x_title: str, y_title: str,
+    *, percent: bool = False, dots: bool = True, first: int = 1, zero: bool = False,
+) -> str:  # fmt: skip
+    """Series over a common x, with a legend."""
+    names = list(series)
+    canvas = Canvas(width, 0, title)
+    top = legend(canvas, names, LEFT, 12, width - LEFT - RIGHT, first) + 16
+    canvas.height = top + 190 + BOTTOM
+    scale = 100.0 if percent else 1.0
+    every = [p for points in series.values() for p in points]
+    ys = [p[1] * scale for p in every] + ([0.0] if zero else [])
+    x_values = [p[0] for p in every]
+    low, high = min(x_values), max(x_values)
+    x = Scale(low, high if high > low else low + 1, LEFT, width - RIGHT)
+    y_range = padded(ys, share=0.06, floor=0.0, ceiling=100.0 if percent else None)
+    y = Scale(*y_range, canvas.height - BOTTOM, top)
+    axes(canvas, x, y, x_title, y_title, y_unit="%" if percent else "")
+    for i, name in enumerate(names):
+        colour = (i + first - 1) % 8 + 1
+        points = [(x(a), y(b * scale)) for a, b in series[name]]
+        canvas.path(points, f"l s{colour}")
+        if dots:
+            for (px, py), (a, b) in zip(points, series[name], strict=True):
+                canvas.add("circle", tip=f"{name}: {number(b * scale)}{'%' if percent else ''} at {number(a)}",
+                           cx=px, cy=py, r=3.2, cls=f"d s{colour}")  # fmt: skip
+    return canvas.render()
+
+
+def time_series(blocks: Mapping[str, Sequence[tuple[float, float, Sequence[float]]]], width: float, title: str) -> str:
+    """Every timing over the time, each turn of a case a run of dots, its median a bar.
+
+    Args:
+        blocks: of each case its turns: start in seconds, seconds, milliseconds [n].
+    """
+    names = list(blocks)
+    canvas = Canvas(width, 0, title)
+    top = legend(canvas, names, LEFT, 12, width - LEFT - RIGHT) + 16
+    canvas.height = top + 200 + BOTTOM
+    ends = [start + long for turns in blocks.values() for start, long, _ in turns]
+    values = [v for turns in blocks.values() for _, _, ms in turns for v in ms]
+    log = max(values) / min(values) > 12
+    x = Scale(0, max(ends), LEFT, width - RIGHT)
+    y = Scale(*padded(values, log, 0.04, floor=0.0), canvas.height - BOTTOM, top, log)
+    axes(canvas, x, y, "seconds", "ms end to end" + (", logarithmic" if log else ""))
+    for i, name in enumerate(names):
+        colour = i % 8 + 1
+        for start, long, ms in blocks[name]:
+            at = np.linspace(start, start + long, len(ms)) if len(ms) > 1 else np.array([start])
+            step = max(
+                1, len(ms) // 160
+            )  # of many dots that would lie on each other, every n-th and each of the largest
+            keep = {*range(0, len(ms), step), *np.argsort(ms)[-3:].tolist()}
+            d = "".join(f"M{x(at[j]):.1f} {y(ms[j]):.1f}h.01" for j in sorted(keep))
+            canvas.add("path", d=d, cls=f"p s{colour}")
+            middle = percentile(ms, 50)
+            canvas.add("line", tip=f"{name}: p50 {middle:.2f} ms from {start:.0f} s on", x1=x(start), y1=y(middle),
+                       x2=max(x(start + long), x(start) + 3), y2=y(middle), cls=f"m s{colour}")  # fmt: skip
+    return canvas.render()
+
+
+def distributions(samples: Mapping[str, Sequence[float]], width: float, title: str) -> str:
+    """One row a case: the outline of its density, with p50, p95, p99 and the largest marked. The axis is logarithmic
+    where the largest is more than ten times the smallest."""
+    row, label = 54.0, 20.0
+    canvas = Canvas(width, TOP + row * len(samples) + BOTTOM, title)
+    values = [v for ms in samples.values() for v in ms]
+    log = max(values) / min(values) > 10
+    x = Scale(*padded(values, log, 0.02, floor=0.0), 12, width - RIGHT, log)
+    bottom = canvas.height - BOTTOM
+    for tick in x.ticks(max(3, round(width / 90))):
+        canvas.line(x(tick), TOP - 10, x(tick), bottom)
+        canvas.text(x(tick), bottom + 17, number(tick), "k", "middle")
+    canvas.line(12, bottom, width - RIGHT, bottom, "a")
+    canvas.text(width / 2, bottom + 34, "ms end to end" + (", logarithmic" if log else ""), "n", "middle")
+    for i, (name, ms) in enumerate(samples.items()):
+        base = TOP + row * (i + 1) - 6
+        held = np.asarray(ms, dtype=np.float64)
+        known = {f"p{q}": value for q in (50, 95, 99) if (value := told(held, q)) is not None}
+        marks = [(mark, value) for mark, value in known.items() if width > 400 or mark != "p95"]
+        tail = "  ".join(f"{mark} {value:.3g}" for mark, value in marks)
+        canvas.text(12, base - row + label + 1, shortened(name, width - 40 - text_width(tail)), "k hl")
+        canvas.text(width - RIGHT, base - row + label + 1, tail, "k hl", "end")
+        places = np.array([x(v) for v in held])
+        at = np.linspace(12, width - RIGHT, DENSITY)
+        quartiles = float(np.subtract(*np.percentile(places, [75, 25]))) / 1.34
+        spread = max(1.5, 0.9 * min(float(places.std()), quartiles) * len(held) ** -0.2)  # Silverman 1986, (3.31)
+        density = np.exp(-0.5 * ((at[:, None] - places[None, :]) / spread) ** 2).sum(axis=1)
+        high = density / (density.max() or 1) * (row - label - 6)
+        outline = [(float(a), base - float(h)) for a, h in zip(at, high, strict=True)]
+        canvas.path([(12.0, base), *outline, (width - RIGHT, base)], f"b s{i % 8 + 1}", closed=True)
+        for q in known.values():
+            canvas.line(x(q), base + 3, x(q), base - (row - label - 6), f"q s{i % 8 + 1}")
+        canvas.add(
+            "circle", tip=f"largest {held.max():.3g} ms", cx=x(float(held.max())), cy=base, r=2.5, cls=f"d s{i % 8 + 1}"
+        )
+    return canvas.render()
+
+
+def stacked(rows: Mapping[str, Mapping[str, float]], width: float, title: str, unit: str = "ms") -> str:
+    """A bar a case, its parts side by side, with their sum at the end."""
+    parts = list(dict.fromkeys(k for values in rows.values() for k in values))
+    canvas = Canvas(width, 0, title)
+    y = legend(canvas, parts, 0, 12, width) + 6
+    longest = max(sum(values.values()) for values in rows.values()) or 1.0
+    room = width - 66
+    for name, values in rows.items():
+        canvas.text(0, y + 10, shortened(name, width), "k")
+        at = 0.0
+        for i, part in enumerate(parts):
+            long = values.get(part, 0.0) / longest * room
+            if long > 0.05:
+                canvas.add("rect", tip=f"{part}: {values[part]:.3g} {unit}", x=at, y=y + 16, height=16,
+                           width=max(0.3, long - (1.5 if long > 4 else 0)), rx=2, cls=f"f s{i % 8 + 1}")  # fmt: skip
+            shown = f"{values.get(part, 0.0):.3g}"
+            if long > text_width(shown, 11) + 8:
+                canvas.text(at + long / 2, y + 28, shown, "in", "middle")
+            at += long
+        canvas.text(at + 6, y + 28, f"{sum(values.values()):.3g} {unit}", "k mono")
+        y += 44
+    canvas.height = y + 4
+    return canvas.render()
+
+
+def bars(values: Mapping[str, float], width: float, title: str, unit: str, digits: int = 1, series: int = 1) -> str:
+    """Horizontal bars from a common zero, names on the left; negative ones go left and are red."""
+    canvas = Canvas(width, 8 + 22.0 * len(values) + 8, title)
+    names = min(width * 0.42, max((text_width(n) for n in values), default=0) + 8)
+    low, high = min(0.0, *values.values()), max(0.0, *values.values())
+    shown = {n: f"{v:+.{digits}f}{unit}" if low < 0 else f"{v:.{digits}f}{unit}" for n, v in values.items()}
+    widest = max(text_width(s) for s in shown.values()) + 8
+    left = names + (widest if low < 0 else 0)
+    x = Scale(low, high if high > low else low + 1, left, width - (widest if high > 0 else 8))
+    for i, (name, value) in enumerate(values.items()):
+        y = 8 + 22.0 * i
+        canvas.text(names - 6, y + 13, shortened(name, names - 8), "k", "end")
+        a, b = sorted((x(0), x(value)))
+        colour = f"s{series}" if value >= 0 else "bad"
+        canvas.add("rect", x=a, y=y + 3, width=max(1.0, b - a), height=14, rx=2, cls=f"f {colour}")
+        canvas.text(
+            x(value) + (5 if value >= 0 else -5), y + 14, shown[name], "k mono", "start" if value >= 0 else "end"
+        )
+    canvas.line(x(0), 4, x(0), canvas.height - 4, "a")
+    return canvas.render()
+
+
+@dataclass(frozen=True)
+class Work:
+    """A layer under the roof: its multiply-adds a byte, what it reached, and how much of the time it takes."""
+
+    name: str
+    intensity: float
+    gmacs: float
+    share: float
+
+
+def roofline(
+    series: Mapping[str, Sequence[Work]], peaks: Mapping[str, float], copy_gb: float, width: float, title: str
+) -> str:
+    """What bounds each layer: the copy (the slope) or the arithmetic (the flat roof). Williams et al. 2009.
+
+    Args:
+        peaks: 1e9 multiply-adds a second by precision, as measured.
+        copy_gb: 1e9 bytes a second, as measured.
+    """
+    canvas = Canvas(width, 0, title)
+    top = legend(canvas, list(series), LEFT, 12, width - LEFT - RIGHT) + 16
+    canvas.height = top + 240 + BOTTOM
+    works = [w for layers in series.values() for w in layers if w.gmacs > 0 and w.intensity > 0]
+    ridge = [p / copy_gb for p in peaks.values()]
+    x = Scale(*padded([*(w.intensity for w in works), *ridge], True, 0.06), LEFT, width - RIGHT, True)
+    least = max(min((w.gmacs for w in works), default=1.0), max(peaks.values()) / 1e4)
+    y = Scale(*padded([least, *peaks.values(), *(w.gmacs for w in works if w.gmacs >= least)], True, 0.05),
+              canvas.height - BOTTOM, top, True)  # fmt: skip
+    axes(canvas, x, y, "multiply-adds a byte", "1e9 multiply-adds a second")
+    roofs = sorted(peaks.items(), key=lambda item: item[1])
+    for name, peak in roofs:
+        start = max(x.low, y.low / copy_gb)
+        bend = peak / copy_gb
+        canvas.path([(x(start), y(start * copy_gb)), (x(bend), y(peak)), (x(x.high), y(peak))], "l roof")
+        canvas.text(width - RIGHT - 4, y(peak) - 5, f"{name} {number(peak)}", "k hl", "end")
+    at = max(x.low, y.low / copy_gb) * 1.3
+    canvas.text(x(at) + 8, y(at * copy_gb) + 14, f"copy {copy_gb:.3g} GB/s", "k hl")
+    for i, (_, layers) in enumerate(series.items()):
+        for work in sorted(layers, key=lambda w: -w.share):
+            if work.gmacs < least or work.intensity <= 0:
+                continue
+            tip = f"{work.name}: {number(work.gmacs)}e9 a second, {work.share:.1%} of the time"
+            canvas.add("circle", tip=tip, cx=x(work.intensity), cy=y(work.gmacs), r=3 + 14 * math.sqrt(work.share),
+                       cls=f"d o s{i % 8 + 1}")  # fmt: skip
+    return canvas.render()

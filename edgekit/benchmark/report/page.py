@@ -1,0 +1,220 @@
+"""The report as one HTML file: no script, no font, no picture from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from edgekit.benchmark.report import cards
+from edgekit.benchmark.report.cards import GOALS
+from edgekit.benchmark.report.style import CSS
+from edgekit.benchmark.report.text import main_metric, number, pictures_of, where
+from edgekit.benchmark.report.winners import groups, short_names, winners
+from edgekit.benchmark.schema import Report, Row, Span
+
+METHOD = (
+    "Pictures are decoded, resized, run and answered one after the other, as in use; the clock runs all the time.",
+    "Cases are warmed up until neighbouring windows of ten agree to 3 %, then take turns. No timing is removed.",
+    "A percentile is a timing that was measured (nearest rank). From too few it is not given: p90, p95, p99 and p99.9 "
+    "need 10, 20, 100 and 1000, so that one lies beyond it at least.",
+    "Intervals are 95 %: turns are resampled for percentiles, pictures for AP; shares have Clopper-Pearson's.",
+    "Speed-ups are of the same turns. Whether a file is worse is McNemar's exact test on the same pictures.",
+    "No speed is shown for a file that did not pass its verification.",
+)
+
+
+def as_html(report: Report) -> str:
+    """The whole page."""
+    by_model = {model: rows for model, rows in groups(report).items() if any(r.status == "ok" for r in rows)}
+    lost = [row for row in report.rows if row.failure]
+    body = [_head(report, by_model), _doubts(report, lost)]
+    body += [_model(report, model, rows, i) for i, (model, rows) in enumerate(by_model.items())]
+    body += [cards.operations(report), cards.roofline(report), _environment(report)]
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+        'img-src data:">'
+        f"<title>{escape(report.title)}</title><style>{CSS}</style></head><body><main>"
+    )
+    return page + "".join(body) + "</main></body></html>\n"
+
+
+def _head(report: Report, by_model: Mapping[str, Sequence[Row]]) -> str:
+    timed = [row for row in report.rows if row.timing]
+    steady = sum(row.timing.stability.stable for row in timed if row.timing)
+    failed = sum(row.status == "failed" for row in report.rows)
+    unverified = sum(row.verified is False for row in report.rows)
+    chips = [("", f"{len(report.rows)} case{'s' * (len(report.rows) != 1)}")]
+    if timed:
+        chips.append(("good" if steady == len(timed) else "warn", f"{steady} of {len(timed)} stable"))
+    if failed:
+        chips.append(("bad", f"{failed} failed"))
+    if unverified:
+        chips.append(("bad", f"{unverified} not verified"))
+    if not report.complete:
+        chips.append(("bad", "interrupted: not complete"))
+    chips += [("", f"{pictures_of(d)}, {'made in code' if d.made else d.name}") for d in report.data.values()]
+    shown = "".join(f'<span class="chip {cls}">{escape(text)}</span>' for cls, text in chips)
+    links = "".join(f'<a href="#m{i}">{escape(model)}</a>' for i, model in enumerate(by_model))
+    return (
+        f'<header><h1>{escape(report.title)}</h1><p class="sub">{escape(report.created.replace("T", " "))} · '
+        f'{escape(where(report))}</p><div class="chips">{shown}</div>'
+        f'<nav>{links}<a href="#environment">Environment and method</a></nav></header>'
+    )
+
+
+def _doubts(report: Report, lost: Sequence[Row]) -> str:
+    parts = []
+    if lost:
+        items = ""
+        for row in lost:
+            assert row.failure is not None
+            more = {"got": row.failure.got, "expected": row.failure.expected, "fix": row.failure.fix}
+            told = [row.failure.what, *(f"{k}: {v}" for k, v in more.items() if v)]
+            items += f"<li><b>{escape(row.name)}</b> {escape(' · '.join(told))}</li>"
+        parts.append(f'<div class="call bad"><b>Not measured</b><ul>{items}</ul></div>')
+    doubts = [(row.name, f) for row in report.rows if row.timing for f in row.timing.stability.findings]
+    if doubts or report.notes:
+        items = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
+        items += "".join(f"<li><b>{escape(name)}</b> {escape(f)}</li>" for name, f in doubts)
+        heading = "Timings of an unsettled machine: read them as ratios" if doubts else "Notes"
+        parts.append(f'<details class="call"{" open" if len(doubts) < 7 else ""}><summary>{heading}</summary>'
+                     f"<ul>{items}</ul></details>")  # fmt: skip
+    return "".join(parts)
+
+
+def _model(report: Report, model: str, rows: Sequence[Row], at: int) -> str:
+    names = short_names(rows)
+    good = [row for row in rows if row.status == "ok"]
+    timed = [row for row in good if row.timing and row.verified is not False]
+    wins = "".join(
+        f'<div class="win"><div class="goal">{escape(w.goal)}</div><div class="value">{escape(w.value)}</div>'
+        f'<div class="who">{escape(names[w.row.name])}</div>'
+        + (f'<div class="tie">not shown better than {escape(_some(w.ties))}</div>' if w.ties else "")
+        + "</div>"
+        for w in winners(rows, names)
+    )
+    figures = [
+        cards.pareto(timed, names),
+        cards.distribution(timed, names),
+        cards.over_time(timed, names),
+        cards.stages(timed, names),
+        cards.classes(good, names),
+        cards.robustness(good, names),
+        cards.attacks(good, names),
+        cards.disagreements(good, names),
+        cards.layers(timed, names),
+    ]
+    head = f'<h2 id="m{at}">{escape(model)}</h2><p class="note">{escape(_summary(rows))}</p>'
+    grid = f'<div class="grid">{"".join(figures)}</div>'
+    return head + f'<div class="wins">{wins}</div>' + _table(report, rows, names) + grid
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    first = next(row for row in rows if row.status == "ok")
+    facts = [f"{first.params / 1e6:.2f} M parameters"] if first.params else []
+    facts += [f"{first.macs / 1e9:.2f} G multiply-adds a picture"] if first.macs else []
+    facts.append(f"the reference is {short_names(rows)[first.name]}" if len(rows) > 1 else first.name)
+    return ", ".join(facts)
+
+
+HEADS = (
+    "case", "accuracy", "same answer as reference", "p50 ms", "p95", "p99", "session p50", "speed-up", "pictures/s",
+    "CPU ms outside", "first result ms", "peak MB", "file MB", "J/picture",
+)  # fmt: skip
+
+
+def _table(report: Report, rows: Sequence[Row], names: Mapping[str, str]) -> str:
+    speed = {r.row: r.speedup for r in report.ratios if r.stage == "inference"}
+    lines = []
+    for i, row in enumerate(rows):
+        title = f'<span class="sw s{i % 8 + 1}"></span>{escape(names[row.name])}'
+        if row.status == "failed":
+            why = escape(row.failure.what if row.failure else "")
+            lines.append(f'<tr class="failed"><td>{title}</td><td class="l" colspan="{len(HEADS) - 1}">{why}</td></tr>')
+            continue
+        if row.verified is False:
+            title += '<span class="tag">not verified: no speed shown</span>'
+        elif row.timing and not row.timing.stability.stable:
+            title += '<span class="tag warn">unstable</span>'
+        cells = [_accuracy(row), _agreement(row), *_figures(row, speed.get(row.name))]
+        wide = {HEADS[2]: ' class="w"'}
+        shown = (f'<td{wide.get(h, "")} data-l="{escape(h)}">{c}</td>' for h, c in zip(HEADS[1:], cells, strict=True))
+        lines.append(f"<tr><td>{title}</td>{''.join(shown)}</tr>")
+    head = "".join(f"<th>{escape(h)}</th>" for h in HEADS)
+    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _figures(row: Row, speed: Span | None) -> list[str]:
+    """Everything about speed and size; dashes where a file is not verified."""
+    if row.timing is None or row.verified is False:
+        return ["–"] * (len(HEADS) - 3)
+    t, c = row.timing, row.cold
+    whole, span = t.stages["end_to_end"], t.intervals["end_to_end.p50"]
+    joules = t.energy.get("joules_per_inference")
+    return [
+        f"{whole.p50:.2f}{_iv(f'{span.low:.1f}–{span.high:.1f}')}",
+        number(whole.p95, "–"),
+        number(whole.p99, "–"),
+        f"{t.session.p50:.2f}" if t.session else "–",
+        "1" if speed is None else f"{speed.value:.2f}×{_iv(f'{speed.low:.2f}–{speed.high:.2f}')}",
+        f"{t.throughput:.1f}",
+        "–" if t.cpu_outside is None else f"{t.cpu_outside:.2f}",
+        f"{c.first_result:.0f}" if c and c.first_result else "–",
+        f"{c.peak_mb:.0f}" if c and c.peak_mb else "–",
+        f"{row.file_bytes / 1e6:.1f}" if row.file_bytes else "–",
+        "not measured" if joules is None else f"{joules:.3g}",
+    ]
+
+
+def _accuracy(row: Row) -> str:
+    metric = main_metric(row)
+    if metric is None:
+        return "–"
+    name, span = metric
+    return f"{GOALS[name]} {span.value:.1%}{_iv(f'{span.low:.1%}–{span.high:.1%}')}"
+
+
+def _agreement(row: Row) -> str:
+    if row.agreement is None:
+        return "–"
+    told = row.agreement.verdict + (f", p {row.agreement.p_value:.2g}" if row.agreement.p_value is not None else "")
+    share = row.agreement.share
+    return f"{share.value:.1%}{_iv(told)}" if share else f"not measured{_iv('neither shows a box')}"
+
+
+def _environment(report: Report) -> str:
+    env = {**report.environment}
+    versions = env.pop("versions", None) or {}
+    facts = [(k.replace("_", " "), ", ".join(map(str, v)) if isinstance(v, list) else v) for k, v in env.items()]
+    facts += [(f"before: {k.replace('_', ' ')}", v) for k, v in report.before.items()]
+    facts += [(f"after: {k.replace('_', ' ')}", v) for k, v in report.after.items()]
+    facts += [(name, version) for name, version in versions.items()]
+    settings: list[tuple[str, object]] = []
+    for key, value in report.settings.items():
+        settings += [(f"{key}: {k}", v) for k, v in value.items()] if isinstance(value, dict) else [(key, value)]
+    energy = sorted({row.timing.energy["source"] for row in report.rows if row.timing})
+    method = (*METHOD, f"Energy: {'; '.join(energy) or 'not measured'}.")
+    items = "".join(f"<li>{escape(m)}</li>" for m in method)
+    return (
+        '<h2 id="environment">Environment and method</h2><div class="grid">'
+        f'<div class="card"><h3>Machine and versions</h3>{_facts(facts)}</div>'
+        f'<div class="card"><h3>Method</h3><ul style="padding-left:18px;margin:8px 0 14px">{items}</ul>'
+        f"<h3>Settings</h3>{_facts(settings, 'not set')}</div></div>"
+        f"<footer>edgekit {escape(str(report.environment.get('edgekit')))} · report version {report.version} · the "
+        "figures are in bench.json beside this file</footer>"
+    )
+
+
+def _facts(facts: Sequence[tuple[str, object]], missing: str = "not readable") -> str:
+    shown = "".join(f"<dt>{escape(str(k))}</dt><dd>{escape(missing if v is None else str(v))}</dd>" for k, v in facts)
+    return f"<dl>{shown}</dl>"
+
+
+def _iv(text: str) -> str:
+    return f'<span class="iv">{escape(text)}</span>'
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")

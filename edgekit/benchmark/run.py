@@ -1,0 +1,291 @@
+"""A whole measurement: cases opened, checked, evaluated, timed in turns; what fails keeps its reason in its row."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edgekit.artifacts.onnx_file import Artifact, read_onnx
+from edgekit.benchmark.layers.operations import costs
+from edgekit.benchmark.machine import reference_workload
+from edgekit.benchmark.machine.environment import condition_notes, conditions, environment
+from edgekit.benchmark.measure import END_TO_END, Plan, Run, measure
+from edgekit.benchmark.pictures import name_of, timed_pictures
+from edgekit.benchmark.quality.accuracy import evaluate
+from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement, read_samples
+from edgekit.benchmark.schema import (
+    Accuracy,
+    Case,
+    Cold,
+    Data,
+    Failure,
+    Layers,
+    Peak,
+    Ratio,
+    Report,
+    Robustness,
+    Row,
+)
+from edgekit.benchmark.subject import Subject
+from edgekit.benchmark.timing import best_of, per_picture, span, timing
+from edgekit.data import Dataset, sample_evenly
+from edgekit.errors import EdgekitError
+from edgekit.metrics.statistics import paired_ratio
+from edgekit.predictor import Predictor
+
+Say = Callable[[str], None]
+Opener = Callable[[Case], Predictor]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the caller brings, since it lies on a higher floor than this room.
+
+    Attributes:
+        open: a predictor of a case, with its streams where the runtime has them; raises EdgekitError.
+        data: the pictures for a predictor's task and classes.
+        cold: the figures of a process of its own, or None to leave them out.
+        robustness: accuracy of a predictor under corruptions and attacks, or None.
+        layers: times per layer of a case, or None.
+        peak: the machine's own roof, or None.
+        say: told what goes on.
+        done: given the report after each row that is finished, to keep what was measured if the next one ends it all.
+    """
+
+    open: Opener
+    data: Callable[[Predictor], Dataset]
+    cold: Callable[[Case, Path], Cold] | None = None
+    robustness: Callable[[Case, Predictor, Dataset], Robustness] | None = None
+    layers: Callable[[Case, Artifact, Peak | None], Layers | None] | None = None
+    peak: Callable[[], Peak] | None = None
+    say: Say = lambda _: None
+    done: Callable[[Report], None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure; part of the report, and equal in two that are compared.
+
+    Attributes:
+        plan: how long.
+        timed: pictures that the timings rotate over.
+        accuracy: pictures that accuracy is measured on; None for all, 0 for no accuracy.
+        pictures: keep thumbnails of the worst disagreements.
+    """
+
+    plan: Plan = field(default_factory=Plan)
+    timed: int = 32
+    accuracy: int | None = None
+    pictures: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "yardstick": reference_workload.NAME}
+
+
+class Bench:
+    """One run over `cases`; the first that has the same model as a later one is that one's reference.
+
+    Args:
+        title: of the report.
+    """
+
+    def __init__(self, cases: Sequence[Case], settings: Settings, hooks: Hooks, title: str = "edgekit bench") -> None:
+        self.cases = list(dict.fromkeys(cases))
+        self.settings = settings
+        self.hooks = hooks
+        self.rows: dict[Case, Row] = {}
+        self.answers: dict[tuple[str, str, str], Answers] = {}
+        self.measured: dict[str, int] = {}
+        self.report = Report(
+            schema="edgekit.bench",
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            title=title,
+            settings=settings.to_dict(),
+            environment=environment(),
+            before=conditions(look=0.5),
+            after={},
+            notes=[],
+            data={},
+            rows=[],
+            complete=False,
+        )
+
+    def run(self) -> Report:
+        """Measures everything. An EdgekitError of one case becomes its row; the others go on."""
+        report = self.report
+        begin = time.perf_counter()
+        try:
+            if self.hooks.peak is not None:
+                self.hooks.say("measuring the machine's own peak")
+                report.peak = self.hooks.peak()
+            with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as folder, ExitStack() as stack:
+                self._measure(Path(folder), stack)
+            report.complete = True
+        except BaseException as error:
+            self._cut_short(error)
+            raise
+        finally:
+            report.after = conditions()
+            report.notes += condition_notes(report.before, report.after, os.cpu_count() or 1)
+            report.settings["took_seconds"] = round(time.perf_counter() - begin, 1)
+            self._keep()
+        return report
+
+    def _cut_short(self, error: BaseException) -> None:
+        """Rows that were under way say so."""
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+        for case in self.cases:
+            row = self.rows.setdefault(case, Row(name=case.name, case=case, status="failed"))
+            if row.timing is None and row.failure is None:
+                row.status = "failed"
+                row.failure = Failure(kind=type(error).__name__, what=f"Not measured: {why}.")
+
+    def _keep(self) -> None:
+        self.report.rows = [self.rows[case] for case in self.cases if case in self.rows]
+        for task, data in self.report.data.items():
+            data.measured = self.measured.get(task)
+        self.hooks.done(self.report)
+
+    def _measure(self, folder: Path, stack: ExitStack) -> None:
+        subjects: dict[str, list[Subject]] = {}
+        of_name: dict[str, Case] = {}
+        for case in self.cases:
+            self.hooks.say(f"opening {case.name}")
+            row = self.rows[case] = Row(name=case.name, case=case, status="ok")
+            with self._guarded(row):
+                predictors = [stack.enter_context(self.hooks.open(case))]
+                while len(predictors) * predictors[0].session.streams < case.streams:
+                    predictors.append(stack.enter_context(self.hooks.open(case)))
+                self._describe(row, predictors[0])
+                dataset = self.hooks.data(predictors[0])
+                self._accuracy(row, predictors[0], dataset)
+                timed = timed_pictures(dataset, self.settings.timed, folder)
+                task = predictors[0].spec.task
+                self.report.data.setdefault(task, Data(
+                    name=dataset.layout if dataset.layout == "made" else name_of(dataset), pictures=len(dataset),
+                    digest=dataset.digest, made=dataset.layout == "made", timed=len(timed)))  # fmt: skip
+                if row.verified is False:
+                    self.report.notes.append(f"{row.name} did not pass its verification: its speed was not measured")
+                    continue
+                if self.hooks.cold is not None:
+                    assert timed[0].path is not None
+                    row.cold = self.hooks.cold(case, timed[0].path)
+                shared = [predictors[i % len(predictors)] for i in range(case.streams)]
+                subjects[case.name] = [Subject(p, timed, case.batch) for p in shared]
+                of_name[case.name] = case
+                for subject in subjects[case.name]:  # that it runs at all, before the turns begin
+                    subject.run()
+            if row.status == "failed":
+                subjects.pop(case.name, None)
+            self._keep()
+        runs = measure(subjects, self.settings.plan, self.hooks.say) if subjects else {}
+        for name, run in runs.items():
+            self.rows[of_name[name]].timing = timing(run)
+        self._ratios(runs, of_name)
+        self._keep()
+        if self.hooks.peak is not None and self.report.peak is not None:  # the best counts, and a moment may be busy
+            self.report.peak = best_of(self.report.peak, self.hooks.peak())
+        for name, streams in subjects.items():
+            row = self.rows[of_name[name]]
+            with self._guarded(row, keep=True):
+                if self.hooks.layers is not None and of_name[name].model.endswith(".onnx"):
+                    self.hooks.say(f"layers of {name}")
+                    artifact = read_onnx(Path(of_name[name].model))
+                    row.layers = self.hooks.layers(of_name[name], artifact, self.report.peak)
+            with self._guarded(row, keep=True):
+                if self.hooks.robustness is not None and row.case.batch == 1 and row.case.streams == 1:
+                    self.hooks.say(f"robustness of {name}")
+                    predictor = streams[0].predictor
+                    row.robustness = self.hooks.robustness(row.case, predictor, self.hooks.data(predictor))
+            self._keep()
+
+    @contextmanager
+    def _guarded(self, row: Row, keep: bool = False) -> Iterator[None]:
+        """An EdgekitError becomes the row's failure; with `keep` a note, and the row stands."""
+        try:
+            yield
+        except (EdgekitError, ImportError, MemoryError) as error:
+            told = _failure(error)
+            self.hooks.say(f"{row.name}: {told.what}")
+            if keep:
+                self.report.notes.append(f"{row.name}: {told.what} {told.got or ''}".strip())
+                return
+            row.status, row.failure = "failed", told
+            row.timing = row.cold = None  # no speed beside a failure
+
+    def _describe(self, row: Row, predictor: Predictor) -> None:
+        path = Path(row.case.model)
+        spec = predictor.spec
+        row.model = f"{spec.arch} {len(spec.classes)} classes {spec.preprocess.height}x{spec.preprocess.width}"
+        row.sha256 = predictor.sha256
+        row.file_bytes = path.stat().st_size if path.is_file() else None
+        row.input = predictor.session.inputs[0].dtype
+        row.precision = "fp32"
+        if path.suffix in (".onnx", ".rejected"):
+            artifact = read_onnx(path)
+            row.precision = artifact.metadata.precision
+            row.verified = artifact.metadata.verification.get("passed") is True
+            counted = costs(artifact.model)
+            row.params, row.macs = counted.params, counted.macs
+
+    def _accuracy(self, row: Row, predictor: Predictor, dataset: Dataset) -> None:
+        """Once for each file and runtime: threads and batch change nothing that is measured here."""
+        wanted = self.settings.accuracy
+        known = dataset.labelled if predictor.spec.task == "classification" else dataset.boxed
+        if wanted == 0 or not known:
+            return
+        chosen = dataset if wanted is None else sample_evenly(dataset, wanted)
+        key = (row.case.model, row.case.backend, row.case.provider)
+        if key not in self.answers:
+            self.hooks.say(f"accuracy of {row.name} on {len(chosen)} pictures")
+            evaluation = evaluate(predictor, chosen)
+            samples = read_samples(chosen, evaluation.unread)
+            self.answers[key] = Answers(evaluation, samples, predictor.spec.classes, predictor.spec.thresholds)
+        row.accuracy = accuracy(self.answers[key])
+        self.measured[predictor.spec.task] = max(self.measured.get(predictor.spec.task, 0), row.accuracy.n)
+        reference = self._reference(row)
+        if reference is not None and (other := self._answers(reference.case)) is not None:
+            row.agreement = agreement(other, self.answers[key], reference.name, self.settings.pictures)
+
+    def _answers(self, case: Case) -> Answers | None:
+        return self.answers.get((case.model, case.backend, case.provider))
+
+    def _reference(self, row: Row) -> Row | None:
+        for case in self.cases:
+            other = self.rows.get(case)
+            if other is None or other is row:
+                return None
+            if other.status == "ok" and other.model == row.model:
+                return other
+        return None
+
+    def _ratios(self, runs: Mapping[str, Run], of_name: Mapping[str, Case]) -> None:
+        """Each row against its reference, turn by turn."""
+        for name, run in runs.items():
+            reference = self._reference(self.rows[of_name[name]])
+            if reference is None or reference.name not in runs or len(run.turns) < 2:
+                continue
+            for stage in (END_TO_END, "inference"):
+                a = per_picture(runs[reference.name], stage, reference.case.batch)
+                b = per_picture(run, stage, of_name[name].batch)
+                self.report.ratios.append(
+                    Ratio(row=name, reference=reference.name, stage=stage, speedup=span(paired_ratio(a, b)))
+                )
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, EdgekitError):
+        return Failure(
+            kind=type(error).__name__, what=error.what, got=error.got, expected=error.expected, fix=error.fix
+        )
+    return Failure(kind=type(error).__name__, what=str(error) or type(error).__name__)
+
+
+__all__ = ["Accuracy", "Bench", "Hooks", "Settings"]

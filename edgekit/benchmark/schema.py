@@ -1,0 +1,319 @@
+"""The report as data, version 1 of its JSON. HTML, Markdown and CSV are made from it and from nothing else.
+
+Times are milliseconds unless a name says otherwise, sizes bytes or MB of 2^20. What was not measured is null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.errors import InputError
+from edgekit.reading import read_json
+from edgekit.reading.limits import REPORT
+
+SCHEMA = "edgekit.bench"
+VERSION = 1
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class Case(Part):
+    """What is measured: a file on a runtime, with its settings."""
+
+    model: str = Field(description="path of the file")
+    backend: str = "onnxruntime"
+    provider: str = "cpu"
+    threads: int = Field(default=0, ge=0, description="0: one per physical core")
+    batch: int = Field(default=1, ge=1, description="pictures in one run")
+    streams: int = Field(default=1, ge=1, description="sessions that run at once, a thread each")
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, protected_namespaces=())
+
+    @property
+    def name(self) -> str:
+        """Short and unique within a report of distinct file names."""
+        runtime = self.backend if self.provider == "cpu" else f"{self.backend}-{self.provider}"
+        counts = ((self.threads, "threads", 0), (self.batch, "a batch", 1), (self.streams, "streams", 1))
+        extra = [f"{n} {what}" for n, what, usual in counts if n != usual]
+        return " · ".join([Path(self.model).name, runtime, *extra])
+
+
+class Failure(Part):
+    """Why a row has no figures."""
+
+    kind: str
+    what: str
+    got: str | None = None
+    expected: str | None = None
+    fix: str | None = None
+
+
+class Figures(Part):
+    """Of `n` timings, in milliseconds; a percentile of too few is null. See `edgekit.metrics.statistics.Summary`."""
+
+    n: int
+    mean: float
+    stdev: float
+    min: float
+    p50: float
+    p90: float | None
+    p95: float | None
+    p99: float | None
+    p999: float | None
+    max: float
+
+
+class Span(Part):
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Block(Part):
+    """One turn: when it began, in seconds since the first, and the end-to-end and inference times in it."""
+
+    start: float
+    seconds: float
+    end_to_end: list[float]
+    inference: list[float]
+
+
+class Warmup(Part):
+    """How long it took until the medians of two neighbouring windows agreed."""
+
+    iterations: int
+    seconds: float
+    stable: bool
+
+
+class Steadiness(Part):
+    stable: bool
+    findings: list[str]
+
+
+class Timing(Part):
+    """How fast.
+
+    `stages` are decode, preprocess, inference, post and end_to_end, per run of `batch` pictures; `session` is the
+    session alone, run after run on ready pictures, as other benchmarks measure; `inference` is the same within a whole
+    answer. `throughput` counts pictures of all streams over the wall time. `cpu_outside` is processor time a picture
+    outside the session.
+    """
+
+    stages: dict[str, Figures]
+    session: Figures | None = None
+    intervals: dict[str, Span] = Field(
+        description="of p50 and, where it is told, p95 of end_to_end, inference and session: session.p50"
+    )
+    throughput: float
+    cpu_outside: float | None
+    cpu_session: float | None
+    warmup: Warmup
+    stability: Steadiness
+    blocks: list[Block]
+    pace: list[float] = Field(default=[], description="ms of a fixed piece of work around each turn")
+    others: float | None = Field(default=None, description="share of the CPUs' time that other processes took")
+    energy: dict[str, Any]
+
+
+class Cold(Part):
+    """A process of its own: from its start to the first answer."""
+
+    first_result: float | None = Field(description="process start to first result, ms")
+    load: float | None = Field(description="opening the model, ms")
+    import_: float | None = Field(default=None, description="importing edgekit and its runtime, ms")
+    peak_mb: float | None
+    steady_mb: float | None
+    error: str | None = None
+
+
+class Accuracy(Part):
+    """How right, on `n` pictures; `metrics` by name (top1, top5, or ap, ap50, ...), with intervals where known."""
+
+    task: Literal["classification", "detection"]
+    n: int
+    metrics: dict[str, Span]
+    classes: dict[str, float | None]
+    class_counts: dict[str, int]
+    unread: list[str]
+
+
+class Disagreement(Part):
+    """A picture on which the row and the reference answer differently."""
+
+    picture: str
+    truth: str
+    reference: str
+    candidate: str
+    weight: float
+    jpeg: str | None = Field(default=None, description="base64")
+
+
+class Agreement(Part):
+    """Beside the reference: share of equal answers, and whether it is worse."""
+
+    reference: str
+    share: Span | None = Field(description="null where neither shows a box")
+    difference: Span | None = Field(default=None, description="of the main metric, candidate minus reference")
+    p_value: float | None = None
+    only_reference: int | None = None
+    only_candidate: int | None = None
+    verdict: str
+    worst: list[Disagreement] = []
+
+
+class Robustness(Part):
+    """Accuracy under corruptions [name][severity 1-5], and under attacks [name][eps in 255ths] where crafted."""
+
+    metric: str
+    n: int
+    clean: float
+    corruptions: dict[str, list[float]]
+    attacks: dict[str, dict[str, float]] = {}
+    average: float | None = None
+    worst: float | None = None
+    examples: list[dict[str, str]] = []
+
+
+class Layer(Part):
+    """One node as the runtime executed it."""
+
+    name: str
+    kind: str
+    ms: float
+    macs: int | None = None
+    bytes: int | None = None
+
+
+class Layers(Part):
+    """Time per layer, and where the model stands below the machine's measured roof."""
+
+    source: str
+    layers: list[Layer]
+    total_ms: float
+    gmacs_per_second: float | None
+    share_of_peak: float | None
+    peak: str = "fp32"
+
+
+class Row(Part):
+    """One case with everything that was measured of it."""
+
+    name: str
+    case: Case
+    status: Literal["ok", "failed"]
+    failure: Failure | None = None
+    model: str = Field(default="", description="what is compared with itself: arch and classes")
+    precision: str = "?"
+    input: str = "?"
+    sha256: str = ""
+    file_bytes: int | None = None
+    params: int | None = None
+    macs: int | None = None
+    verified: bool | None = Field(
+        default=None, description="null for a checkpoint, which is what others are verified against"
+    )
+    timing: Timing | None = None
+    cold: Cold | None = None
+    accuracy: Accuracy | None = None
+    agreement: Agreement | None = None
+    robustness: Robustness | None = None
+    layers: Layers | None = None
+
+
+class Ratio(Part):
+    """How many times faster the row is than the reference, measured in turns: above 1 is faster."""
+
+    row: str
+    reference: str
+    stage: str
+    speedup: Span
+
+
+class Peak(Part):
+    """What the machine reached in this run: multiply-adds and copies."""
+
+    gmacs: dict[str, float] = Field(description="1e9 multiply-adds a second, by precision")
+    copy_gb: float = Field(description="1e9 bytes a second, read and written")
+    how: str
+
+
+class Data(Part):
+    """What was measured on."""
+
+    name: str
+    pictures: int
+    measured: int | None = Field(default=None, description="of them, that accuracy was measured on; null: on none")
+    digest: str
+    made: bool
+    timed: int = Field(description="pictures that the timings rotate over")
+
+
+class Report(Part):
+    """A whole run."""
+
+    schema_: Literal["edgekit.bench"] = Field(default="edgekit.bench", alias="schema")
+    version: Literal[1] = 1
+    created: str
+    title: str
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    before: dict[str, Any]
+    after: dict[str, Any]
+    notes: list[str]
+    data: dict[str, Data] = Field(description="by task")
+    rows: list[Row]
+    ratios: list[Ratio] = []
+    peak: Peak | None = None
+    complete: bool = True
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True, protected_namespaces=())
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump(by_alias=True, mode="json"), indent=1, allow_nan=False) + "\n"
+
+
+def write_report(path: Path, report: Report, *, overwrite: bool = False) -> None:
+    """The JSON, atomically."""
+    write_bytes(path, report.to_json().encode(), overwrite=overwrite)
+
+
+def read_report(path: Path) -> Report:
+    """A report that `write_report` wrote.
+
+    Raises:
+        InputError: not there, not JSON, of another version, or not a report.
+    """
+    try:
+        content = read_json(path, REPORT)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a report.", got=str(error), expected="a JSON of bench") from error
+    found = (content.get("schema"), content.get("version")) if isinstance(content, dict) else (None, None)
+    if found != (SCHEMA, VERSION):
+        raise InputError(
+            f"{path} is not a report of this version.",
+            got=f"schema {found[0]!r} version {found[1]!r}",
+            expected=f"{SCHEMA!r} version {VERSION}",
+            fix="measure again with edgekit bench",
+        )
+    try:
+        return Report.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path} is a broken report.", got=f"{where}: {first['msg']}") from error
+
+
+def rounded(values: Any, digits: int = 5) -> list[float]:
+    """Timings for the JSON, to `digits` significant figures."""
+    return [round(v, digits - 1 - math.floor(math.log10(v))) if v > 0 else 0.0 for v in map(float, values)]

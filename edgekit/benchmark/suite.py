@@ -1,0 +1,189 @@
+"""A suite: what to measure, written down as TOML, so that it is measured again the same way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgekit.artifacts.onnx_file import file_sha256, make_folder
+from edgekit.benchmark.measure import Plan
+from edgekit.benchmark.run import Settings
+from edgekit.benchmark.schema import Case, Report, read_report, write_report
+from edgekit.config.target import explain, nearest
+from edgekit.errors import EdgekitError, InputError, UsageError
+from edgekit.reading import read_toml
+from edgekit.spec import canonical_json
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Matrix(_Table):
+    """Models that take turns: every one on every backend, with every number of threads, batch and streams."""
+
+    models: tuple[str, ...] = Field(min_length=1, description="paths, from the folder given with --models")
+    backends: tuple[str, ...] = ("onnxruntime",)
+    providers: tuple[str, ...] = ("cpu",)
+    threads: tuple[int, ...] = (0,)
+    batch: tuple[int, ...] = (1,)
+    streams: tuple[int, ...] = (1,)
+
+
+class Suite(_Table):
+    """What to measure, how long, and on which pictures."""
+
+    title: str
+    seconds: float = Field(default=10.0, gt=0)
+    turns: int = Field(default=5, ge=1)
+    warmup: float = Field(default=10.0, ge=0)
+    timed: int = Field(default=32, ge=1)
+    accuracy: int | None = Field(default=None, ge=0, description="pictures; 0 for none")
+    robustness: int = Field(default=0, ge=0, description="pictures; 0 for none")
+    attack: str | None = Field(default=None, description="checkpoint to craft attacks on, from the folder of --models")
+    layers: bool = False
+    cold: bool = True
+    data: tuple[str, ...] = Field(default=(), description="paths, from the folder given with --data-root")
+    matrix: tuple[Matrix, ...] = Field(min_length=1)
+
+    def settings(self) -> Settings:
+        plan = Plan(self.seconds, None, self.turns, self.warmup)
+        return Settings(plan, timed=self.timed, accuracy=self.accuracy)
+
+
+def load_suite(path: Path) -> Suite:
+    """A suite from its TOML. Raises UsageError with the key that is wrong and the one that may be meant."""
+    try:
+        content = read_toml(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as a suite.", got=str(error), expected="a TOML file") from error
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{path} is not a suite.", **_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> dict[str, str]:
+    """As `explain`, which does not look into a list of tables."""
+    inside = next((p for p in error.errors() if p["type"] == "extra_forbidden"), None)
+    if inside is None or inside["loc"][0] != "matrix":
+        return explain(error, Suite)
+    key, known = str(inside["loc"][-1]), tuple(Matrix.model_fields)
+    return {
+        "got": "unknown key " + ".".join(map(str, inside["loc"])),
+        "expected": "one of " + ", ".join(known),
+        "fix": nearest(key, known) or f"remove {key}",
+    }
+
+
+def group_cases(matrix: Matrix, root: Path, case: Callable[..., Case]) -> list[Case]:
+    """The cases of one matrix, in the order written; a checkpoint comes once, whatever the backends."""
+    cases = [
+        case(str(root / model), backend, provider, threads, batch, streams)
+        for model in matrix.models
+        for backend in matrix.backends
+        for provider in matrix.providers
+        for threads in matrix.threads
+        for batch in matrix.batch
+        for streams in matrix.streams
+    ]
+    return list(dict.fromkeys(cases))
+
+
+def run_suite(
+    groups: Sequence[Sequence[Case]],
+    settings: dict[str, Any],
+    folder: Path,
+    bench: Callable[[Sequence[Case], Callable[[Report], None]], Report],
+    written: Callable[[Report], None],
+    say: Callable[[str], None] = lambda _: None,
+    resume: bool = False,
+) -> Report:
+    """Measures group after group, each kept in `folder` as soon as it is done.
+
+    A group is taken from there with `resume`, where its files, cases and settings are still those and it was finished.
+
+    Args:
+        bench: measures one group, and tells what it has whenever it has more.
+        written: given the report so far, to write it down.
+
+    Returns:
+        All groups as one report.
+    """
+    make_folder(folder)
+    parts: list[Report] = []
+    for number, cases in enumerate(groups, 1):
+        kept = folder / f"{number:02d}-{_key(cases, settings)}.json"
+        held = _held(kept) if resume else None
+        if held is not None:
+            say(f"group {number} of {len(groups)}: measured before, taken from {kept}")
+            parts.append(held)
+            continue
+        say(f"group {number} of {len(groups)}: {len(cases)} cases")
+
+        def so_far(report: Report, before: Sequence[Report] = tuple(parts)) -> None:
+            written(merged([*before, report], complete=False))
+
+        report = bench(cases, so_far)
+        write_report(kept, report, overwrite=True)
+        parts.append(report)
+    whole = merged(parts, complete=all(p.complete for p in parts))
+    written(whole)
+    return whole
+
+
+def merged(parts: Sequence[Report], complete: bool) -> Report:
+    """One report of several of the same machine and settings."""
+    first = parts[0]
+    data: dict[str, Any] = {}
+    for part in parts:
+        data |= part.data
+    peaks = [p.peak for p in parts if p.peak is not None]
+    return first.model_copy(
+        update={
+            "rows": [row for part in parts for row in part.rows],
+            "ratios": [ratio for part in parts for ratio in part.ratios],
+            "notes": list(dict.fromkeys(note for part in parts for note in part.notes)),
+            "data": data,
+            "after": parts[-1].after,
+            "peak": peaks[0] if peaks else None,
+            "complete": complete,
+        }
+    )
+
+
+def _held(path: Path) -> Report | None:
+    if not path.is_file():
+        return None
+    try:
+        report = read_report(path)
+    except InputError:
+        return None  # written by another version: measured again
+    return report if report.complete else None
+
+
+def _key(cases: Sequence[Case], settings: dict[str, Any]) -> str:
+    """Of what the group's figures depend on: cases, settings and the files' bytes."""
+    files = {}
+    for case in cases:
+        try:
+            files[case.model] = file_sha256(Path(case.model))
+        except OSError:
+            files[case.model] = "missing"
+    text = canonical_json([[c.model_dump() for c in cases], settings, files])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def refuse_existing_report(folder: Path, force: bool) -> None:
+    """Raises EdgekitError where a report lies and may not be replaced."""
+    found = [n for n in ("bench.json", "bench.html", "bench.md", "bench.csv") if (folder / n).exists()]
+    if found and not force:
+        raise EdgekitError(
+            f"{folder} holds a report already.",
+            got=", ".join(found),
+            fix="--force replaces it, --out DIR writes elsewhere",
+        )

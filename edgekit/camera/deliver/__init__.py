@@ -1,0 +1,1 @@
+"""Where events and frames go besides the store."""

@@ -1,0 +1,88 @@
+"""Frames of a file are looked at before the loop comes to them, several at once; its order stays theirs.
+
+One run at a time on all cores leaves them waiting for each other at the end of every layer. With a file nothing is
+lost by answers that come later, so each core gets a frame of its own: measured in benchmarks/results/video-*.json.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from edgekit.camera.config import CameraConfig
+from edgekit.camera.detect.detectors import Eye
+from edgekit.camera.source.uri import is_file
+from edgekit.vision.decode import Detections
+from edgekit.vision.image import Frame
+
+_MOST = 4  # frames at once where nobody said how many: each takes memory
+_LEAST = 2  # threads: one prepares the next frame while the model has the other's
+
+
+def looks_ahead(config: CameraConfig) -> bool:
+    """Whether every frame will be looked at, whatever is seen in those before. Raises UsageError as `parse_source`."""
+    skips = config.motion.gate or config.model.crops or config.rate.fps or config.rate.night_below
+    return is_file(config.source) and not skips
+
+
+def streams_of(config: CameraConfig) -> int:
+    """How many frames the model is given at once; of a live camera one, which then gets all cores."""
+    model = config.model
+    on_cpu = model.provider == "cpu" and model.path.suffix in (".onnx", "")  # a shipped one has a name only
+    if not (on_cpu and looks_ahead(config)):
+        return 1
+    return model.streams or min(_MOST, model.threads or cores())
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, eq=False)
+class Glance:
+    """A look that was begun: whose, and its answer with the seconds that it took, waiting for the model included."""
+
+    eye: Eye
+    answer: Future[tuple[Detections, float]]
+
+
+class Ahead:
+    """Looks at frames in threads of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._eye: Eye | None = None
+        self._pool: ThreadPoolExecutor | None = None
+
+    def watch(self, eye: Eye, config: CameraConfig) -> None:
+        """From now on `eye` looks, where `config` lets it; all looks of the one before it have ended on return."""
+        with self._lock:
+            before = self._pool
+            self._eye, self._pool = eye, None
+            if looks_ahead(config):
+                self._pool = ThreadPoolExecutor(max(_LEAST, streams_of(config)), "camera-look")
+        if before is not None:
+            before.shutdown()
+
+    def begin(self, frame: Frame) -> Glance | None:
+        """A look at uint8 [h, w, 3] BGR, or None where it has to wait for the loop."""
+        with self._lock:
+            if self._pool is None or self._eye is None:
+                return None
+            return Glance(self._eye, self._pool.submit(_look, self._eye, frame))
+
+    def close(self) -> None:
+        """Ends when the looks that go on have; those that wait are not begun."""
+        with self._lock:
+            before, self._pool = self._pool, None
+        if before is not None:
+            before.shutdown(cancel_futures=True)
+
+
+def _look(eye: Eye, frame: Frame) -> tuple[Detections, float]:
+    begun = time.monotonic()
+    return eye.look(frame, None), time.monotonic() - begun

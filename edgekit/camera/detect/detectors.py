@@ -1,0 +1,200 @@
+"""Eyes find insects in a frame with whatever model there is: a detector, on the whole or on tiles, or a classifier."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.camera.config import CameraConfig
+from edgekit.camera.detect.motion import Motion
+from edgekit.errors import UsageError
+from edgekit.predictor import Predictor
+from edgekit.vision.boxes import iou_matrix
+from edgekit.vision.decode import Classification, Detections
+from edgekit.vision.image import Frame
+
+_SAME = 0.5  # IoU from which on boxes of two tiles are one insect
+_ONE = 0.65  # IoU from which on two classes name one insect; a bee that clings to a hornet overlaps it less
+_EDGE = 2.0  # pixels; a box that ends at a tile's inner edge is cut there, and whole in the neighbour
+_MARGIN = 0.35  # of a moving patch's side, around it
+_SMALLEST_CROP = 48  # pixels
+_CROPS = 8  # at a time, the largest
+
+
+class Looks(Protocol):
+    """What an eye needs of a `Predictor`."""
+
+    def detect(self, frames: list[Frame], threshold: float | None = None) -> list[Detections]: ...
+
+    def classify(self, frames: list[Frame], top: int = 5) -> list[Classification]: ...
+
+
+class Eye(ABC):
+    """Finds insects.
+
+    Attributes:
+        needs_motion: whether `look` wants to know what moved.
+    """
+
+    needs_motion = False
+
+    @abstractmethod
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
+        """What is in uint8 [h, w, 3] BGR, in its pixels, best first, down to the floor it was made with.
+
+        Called from several threads at once where frames of a file are looked at ahead.
+        """
+
+
+class WholeEye(Eye):
+    """A detector that sees the whole frame at once."""
+
+    def __init__(self, model: Looks, floor: float) -> None:
+        self._model, self._floor = model, floor
+
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
+        return self._model.detect([frame], self._floor)[0]
+
+
+class TiledEye(Eye):
+    """A detector that sees overlapping tiles, for insects that the resize would swallow, and the whole frame."""
+
+    def __init__(self, model: Looks, floor: float, tiles: tuple[int, int], overlap: float) -> None:
+        self._model, self._floor, self._tiles, self._overlap = model, floor, tiles, overlap
+
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
+        height, width = frame.shape[:2]
+        places = tile_places(height, width, self._tiles, self._overlap)
+        views = [np.ascontiguousarray(frame[y1:y2, x1:x2]) for x1, y1, x2, y2 in places]
+        parts = self._model.detect([*views, frame], self._floor)
+        moved = [
+            _whole_ones(_moved(part, x1, y1), (x1, y1, x2, y2), height, width)
+            for part, (x1, y1, x2, y2) in zip(parts, places, strict=False)
+        ]
+        return merged([*moved, parts[-1]])
+
+
+class ClassifierEye(Eye):
+    """A classifier as a detector: the box is the frame, or each patch that moved.
+
+    Args:
+        absent: labels that mean there is nothing.
+        crops: whether to look at what moved; a model trained on close-ups wants that.
+    """
+
+    def __init__(self, model: Looks, classes: tuple[str, ...], floor: float, absent: tuple[str, ...], crops: bool):
+        unknown = sorted(set(absent) - set(classes))
+        if unknown or not set(classes) - set(absent):
+            raise UsageError(
+                "model.absent does not fit the model.",
+                got=", ".join(unknown) or "every class is absent",
+                expected="some, not all, of " + ", ".join(classes),
+            )
+        self._model, self._classes, self._floor = model, classes, floor
+        self._absent, self.needs_motion = set(absent), crops
+
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
+        height, width = frame.shape[:2]
+        boxes = [(0.0, 0.0, float(width), float(height))]
+        if self.needs_motion:
+            boxes = crop_places(motion.boxes, height, width) if motion is not None else []
+        views = [np.ascontiguousarray(frame[round(y1) : round(y2), round(x1) : round(x2)]) for x1, y1, x2, y2 in boxes]
+        answers = self._model.classify(views, 1) if views else []
+        rows = [
+            (answer.score, self._classes.index(answer.label), box)
+            for answer, box in zip(answers, boxes, strict=True)
+            if answer.label not in self._absent and answer.score >= self._floor
+        ]
+        rows.sort(key=lambda row: -row[0])
+        return Detections(
+            np.array([box for _, _, box in rows], np.float32).reshape(-1, 4),
+            np.array([score for score, _, _ in rows], np.float32),
+            np.array([label for _, label, _ in rows], np.int64),
+            tuple(self._classes[label] for _, label, _ in rows),
+        )
+
+
+def make_eye(predictor: Predictor, config: CameraConfig, floor: float) -> Eye:
+    """The eye that fits the model's task and the configuration.
+
+    Args:
+        floor: smallest score of interest.
+    """
+    if predictor.spec.task == "classification":
+        return ClassifierEye(predictor, predictor.spec.classes, floor, config.model.absent, config.model.crops)
+    if config.model.absent or config.model.crops:
+        raise UsageError("model.absent and model.crops are for classifiers.", got="a detector", fix="leave them out")
+    if config.model.tiles != (1, 1):
+        return TiledEye(predictor, floor, config.model.tiles, config.model.overlap)
+    return WholeEye(predictor, floor)
+
+
+def tile_places(height: int, width: int, tiles: tuple[int, int], overlap: float) -> list[tuple[int, int, int, int]]:
+    """x1 y1 x2 y2 of `tiles` (columns, rows) that cover the frame, all of one size, neighbours overlapping."""
+
+    def spans(length: int, count: int) -> list[tuple[int, int]]:
+        side = min(length, round(length / (count - (count - 1) * overlap)))
+        starts = [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
+        return [(start, start + side) for start in starts]
+
+    return [(x1, y1, x2, y2) for y1, y2 in spans(height, tiles[1]) for x1, x2 in spans(width, tiles[0])]
+
+
+def crop_places(boxes: NDArray[np.float32], height: int, width: int) -> list[tuple[float, float, float, float]]:
+    """Squares around moving patches, inside the frame, the largest patches first."""
+    order = np.argsort(-(boxes[:, 2:] - boxes[:, :2]).prod(axis=1), kind="stable")[:_CROPS]
+    places = []
+    for x1, y1, x2, y2 in boxes[order].tolist():
+        side = max(_SMALLEST_CROP, max(x2 - x1, y2 - y1) * (1 + 2 * _MARGIN))
+        side = min(side, height, width)
+        left = min(max(0.0, (x1 + x2 - side) / 2), width - side)
+        top = min(max(0.0, (y1 + y2 - side) / 2), height - side)
+        places.append((left, top, left + side, top + side))
+    return places
+
+
+def merged(parts: list[Detections]) -> Detections:
+    """All detections, best first, without those that overlap a better one of their class by half."""
+    boxes = np.concatenate([part.boxes for part in parts])
+    scores = np.concatenate([part.scores for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    names = [name for part in parts for name in part.names]
+    order = np.argsort(-scores, kind="stable")
+    same = (iou_matrix(boxes, boxes) >= _SAME) & (labels[:, None] == labels)
+    return _picked(Detections(boxes, scores, labels, tuple(names)), _best_of_each(order, same))
+
+
+def one_label_each(found: Detections) -> Detections:
+    """Without what lies nearly where a better one of another class lies: an insect is not a bee and a hornet."""
+    if len(found) < 2:
+        return found
+    same = (iou_matrix(found.boxes, found.boxes) >= _ONE) & (found.labels[:, None] != found.labels)
+    return _picked(found, _best_of_each(np.argsort(-found.scores, kind="stable"), same))
+
+
+def _best_of_each(order: NDArray[np.intp], same: NDArray[np.bool_]) -> list[int]:
+    kept: list[int] = []
+    for i in order.tolist():
+        if not same[i, kept].any():
+            kept.append(i)
+    return kept
+
+
+def _picked(found: Detections, rows: list[int]) -> Detections:
+    return Detections(found.boxes[rows], found.scores[rows], found.labels[rows], tuple(found.names[i] for i in rows))
+
+
+def _moved(found: Detections, x: int, y: int) -> Detections:
+    return Detections(found.boxes + np.array([x, y, x, y], np.float32), found.scores, found.labels, found.names)
+
+
+def _whole_ones(found: Detections, tile: tuple[int, int, int, int], height: int, width: int) -> Detections:
+    """Without those that a tile's inner edge cuts."""
+    x1, y1, x2, y2 = tile
+    boxes = found.boxes
+    cut = (boxes[:, 0] < x1 + _EDGE) & (x1 > 0) | (boxes[:, 2] > x2 - _EDGE) & (x2 < width)
+    cut |= (boxes[:, 1] < y1 + _EDGE) & (y1 > 0) | (boxes[:, 3] > y2 - _EDGE) & (y2 < height)
+    return _picked(found, np.flatnonzero(~cut).tolist())

@@ -1,0 +1,300 @@
+"""Everything that is written, in a thread of its own, so that a slow disk delays no frame.
+
+Each part fails for itself: a clip that cannot be written costs no event, and a consumer that died no row.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from edgekit.camera.clock import wall
+from edgekit.camera.config import CameraConfig
+from edgekit.camera.deliver.lines import Lines
+from edgekit.camera.deliver.live_view import encode
+from edgekit.camera.deliver.video_file import VideoSink
+from edgekit.camera.events.counts import CountBook
+from edgekit.camera.events.visits import News
+from edgekit.camera.store.clips import Clips
+from edgekit.camera.store.reader import local_day
+from edgekit.camera.store.store import Store, crashed
+from edgekit.errors import EdgekitError
+from edgekit.vision.decode import Detections
+from edgekit.vision.draw import with_boxes
+from edgekit.vision.image import Frame
+
+Event = dict[str, Any]
+
+_WAITING = 8  # outcomes
+_EVERY = 5.0  # seconds between two writes of counts
+_ORDER = ("schema", "id", "seq", "type", "device", "camera")  # first in an event, for people
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of a frame.
+
+    Attributes:
+        frame: None where it was given up because the disk is slow.
+        shown: what is drawn on it.
+        pictured: visits that this frame shows best so far.
+        model: what this and later events say about the model, where that changed.
+    """
+
+    frame: Frame | None
+    shown: Detections
+    at: float
+    news: tuple[News, ...] = ()
+    pictured: tuple[str, ...] = ()
+    model: Mapping[str, str] | None = None
+
+
+class Outbox:
+    """Completes events and hands them to the store, stdout and who else listens; writes video, pictures and clips.
+
+    Args:
+        model: name, sha256, precision, for the events.
+        patient: whether `put` waits for a slow disk, as for files; else pictures are given up, and events never.
+        listeners: get every event.
+    """
+
+    def __init__(
+        self,
+        config: CameraConfig,
+        model: Mapping[str, str],
+        counts: CountBook,
+        say: Callable[[str], None],
+        *,
+        patient: bool,
+        fps: Callable[[], float],
+        listeners: tuple[Callable[[Event], None], ...] = (),
+    ) -> None:
+        self._config, self._model, self._counts, self._say = config, dict(model), counts, say
+        self._listeners = listeners
+        self._video = VideoSink(config.output.video, fps) if config.output.video else None
+        self._lines = Lines(patient) if config.output.json_lines else None
+        self.store = Store(config.store.folder, config.store, say) if config.store.folder else None
+        self._clips = self._clips_of(self.store) if self.store and config.visits.clip else None
+        self._patient = patient
+        self._queue: deque[Outcome] = deque()
+        self._changed = threading.Condition()
+        self._done = False
+        self._busy_since: float | None = None
+        self._seq = 0
+        self._recovered = self.store is None
+        self._pictures: dict[str, bytes] = {}
+        self._files: dict[str, dict[str, Any]] = {}
+        self._counted = time.monotonic()
+        self._problems: dict[str, str] = {}
+        self.events = 0
+        self.skipped = 0
+        self.unwritten = 0
+        self._thread = threading.Thread(target=self._run, name="camera-output", daemon=True)
+
+    def start(self) -> None:
+        """Ends the visits in which an earlier process died, then takes outcomes."""
+        if self.store and self.store.open_to_others:
+            self._say(f"warning: others on this machine may read {len(self.store.open_to_others)} parts "
+                      "of the store: its disk or their owner allows no less")  # fmt: skip
+        self._recover()
+        self._thread.start()
+
+    def put(self, outcome: Outcome) -> None:
+        with self._changed:
+            if self._patient:
+                self._changed.wait_for(lambda: len(self._queue) < _WAITING or self._done)
+            elif len(self._queue) >= _WAITING:
+                self._give_up()
+            self._queue.append(outcome)
+            self._changed.notify_all()
+
+    def stop(self, timeout: float = 10) -> bool:
+        """Writes what waits and closes everything; whether that was done in time."""
+        with self._changed:
+            self._done = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        if not self._thread.is_alive():
+            return True
+        with self._changed:
+            self.unwritten = sum(len(outcome.news) for outcome in self._queue) + (
+                self.store.waiting if self.store else 0
+            )
+        self._say(f"error: the output did not end within {timeout:g} s: {self.unwritten} events were not written")
+        return False
+
+    @property
+    def stuck_for(self) -> float:
+        """Seconds that the thread has been at one outcome."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def trouble(self) -> str:
+        """What cannot be written now, or nothing."""
+        return (self.store.problem if self.store else "") or next(iter(list(self._problems.values())), "")
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """What was given up since the start, by kind: never kept or told (`lost`), or removed to make room."""
+        lost = {"events_lost": 0, **(vars(self.store.dropped) if self.store else {})}
+        lost["events_lost"] += self.unwritten
+        return {**lost, "lines_lost": self._lines.lost if self._lines else 0}
+
+    def _give_up(self) -> None:
+        """The oldest outcome without news and pictures goes; where all have some, the oldest picture."""
+        plain = next((o for o in self._queue if not o.news and not o.pictured and not o.model), None)
+        self.skipped += 1
+        if plain is not None:
+            self._queue.remove(plain)
+            return
+        index = next((i for i, o in enumerate(self._queue) if o.frame is not None), None)
+        if index is not None:
+            self._queue[index] = replace(self._queue[index], frame=None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._queue) or self._done, 1.0)
+                outcome = self._queue.popleft() if self._queue else None
+                over = self._done and outcome is None
+                self._changed.notify_all()
+            self._busy_since = time.monotonic()
+            if outcome is not None:
+                self._try("events", partial(self._write, outcome))
+            self._try("output", partial(self._regularly, over))
+            self._busy_since = None
+            if over:
+                return
+
+    def _try(self, part: str, work: Callable[[], object]) -> None:
+        """Does a part's work. What it raises costs the other parts nothing."""
+        problem = ""
+        try:
+            work()
+        except EdgekitError as error:
+            problem = f"{error.what} {error.got or ''}".strip()
+        except Exception as error:  # noqa: BLE001 - frames must go on whatever a disk or codec does
+            problem = f"{part} failed: {type(error).__name__}: {error}"
+        self._noted(part, problem)
+
+    def _noted(self, part: str, problem: str) -> None:
+        """Says a part's problem when it begins, and when it is over."""
+        before = self._problems.get(part, "")
+        if problem:
+            self._problems[part] = problem
+        elif before:
+            del self._problems[part]
+        if problem and not before:
+            self._say(f"error: {problem}")
+        elif before and not problem:
+            self._say(f"{part}: all is well again")
+
+    def _write(self, outcome: Outcome) -> None:
+        self._model = dict(outcome.model or self._model)
+        if outcome.frame is not None and (self._video or self._clips or outcome.pictured):
+            self._try("pictures", partial(self._picture, outcome))
+        for news in outcome.news:
+            self._tell(self._event(news))
+
+    def _picture(self, outcome: Outcome) -> None:
+        assert outcome.frame is not None
+        drawn, at = with_boxes(outcome.frame, outcome.shown), outcome.at
+        if self._clips or (outcome.pictured and self.store and self._config.visits.snapshot):
+            jpeg = encode(drawn)
+            self._pictures.update(dict.fromkeys(outcome.pictured, jpeg))
+            for ident in self._clips.see(jpeg, at) if self._clips else ():
+                self._finish(ident)
+        if self._video:
+            try:
+                self._video.write(drawn, at)
+            except EdgekitError as error:
+                self._video = None  # said once; the rest goes on
+                self._say(f"error: the annotated video ends here: {error.what} {error.got or ''}".rstrip())
+
+    def _clips_of(self, store: Store) -> Clips:
+        return Clips(store.folder, self._config.visits, store.room_for, store.pictures.clip_lost)
+
+    def _finish(self, ident: str) -> None:
+        """Closes a clip; from then on its visit names it."""
+        path = self._clips.finish(ident) if self._clips else None
+        if path is not None and self.store:
+            self.store.name_clip(ident, path.relative_to(self.store.folder).as_posix())
+
+    def _recover(self) -> None:
+        """Once the store can be read: ends the visits in which an earlier process died."""
+        if self._recovered or self.store is None or not self.store.readable:
+            return
+        self._recovered = True
+        self.store.sweep(self._clips.open if self._clips else ())
+        for event in self.store.unfinished():
+            self._tell(crashed(event, self._next()))
+
+    def _next(self) -> int:
+        self._seq = self.store.next_seq() if self.store else self._seq + 1
+        return self._seq
+
+    def _event(self, news: News) -> Event:
+        number = self._next()
+        day = local_day(wall(news.at) if news.moment is None else news.moment)
+        if self._clips and news.kind == "start":
+            self._clips.begin(news.ident, news.at, day)
+        picture = self._pictures.pop(news.ident, None)
+        if picture is not None and self.store and self._config.visits.snapshot:
+            kept = self._files.get(news.ident)
+            folder = kept["path"].split("/")[1] if kept else day
+            written = self.store.keep_file("snapshots", f"{news.ident}.jpg", picture, folder)
+            if written:
+                self._files[news.ident] = written
+        clip = self._clips.name(news.ident) if self._clips else None
+        if self._clips and news.kind == "end":
+            self._clips.end(news.ident, news.at)
+        snapshot = self._files.pop(news.ident, None) if news.kind == "end" else self._files.get(news.ident)
+        whole = {
+            **news.content,
+            "seq": number,
+            "device": self._config.device,
+            "camera": self._config.camera,
+            "model": self._model,
+            "snapshot": snapshot,
+            "clip": {"path": clip} if clip else None,
+        }
+        return {**{key: whole[key] for key in _ORDER}, **whole}
+
+    def _tell(self, event: Event) -> None:
+        self.events += 1
+        if self.store:
+            self.store.add(event)
+        if self._lines:
+            self._lines.write(event)
+            self._noted("lines", self._lines.problem)
+        for number, listener in enumerate(self._listeners):
+            self._try(f"listener {number}", partial(listener, event))
+
+    def _regularly(self, over: bool) -> None:
+        if over and self._video:
+            self._try("video", self._video.close)
+        if self._clips:
+            now = float("-inf") if self._patient else time.monotonic()  # of a file frames alone tell the time
+            for ident in self._clips.open if over else self._clips.over(now):  # no frame comes of a lost camera
+                self._finish(ident)
+        if self._lines:
+            self._lines.close() if over else self._lines.flush()
+            self._noted("lines", self._lines.problem)
+        if self.store is None:
+            return
+        self.store.flush()
+        self.store.watch()
+        self._recover()
+        if over or time.monotonic() - self._counted >= _EVERY:
+            self._counted = time.monotonic()
+            self.store.count(*self._counts.take())
+            self.store.tidy()
+        if over:
+            self.store.close()

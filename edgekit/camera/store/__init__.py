@@ -1,0 +1,1 @@
+"""Visits, counts, pictures and clips on disk, within quotas, whole after a power cut."""

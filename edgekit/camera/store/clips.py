@@ -1,0 +1,113 @@
+"""A video of each visit, from a little before it to a little after."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.camera.config import VisitConfig
+from edgekit.camera.store.avi import AviWriter
+from edgekit.errors import OutputError
+
+_STEP = 0.099  # seconds between two pictures at least
+_ROLL = 64_000_000  # bytes of JPEG held for the time before a visit
+
+
+@dataclass
+class _Open:
+    sink: AviWriter
+    start: float
+    name: str
+    until: float = float("inf")
+    cut: bool = False
+
+
+class Clips:
+    """Holds the last seconds as JPEGs and writes open visits' clips as Motion JPEG, ten pictures a second at most.
+
+    A clip that cannot be written is given up, or cut where no room is left, and the others go on. Nothing is raised.
+
+    Args:
+        room: whether so many bytes more may be written.
+        lost: told why a clip is not kept, or not to its end.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: VisitConfig,
+        room: Callable[[int], bool] = lambda _: True,
+        lost: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._folder, self._config, self._room, self._lost = folder, config, room, lost
+        self._roll: deque[tuple[float, bytes]] = deque()
+        self._bytes = 0
+        self._open: dict[str, _Open] = {}
+
+    def see(self, jpeg: bytes, at: float) -> list[str]:
+        """Takes the newest annotated picture; the visits whose clip is finished now."""
+        if self._roll and 0 <= at - self._roll[-1][0] < _STEP:
+            return self.over(at)
+        self._roll.append((at, jpeg))
+        self._bytes += len(jpeg)
+        while self._roll and (at - self._roll[0][0] > self._config.pre_roll or self._bytes > _ROLL):
+            self._bytes -= len(self._roll.popleft()[1])
+        for ident, clip in list(self._open.items()):
+            if at <= clip.until and at - clip.start <= self._config.longest_clip:
+                self._write(ident, clip, jpeg, at)
+        return self.over(at)
+
+    def begin(self, ident: str, at: float, day: str) -> None:
+        path = self._folder / "clips" / day / f"{ident}.avi"
+        clip = _Open(AviWriter(path), at, path.relative_to(self._folder).as_posix())
+        self._open[ident] = clip
+        for moment, jpeg in self._roll:
+            self._write(ident, clip, jpeg, moment)
+
+    def end(self, ident: str, at: float) -> None:
+        """The visit is over; its clip runs on for the post-roll."""
+        if ident in self._open:
+            self._open[ident].until = at + self._config.post_roll
+
+    def finish(self, ident: str) -> Path | None:
+        """Closes a clip and gives its file, which is on the disk then; None where there is none."""
+        clip = self._open.pop(ident, None)
+        if clip is None:
+            return None
+        try:
+            clip.sink.close()
+        except OutputError as error:
+            self._give_up(ident, clip, error)
+            return None
+        return clip.sink.path if clip.sink.path.exists() else None
+
+    def name(self, ident: str) -> str | None:
+        """Path in the folder that a visit's clip will have, while it is written."""
+        return self._open[ident].name if ident in self._open else None
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        return tuple(self._open)
+
+    def _write(self, ident: str, clip: _Open, jpeg: bytes, at: float) -> None:
+        if clip.cut or ident not in self._open:
+            return
+        if not self._room(len(jpeg)):
+            clip.cut = True
+            self._lost("the disk has no room for all of it")
+            return
+        try:
+            clip.sink.write(jpeg, at)
+        except OutputError as error:
+            self._give_up(ident, clip, error)
+
+    def _give_up(self, ident: str, clip: _Open, error: OutputError) -> None:
+        self._open.pop(ident, None)
+        clip.sink.give_up()
+        self._lost(error.got or error.what)
+
+    def over(self, at: float) -> list[str]:
+        """The visits whose clip is finished at `at`."""
+        return [ident for ident, clip in self._open.items() if at > clip.until]

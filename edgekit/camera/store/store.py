@@ -1,0 +1,306 @@
+"""Visits and counts on disk: SQLite in WAL mode and pictures beside it, within quotas, and whole after a kill -9.
+
+One process and one thread writes. The page reads through connections of its own, which WAL allows at the same time. A
+full disk, a damaged database and a deleted folder stop nothing: events wait in memory until they are written, and what
+had to be given up is counted in `dropped`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from edgekit.artifacts.onnx_file import make_folder
+from edgekit.camera.clock import seconds_of
+from edgekit.camera.config import StoreConfig
+from edgekit.camera.store.avi import recover
+from edgekit.camera.store.database import Event, insert_counts, insert_event, name_files, parsed
+from edgekit.camera.store.held import Held
+from edgekit.camera.store.permissions import close_to_others
+from edgekit.camera.store.pictures import Pictures, told
+from edgekit.camera.store.quota import Removed, forget, orders, orders_of, walk
+from edgekit.camera.store.trouble import Trouble
+from edgekit.errors import EdgekitError
+
+_WAITING = 2000  # events that are kept in memory while they cannot be written
+_RETRY = 5.0  # seconds
+_LOOK = 1.0  # seconds between two looks whether everything is where it was
+
+
+class Store:
+    """A folder with `visits.db`, `snapshots/` and `clips/`. For one thread; see `reader` for the others.
+
+    Args:
+        say: takes lines for people.
+
+    Attributes:
+        seq: number of the last event, whatever the clock says.
+
+    Raises:
+        BusyError: another process keeps its visits there.
+        OutputError: the folder cannot be written, or holds a later edgekit's database.
+    """
+
+    def __init__(self, folder: Path, config: StoreConfig, say: Callable[[str], None] = lambda _: None) -> None:
+        make_folder(folder)
+        self.open_to_others = close_to_others(folder)  # an earlier edgekit's was
+        self.folder, self._say = folder.resolve(), say
+        self._trouble = Trouble(say)
+        self.dropped = self._trouble.dropped
+        self._waiting: deque[Event] = deque()
+        self._clips: dict[str, str] = {}  # finished, and not yet named by their visits
+        self._mine: set[str] = set()  # visits that are going on
+        self._most: dict[tuple[str, int], int] = {}
+        self._watched: dict[int, float] = {}
+        self._retry_at = self._look_at = self._probe_at = 0.0
+        self._held = Held(self.folder, say)
+        self.pictures = Pictures(
+            self.folder, config, self._trouble, lambda: self._held.db, lambda: {event["id"] for event in self._waiting}
+        )
+        self.keep_file, self.room_for = self.pictures.keep, self.pictures.room_for
+        lock, seq, text = self._held.lock, 0, ""
+        self.seq = lock.mark or (int(time.time() * 1000) if self._held.path.exists() else 0)
+        self._begun = False
+        try:
+            db = self._opened()
+        except EdgekitError:
+            lock.release()
+            raise
+        self._begun = True
+        if db is not None:
+            seq, text = db.execute("SELECT seq, event FROM events ORDER BY seq DESC LIMIT 1").fetchone() or (0, "")
+            self.seq = max(seq, lock.mark if self._held.anew else 0)
+        self.pictures.begin(seconds_of((parsed(text) or {}).get("last_seen")))
+
+    @property
+    def problem(self) -> str:
+        """What cannot be kept now, or nothing."""
+        return self._trouble.problem
+
+    @property
+    def waiting(self) -> int:
+        """Events in memory that are not on the disk yet."""
+        return len(self._waiting)
+
+    @property
+    def readable(self) -> bool:
+        """Whether the database is open."""
+        return self._held.db is not None
+
+    def next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
+
+    def unfinished(self) -> list[Event]:
+        """The last events of visits that never ended: an earlier process died in them."""
+        if self._held.db is None:
+            return []
+        rows = self._held.db.execute("SELECT event FROM visits WHERE NOT ended ORDER BY first")
+        return [event for row in rows if (event := parsed(row[0])) and event["id"] not in self._mine]
+
+    def add(self, event: Event) -> None:
+        """Keeps an event and its visit's latest state. Never raises: what cannot be kept is told in `problem`.
+
+        A row names a clip only once the clip is whole: see `name_clip`.
+        """
+        self.seq = max(self.seq, event["seq"])
+        self._held.lock.cover(self.seq)
+        self._mine.add(event["id"])
+        if event["type"] == "end":
+            self._mine.discard(event["id"])
+        self._waiting.append(event)
+        if len(self._waiting) > _WAITING:
+            self._give_up()
+        self.flush()
+
+    def name_clip(self, ident: str, path: str) -> None:
+        """A visit's clip is on the disk, whole, at `path` in the folder."""
+        self._clips[ident] = path
+        self.flush()
+
+    def count(self, most: list[tuple[str, int, int]], watched: list[tuple[int, float]]) -> None:
+        """Keeps counts, as `CountBook.take` gives them. Never raises."""
+        for label, bucket, number in most:
+            self._most[label, bucket] = max(self._most.get((label, bucket), 0), number)
+        for bucket, seconds in watched:
+            self._watched[bucket] = self._watched.get(bucket, 0.0) + seconds
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits; while that fails not more often than every few seconds. Never raises."""
+        if not (self._waiting or self._clips or self._most or self._watched or self.pictures.nameless):
+            return
+        if time.monotonic() < self._retry_at:
+            return
+        for _ in range(3):  # the folder can be deleted while it is written to, and pictures can make room
+            db = self._opened()
+            if db is None:
+                return
+            if not self._written(db):
+                if self._retry_at:
+                    return
+            elif not self._held.in_place:
+                self._begin_anew(len(self._waiting))
+            else:
+                for part in (self._waiting, self._clips, self._most, self._watched, self.pictures.nameless):
+                    part.clear()
+                self._trouble.works("rows")
+                return
+
+    def watch(self) -> None:
+        """Looks whether all is where it was and whether there is room again; every second at most. Never raises."""
+        now, held = time.monotonic(), self._held
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK
+        if held.db is not None and not held.in_place:
+            self._begin_anew(0)
+        elif held.db is not None and not held.whole:
+            held.close()
+        elif held.db is not None and (found := held.take_damage()):
+            self._replace(found)
+        if held.db is None and now >= self._retry_at:
+            self._opened()
+        if now >= self._probe_at:
+            self._probe_at = now + _RETRY
+            self.pictures.probe()
+
+    def tidy(self, force: bool = False) -> Removed:
+        """Makes room, as `Pictures.tidy`."""
+        return self.pictures.tidy(force)
+
+    def sweep(self, running: Collection[str] = ()) -> int:
+        """Puts right what a kill -9 left: half a clip becomes a shorter one, other half files go; how many of both.
+
+        Args:
+            running: visits whose clip this process writes.
+        """
+        db = self._held.db
+        if db is None:
+            return 0
+        found = [path for kind in ("snapshots", "clips") for path, _ in walk(self.folder / kind)]
+        halves = [path for path in found if path.name.startswith(".") and path.name.split(".")[1] not in running]
+        for path in halves:
+            whole = path.with_name(path.name.split(".")[1] + path.suffix)
+            if path.suffix != ".avi" or whole.exists() or not recover(path, whole):
+                path.unlink(missing_ok=True)
+        for path, _ in walk(self.folder / "clips"):
+            row = db.execute("SELECT event FROM visits WHERE id = ?", (path.stem,)).fetchone()
+            event = parsed(row[0]) if row else None
+            if event and not event.get("clip"):
+                self._clips[path.stem] = path.relative_to(self.folder).as_posix()
+        self.flush()
+        return len(halves)
+
+    def used(self) -> int:
+        """Bytes of everything in the folder."""
+        return sum(size for _, size in walk(self.folder))
+
+    def close(self) -> None:
+        """Writes what waits and lets another process have the store. What cannot be written is lost, and counted."""
+        self._retry_at = 0.0
+        self.flush()
+        if self._waiting:
+            self.dropped.events_lost += len(self._waiting)
+            self._say(f"error: {len(self._waiting)} events could not be kept: {self.problem}")
+            self._waiting.clear()
+        self._held.close()
+        self._held.lock.release()
+
+    def _give_up(self) -> None:
+        """An update goes first: a later event of its visit says more."""
+        del self._waiting[next((i for i, event in enumerate(self._waiting) if event["type"] == "update"), 0)]
+        self.dropped.events_lost += 1
+        self._trouble.once(f"error: more than {_WAITING} events wait to be written: the oldest are lost")
+
+    def _opened(self) -> sqlite3.Connection | None:
+        """The database; None while it cannot be opened. On a disk too full for that the oldest pictures make room."""
+        if self._held.db is not None:
+            return self._held.db
+        try:
+            try:
+                db = self._held.open(self.seq)
+            except sqlite3.OperationalError:
+                if not self.pictures.win_room(lambda: orders_of(self._held.path)):
+                    raise
+                db = self._held.open(self.seq)
+        except (sqlite3.Error, EdgekitError, OSError) as error:
+            if not self._begun and isinstance(error, EdgekitError):
+                raise
+            self._later(f"the database cannot be opened: {told(error)}")
+            return None
+        self._retry_at = 0.0
+        if not self._waiting:
+            self._trouble.works("rows")
+        return db
+
+    def _later(self, problem: str) -> None:
+        self._trouble.fails("rows", problem)
+        self._retry_at = time.monotonic() + _RETRY
+
+    def _written(self, db: sqlite3.Connection) -> bool:
+        """Writes all that waits in one transaction; where that fails `_retry_at` says when it is worth trying again."""
+        try:
+            with db:
+                for event in self._waiting:
+                    clip = event.get("clip")
+                    there = not clip or (self.folder / clip["path"]).is_file()
+                    self.seq = max(self.seq, insert_event(db, event if there else {**event, "clip": None}))
+                for ident, path in self._clips.items():
+                    name_files(db, ident, {"clip": {"path": path}})
+                insert_counts(db, self._most, self._watched)
+                forget(db, self.folder, self.pictures.nameless)
+        except sqlite3.Error as error:  # full, read-only, damaged, or the disk is gone
+            self._refused(error)
+            return False
+        return True
+
+    def _refused(self, error: sqlite3.Error) -> None:
+        """What could not be written is tried again: at once where something was done about it, or later."""
+        self._retry_at = 0.0
+        if not self._held.in_place:
+            self._begin_anew(0)
+        elif type(error) is sqlite3.DatabaseError:  # malformed, or no database any more
+            self._replace(str(error))
+        elif not self.pictures.win_room(self._orders):
+            self._later(f"the database cannot be written: {error}")
+            if "full" not in str(error):  # an I/O error sticks to a connection
+                self._held.close()
+
+    def _orders(self) -> dict[str, int | None]:
+        try:
+            known = orders(self._held.db) if self._held.db is not None else {}
+        except sqlite3.Error:
+            known = {}
+        return {**known, **dict.fromkeys(event["id"] for event in self._waiting)}
+
+    def _begin_anew(self, unwritten: int) -> None:
+        """The folder or its database was deleted or replaced under way: events go on in what is there now.
+
+        Args:
+            unwritten: events that are in the deleted one and will be in the new one too.
+        """
+        events, visits, pictured = self._held.content()
+        self.dropped.events_lost += events - unwritten
+        if not (self.folder / "snapshots").exists():
+            self.dropped.pictures_lost += pictured
+        self._say(f"error: {self._held.path} was deleted or replaced: {events - unwritten} events of {visits} visits "
+                  "are lost, and a new one is begun")  # fmt: skip
+        self._held.close()
+        self._held.anew = True
+        self._opened()
+
+    def _replace(self, found: str) -> None:
+        """The database turned out to be damaged while it was open."""
+        try:
+            self._held.replace(found)
+        except (sqlite3.Error, EdgekitError, OSError) as error:
+            self._later(f"the database cannot be opened: {error}")
+
+
+def crashed(event: Event, seq: int) -> Event:
+    """The end of a visit in which the process died: when it was last heard of."""
+    return {**event, "seq": seq, "type": "end", "end": event["last_seen"], "end_reason": "crash", "count": 0}

@@ -1,0 +1,1 @@
+"""From what is in each frame to who went where."""

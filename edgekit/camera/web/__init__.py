@@ -1,0 +1,1 @@
+"""The page: live picture, visits, counts, status, metrics, and who may see it."""

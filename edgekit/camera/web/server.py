@@ -1,0 +1,260 @@
+"""The page: live picture, visits, counts, status, metrics. One file of HTML, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from edgekit.camera.events.counts import BUCKET, level_of
+from edgekit.camera.runtime import Camera
+from edgekit.camera.store.avi import read_avi
+from edgekit.camera.store.reader import Reader, local_day
+from edgekit.camera.web.answers import Raw, json_answer, page_text, part, plain
+from edgekit.camera.web.door import listening, make_server
+from edgekit.camera.web.metrics import exposition
+from edgekit.camera.web.token_auth import Guard, check_web
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_DAY = 86400
+_ID = re.compile(r"[0-9a-f-]{36}")
+_STOP = 3.0  # seconds
+_BODY = 4096  # bytes of a form
+_AGAIN = 60.0  # seconds between two lines about connections that cannot be taken
+
+
+class Page:
+    """Serves a camera's page in a thread of its own.
+
+    Args:
+        say: takes lines for people.
+
+    Raises:
+        UsageError: it listens wider than this machine without a token, or the port is taken.
+    """
+
+    def __init__(self, camera: Camera, say: Callable[[str], None] = print) -> None:
+        config = camera.config.web
+        self._camera, self._config, self._say = camera, config, say
+        self._token = check_web(config)
+        self._reader = Reader(camera.config.store.folder) if camera.config.store.folder else None
+        self._viewers = 0
+        self._lookers = ThreadPoolExecutor(config.viewers, "camera-viewer")  # each may wait a second for a picture
+        self._told_at = float("-inf")
+        self._socket = listening(config.host, config.port)
+        self.port = int(self._socket.getsockname()[1])
+        self._guard = Guard(self._app(), self._token)
+        self._server = make_server(self._guard)
+        self._thread = threading.Thread(target=self._serve, name="camera-web", daemon=True)
+
+    @property
+    def url(self) -> str:
+        host = self._config.host
+        shown = f"[{host}]" if ":" in host else host
+        return f"http://{'localhost' if host in ('0.0.0.0', '::') else shown}:{self.port}/"  # noqa: S104 - only compared
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(_STOP)
+        self._socket.close()
+        self._lookers.shutdown(wait=False)
+
+    def _serve(self) -> None:
+        async def serve() -> None:
+            asyncio.get_running_loop().set_exception_handler(self._unhandled)
+            await self._server.serve(sockets=[self._socket])
+
+        asyncio.run(serve())
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop goes on by itself; without descriptors it accepts again after a second."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS):
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._told_at >= _AGAIN:
+            self._told_at = time.monotonic()
+            self._say(f"error: the page takes no connections now: {error.strerror}")
+
+    def _app(self) -> Any:
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
+        routes = [
+            Route("/", self._index),
+            Route("/login", self._login, methods=["POST"]),
+            Route("/live.mjpg", self._live),
+            Route("/snapshot.jpg", self._snapshot),
+            Route("/api/status", self._status),
+            Route("/api/visits", self._visits),
+            Route("/api/counts", self._counts),
+            Route("/visits/{name}", self._file),
+            Route("/metrics", self._metrics),
+            Route("/livez", self._livez),
+            Route("/readyz", self._readyz),
+        ]
+
+        async def not_now(_: Request, error: Exception) -> Response:
+            return plain(f"the store cannot be read now: {error}", 503)
+
+        return Starlette(routes=routes, exception_handlers={sqlite3.Error: not_now})
+
+    async def _index(self, _: Request) -> Response:
+        from starlette.responses import HTMLResponse
+
+        return HTMLResponse(page_text())
+
+    async def _login(self, request: Request) -> Any:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _BODY:
+                return plain("too long", 413)
+        token = parse_qs(body.decode("latin-1")).get("token", [""])[0]
+        return Raw(lambda scope, _, send: self._guard.login(token, scope, send))
+
+    async def _live(self, request: Request) -> Any:
+        return self._stream(request, self._parts)
+
+    def _stream(self, request: Request, parts: Callable[[], AsyncGenerator[bytes, None]]) -> Any:
+        """Pictures that follow each other, for an `img`, while there is a place for a viewer."""
+        from starlette.responses import Response, StreamingResponse
+
+        kind = "multipart/x-mixed-replace; boundary=frame"
+        if request.method == "HEAD":
+            return Response(media_type=kind)
+
+        async def answer(*connection: Any) -> None:
+            if self._viewers >= self._config.viewers:
+                await plain("too many viewers (web.viewers)", 503)(*connection)
+                return
+            self._viewers += 1  # nothing happens between the look and this: 20 that come at once are counted one by one
+            try:
+                await StreamingResponse(parts(), media_type=kind)(*connection)
+            finally:
+                self._viewers -= 1
+
+        return Raw(answer)
+
+    async def _parts(self) -> AsyncGenerator[bytes, None]:
+        number, step = 0, 1 / self._config.live_fps
+        loop = asyncio.get_running_loop()
+        while not self._server.should_exit:
+            begun = time.monotonic()
+            newest = await loop.run_in_executor(self._lookers, self._camera.view.newest, number, 1.0)
+            if newest is not None:
+                number, jpeg = newest
+                yield part(jpeg)
+            await asyncio.sleep(max(0.005, step - (time.monotonic() - begun)))
+
+    async def _clip(self, path: Path) -> AsyncGenerator[bytes, None]:
+        """The pictures of a visit's clip at their own pace."""
+        step, pictures = await asyncio.to_thread(read_avi, path)
+        begun, last = time.monotonic(), b""
+        for number, jpeg in enumerate(pictures):
+            await asyncio.sleep(max(0.0, begun + number * step - time.monotonic()))
+            if self._server.should_exit:
+                return
+            yield part(jpeg)
+            last = jpeg
+        if last:
+            yield part(last) + b"--frame--\r\n"
+
+    async def _snapshot(self, _: Request) -> Response:
+        from starlette.responses import Response
+
+        newest = await asyncio.to_thread(self._camera.view.newest)
+        if newest is None:
+            return plain("no frame yet", 503)
+        return Response(newest[1], media_type="image/jpeg")
+
+    async def _status(self, _: Request) -> Response:
+        config = self._camera.config
+        status = self._camera.health.status()
+        open_now = [{"label": v.label, "count": v.count} for v in self._camera.visits]
+        store = {"kept": self._reader is not None}
+        return json_answer(
+            {"device": config.device, "camera": config.camera, "open": open_now, "store": store, **status}
+        )
+
+    async def _visits(self, request: Request) -> Response:
+        before, label = request.query_params.get("before", ""), request.query_params.get("label", "")
+        limit = min(200, _number(request.query_params.get("limit"), 30))
+        if self._reader is None:
+            return json_answer([])
+        return json_answer(await asyncio.to_thread(self._reader.visits, before, limit, label))
+
+    async def _counts(self, request: Request) -> Response:
+        days = min(366, _number(request.query_params.get("days"), 14))
+        return json_answer(await asyncio.to_thread(self._counted, days))
+
+    def _counted(self, days: int) -> dict[str, Any]:
+        """Per label the most at once and the level on each of the last `days` days, and a day of quarters."""
+        now = time.time()
+        names = list(dict.fromkeys(local_day(now - _DAY * i) for i in range(days - 1, -1, -1)))
+        if self._reader is None:
+            return {"days": names, "labels": {}, "watched": {}, "today": {"bucket": BUCKET, "labels": {}}}
+        since = now - _DAY * (days + 1)
+        by_day = self._reader.days(since, now + _DAY)
+        quarters = self._reader.quarters(now - _DAY, now + _DAY)
+        watched: dict[str, float] = {}
+        for bucket, seconds in self._reader.watched(since, now + _DAY).items():
+            day = local_day(bucket)
+            watched[day] = watched.get(day, 0.0) + seconds
+        labels = {
+            label: [{"most": found.get(day, 0), "level": level_of(label, found.get(day, 0))} for day in names]
+            for label, found in by_day.items()
+        }
+        today = {label: {str(k): v for k, v in rows.items()} for label, rows in quarters.items()}
+        return {
+            "days": names,
+            "labels": labels,
+            "watched": {day: round(watched.get(day, 0.0)) for day in names},
+            "today": {"bucket": BUCKET, "from": int((now - _DAY) // BUCKET + 1) * BUCKET, "labels": today},
+        }
+
+    async def _file(self, request: Request) -> Any:
+        from starlette.responses import FileResponse
+
+        ident, _, suffix = request.path_params["name"].partition(".")
+        kind = {"jpg": "snapshot", "avi": "clip", "mjpg": "clip"}.get(suffix)
+        if self._reader is None or kind is None or not _ID.fullmatch(ident):
+            return plain("no such file", 404)
+        event = await asyncio.to_thread(self._reader.visit, ident)
+        path = self._reader.folder / event[kind]["path"] if event and event.get(kind) else None
+        if path is None or not path.is_file():
+            return plain("no such file", 404)
+        return self._stream(request, lambda: self._clip(path)) if suffix == "mjpg" else FileResponse(path)
+
+    async def _metrics(self, _: Request) -> Response:
+        from starlette.responses import Response
+
+        labels = {"device": self._camera.config.device, "camera": self._camera.config.camera}
+        body, kind = await asyncio.to_thread(exposition, self._camera.health.status, labels)
+        return Response(body, headers={"Content-Type": kind})
+
+    async def _livez(self, _: Request) -> Response:
+        alive, why = self._camera.health.alive()
+        return plain("alive" if alive else why, 200 if alive else 503)
+
+    async def _readyz(self, _: Request) -> Response:
+        ready, why = self._camera.health.ready()
+        return plain("ready" if ready else why, 200 if ready else 503)
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    return max(1, int(text)) if text and text.isdigit() and len(text) < 6 else otherwise

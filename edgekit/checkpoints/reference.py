@@ -1,0 +1,45 @@
+"""The other side of the comparison: torchvision's own transforms and nets, sharing no code with what is exported."""
+
+from __future__ import annotations
+
+import numpy as np
+import torchvision
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as transforms
+
+from edgekit.checkpoints.checkpoint import Checkpoint
+from edgekit.spec import ModelSpec, PreprocessSpec
+
+
+def reference_net(checkpoint: Checkpoint) -> nn.Module | None:
+    """torchvision's net with these weights, or None where it has none like it."""
+    spec: ModelSpec = checkpoint.spec
+    if (spec.arch_args or {}).get("norm", "batch") != "batch" or not hasattr(torchvision.models, spec.arch):
+        return None
+    net: nn.Module = getattr(torchvision.models, spec.arch)(weights=None, num_classes=len(spec.classes))
+    net.load_state_dict(dict(checkpoint.state_dict), strict=True)
+    return net.float().eval()
+
+
+def reference_input(frame: NDArray[np.uint8], spec: PreprocessSpec) -> Tensor | None:
+    """float32 [3, H, W], normalized, from uint8 [h, w, 3] BGR through torchvision's transforms.
+
+    None for what torchvision cannot do to a picture: letterboxing, and filters without antialiasing.
+    """
+    modes = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
+    if spec.resize == "letterbox" or spec.interpolation not in modes or not spec.antialias:
+        return None
+    order = frame[..., ::-1] if spec.color == "rgb" else frame
+    picture = Image.fromarray(np.ascontiguousarray(order))
+    mode = modes[spec.interpolation]
+    if spec.resize == "crop":
+        assert spec.shorter_side is not None
+        picture = transforms.resize(picture, [spec.shorter_side], mode)
+        picture = transforms.center_crop(picture, [spec.height, spec.width])
+    else:
+        picture = transforms.resize(picture, [spec.height, spec.width], mode)
+    tensor: Tensor = transforms.normalize(transforms.to_tensor(picture), list(spec.mean), list(spec.std))
+    return tensor

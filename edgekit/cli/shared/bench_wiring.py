@@ -1,0 +1,288 @@
+"""What `bench` and `tune` put together: files opened, data found, attacks crafted, reports written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.artifacts.kinds import is_checkpoint
+from edgekit.benchmark.run import Bench, Hooks, Settings
+from edgekit.benchmark.schema import Case, Cold, Layers, Peak, Report, Robustness
+from edgekit.cli.shared.options import say
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.artifacts.onnx_file import Artifact
+    from edgekit.benchmark.quality.robustness import Attacked
+    from edgekit.data import Dataset
+    from edgekit.predictor import Predictor
+
+MADE = 24  # pictures made in code for a detector, twice as many for a classifier
+Written = Callable[[Report], None]
+
+
+def case(model: str, backend: str, provider: str, threads: int, batch: int, streams: int) -> Case:
+    """One case; a checkpoint is run by torch whatever the backend, a deployment.json's model as that says.
+
+    Raises:
+        EdgekitError: as `edgekit.artifacts.deployment.resolve`.
+    """
+    from edgekit.artifacts.deployment import resolve
+
+    found = resolve(Path(model), backend, provider, threads)
+    model, backend, provider, threads = str(found.path), found.backend, found.provider, found.threads
+    if is_checkpoint(Path(model)):
+        backend, provider, threads = "torch", "cpu", 0
+    return Case(model=model, backend=backend, provider=provider, threads=threads, batch=batch, streams=streams)
+
+
+def writer(out: Path) -> Written:
+    """Writes a report as bench.json, bench.html, bench.md and bench.csv, each whole, as often as it is called."""
+    from edgekit.artifacts.onnx_file import make_folder, write_bytes
+
+    make_folder(out)
+
+    def write(report: Report) -> None:
+        from edgekit.benchmark.report.page import as_html
+        from edgekit.benchmark.report.text import as_csv, as_markdown
+        from edgekit.benchmark.schema import write_report
+
+        write_report(out / "bench.json", report, overwrite=True)
+        for name, text in (("html", as_html(report)), ("md", as_markdown(report)), ("csv", as_csv(report))):
+            write_bytes(out / f"bench.{name}", text.encode(), overwrite=True)
+
+    return write
+
+
+@dataclass
+class Parts:
+    """What is measured beside latency and accuracy, and on what."""
+
+    data: Sequence[Path]
+    split: str | None = None
+    cold: bool = True
+    layers: bool = False
+    robustness: int = 0
+    attack: Path | None = None
+    unverified: bool = False
+
+    def measure(self, cases: Sequence[Case], settings: Settings, written: Written, title: str = "") -> Report:
+        """One Bench of `cases`, written down whenever there is more."""
+        pictures = Pictures(self.data, self.split)
+        hooks = Hooks(
+            open=self.open,
+            data=pictures,
+            cold=cold_of if self.cold else None,
+            robustness=Robust(self.robustness, self._crafted_on(cases)) if self.robustness else None,
+            layers=layers_of if self.layers else None,
+            peak=_peak if self.layers else None,
+            say=say,
+            done=written,
+        )
+        return Bench(cases, replace(settings), hooks, title or _title(cases)).run()
+
+    def open(self, case: Case) -> Predictor:
+        """A predictor of the case. Raises EdgekitError of the kind that says why not."""
+        from edgekit import loading
+
+        return loading.open_predictor(
+            Path(case.model),
+            backend="onnxruntime" if case.backend == "torch" else case.backend,
+            provider=case.provider,
+            threads=case.threads,
+            streams=case.streams,
+            unverified=self.unverified,
+            say=say,
+        )
+
+    def _crafted_on(self, cases: Sequence[Case]) -> Path | None:
+        found = [Path(c.model) for c in cases if is_checkpoint(Path(c.model))]
+        return self.attack or (found[0] if found else None)
+
+
+class Pictures:
+    """The data set for a predictor: the first of the given ones that has what its task needs, else made in code."""
+
+    def __init__(self, paths: Sequence[Path], split: str | None) -> None:
+        self.paths = paths
+        self.split = split
+        self._held: dict[tuple[object, ...], Dataset] = {}
+
+    def __call__(self, predictor: Predictor) -> Dataset:
+        key = (predictor.spec.task, predictor.spec.classes)
+        if key not in self._held:
+            self._held[key] = self._load(predictor)
+            for note in self._held[key].notes:
+                say(note)
+        return self._held[key]
+
+    def _load(self, predictor: Predictor) -> Dataset:
+        from edgekit.data import HIVE_CLASSES, PATTERNS, hive_pictures, load_dataset, made_pictures
+        from edgekit.data.load import has_boxes
+
+        spec = predictor.spec
+        boxed = spec.task == "detection"
+        fitting = [path for path in self.paths if has_boxes(path) == boxed]
+        if fitting:
+            return load_dataset(fitting[0], spec.classes, self.split)
+        made = hive_pictures(MADE) if boxed else made_pictures(2 * MADE)
+        return made if spec.classes == (HIVE_CLASSES if boxed else PATTERNS) else _unlabelled(made)
+
+
+def _unlabelled(made: Dataset) -> Dataset:
+    """Pictures of other classes than the model's: good for timing, and for nothing else."""
+    from edgekit.data import Sample
+
+    samples = tuple(Sample(None, s.read(), None, s.name) for s in made)
+    note = "timed on pictures made in code; they have other classes than the model, so there is no accuracy"
+    return replace(made, samples=samples, classes=None, notes=(note,))
+
+
+class Robust:
+    """Corruptions, and attacks crafted once on the checkpoint and scored on every file of the same net."""
+
+    def __init__(self, pictures: int, checkpoint: Path | None) -> None:
+        self.pictures = pictures
+        self.checkpoint = checkpoint
+        self._attacks: list[Attacked] | None = None
+
+    def __call__(self, case: Case, predictor: Predictor, dataset: Dataset) -> Robustness:
+        from edgekit.benchmark.quality.robustness import robustness
+        from edgekit.data import sample_evenly
+
+        chosen = sample_evenly(dataset, self.pictures)
+        attacks = self._crafted(predictor, chosen)
+        found = robustness(predictor, chosen, attacks=attacks, say=say)
+        if case.backend != "torch":
+            found.examples = [dict(e) for a in attacks for e in a.examples if found.attacks][:2]
+        return found
+
+    def _crafted(self, predictor: Predictor, dataset: Dataset) -> list[Attacked]:
+        if self.checkpoint is None or predictor.spec.task != "classification":
+            return []
+        if self._attacks is None:
+            from edgekit.cli.shared.bench_attacks import craft
+
+            say(f"crafting attacks on {self.checkpoint.name}")
+            self._attacks = craft(self.checkpoint, predictor.spec, dataset)
+        same = all(p.shape[1:3] == _size(predictor) for a in self._attacks for p in a.pixels.values())
+        return self._attacks if same else []
+
+
+def _size(predictor: Predictor) -> tuple[int, int]:
+    return predictor.spec.preprocess.height, predictor.spec.preprocess.width
+
+
+def cold_of(case: Case, picture: Path) -> Cold:
+    """A cold start of the case, in a process of its own."""
+    from edgekit.benchmark.cold import cold_start
+
+    return cold_start([sys.executable, "-m", "edgekit.cli.shared.bench_child", case.model_dump_json(), str(picture)])
+
+
+def layers_of(case: Case, artifact: Artifact, peak: Peak | None) -> Layers | None:
+    """Times per layer, where the backend gives them and the batch takes one picture."""
+    from edgekit.benchmark.layers.profile import layers
+
+    return layers(artifact, case.backend, case.threads, case.batch, peak) if case.streams == 1 else None
+
+
+def _peak() -> Peak:
+    from edgekit.benchmark.machine.roof import measure_peak
+
+    return measure_peak()
+
+
+def installed_backends(chosen: Sequence[str] | None = None) -> dict[str, list[str]]:
+    """Runtimes that open exported files here, and the providers of each that are worth trying.
+
+    Args:
+        chosen: only these, installed or not; what is not is a row that says so.
+    """
+    from importlib.util import find_spec
+
+    from edgekit.backends import BACKENDS
+
+    names = chosen or [name for name in BACKENDS if find_spec(name) is not None]
+    return {name: ["cpu", "cuda"] if name == "onnxruntime" and _has_cuda() else ["cpu"] for name in names}
+
+
+def _has_cuda() -> bool:
+    """Whether onnxruntime here was built with a CUDA provider; that it starts is seen when it is tried."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return False
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _title(cases: Sequence[Case]) -> str:
+    names = list(dict.fromkeys(Path(c.model).stem for c in cases))
+    return "Benchmark of " + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+@dataclass(frozen=True)
+class SuitePlaces:
+    """Where a suite finds what it names.
+
+    Attributes:
+        models: folder of its models.
+        data_root: folder of its data; None is EDGEKIT_DATA.
+        data: data sets instead of the ones it names.
+        attack: checkpoint instead of the one it names.
+    """
+
+    models: Path
+    data_root: Path | None = None
+    data: Sequence[Path] = ()
+    attack: Path | None = None
+
+    def pictures(self, named: Sequence[str]) -> list[Path]:
+        """The data sets. Raises UsageError where one is not there."""
+        from edgekit.data.made import is_made
+
+        root = self.data_root or (Path(os.environ["EDGEKIT_DATA"]) if os.environ.get("EDGEKIT_DATA") else None)
+        paths = list(self.data) or ([root / name for name in named] if root is not None else [])
+        missing = [str(p) for p in paths if not is_made(p) and not p.exists()]
+        if missing:
+            raise UsageError(
+                "A suite's data is not there.", got=", ".join(missing), expected="--data, or folders below --data-root"
+            )
+        return paths
+
+    def crafted_on(self, named: str | None, cases: Sequence[Case]) -> Path | None:
+        """The checkpoint for attacks: given, named, or one of the cases. Raises UsageError: the given is not there."""
+        if self.attack is not None:
+            if not self.attack.is_file():
+                raise UsageError("The checkpoint for attacks is not there.", got=str(self.attack), expected="a file")
+            return self.attack
+        if named is not None and (self.models / named).is_file():
+            return self.models / named
+        if named is not None:
+            say(f"no attacks: {self.models / named} is not there")
+        return next((Path(c.model) for c in cases if c.backend == "torch"), None)
+
+
+def run_suite_file(
+    suite: Path, places: SuitePlaces, out: Path, written: Written, resume: bool, unverified: bool
+) -> Report:
+    """A suite from its TOML, group by group. Raises UsageError for one that cannot be read."""
+    from edgekit.benchmark.suite import group_cases, load_suite, run_suite
+
+    asked = load_suite(suite)
+    paths = places.pictures(asked.data)
+    groups = [group_cases(matrix, places.models, case) for matrix in asked.matrix]
+    attack = places.crafted_on(asked.attack, [c for cases in groups for c in cases])
+    parts = Parts(
+        paths, cold=asked.cold, layers=asked.layers, robustness=asked.robustness, unverified=unverified, attack=attack
+    )
+    settings = {**asked.model_dump(mode="json"), "pictures": [str(p) for p in paths], "attack": str(attack)}
+
+    def group(cases: Sequence[Case], done: Written) -> Report:
+        return parts.measure(cases, asked.settings(), done, asked.title)
+
+    return run_suite(groups, settings, out / "parts", group, written, say, resume)

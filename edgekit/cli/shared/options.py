@@ -1,0 +1,175 @@
+"""Options that several commands share, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgekit.cli.shared.interrupt import INTERRUPTION
+from edgekit.errors import UsageError
+from edgekit.screen import printable, quoted
+
+if TYPE_CHECKING:
+    from edgekit.spec import PreprocessSpec
+
+
+class Format(str, Enum):
+    """How a result is printed."""
+
+    text = "text"
+    json = "json"
+
+
+class Input(str, Enum):
+    """What an exported file takes."""
+
+    uint8 = "uint8"
+    float = "float"
+
+
+class Precision(str, Enum):
+    """Of an exported file; int8 is in the target's scheme."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+class Provider(str, Enum):
+    """An execution provider of onnxruntime."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+    tensorrt = "tensorrt"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the result is printed on stdout.")]
+ClassesOption = Annotated[
+    Path | None, typer.Option("--classes", help="Class names, one a line, for a checkpoint that has none.")
+]
+PreprocessOption = Annotated[
+    Path | None,
+    typer.Option("--preprocess", help="TOML with the PreprocessSpec of a checkpoint that has none."),
+]
+NormOption = Annotated[
+    str | None, typer.Option("--norm", help="group, layer or instance, for a state dict that does not tell.")
+]
+ArchOption = Annotated[
+    str | None, typer.Option("--arch", help="The net of a state dict, such as resnet18; its keys alone are no proof.")
+]
+WeightsKeyOption = Annotated[
+    str | None, typer.Option("--weights-key", help="Which weights of a file that holds several, such as model_ema.")
+]
+ExpectOption = Annotated[
+    Path | None,
+    typer.Option("--expect", help="An .npz of recorded pairs, images and logits, that the model must answer alike."),
+]
+ProviderOption = Annotated[Provider, typer.Option("--provider", help="onnxruntime's execution provider.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per physical core.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
+_FORGED = re.compile(r"\n(?=[^\s])")
+
+
+def say(line: str) -> None:
+    """A line of progress: stderr, so that stdout stays the result. From any thread.
+
+    Raises KeyboardInterrupt where Ctrl-C was lost on the way here, so that what goes on stops at its next step.
+    """
+    INTERRUPTION.check()
+    line = _FORGED.sub(r"\\x0a", line)  # a name's own line break; those of an error are followed by blanks
+    typer.echo(printable(line), err=True)
+
+
+def tell_origin(name: str, trained_on: str) -> None:
+    """Says it of a model that never saw a real picture."""
+    from edgekit.artifacts.onnx_file import MADE
+
+    if trained_on == MADE:
+        say(f"{name} was trained on {MADE} only: what it does on real ones is not known")
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def next_command(*words: str | os.PathLike[str]) -> None:
+    """Ends a command with the next one to copy."""
+    given = [*program(), *words[1:]] if words[0] == "edgekit" else list(words)
+    say("next: " + " ".join(quoted(_pasted(word)) for word in given))
+
+
+def program() -> list[str]:
+    """`edgekit`, where a shell finds this one by that name; else as it was started, such as .venv/bin/edgekit."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py" and started.parent.name == "edgekit":
+        return [_by_name("python", Path(sys.executable)), "-m", "edgekit"]
+    return [_by_name("edgekit", started)] if started.name == "edgekit" else ["edgekit"]
+
+
+def _by_name(name: str, started: Path) -> str:
+    found = shutil.which(name)
+    return name if found is not None and Path(found).absolute() == started.absolute() else str(started)
+
+
+def _pasted(word: str | os.PathLike[str]) -> str:
+    """A word as a command takes it: Path drops a slash of synthetic:// and the ./ before a name that begins with -."""
+    text = str(word)
+    if isinstance(word, os.PathLike):
+        text = re.sub("^synthetic:/+", "synthetic://", f"./{text}" if text.startswith("-") else text)
+    return text
+
+
+def read_classes(path: Path | None) -> Sequence[str] | None:
+    """Names from a text file, one a line; empty lines at the end don't count.
+
+    Raises:
+        UsageError: not readable, no names, an empty line between names, or a name that comes twice.
+    """
+    if path is None:
+        return None
+    from edgekit.reading import read_text
+    from edgekit.reading.limits import SETTINGS
+
+    try:
+        names = read_text(path, SETTINGS).rstrip().splitlines()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as class names.", got=str(error), expected="a text file") from error
+    names = [name.strip() for name in names]
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if not names or "" in names or twice:
+        problem = "no names" if not names else "an empty line" if "" in names else "twice: " + ", ".join(twice[:5])
+        raise UsageError(f"{path} is not a list of class names.", got=problem, expected="one name a line, each once")
+    return names
+
+
+def read_preprocess(path: Path | None) -> PreprocessSpec | None:
+    """A PreprocessSpec from TOML. Raises UsageError with the key that is wrong."""
+    if path is None:
+        return None
+    from edgekit.errors import InputError
+    from edgekit.reading import read_toml
+    from edgekit.spec import PreprocessSpec
+
+    try:
+        content = read_toml(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as TOML.", got=str(error), expected="key = value lines") from error
+    try:
+        return PreprocessSpec.from_dict(content)
+    except InputError as error:
+        told = f"{path} is not a preprocessing: {error.what}"
+        raise UsageError(told, got=error.got, expected=error.expected, fix=error.fix) from error
+    except TypeError as error:
+        raise UsageError(
+            f"{path} is not a preprocessing.", got=str(error), expected="values of a PreprocessSpec (docs/commands.md)"
+        ) from error

@@ -1,0 +1,283 @@
+"""What to train and how, read from TOML. An unknown key is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from edgekit.config.target import explain, nearest
+from edgekit.errors import InputError, UsageError
+from edgekit.reading import load_toml, read_text
+from edgekit.reading.limits import SETTINGS
+from edgekit.spec import PreprocessSpec
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Net(_Table):
+    """Which net, and what it starts from."""
+
+    arch: str = "resnet18"
+    norm: Literal["batch", "group", "layer", "instance", "none"] = "batch"
+    neck: Literal["fpn", "deconv"] = Field("fpn", description="of a CenterNet")
+    head: Literal["ltrb", "c22"] = Field("ltrb", description="of a CenterNet")
+    width: float = Field(1.0, gt=0, le=4, description="factor on all channels of a CenterNet")
+    keep: int = Field(100, ge=1, le=3840, description="detections a picture")
+    weights: str = Field("none", description="imagenet (torchvision's, fetched when asked), none, or a file")
+
+
+_Side = Annotated[int, Field(ge=8, le=4096)]
+
+
+class Input(_Table):
+    """Sizes in pixels. A net trained on crops likes to be run a little larger (Touvron et al. 2019, FixRes).
+
+    A size is one number for a square, or [height, width].
+    """
+
+    train_size: _Side | tuple[_Side, _Side] = Field(224, description="of the augmented pictures")
+    size: _Side | tuple[_Side, _Side] = Field(224, description="of the net's input in evaluation and on the device")
+    resize: Literal["crop", "letterbox", "stretch"] = "crop"
+    shorter_side: int | None = Field(None, description="before the crop; none: the larger side * 8 / 7")
+    interpolation: Literal["bilinear", "bicubic", "area", "pyramid"] = Field(
+        "bilinear", description="antialiased; with area a camera's resize costs half, with pyramid a sixth"
+    )
+
+    def preprocess(self) -> PreprocessSpec:
+        """What evaluation and the device do. Raises InputError for sizes that contradict each other."""
+        height, width = sides(self.size)
+        if self.resize != "crop":
+            return PreprocessSpec(height, width, self.resize, self.shorter_side, self.interpolation)
+        shorter = self.shorter_side or round(max(height, width) * 8 / 7)
+        return PreprocessSpec(height, width, shorter_side=shorter, interpolation=self.interpolation)
+
+
+def sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a size as recipes write it."""
+    return (size, size) if isinstance(size, int) else size
+
+
+class Data(_Table):
+    """Where the pictures are and how they reach the net."""
+
+    path: str | None = Field(None, description="a folder; --data goes before it")
+    train: str = Field("train", description="folder of the training split")
+    val: str | None = Field(None, description="folder of the validation split; none: val, valid, validation or test")
+    val_share: float = Field(0.2, gt=0, lt=1, description="share held out where there are no such folders")
+    group: str | None = Field(None, description="regular expression on names; what it finds stays on one side")
+    cache_mb: int = Field(1024, ge=0, description="memory for decoded pictures")
+    workers: int | None = Field(None, ge=0, description="loader processes; none: 0 on a CPU, else one a core up to 8")
+
+
+class Augment(_Table):
+    """How training pictures are varied. Probabilities and strengths 0 switch a step off."""
+
+    crop: tuple[float, float] = Field((0.35, 1.0), description="share of the area that a random crop keeps")
+    zoom: tuple[float, float] = Field((1.0, 1.0), description="detection: factor on the size that evaluation shows")
+    mosaic: float = Field(0.0, ge=0, le=1, description="detection: probability of four pictures in one")
+    mirror: float = Field(0.5, ge=0, le=1)
+    upside_down: float = Field(0.0, ge=0, le=1)
+    degrees: float = Field(0.0, ge=0, le=180, description="of the affine map")
+    translate: float = Field(0.0, ge=0, le=1)
+    scale: tuple[float, float] = (1.0, 1.0)
+    shear: float = Field(0.0, ge=0, le=45)
+    brightness: float = Field(0.0, ge=0, le=1)
+    contrast: float = Field(0.0, ge=0, le=1)
+    saturation: float = Field(0.0, ge=0, le=1)
+    hue: float = Field(0.0, ge=0, le=0.5)
+    trivial: bool = Field(False, description="TrivialAugment (Mueller & Hutter 2021) instead of affine and colour")
+    noise: float = Field(0.0, ge=0, le=1, description="deviation, of white = 1")
+    erasing: float = Field(0.0, ge=0, le=1, description="probability (Zhong et al. 2017)")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Augment:
+        for name, (low, high) in (("crop", self.crop), ("scale", self.scale), ("zoom", self.zoom)):
+            if not 0 < low <= high or (name == "crop" and high > 1):
+                raise ValueError(f"{name} as two rising numbers above 0" + (", at most 1" if name == "crop" else ""))
+        return self
+
+
+class Schedule(_Table):
+    """The optimizer and what happens when."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr_head: float = Field(3e-4, gt=0)
+    lr_trunk: float = Field(5e-5, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.05, ge=0, description="none on norms and biases")
+    epochs: int = Field(30, ge=1)
+    batch: int = Field(32, ge=1, description="pictures a step, over all processes")
+    warmup: float = Field(1.0, ge=0, description="epochs in which the learning rate rises from 0")
+    cosine: bool = Field(True, description="fall to 0 along a half cosine; else stay")
+    drops: tuple[float, ...] = Field((), description="without cosine: shares of the epochs after which a tenth is left")
+    probe_views: int = Field(0, ge=0, le=16, description="fit the head first, on features of so many views a picture")
+    refit_head: bool = Field(False, description="fit the head again at the end, on the size it will see (FixRes)")
+    freeze_epochs: int = Field(0, ge=0, description="epochs in which only the head learns")
+    frozen: tuple[str, ...] = Field((), description="parts of the net that never learn, e.g. conv1, bn1, layer1")
+    norm_stats: Literal["train", "fixed"] = Field("train", description="fixed: BatchNorm keeps its statistics")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_balance: Literal["none", "loss", "sample"] = "none"
+    clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: any")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay a step of the weights' running mean; 0: no mean")
+    patience: int = Field(0, ge=0, description="epochs without a better metric before it stops; 0: never stops")
+    evaluate_every: int = Field(1, ge=1, description="epochs between two evaluations; the last is always evaluated")
+    save_steps: int = Field(50, ge=1, description="steps between two saves of the training state")
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _some_epochs_thawed(self) -> Schedule:
+        if self.freeze_epochs > self.epochs:
+            raise ValueError("freeze_epochs of at most epochs")
+        if self.refit_head and not self.probe_views:
+            raise ValueError("probe_views of at least 1 with refit_head")
+        if self.drops and (self.cosine or not all(0 < d < 1 for d in self.drops)):
+            raise ValueError("drops between 0 and 1, and cosine = false with them")
+        return self
+
+
+class Loss(_Table):
+    """What a CenterNet is trained with (Zhou et al. 2019, sec. 3)."""
+
+    heatmap: Literal["focal", "logistic"] = Field("focal", description="logistic: the lecture's, pixel by pixel")
+    radius: Literal["fixed", "official"] = Field("fixed", description="formula of the bells' radius")
+
+
+class Recipe(_Table):
+    """One training, whole: with the data and the seed it says everything that a run depends on."""
+
+    name: str
+    description: str = ""
+    task: Literal["classification", "detection"] = "classification"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    net: Net = Field(default_factory=lambda: Net.model_validate({}))
+    input: Input = Field(default_factory=lambda: Input.model_validate({}))
+    data: Data = Field(default_factory=lambda: Data.model_validate({}))
+    augment: Augment = Field(default_factory=lambda: Augment.model_validate({}))
+    loss: Loss = Field(default_factory=lambda: Loss.model_validate({}))
+    schedule: Schedule = Field(default_factory=lambda: Schedule.model_validate({}))
+
+    @model_validator(mode="after")
+    def _input_fits(self) -> Recipe:
+        try:
+            self.input.preprocess()
+        except InputError as error:
+            raise ValueError(f"input: {error.what} {error.expected}") from error
+        if self.task == "detection" and self.input.resize == "crop":
+            raise ValueError("input.resize as letterbox or stretch: a crop would cut objects off")
+        if self.task == "detection" and any(n % 32 for s in (self.input.size, self.input.train_size) for n in sides(s)):
+            raise ValueError("input sizes that are multiples of 32 for detection")
+        return self
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that edgekit ships."""
+    found = (entry.name for entry in files("edgekit.recipes").iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
+
+
+def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """A shipped recipe by name, or one's own by the path of its TOML file.
+
+    Args:
+        changes: `key=value` with dotted keys (`schedule.epochs=20`), typed as the recipe's fields are.
+
+    Raises:
+        UsageError: unknown name, not a recipe, or an unknown key.
+    """
+    if name.endswith(".toml"):
+        try:
+            text = read_text(Path(name), SETTINGS)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{name} cannot be read as a recipe.",
+                got=str(error),
+                expected="a TOML file, or one of " + ", ".join(recipe_names()),
+            ) from error
+        return parse_recipe(text, name, changes)
+    if name not in recipe_names():
+        raise UsageError(
+            "Unknown recipe.",
+            got=name,
+            expected="one of " + ", ".join(recipe_names()) + ", or a path to a .toml",
+            fix=nearest(name, recipe_names()),
+        )
+    text = files("edgekit.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return parse_recipe(text, name, changes)
+
+
+def parse_recipe(text: str, source: str, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe from TOML text; `source` is for the messages. Raises UsageError as `load_recipe`."""
+    try:
+        content = load_toml(text)
+    except ValueError as error:
+        raise UsageError(f"{source} is not TOML.", got=str(error)) from error
+    for change in changes:
+        path, value = _change(change)
+        table = content
+        for step in path[:-1]:
+            table = table.setdefault(step, {})
+            if not isinstance(table, dict):
+                raise UsageError(f"{source} is not a recipe.", got=f"{step} = {table!r}", expected=f"a table [{step}]")
+        table[path[-1]] = value
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{source} is not a recipe.", **_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> dict[str, str]:
+    """As `explain`; of a rule over several fields only the rule, and not all it was fed."""
+    problem = error.errors()[0]
+    if problem["type"] != "value_error":
+        return explain(error, Recipe)
+    where = ".".join(map(str, problem["loc"]))
+    return {
+        "got": f"values of [{where}] that contradict each other" if where else "values that contradict each other",
+        "expected": problem["msg"].removeprefix("Value error, "),
+    }
+
+
+def _change(text: str) -> tuple[list[str], Any]:
+    """The path and the typed value of one `key=value`."""
+    key, equals, raw = text.partition("=")
+    path, raw = key.strip().split("."), raw.strip()
+    if not equals:
+        raise UsageError("--set has no value.", got=text, expected="key=value", fix="--set schedule.epochs=20")
+    model: Any = Recipe
+    for i, step in enumerate(path):
+        fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+        if step not in fields:
+            above = ".".join(path[:i]) or "the recipe"
+            raise UsageError(
+                f"--set names an unknown key: {'.'.join(path)}.",
+                got=step,
+                expected=f"a key of {above}: " + ", ".join(fields) if fields else f"nothing below {above}",
+                fix=nearest(step, tuple(fields)),
+            )
+        model = fields[step].annotation
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        raise UsageError(
+            f"--set names a table: {key}.",
+            got=raw,
+            expected="one of its keys: " + ", ".join(f"{key}.{name}" for name in model.model_fields),
+        )
+    try:
+        parsed = load_toml(f"value = {raw}")["value"]
+    except ValueError:
+        parsed = raw
+    adapter: TypeAdapter[Any] = TypeAdapter(model)
+    problem = ""
+    for value in (None, raw) if raw == "none" else (parsed, raw):
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            continue
+        return path, value
+    raise UsageError(f"--set {key} has a value that cannot be used.", got=raw, expected=problem)

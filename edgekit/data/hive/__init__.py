@@ -1,0 +1,1 @@
+"""A made hive entrance with bees and hornets, drawn in code."""

@@ -1,0 +1,263 @@
+"""Pascal VOC: JPEGImages/x.jpg, Annotations/x.xml, and the split lists ImageSets/Main/*.txt.
+
+VOC's pixels are counted from 1 and both ends belong to the box (VOC2007 devkit, sec. 3.3), so xmin..xmax is
+xmin - 1 .. xmax in continuous pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence, Set
+from pathlib import Path, PurePosixPath
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from edgekit.data.layouts.annotations import Box, Collector, choose_split, unlisted
+from edgekit.data.names import ALL, plain, written_differently
+from edgekit.data.orientation import Size, upright
+from edgekit.data.sample import Dataset, some
+from edgekit.errors import DataError
+from edgekit.progress import track
+from edgekit.reading import read_bytes, read_text
+from edgekit.reading.limits import LIST, MB, over
+from edgekit.vision.clutter import clutter_note, is_clutter
+from edgekit.vision.image import SUFFIXES, scan
+
+_LARGEST = 4 * MB  # a VOC file has 1 to 100 KB; an element takes 40 times its bytes in memory
+_DEEPEST = 32  # elements in elements; VOC has 4
+_LINE = "\0line"  # where an object stands in its file; no attribute can be called so
+_FLAGS = (["1"], ["0"], ["-1"])  # behind a name in VOC's lists of one class
+
+
+def is_voc(path: Path) -> bool:
+    """Whether `path` holds XML in Annotations/."""
+    folder = path / "Annotations"
+    return folder.is_dir() and any(p.suffix.lower() == ".xml" and not is_clutter(p.name) for p in folder.iterdir())
+
+
+def load_voc(path: Path, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:
+    """The pictures of one split of a Pascal VOC data set.
+
+    Args:
+        path: the folder with Annotations/ and JPEGImages/ (or pictures beside the XML).
+        classes: the model's. Without them the sorted names of all objects in all of Annotations/, so that the
+            splits have the same classes.
+        split: a list of ImageSets/Main, or "all". Without it the held-out one: val, else test; without lists all.
+
+    Raises:
+        DataError: no such split, no picture, or an object that is none of `classes`.
+
+    Objects marked difficult are set aside (`Sample.aside_boxes`). Of an object without a box that has a polygon or a
+    turned box, the bounding box of that is taken; swapped corners are swapped. Pictures whose XML is missing or cannot
+    be read, or has an object without a name or a box, are left out and noted.
+    """
+    parsed: dict[str, Element | str] = {}
+    for file in sorted(p for p in (path / "Annotations").rglob("*.xml") if not is_clutter(p.name)):
+        parsed[plain(file.relative_to(path / "Annotations").with_suffix("").as_posix())] = _read(file)
+    roots = [root for root in parsed.values() if isinstance(root, Element)]
+    names = sorted({name for root in roots for o in root.iter("object") if (name := _name(o))})
+    if not names:
+        problems = [f"{key}.xml ({root})" for key, root in parsed.items() if isinstance(root, str)]
+        raise DataError(
+            f"{path / 'Annotations'} has no objects with a name.",
+            got=f"{len(parsed)} XML files, {len(roots)} of them readable" + (f"; {problems[0]}" if problems else ""),
+            expected="<object><name>...</name><bndbox>...</bndbox></object>",
+        )
+    folder = path / "JPEGImages" if (path / "JPEGImages").is_dir() else path / "Annotations"
+    scanned = scan(folder)
+    pictures = {plain(p.relative_to(folder).with_suffix("").as_posix()): p for p in scanned.pictures}
+    chosen, notes = _chosen(path, list(parsed), parsed.keys() | pictures.keys(), split)
+    notes += clutter_note(scanned.clutter, folder)
+    notes += written_differently(sorted({o.findtext("name") or "" for root in roots for o in root.iter("object")}))
+    collector = Collector(path, names, classes)
+    taken: set[Path] = set()
+    for key in track(chosen, "reading labels"):
+        root, picture = parsed.get(key), pictures.get(key)
+        if picture is None:
+            collector.say(f"left out, no picture in {folder.name}", key)
+            continue
+        taken.add(picture.resolve())
+        if not isinstance(root, Element):
+            collector.say("left out, labels that cannot be read", f"{key} ({root or 'no XML'})")
+            continue
+        nameless = [o for o in root.iter("object") if not _name(o)]
+        if nameless:
+            text = f"{key}.xml line {nameless[0].get(_LINE)}"
+            collector.say("left out, with an object that has no name", text)
+            continue
+        size = collector.check(picture)
+        if size is not None:
+            _add(collector, picture, root, size, names)
+    if split is None and not _lists(path, frozenset()):
+        notes += unlisted(folder, taken, "without XML")
+    return collector.dataset("voc", notes)
+
+
+def _chosen(path: Path, keys: list[str], known: Set[str], split: str | None) -> tuple[list[str], tuple[str, ...]]:
+    """The names of the pictures in the split, in its order, and notes."""
+    lists = _lists(path, known)
+    if split == ALL or (split is None and not lists):
+        return keys, ()
+    name = choose_split(list(lists), split, path)
+    rows = _rows(lists[name])
+    left = [other for other in lists if other != name]
+    notes: tuple[str, ...] = ()
+    if split is None:
+        notes = (f"{name} was taken" + (f", beside it left out: {some(left)}" if left else ""),)
+    found = [_key(row, known) for row in rows]
+    lost = [f"line {n} ({row})" for n, (row, key) in enumerate(zip(rows, found, strict=True), 1) if row and not key]
+    if lost:
+        notes += (f"{len(lost)} left out, in {lists[name].name} and neither a picture nor XML: {some(lost)}",)
+    return list(dict.fromkeys(key for key in found if key)), notes
+
+
+def _key(row: str, known: Set[str]) -> str:
+    """The name of a row's picture without its suffix: as it stands, or a whole path or file name; "" if unknown.
+
+    Behind the name may stand VOC's 1, 0 or -1.
+    """
+    text = plain(row).replace("\\", "/")
+    for name in (text, text.rpartition(" ")[0].strip() if text.split()[-1:] in _FLAGS else ""):
+        stem = name.rpartition(".")[0] if PurePosixPath(name).suffix.lower() in (*SUFFIXES, ".xml") else name
+        parts = PurePosixPath(stem).parts
+        for tried in (name, *("/".join(parts[i:]) for i in range(len(parts)))):
+            if tried and tried in known:
+                return tried
+    return ""
+
+
+def _rows(file: Path) -> list[str]:
+    try:
+        return [row.strip() for row in read_text(file, LIST).splitlines()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read.", got=str(error), expected="one name a line") from error
+
+
+def _lists(path: Path, known: Set[str]) -> dict[str, Path]:
+    """The split lists, without VOC's lists of one class (cat_val.txt), which have a 1, 0 or -1 behind each name."""
+    folder = path / "ImageSets" / "Main"
+    files = sorted(folder.glob("*.txt")) if folder.is_dir() else []
+    return {p.stem: p for p in files if not is_clutter(p.name) and not _of_one_class(p, known)}
+
+
+def _of_one_class(file: Path, known: Set[str]) -> bool:
+    with file.open("rb") as stream:
+        first = stream.readline(4096).decode("utf-8-sig", "replace").strip()
+    return first.split()[1:] in _FLAGS and first not in known  # a name may end in " 1" too
+
+
+def _add(collector: Collector, picture: Path, root: Element, size: Size, names: list[str]) -> None:
+    name = collector.name(picture)
+    stated = tuple(_number(root.find("size"), tag) for tag in ("width", "height"))
+    turned = size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height)
+    if turned:
+        collector.say("boxes turned upright with the picture (EXIF)", name)
+    elif min(stated) > 0 and stated != (size.width, size.height):
+        text = f"{name} ({stated[0]:g} x {stated[1]:g} stated, {size.width} x {size.height} found)"
+        collector.say("picture(s) of another size than their labels state", text)
+    boxes = []
+    for item in root.iter("object"):
+        xyxy, kind = _corners(item)
+        where = f"line {item.get(_LINE)}"
+        if kind:
+            collector.say(kind, f"{name} {where}")
+        label, aside = names.index(_name(item)), _number(item, "difficult") == 1
+        boxes.append(Box(upright(xyxy, size) if turned else xyxy, label, aside=aside, where=where))
+    collector.add(picture, size, boxes)
+
+
+def _corners(item: Element) -> tuple[tuple[float, float, float, float], str]:
+    """An object's box in continuous pixels, and the note it deserves, or none."""
+    box = item.find("bndbox")
+    ends = [_number(box, tag) for tag in ("xmin", "ymin", "xmax", "ymax")]
+    kind = ""
+    if not all(map(math.isfinite, ends)):
+        points = _outline(item)
+        if not points:
+            return (math.nan, math.nan, math.nan, math.nan), ""
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        ends = [min(xs), min(ys), max(xs), max(ys)]
+        kind = "object(s) with an outline and no box, taken as its bounding box"
+    x1, y1, x2, y2 = ends
+    if x1 > x2 or y1 > y2:
+        kind = "box(es) with swapped corners, swapped"
+        x1, y1, x2, y2 = min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+    # Equal ends would be one pixel in VOC's counting; every tool that writes them means a click that was no box
+    return ((x1 - 1, y1 - 1, x2, y2) if x2 > x1 and y2 > y1 else (x1 - 1, y1 - 1, x2 - 1, y2 - 1)), kind
+
+
+def _outline(item: Element) -> list[tuple[float, float]]:
+    """The points of a <polygon>, as x1 y1 x2 y2 (Roboflow) or pt/x pt/y (labelme), or of roLabelImg's <robndbox>."""
+    polygon, turned = item.find("polygon"), item.find("robndbox")
+    if polygon is not None:
+        points = [(_number(pt, "x", math.nan), _number(pt, "y", math.nan)) for pt in polygon.iter("pt")]
+        count = sum(1 for node in polygon if re.fullmatch(r"x\d+", node.tag))
+        points += [
+            (_number(polygon, f"x{i}", math.nan), _number(polygon, f"y{i}", math.nan)) for i in range(1, count + 1)
+        ]
+        return points if len(points) > 2 and all(math.isfinite(v) for point in points for v in point) else []
+    if turned is not None:
+        cx, cy, w, h, angle = (_number(turned, tag, math.nan) for tag in ("cx", "cy", "w", "h", "angle"))
+        if not all(map(math.isfinite, (cx, cy, w, h, angle))):
+            return []
+        c, s = math.cos(angle), math.sin(angle)  # radians
+        half = ((w * c + h * s) / 2, (w * s - h * c) / 2, (w * c - h * s) / 2, (w * s + h * c) / 2)
+        x, y = max(abs(half[0]), abs(half[2])), max(abs(half[1]), abs(half[3]))
+        return [(cx - x, cy - y), (cx + x, cy + y)]
+    return []
+
+
+def _name(item: Element) -> str:
+    return plain(item.findtext("name") or "")
+
+
+def _number(node: Element | None, tag: str, missing: float | None = None) -> float:
+    """The number in a tag, NaN where it is none; `missing` for no such tag, else NaN in a box and 0 elsewhere."""
+    text = None if node is None else node.findtext(tag)
+    if missing is None:
+        missing = math.nan if node is None or node.tag == "bndbox" else 0.0
+    try:
+        return float(text) if text is not None else missing
+    except ValueError:
+        return math.nan
+
+
+def _read(file: Path) -> Element | str:
+    """The root of an annotation, each object with its line, or why there is none.
+
+    A document type is read over where it is a name alone. One with a subset or a file of its own is refused, and with
+    it every entity.
+    """
+    builder = TreeBuilder()
+    parser = expat.ParserCreate()
+
+    def doctype(_: str, system: str | None, public: str | None, subset: bool) -> None:
+        if system or public or subset:
+            line = parser.CurrentLineNumber
+            raise ValueError(f"line {line}: a document type that declares something, which labels do not need")
+
+    depth = 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise over(f"line {parser.CurrentLineNumber}", "elements in elements", f"{_DEEPEST}")
+        builder.start(tag, {**attributes, _LINE: str(parser.CurrentLineNumber)} if tag == "object" else attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    parser.StartDoctypeDeclHandler = doctype
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(read_bytes(file, _LARGEST), True)
+        root = builder.close()
+    except (OSError, ValueError, LookupError, expat.ExpatError) as error:
+        return str(error)
+    return root if root.tag == "annotation" else f"<{root.tag}>, not <annotation>"

@@ -1,0 +1,317 @@
+"""YOLO: a data.yaml, pictures under images/ and one text file a picture under labels/.
+
+Each row is `class cx cy w h`, in parts of the upright picture's width and height, or `class x1 y1 x2 y2 x3 y3 ...`, a
+polygon, which becomes its bounding box (docs.ultralytics.com/datasets/detect and /segment). Where the data.yaml has a
+kpt_shape, keypoints follow the box and are not read (/pose).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+
+from edgekit.data.layouts.annotations import Box, Collector, choose_split
+from edgekit.data.layouts.unread_labels import KNOWN
+from edgekit.data.layouts.yaml_subset import Value, sections, value
+from edgekit.data.names import ALL, SPLITS, existing, split_of
+from edgekit.data.orientation import Size
+from edgekit.data.sample import Dataset, some
+from edgekit.errors import DataError, LayoutError
+from edgekit.progress import track
+from edgekit.reading import exists, is_file, read_text
+from edgekit.reading.limits import LABELS, LIST, SETTINGS
+from edgekit.vision.clutter import clutter_note, is_clutter
+from edgekit.vision.image import scan
+
+CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+_SPLITS = tuple(name for names in SPLITS.values() for name in names)
+_FARTHEST = 2.0  # in parts of the picture: beyond it numbers are no parts, but pixels
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a data.yaml says: class names in order, the folders or lists of each split, as written, and how many numbers
+    of keypoints stand behind a box."""
+
+    file: Path
+    root: str
+    names: tuple[str, ...]
+    splits: dict[str, tuple[str, ...]]
+    keypoints: int = 0
+
+
+def load_yolo(path: Path, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:
+    """The pictures of one split of a YOLO data set.
+
+    Args:
+        path: its data.yaml, the folder with it, or a folder with images/ and labels/ (its own or its parent's
+            data.yaml, or `classes`, has the names; `split` means nothing there).
+        classes: the model's. Without them those of the data.yaml.
+        split: as in the data.yaml, or "all". Without it the held-out one: val, else test.
+
+    Raises:
+        DataError: an unreadable data.yaml, no such split or folder, a class number beyond the names, no picture, or no
+            label file for any of them.
+
+    A picture without a label file has no objects, as YOLO takes it, and is noted; one with a label file that cannot
+    be read is left out and noted.
+    """
+    config_file = find_config(path)
+    if path.is_dir() and (config_file is None or config_file.parent != path):
+        config = read_config(config_file) if config_file else Config(path, "", tuple(classes or ()), {})
+        if not config.names:
+            seen = sorted(p.name + ("/" if p.is_dir() else "") for p in path.iterdir() if not is_clutter(p.name))
+            raise LayoutError(
+                f"{path} does not say what its classes are called.",
+                got=f"{some(seen, 10)} without a data.yaml",
+                expected=f"a data.yaml with names. What is read: {KNOWN}",
+            )
+        return _load(
+            path, config, classes, [p for p in path.iterdir() if p.is_dir() and p.name.lower() == "images"], ()
+        )
+    assert config_file is not None
+    config = read_config(config_file)
+    chosen = list(config.splits) if split == ALL else [choose_split(list(config.splits), split, config_file)]
+    left = [name for name in config.splits if name not in chosen]
+    notes = []
+    if split is None:
+        notes = [f"{chosen[0]} was taken" + (f", beside it left out: {some(left)}" if left else "")]
+    places: list[Path] = []
+    for entry in dict.fromkeys(e for name in chosen for e in config.splits[name]):
+        place, note = _place(config, entry)
+        places.append(place)
+        notes += note
+    if any("was not there" in note for note in notes):
+        _refuse_one_place(config)
+    return _load(config_file.parent, config, classes, places, tuple(notes))
+
+
+def find_config(path: Path) -> Path | None:
+    """The data.yaml that `path` is or holds, or that its parent holds where `path` has images/ and labels/."""
+    if path.is_file():
+        return path
+    here = next((path / name for name in CONFIGS if (path / name).is_file()), None)
+    if here is None and is_split(path):
+        here = next((path.parent / name for name in CONFIGS if (path.parent / name).is_file()), None)
+    return here
+
+
+def is_split(path: Path) -> bool:
+    """Whether `path` holds pictures in images/ and texts in labels/."""
+    names = {p.name.lower() for p in path.iterdir() if p.is_dir()} if path.is_dir() else set()
+    return {"images", "labels"} <= names
+
+
+def read_config(file: Path) -> Config:
+    """What a data.yaml says. Raises DataError."""
+    try:
+        found = sections(read_text(file, SETTINGS))
+        given = {key: value(found[key]) for key in ("path", "names", "nc", "kpt_shape", *_SPLITS) if key in found}
+    except (OSError, ValueError) as error:  # YamlError too
+        raise DataError(
+            f"{file} cannot be read.",
+            got=str(error),
+            expected="names, and train, val or test, as plain YAML",
+            fix='write it simply, for example: names: ["bee", "hornet"]',
+        ) from error
+    names = _names(file, given.get("names"))
+    count = given.get("nc")
+    if count is not None and count != str(len(names)):
+        raise DataError(f"{file} contradicts itself.", got=f"nc: {count} and {len(names)} names", expected="one number")
+    splits = {k: _entries(file, given[k]) for k in _SPLITS if given.get(k) not in (None, "", "null", "~")}
+    root = given.get("path", "")
+    return Config(file, root if isinstance(root, str) else "", names, splits, _keypoints(file, given.get("kpt_shape")))
+
+
+def _keypoints(file: Path, given: Value | None) -> int:
+    """How many numbers the keypoints of a row are, by `kpt_shape: [17, 3]`."""
+    if given in (None, "", "null", "~"):
+        return 0
+    if not isinstance(given, list) or len(given) != 2 or not all(n.isdecimal() for n in given):
+        raise DataError(
+            f"{file} has a kpt_shape that is none.", got=str(given), expected="two numbers, such as [17, 3]"
+        )
+    return int(given[0]) * int(given[1])
+
+
+def _names(file: Path, given: Value | None) -> tuple[str, ...]:
+    if isinstance(given, dict) and sorted(given) == sorted(map(str, range(len(given)))):
+        given = [given[str(i)] for i in range(len(given))]
+    if not isinstance(given, list) or not given or not all(given) or len(set(given)) != len(given):
+        raise DataError(
+            f"{file} does not say what its classes are called.",
+            got=f"names: {given!r}"[:200] if given else "no names",
+            expected="a list of different names, or a mapping from 0, 1, 2, ...",
+        )
+    return tuple(given)
+
+
+def _entries(file: Path, given: Value) -> tuple[str, ...]:
+    if isinstance(given, dict):
+        raise DataError(f"{file} has a split that is no place.", got=str(given), expected="a path or several")
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _place(config: Config, entry: str) -> tuple[Path, list[str]]:
+    """Where a split lies, and a note if that is not where the file says."""
+    here = config.file.parent
+    tried = _tried([here / config.root, here], entry)
+    for place in tried:
+        if exists(place):
+            note = f"{entry} was not there, {place} was taken for it"
+            return place, [] if place == tried[0] else [note]
+    raise DataError(
+        f"{config.file} names a place that is not there.",
+        got=entry,
+        expected=" or ".join(map(str, tried)),
+        fix="correct path, train, val or test in it",
+    )
+
+
+def _tried(bases: Sequence[Path], entry: str) -> list[Path]:
+    """Where `entry` may lie: as it stands below each base, then without one leading folder after the other.
+
+    Roboflow writes ../train/images beside train (Ultralytics reads it so too), its downloader NAME/train/images, and
+    who moves a set leaves /content/NAME/train/images behind. What is left must still tell splits apart.
+    """
+    found = [base / entry for base in bases]  # an absolute entry takes the place of what stands before it
+    parts = [part for part in PureWindowsPath(entry).parts if part not in (".", "..") and part[-1] not in "\\/:"]
+    while len(parts) > 1 or (parts and (split_of(parts[0]) or "." in parts[0])):
+        found += [base / Path(*parts) for base in reversed(bases)]
+        parts = parts[1:]
+    return list(dict.fromkeys(found))
+
+
+def _refuse_one_place(config: Config) -> None:
+    """Raises DataError where two entries that differ were found at one place: their difference was stripped."""
+    entries: dict[Path, str] = {}
+    for entry in dict.fromkeys(e for mine in config.splits.values() for e in mine):
+        try:
+            place = _place(config, entry)[0].resolve()
+        except DataError:
+            continue
+        if entries.setdefault(place, entry) != entry:
+            raise DataError(
+                f"{config.file} names places that are not there, and one folder would be taken for two of them.",
+                got=f"{place} for {entries[place]} and for {entry}",
+                expected="a folder of its own for each split",
+                fix="correct path, train, val or test in it",
+            )
+
+
+def _load(
+    root: Path, config: Config, classes: Sequence[str] | None, places: Sequence[Path], notes: tuple[str, ...]
+) -> Dataset:
+    collector = Collector(root, config.names, classes)
+    others: tuple[str, ...] = ()
+    without = 0
+    for place in places:
+        if place.is_dir():
+            pictures, strangers, clutter = scan(place)
+            others += tuple(collector.name(p) for p in strangers if p.suffix not in (".txt", ".cache"))
+            notes += clutter_note(clutter, place)
+        else:
+            pictures = _listed(place, config)
+        for picture in track(pictures, "reading labels"):
+            without += _add(collector, picture, config)
+    if others:
+        notes += (f"{len(others)} left out, not pictures by their suffix: {some(others)}",)
+    if without and without == len(collector.samples):
+        raise DataError(
+            f"None of the pictures in {root} has a label file.",
+            got=f"{without} pictures, and no {label_file(collector.samples[0].path or root)}",
+            expected="labels/x.txt for images/x.jpg, also where a picture has no objects",
+            fix="copy the labels too",
+        )
+    return collector.dataset("yolo", notes)
+
+
+def _listed(place: Path, config: Config) -> list[Path]:
+    """The pictures that a list names, one a line, relative to it or to the data set."""
+    try:
+        lines = read_text(place, LIST).splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place} cannot be read as a list of pictures.", got=str(error)) from error
+    bases = list(dict.fromkeys((place.parent, config.file.parent / config.root, config.file.parent)))
+    found = []
+    for line in filter(None, (line.replace("\0", "?").strip() for line in lines)):
+        tried = _tried(bases, line)
+        found.append(next((path for path in map(existing, tried) if is_file(path)), tried[0]))
+    return found
+
+
+def label_file(picture: Path) -> Path:
+    """labels/x.txt for images/x.jpg, by the last folder called images; without one the text beside the picture."""
+    parts = list(picture.parts)
+    for i in range(len(parts) - 2, -1, -1):
+        if parts[i].lower() == "images":
+            parts[i] = "Labels" if parts[i][0] == "I" and Path(*parts[:i], "Labels").is_dir() else "labels"
+            break
+    return existing(Path(*parts).with_suffix(".txt"))
+
+
+def _add(collector: Collector, picture: Path, config: Config) -> bool:
+    """Whether the picture was taken without a label file."""
+    size = collector.check(picture)
+    if size is None:
+        return False
+    name, file = collector.name(picture), label_file(picture)
+    if not is_file(file):
+        collector.say("picture(s) without a label file, taken as without objects", name)
+        collector.add(picture, size, ())
+        return True
+    boxes: list[Box] = []
+    try:
+        rows = read_text(file, LABELS).splitlines()
+    except (OSError, ValueError) as error:
+        collector.say("left out, labels that cannot be read", f"{name} ({error})")
+        return False
+    number = 0
+    try:
+        for number, row in enumerate(rows, 1):
+            if row.strip():
+                box, kind = _box(row.split(), size, config.keypoints, number)
+                if not 0 <= box.label < len(config.names):
+                    raise DataError(
+                        f"{file} line {number} has a class that does not exist.",
+                        got=str(box.label),
+                        expected=f"0 to {len(config.names) - 1}",
+                        fix="correct the row, or the names in data.yaml",
+                    )
+                boxes.append(box)
+                if kind:
+                    collector.say(kind, f"{name} line {number}")
+    except ValueError as error:
+        collector.say("left out, labels that cannot be read", f"{name} line {number} ({error})")
+    else:
+        collector.add(picture, size, boxes)
+    return False
+
+
+def _box(cells: list[str], size: Size, keypoints: int, line: int) -> tuple[Box, str]:
+    """One row, and the note it deserves, or none. Raises ValueError."""
+    text = " ".join(cells)[:60]
+    try:
+        numbers = [float(c) for c in cells]
+    except ValueError as error:
+        raise ValueError(f"not numbers: {text}") from error
+    polygon = not keypoints and len(numbers) >= 7 and len(numbers) % 2 == 1
+    pose = keypoints > 0 and len(numbers) == 5 + keypoints
+    if not (len(numbers) == 5 or polygon or pose) or not numbers[0].is_integer():
+        wanted = f"class cx cy w h and {keypoints} of keypoints" if keypoints else "class cx cy w h"
+        hint = ", of which the last may be a confidence" if len(numbers) == 6 else ""
+        raise ValueError(f"{len(numbers)} numbers{hint}, not {wanted}: {text}")
+    shape = numbers[1:] if polygon else numbers[1:5]
+    if any(abs(n) > _FARTHEST for n in shape if np.isfinite(n)):
+        raise ValueError(f"not parts of the picture, from 0 to 1, but pixels? {text}")
+    w, h, where = size.width, size.height, f"line {line}"
+    if polygon:
+        x, y = np.array(numbers[1::2]) * w, np.array(numbers[2::2]) * h
+        hull = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
+        return Box(hull, int(numbers[0]), where=where), "polygon row(s), taken as their bounding boxes"
+    cx, cy, bw, bh = numbers[1] * w, numbers[2] * h, numbers[3] * w, numbers[4] * h
+    box = Box((cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2), int(numbers[0]), where=where)
+    return box, "row(s) with keypoints, which are not read" if pose else ""

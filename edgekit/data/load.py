@@ -1,0 +1,148 @@
+"""Which layout a path has. A new layout is one file beside this one and one line here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edgekit.data.layouts.annotations import choose_split
+from edgekit.data.layouts.coco import coco_files, load_coco
+from edgekit.data.layouts.csv_ import load_csv
+from edgekit.data.layouts.folder import load_folder
+from edgekit.data.layouts.split_folders import subfolders
+from edgekit.data.layouts.unread_labels import refuse_unread
+from edgekit.data.layouts.voc import is_voc, load_voc
+from edgekit.data.layouts.yolo import find_config, is_split, load_yolo
+from edgekit.data.made import is_made, load_made
+from edgekit.data.names import ALL, split_of
+from edgekit.data.pictures import load_pictures
+from edgekit.data.sample import Dataset, class_index
+from edgekit.errors import DataError
+from edgekit.reading import is_file, is_folder
+from edgekit.vision.clutter import is_clutter
+from edgekit.vision.image import SUFFIXES, holds_pictures
+
+TABLE = "labels.csv"
+# layouts of a folder with boxes: whether one has it, and its loader
+BOXED: tuple[tuple[Callable[[Path], object], Callable[..., Dataset]], ...] = (
+    (lambda path: find_config(path) is not None or is_split(path), load_yolo),
+    (is_voc, load_voc),
+    (coco_files, load_coco),
+)
+
+
+def load_dataset(
+    path: str | os.PathLike[str], classes: Sequence[str] | None = None, split: str | None = None
+) -> Dataset:
+    """The pictures at `path`, labelled where their layout says how. The first that fits:
+
+    =================================================  ==================================
+    synthetic://hive?n=400&val=100&seed=0              a made hive's boxes (`load_made`)
+    a .csv file, or a folder with a labels.csv         a table (`load_csv`)
+    a .yaml file, a folder with a data.yaml, or one    YOLO boxes (`load_yolo`)
+    with images/ and labels/
+    a folder with XML in Annotations/                  Pascal VOC boxes (`load_voc`)
+    a .json file, a folder with annotations/           COCO boxes (`load_coco`)
+    instances_*.json or Roboflow's COCO files
+    pictures in folders                                class folders (`load_folder`)
+    any other folder, or a picture                     no labels (`load_pictures`)
+    =================================================  ==================================
+
+    Args:
+        path: file or folder.
+        classes: the model's names, in the order of its logits; labels then index into them.
+        split: `train`, `val`, `test` or what the layout calls it, or `all` for every picture. Without it the
+            held-out one is taken where there are splits.
+
+    Folders that hold nothing but one other are gone into (`unwrapped`), which is noted.
+
+    Raises:
+        DataError: nothing there, no such split, no readable picture, or labels that do not fit `classes`.
+        LayoutError: pictures with labels in a layout that is not read.
+    """
+    if is_made(path):
+        return load_made(str(path), classes, split)
+    path, gone_into = unwrapped(Path(path), classes)
+    dataset = _load(path, classes, split)
+    return replace(dataset, notes=(*gone_into, *dataset.notes)) if gone_into else dataset
+
+
+def _load(path: Path, classes: Sequence[str] | None, split: str | None) -> Dataset:
+    if is_file(path):
+        suffix = path.suffix.lower()
+        if suffix in (".yaml", ".yml"):
+            return load_yolo(path, classes, split)
+        if suffix in (".csv", ".json"):
+            _no_split(path, split)
+            return load_csv(path, classes) if suffix == ".csv" else load_coco(path, classes)
+        _no_split(path, split)
+        return load_pictures(path)
+    if not is_folder(path):
+        raise DataError(
+            f"{path} is not there.",
+            got="no such file or folder",
+            expected=f"a folder of pictures, of class folders, with a {TABLE}, or a YOLO, VOC or COCO data set",
+        )
+    if (path / TABLE).is_file():
+        _no_split(path, split)
+        return load_csv(path / TABLE, classes)
+    for fits, load in BOXED:
+        if fits(path):
+            return load(path, classes, split)
+    if split not in (None, ALL):
+        return _in_folder(path, classes, split)
+    if any(map(holds_pictures, subfolders(path))):
+        return load_folder(path, classes, split)
+    refuse_unread(path)
+    return load_pictures(path)
+
+
+def unwrapped(path: Path, classes: Sequence[str] | None = None) -> tuple[Path, tuple[str, ...]]:
+    """The folder that the data set lies in, and a note: below `path`, as deep as each holds one folder and no picture.
+
+    A lone folder is a class and not gone into where the way ends at fewer than two folders of pictures, or where it has
+    the name of a split or of one of `classes`.
+    """
+    inner = path
+    while is_folder(inner) and not _has_layout(inner):
+        inside = [p for p in subfolders(inner) if holds_pictures(p)]
+        if len(inside) != 1:
+            break
+        (only,) = inside
+        is_class = classes is not None and class_index(only.name, classes) is not None
+        if split_of(only.name) or is_class or (_pictures_in(only) and not _has_layout(only)) or _pictures_in(inner):
+            return path, ()
+        inner = only
+    if inner == path or not (_has_layout(inner) or len(subfolders(inner)) > 1):
+        return path, ()
+    return inner, (f"{inner.relative_to(path).as_posix()}/ was gone into: {path.name} holds no other pictures",)
+
+
+def has_boxes(path: Path) -> bool:
+    """Whether `path` has one of the layouts with boxes, as one data set with its splits."""
+    if is_made(path):
+        return True
+    if is_file(path):
+        return path.suffix.lower() in (".yaml", ".yml", ".json")
+    return any(fits(unwrapped(path)[0]) for fits, _ in BOXED)
+
+
+def _has_layout(path: Path) -> bool:
+    return (path / TABLE).is_file() or any(fits(path) for fits, _ in BOXED)
+
+
+def _pictures_in(path: Path) -> bool:
+    return any(p.suffix.lower() in SUFFIXES and not is_clutter(p.name) for p in path.iterdir())
+
+
+def _in_folder(path: Path, classes: Sequence[str] | None, split: str) -> Dataset:
+    """The split of a folder is the folder of its name."""
+    folders = {p.name: p for p in subfolders(path)}
+    return load_dataset(folders[choose_split(list(folders), split, path)], classes)
+
+
+def _no_split(path: Path, split: str | None) -> None:
+    if split not in (None, ALL):
+        raise DataError(f"{path} has no splits.", got=f"split {split!r}", expected="no split, or a path of its own")

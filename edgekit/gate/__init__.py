@@ -1,0 +1,1 @@
+"""The gate: are two models equal on these pictures, and if not, where does the first difference begin?"""

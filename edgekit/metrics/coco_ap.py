@@ -1,0 +1,166 @@
+"""COCO's average precision, equal to pycocotools to rounding. numpy only: a board evaluates too.
+
+Source: the COCO evaluation (cocodataset.org/#detection-eval) and its reference, pycocotools/cocoeval.py 2.0.11, whose
+rules for ties, crowds and areas are followed one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.metrics.ground_truth import Found, Truth, check_pairs
+from edgekit.vision.boxes import area, iou_matrix
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+IOUS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0.0, 1.0, 101)
+MAX_DETECTIONS = 100  # a picture and class
+# square pixels, both ends included; `all` first
+AREAS = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+
+
+@dataclass(frozen=True, eq=False)
+class CocoAP:
+    """Precision as COCO has it, and the means of it that are published.
+
+    Attributes:
+        precision: float64 [10 IoUs, 101 recalls, classes, 4 areas], 0..1, and NaN where there is no object.
+    """
+
+    precision: Floats
+
+    def mean(self, iou: float | None = None, area: str = "all", label: int | None = None) -> float | None:
+        """AP, AP50 (iou=0.5), small, medium, large, of all classes or one; None where there is no object."""
+        values = self.precision[..., list(AREAS).index(area)]
+        if iou is not None:
+            values = values[[int(np.argmin(np.abs(IOUS - iou)))]]
+        if label is not None:
+            values = values[:, :, label]
+        values = values[~np.isnan(values)]
+        return float(values.mean()) if values.size else None
+
+
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """What became of one class's detections over all pictures, best score first.
+
+    Attributes:
+        scores: float64 [D].
+        right: bool [T, D], matched an object.
+        ignored: bool [T, D], neither right nor wrong.
+        objects: how many there were to find.
+    """
+
+    scores: Floats
+    right: Flags
+    ignored: Flags
+    objects: int
+
+
+def coco_ap(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int) -> CocoAP:
+    """Average precision over IoU 0.50:0.05:0.95, 101 recalls, at most 100 detections a picture and class.
+
+    Objects set aside are crowds: they count as no object, and any number of detections may lie in one unpunished.
+
+    Raises:
+        DataError: not one result a picture, or a label that is no class.
+    """
+    check_pairs(truths, founds, n_classes)
+    precision = np.full((len(IOUS), len(RECALLS), n_classes, len(AREAS)), np.nan)
+    for label in range(n_classes):
+        for a, matched in enumerate(match(truths, founds, label, IOUS, tuple(AREAS.values()))):
+            if matched.objects:
+                precision[:, :, label, a] = _interpolated(matched)
+    return CocoAP(precision)
+
+
+def match(
+    truths: Sequence[Truth],
+    founds: Sequence[Found],
+    label: int,
+    ious: Floats,
+    areas: Sequence[tuple[float, float]] = (AREAS["all"],),
+    limit: int = MAX_DETECTIONS,
+) -> list[Matched]:
+    """One class's detections matched to its objects at each of `ious`, picture by picture, best score first.
+
+    A detection takes the free object with the highest IoU; only if none is near enough one that is ignored (a crowd,
+    or out of the area range). Detections out of the range that match nothing are ignored. One result a range.
+    """
+    low, high = np.array(areas, dtype=np.float64).T[:, :, None]
+    floors = np.tile(np.minimum(ious, 1 - 1e-10), len(areas))  # every range at every IoU: rows of one matching
+    scores: list[Floats] = [np.zeros(0)]
+    right, ignored = ([np.zeros((len(floors), 0), dtype=np.bool_)] for _ in range(2))
+    objects = np.zeros(len(areas), dtype=np.int64)
+    for truth, found in zip(truths, founds, strict=True):
+        mine, aside = truth.labels == label, truth.aside_boxes[truth.aside_labels == label]
+        chosen = np.flatnonzero(found.labels == label)
+        chosen = chosen[np.argsort(-found.scores[chosen], kind="stable")][:limit]
+        outside = (truth.areas[mine] < low) | (truth.areas[mine] > high)
+        objects += (~outside).sum(axis=1)
+        if not len(chosen):
+            continue
+        boxes, sizes = found.boxes[chosen], area(found.boxes[chosen])
+        strays = np.repeat((sizes < low) | (sizes > high), len(ious), axis=0)
+        hits = spared = np.zeros_like(strays)
+        if len(aside) or mine.any():
+            crowd = np.arange(outside.shape[1] + len(aside)) >= outside.shape[1]
+            passed = np.repeat(np.pad(outside, ((0, 0), (0, len(aside))), constant_values=True), len(ious), axis=0)
+            hits, spared = _matches(
+                iou_matrix(boxes, np.concatenate([truth.boxes[mine], aside]), crowd), floors, passed, crowd
+            )
+        scores.append(found.scores[chosen])
+        right.append(hits & ~spared)
+        ignored.append(spared | (~hits & strays))
+    score = np.concatenate(scores)
+    order = np.argsort(-score, kind="stable")
+    rights, ignoreds = (np.split(np.concatenate(x, axis=1)[:, order], len(areas)) for x in (right, ignored))
+    return [Matched(score[order], r, i, int(n)) for r, i, n in zip(rights, ignoreds, objects, strict=True)]
+
+
+def _matches(overlap: Floats, floors: Floats, passed: Flags, crowd: Flags) -> tuple[Flags, Flags]:
+    """bool [R, D] twice: which detections match an object, and which of these one that is ignored.
+
+    Args:
+        overlap: [D, G], detections in the order in which they choose.
+        floors: [R], the IoU that it takes.
+        passed: bool [R, G], ignored objects.
+        crowd: bool [G], objects that never count as taken.
+    """
+    hits, spared = np.zeros((2, len(floors), len(overlap)), dtype=np.bool_)
+    free = np.ones(passed.shape, dtype=np.bool_)
+    rows, last = np.arange(len(floors)), len(crowd) - 1
+    some_passed = passed.any()
+    for d in np.flatnonzero(overlap.max(axis=1) >= floors.min()):
+        near = np.where(free & (overlap[d] >= floors[:, None]), overlap[d], -1.0)
+        counted = np.where(passed, -1.0, near) if some_passed else near
+        best = last - counted[:, ::-1].argmax(axis=1)  # of equal overlaps the last, as the reference
+        got = counted[rows, best] >= 0
+        if some_passed and not got.all():  # an ignored object only where no other is near enough
+            best = np.where(got, best, last - near[:, ::-1].argmax(axis=1))
+            got = near[rows, best] >= 0
+        hits[:, d] = got
+        spared[:, d] = got & passed[rows, best]
+        free[rows[got], best[got]] = crowd[best[got]]
+    return hits, spared
+
+
+def _interpolated(matched: Matched) -> Floats:
+    """float64 [T, 101]: the best precision at each recall or beyond it."""
+    right = np.cumsum(matched.right, axis=1, dtype=np.float64)
+    wrong = np.cumsum(~matched.right & ~matched.ignored, axis=1, dtype=np.float64)
+    recall = right / matched.objects
+    precision = right / (wrong + right + np.spacing(1))
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    result = np.zeros((len(right), len(RECALLS)))
+    for t in range(len(right)):
+        at = np.searchsorted(recall[t], RECALLS, side="left")
+        reached = at < recall.shape[1]
+        result[t, reached] = best[t, at[reached]]
+    return result

@@ -1,0 +1,106 @@
+"""What a threshold does to the boxes: right, wrong and missed ones, and which class was taken for which. numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import UsageError
+from edgekit.metrics.classification import Rate, rate
+from edgekit.metrics.coco_ap import match
+from edgekit.metrics.ground_truth import Found, Truth, check_pairs
+from edgekit.vision.boxes import iou_matrix
+
+
+@dataclass(frozen=True)
+class BoxPoint:
+    """Boxes of one class with score >= threshold: `found` right, `wrong`, and objects `missed`; exact intervals."""
+
+    label: str
+    threshold: float
+    found: int
+    wrong: int
+    missed: int
+    precision: Rate
+    recall: Rate
+    f1: float | None
+
+
+def operating_points(
+    truths: Sequence[Truth],
+    founds: Sequence[Found],
+    classes: Sequence[str],
+    threshold: float | Sequence[float],
+    iou: float = 0.5,
+) -> tuple[BoxPoint, ...]:
+    """Precision and recall of the boxes with score >= threshold, one a class, matched as COCO does at `iou`.
+
+    Raises:
+        DataError: not one result a picture, no picture, or a label that is no class.
+        UsageError: thresholds that do not fit the classes.
+    """
+    check_pairs(truths, founds, len(classes))
+    limits = [float(threshold)] * len(classes) if isinstance(threshold, (int, float)) else list(threshold)
+    if len(limits) != len(classes):
+        got, expected = f"{len(limits)} thresholds", f"one, or {len(classes)}: one a class"
+        raise UsageError("The thresholds do not fit the classes.", got=got, expected=expected)
+    points = []
+    for label, (name, limit) in enumerate(zip(classes, limits, strict=True)):
+        (matched,) = match(truths, founds, label, np.array([iou]), limit=max(len(f.scores) for f in founds))
+        shown = matched.scores >= limit
+        found = int((matched.right[0] & shown).sum())
+        wrong = int((~matched.right[0] & ~matched.ignored[0] & shown).sum())
+        missed = matched.objects - found
+        f1 = 2 * found / (2 * found + wrong + missed) if matched.objects else None
+        precision, recall = rate(found, found + wrong), rate(found, matched.objects)
+        points.append(BoxPoint(name, limit, found, wrong, missed, precision, recall, f1))
+    return tuple(points)
+
+
+def confusion(
+    truths: Sequence[Truth],
+    founds: Sequence[Found],
+    n_classes: int,
+    threshold: float | Sequence[float],
+    iou: float = 0.5,
+) -> NDArray[np.int64]:
+    """int64 [C + 1, C + 1]: objects of class i (row) found as class j (column); the last row and column are nothing.
+
+    Boxes take objects of any class, best score first, those of their own class before others; boxes on what is set
+    aside are not counted.
+
+    Raises:
+        DataError: not one result a picture, no picture, or a label that is no class.
+    """
+    check_pairs(truths, founds, n_classes)
+    limits = np.broadcast_to(np.asarray(threshold, dtype=np.float64), (n_classes,))
+    table = np.zeros((n_classes + 1, n_classes + 1), dtype=np.int64)
+    for truth, found in zip(truths, founds, strict=True):
+        shown = np.flatnonzero(found.scores >= limits[found.labels])
+        shown = shown[np.argsort(-found.scores[shown], kind="stable")]
+        overlap = iou_matrix(found.boxes[shown], truth.boxes)
+        crowds = iou_matrix(found.boxes[shown], truth.aside_boxes, np.ones(len(truth.aside_boxes), dtype=np.bool_))
+        as_class = np.full(len(truth.labels), n_classes)
+        left = []
+        for row, label in enumerate(found.labels[shown].tolist()):
+            if not _take(overlap[row], (truth.labels == label) & (as_class == n_classes), iou, as_class, label):
+                left.append((row, label))
+        for row, label in left:
+            if not _take(overlap[row], as_class == n_classes, iou, as_class, label) and not (crowds[row] >= iou).any():
+                table[n_classes, label] += 1
+        np.add.at(table, (truth.labels, as_class), 1)
+    return table
+
+
+def _take(
+    overlap: NDArray[np.float64], free: NDArray[np.bool_], iou: float, as_class: NDArray[np.int64], label: int
+) -> bool:
+    """Gives the free object that overlaps most to `label`, if it overlaps enough."""
+    near = np.where(free, overlap, -1.0)
+    if not len(near) or near.max() < iou:
+        return False
+    as_class[int(near.argmax())] = label
+    return True

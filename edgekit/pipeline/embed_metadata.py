@@ -1,0 +1,50 @@
+"""A graph with its description inside, and what made it."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from edgekit import __version__
+from edgekit.artifacts.onnx_file import Artifact, Metadata, embed, parse_onnx
+from edgekit.config.target import Runtime
+from edgekit.gate.compare import Stage
+
+
+def sealed(model: onnx.ModelProto, described: Metadata, path: Path) -> Artifact:
+    """The bytes of `model` with its metadata, read back from them as a loader does."""
+    embed(model, described)
+    return parse_onnx(model.SerializeToString(), path)
+
+
+def short(stage: Stage) -> dict[str, Any]:
+    """What of a stage travels in the file."""
+    if stage.found is None:
+        return {"name": stage.name, "max_abs": stage.max_abs, "top1_agreement": stage.top1_agreement}
+    return {"name": stage.name, "max_abs": stage.max_abs, "boxes_matched": stage.found.matched}
+
+
+def session_options(runtime: Runtime) -> dict[str, Any]:
+    own = {"provider": runtime.provider} if runtime.backend == "onnxruntime" else {}
+    return {"backend": runtime.backend, "threads": runtime.threads, **own}
+
+
+def tools() -> dict[str, str]:
+    names = ("torch", "onnx", "onnxscript", "numpy")
+    return {"edgekit": __version__, **{name: packages.version(name) for name in names}}
+
+
+def environment() -> dict[str, str]:
+    runtime = {"onnxruntime": _version("onnxruntime") or _version("onnxruntime-gpu"), "pillow": _version("pillow")}
+    return {"python": platform.python_version(), "machine": platform.machine(), **tools(), **runtime}
+
+
+def _version(package: str) -> str:
+    try:
+        return packages.version(package)
+    except packages.PackageNotFoundError:
+        return ""

@@ -1,0 +1,111 @@
+"""How training pictures are varied: torchvision's transforms v2, which move boxes along with pixels.
+
+Only training pictures go through here. What evaluation and devices see is `edgekit.vision.preprocess`, always.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
+
+from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.config.recipe import Augment
+from edgekit.training.augment.colour import Colour
+from edgekit.vision.image import Frame, encode_picture
+
+_GREY = 114
+
+
+def variations(augment: Augment) -> list[v2.Transform]:
+    """The steps that keep a picture's size, in their order, for uint8 tv_tensors with or without boxes."""
+    steps: list[v2.Transform] = []
+    if augment.mirror:
+        steps.append(v2.RandomHorizontalFlip(augment.mirror))
+    if augment.upside_down:
+        steps.append(v2.RandomVerticalFlip(augment.upside_down))
+    if augment.trivial:
+        steps.append(v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR, fill=_GREY))
+    else:
+        if augment.degrees or augment.translate or augment.shear or augment.scale != (1.0, 1.0):
+            steps.append(
+                v2.RandomAffine(
+                    augment.degrees,
+                    (augment.translate, augment.translate),
+                    augment.scale,
+                    augment.shear or None,
+                    interpolation=InterpolationMode.BILINEAR,
+                    fill=_GREY,
+                )
+            )
+        if augment.brightness or augment.contrast or augment.saturation or augment.hue:
+            steps.append(Colour(augment.brightness, augment.contrast, augment.saturation, augment.hue))
+    if augment.noise:
+        steps.append(v2.GaussianNoise(sigma=augment.noise))
+    if augment.erasing:
+        steps.append(v2.RandomErasing(augment.erasing, scale=(0.02, 0.2), value=_GREY))
+    return steps
+
+
+def cropped(augment: Augment, size: int | tuple[int, int]) -> v2.Compose:
+    """For whole-picture labels: a random crop of `size` (a square's side, or height and width), then `variations`."""
+    crop = v2.RandomResizedCrop(size, scale=augment.crop, antialias=True)
+    return v2.Compose([crop, *variations(augment)])
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's random numbers in the block depend on `seed` alone; the generator is left as it was.
+
+    One seed a picture and epoch makes a picture's variation independent of workers, processes and interruptions.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+        yield
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One seed from several numbers (a run's seed, epoch, picture), well mixed."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def frame_of(image: Tensor) -> Frame:
+    """uint8 [3, H, W] RGB -> uint8 [H, W, 3] BGR."""
+    return np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy())
+
+
+def augmentation_sheet(
+    path: Path,
+    pictures: Sequence[tuple[Frame, str]],
+    *,
+    columns: int = 8,
+    boxes: Sequence[Sequence[tuple[float, float, float, float]]] | None = None,
+    colour: tuple[int, int, int] = (255, 64, 0),
+) -> None:
+    """Writes one picture with a grid of `pictures` (uint8 BGR, titles below) and their boxes, to look at.
+
+    Args:
+        path: .jpg or .png; replaced if it exists.
+        boxes: for each picture x1 y1 x2 y2 in its pixels, drawn in `colour` (RGB).
+    """
+    height = max(frame.shape[0] for frame, _ in pictures)
+    width = max(frame.shape[1] for frame, _ in pictures)
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    title = 14
+    sheet = Image.new("RGB", (columns * (width + 2), rows * (height + title + 2)), (255, 255, 255))
+    pen = ImageDraw.Draw(sheet)
+    for i, (frame, text) in enumerate(pictures):
+        x, y = (i % columns) * (width + 2), (i // columns) * (height + title + 2)
+        sheet.paste(Image.fromarray(np.ascontiguousarray(frame[..., ::-1])), (x, y))
+        for box in boxes[i] if boxes else ():
+            pen.rectangle((x + box[0], y + box[1], x + box[2], y + box[3]), outline=colour, width=2)
+        pen.text((x + 2, y + height + 1), text, fill=(0, 0, 0))
+    frame = np.ascontiguousarray(np.asarray(sheet)[..., ::-1])
+    write_bytes(path, encode_picture(frame, path.suffix), overwrite=True)

@@ -1,0 +1,1 @@
+"""The one training loop, for every task, interruptible at any moment."""

@@ -1,0 +1,175 @@
+"""The page: whole, closed to the network, escaped; and in a browser, where there is one, drawn without overflow."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from edgekit.benchmark.report.page import as_html
+from edgekit.benchmark.report.text import as_csv, as_markdown
+from edgekit.benchmark.report.winners import short_names, winners
+from edgekit.benchmark.schema import Agreement, Cold, Failure, Layer, Layers, Peak, Report, Robustness, Span
+from tests.benchmark.conftest import made_report, made_row, noisy
+
+VOID = {"meta", "img", "br"}
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    rows = [
+        made_row("net", noisy(0, 456.0), hits=180),
+        made_row("net.int8", noisy(1, 4.0), hits=176, precision="int8"),
+        made_row("net.int8", noisy(2, 2.0), hits=176, precision="int8", backend="openvino"),
+    ]
+    rows[1].agreement = Agreement(
+        reference=rows[0].name, share=Span(value=0.957, low=0.9, high=0.99), p_value=0.69, verdict="no difference shown"
+    )
+    corruptions = {k: [0.8, 0.7, 0.6, 0.5, 0.3] for k in ("noise", "fog")}
+    for row in rows:
+        row.cold = Cold(first_result=3131, load=100, peak_mb=150, steady_mb=120)
+        row.robustness = Robustness(
+            metric="top1", n=20, clean=0.9, corruptions=corruptions, average=0.58, worst=0.3,
+            attacks={"fgsm": {"0": 0.9, "4": 0.1}},
+        )  # fmt: skip
+        made = [Layer(name=f"conv{i}", kind="Conv", ms=0.5, macs=10**7, bytes=10**5) for i in range(4)]
+        row.layers = Layers(source="a profiler", layers=made, total_ms=2.0, gmacs_per_second=20, share_of_peak=0.2)
+    broken = made_row("gone <b>", noisy(3))
+    broken.status, broken.timing = "failed", None
+    broken.failure = Failure(kind="ArtifactError", what="It cannot be read.", got="<script>")
+    rejected = made_row("rejected", noisy(4, 1.0))
+    rejected.verified = False
+    peak = Peak(gmacs={"fp32": 100.0, "int8": 400.0}, copy_gb=20.0, how="Measured.")
+    return made_report(*rows, broken, rejected, peak=peak)
+
+
+class Checker(HTMLParser):
+    """Every tag that is opened is closed, and nothing is asked from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href"):
+                assert value is not None
+                assert value.startswith(("data:image/jpeg;base64,", "#"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_asks_nothing(report: Report) -> None:
+    page = as_html(report)
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    assert "script" not in checker.tags
+    assert "link" not in checker.tags
+    assert not re.search(r"url\(|@import|https?://", page)
+    assert "default-src 'none'" in page
+    assert "A &lt;report&gt; &amp; its rows" in page
+    assert "gone &lt;b&gt;" in page
+
+
+def test_every_figure_is_there(report: Report) -> None:
+    page = as_html(report)
+    for title in (
+        "top-1 against latency", "Latency distribution", "Over the time", "Where the time goes", "Per class",
+        "What a camera meets", "What costs most", "By corruption", "Attack: FGSM", "Slowest layers",
+        "top-1 against operations", "Roofline", "Environment and method",
+    ):  # fmt: skip
+        assert f"<h3>{title}" in page or f">{title}</h2>" in page, title
+    assert page.count("<svg") == 2 * page.count("<figure class=")
+
+
+def test_a_rejected_file_has_no_speed(report: Report) -> None:
+    page = as_html(report)
+    row = next(m for m in re.finditer(r"<tr>.*?</tr>", page) if "not verified" in m.group())
+    assert "rejected" in row.group()
+    assert "not verified: no speed shown" in row.group()
+    assert row.group().count(">–</td>") == 12  # and no figure but accuracy
+    names = short_names(report.rows)
+    assert all(w.row.name != report.rows[-1].name for w in winners(report.rows, names))
+    markdown = next(line for line in as_markdown(report).splitlines() if "| rejected" in line)
+    assert "not verified" in markdown
+    cells = next(line for line in as_csv(report).splitlines() if line.startswith("rejected")).split(",")
+    header = as_csv(report).splitlines()[0].split(",")
+    assert cells[header.index("p50_ms")] == ""
+
+
+def test_energy_is_not_zero(report: Report) -> None:
+    assert "not measured" in as_html(report)
+    assert "Energy: not measured" in as_markdown(report)
+
+
+def test_winners_say_who_may_be_as_good(report: Report) -> None:
+    found = {w.goal: w for w in winners(report.rows, short_names(report.rows))}
+    assert found["Quickest answer, p50"].row.case.backend == "openvino"
+    assert found["Most accurate"].ties  # 180 and 176 of 200 are not told apart
+    assert "Least energy" not in found
+    for average, ties in ((0.5, 1), (0.1, 0)):  # of 20 pictures
+        assert report.rows[1].robustness is not None
+        report.rows[1].robustness = report.rows[1].robustness.model_copy(update={"average": average})
+        best = {w.goal: w for w in winners(report.rows[:2], short_names(report.rows[:2]))}["Most robust"]
+        assert len(best.ties) == ties
+
+
+def test_names_say_what_differs(report: Report) -> None:
+    assert list(short_names(report.rows[:3]).values()) == [
+        "fp32 · onnxruntime",
+        "int8 · onnxruntime",
+        "int8 · openvino",
+    ]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+@pytest.mark.parametrize(("width", "shown"), [(1280, "wide"), (700, "narrow"), (390, "narrow")])
+def test_in_a_browser_nothing_overflows(report: Report, width: int, shown: str, tmp_path: Path) -> None:
+    """In a frame of that width, since a window of Chromium is never narrower than 500 pixels."""
+    assert BROWSER is not None
+    probe = """<script>addEventListener("load",()=>{const bad=[];let drawn=0;
+    document.querySelectorAll("svg").forEach(s=>{const f=s.getBoundingClientRect();if(!f.width)return;drawn++;
+      s.querySelectorAll("text").forEach(t=>{const b=t.getBoundingClientRect();
+        if(b.left<f.left-3||b.right>f.right+3||b.top<f.top-3||b.bottom>f.bottom+3)bad.push(t.textContent)})});
+    const wide=document.documentElement.scrollWidth>innerWidth||
+      [...document.querySelectorAll(".wins,.grid,.table")].some(e=>e.scrollWidth>e.clientWidth);
+    const asked=performance.getEntriesByType("resource").filter(r=>!r.name.startsWith("data:")).length;
+    parent.postMessage(JSON.stringify({bad,drawn,wide,asked,width:innerWidth}),"*")})</script>"""
+    frame = f"""<!doctype html><body style="margin:0"><script>addEventListener("message",m=>{{
+    document.body.innerHTML="<pre>RESULT "+m.data+"</pre>"}})</script>
+    <iframe src="page.html" style="border:0;width:{width}px;height:4000px"></iframe>"""
+    page = (
+        as_html(report)
+        .replace("default-src 'none'", "script-src 'unsafe-inline'")
+        .replace("</body>", probe + "</body>")
+    )
+    (tmp_path / "page.html").write_text(page)
+    (tmp_path / "frame.html").write_text(frame)
+    done = subprocess.run(
+        [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,900", "--virtual-time-budget=3000",
+         "--dump-dom", f"file://{tmp_path / 'frame.html'}"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    found = re.search(r"RESULT (\{.*?\})</pre>", done.stdout)
+    assert found, done.stderr[-500:]
+    assert f'"width":{width}' in found.group(1)
+    assert '"bad":[]' in found.group(1), found.group(1)
+    assert '"wide":false' in found.group(1)
+    assert '"asked":0' in found.group(1)
+    assert int(re.search(r'"drawn":(\d+)', found.group(1)).group(1)) == as_html(report).count(f'class="{shown}"')  # type: ignore[union-attr]

@@ -1,0 +1,116 @@
+"""What each layer moves and computes, as it was executed: int8 layers in bytes of int8, and each product once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgekit.artifacts.onnx_file import Artifact, Lineage, Metadata
+from edgekit.benchmark.layers.operations import costs
+from edgekit.benchmark.layers.profile import layers
+from edgekit.benchmark.schema import Layer, Layers
+from edgekit.spec import ModelSpec, PreprocessSpec
+
+SIDE, WIDE = 7, 512  # the last stage of a ResNet-18
+CONV, GEMM, UP = WIDE * WIDE * 9, WIDE * 5, WIDE * 8 * 4  # weights
+MAP = WIDE * SIDE * SIDE
+
+
+def pair(name: str, source: str) -> list[onnx.NodeProto]:
+    """Quantized to uint8 and back: `source` becomes `name`."""
+    return [
+        helper.make_node("QuantizeLinear", [source, "scale", "zero"], [f"{name}.q"], f"{name}.quantize"),
+        helper.make_node("DequantizeLinear", [f"{name}.q", "scale", "zero"], [name], f"{name}.dequantize"),
+    ]
+
+
+def artifact(quantized: bool, precision: str) -> Artifact:
+    """A convolution, a neighbour called alike, a transposed one and a product, in float or with Q/DQ pairs."""
+    rng = np.random.default_rng(0)
+    weights: dict[str, np.ndarray] = {
+        "w_in": rng.normal(size=(WIDE, 3, 1, 1)).astype(np.float32),
+        "w_up": rng.normal(size=(WIDE, 8, 2, 2)).astype(np.float32),
+        "axes": np.array([2, 3]),
+        "scale": np.array(0.05, np.float32),
+        "zero": np.array(128, np.uint8),
+    }
+    nodes = [helper.make_node("Conv", ["image", "w_in"], ["wide"], "conv")]
+    source = "wide"
+    if quantized:
+        nodes += pair("wide.pair", source)
+        source = "wide.pair"
+    for name, shape in (("w", (WIDE, WIDE, 3, 3)), ("w_fc", (5, WIDE))):
+        if quantized:
+            weights[f"{name}.int8"] = rng.integers(-127, 128, shape, dtype=np.int8)
+            weights[f"{name}.scale"] = np.full(shape[0], 0.01, np.float32)
+            weights[f"{name}.zero"] = np.zeros(shape[0], np.int8)
+            inputs = [f"{name}.int8", f"{name}.scale", f"{name}.zero"]
+            nodes.append(helper.make_node("DequantizeLinear", inputs, [name], f"{name}.dequantize", axis=0))
+        else:
+            weights[name] = rng.normal(size=shape).astype(np.float32)
+    nodes.append(helper.make_node("Conv", [source, "w"], ["deep"], "conv_1", pads=[1, 1, 1, 1]))
+    source = "deep"
+    if quantized:
+        nodes += pair("deep.pair", source)
+        source = "deep.pair"
+    nodes.append(helper.make_node("ConvTranspose", [source, "w_up"], ["up"], "up", strides=[2, 2]))
+    nodes.append(helper.make_node("ReduceMean", [source, "axes"], ["mean"], "mean", keepdims=0))
+    source = "mean"
+    if quantized:
+        nodes += pair("mean.pair", source)
+        source = "mean.pair"
+    nodes.append(helper.make_node("Gemm", [source, "w_fc"], ["logits"], "gemm", transB=1))
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 5]),
+         helper.make_tensor_value_info("up", TensorProto.FLOAT, ["N", 8, 2 * SIDE, 2 * SIDE])],
+        [numpy_helper.from_array(w, n) for n, w in weights.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    spec = ModelSpec("resnet18", ("a", "b", "c", "d", "e"), PreprocessSpec(SIDE, SIDE, shorter_side=SIDE))
+    metadata = Metadata(spec, Lineage("", ""), "float", precision, "x86-cpu")
+    return Artifact(Path("made.onnx"), model.SerializeToString(), model, metadata)
+
+
+def measured(backend: str, quantized: bool) -> tuple[Artifact, Layers]:
+    pytest.importorskip(backend)
+    made = artifact(quantized, "int8-x86" if quantized else "fp32")
+    return made, layers(made, backend, threads=1, runs=2)
+
+
+def of(found: Layers, macs: int) -> Layer:
+    (layer,) = [layer for layer in found.layers if layer.macs == macs]
+    return layer
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_an_int8_convolution_moves_bytes_of_int8(backend: str) -> None:
+    _, found = measured(backend, True)
+    assert of(found, CONV * SIDE * SIDE).bytes == MAP + CONV + MAP == 2_409_472
+    assert of(found, GEMM).bytes == WIDE + GEMM + 4 * 5
+    assert found.peak == "int8"
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_float_convolution_moves_four_times_as_much(backend: str) -> None:
+    _, found = measured(backend, False)
+    assert of(found, CONV * SIDE * SIDE).bytes == 4 * (MAP + CONV + MAP)
+    assert of(found, GEMM).bytes == 4 * (WIDE + GEMM + 5)
+    up = of(found, UP * SIDE * SIDE)
+    assert up.bytes in (4 * (MAP + UP + 8 * 4 * SIDE * SIDE), 4 * (MAP + 2 * UP + 8 * 4 * SIDE * SIDE))  # or padded
+
+
+@pytest.mark.parametrize("quantized", [False, True])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_only_what_computes_has_multiply_adds_and_each_product_counts_once(backend: str, quantized: bool) -> None:
+    made, found = measured(backend, quantized)
+    assert sum(layer.macs or 0 for layer in found.layers) == costs(made.model).macs
+    others = ("Reorder", "Transpose", "QuantizeLinear", "DequantizeLinear", "Subgraph", "Pool", "Reduce")
+    for layer in found.layers:
+        if layer.kind.startswith(others):
+            assert layer.macs is None, layer
+        assert layer.bytes, layer
