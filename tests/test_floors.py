@@ -26,8 +26,14 @@ FLOORS = (
 INSIDE: dict[str, tuple[set[str], ...]] = {
     "artifacts": ({"*"},),
     "backends": ({"base"}, {"cuda", "*"}, {"trt"}, {"tensorrt_"}),
-    "benchmark": ({"schema"}, {"*"}, {"machine", "quality", "layers"}, {"measure", "timing"}, {"run"}, {"report"}, {"suite", "tune"}),
-    "camera": ({"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"deliver", "events", "rate"}, {"event_writer", "rules"}, {"health"}, {"runtime"}, {"web"}),
+    "benchmark": (
+        {"schema"}, {"*"}, {"machine", "quality", "layers"}, {"measure", "timing"}, {"run"}, {"report"},
+        {"suite", "tune"},
+    ),
+    "camera": (
+        {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"deliver", "events", "rate"},
+        {"event_writer", "rules"}, {"health"}, {"runtime"}, {"web"},
+    ),
     "checkpoints": ({"*"},),
     "cli": ({"shared"}, {"*"}, {"app"}, {"start"}),
     "config": ({"*"},),
@@ -118,7 +124,7 @@ def test_no_circle() -> None:
 def test_no_room_is_a_hall() -> None:
     """About a dozen files; more wants rooms inside."""
     sizes = {folder: len(list(folder.glob("*.py"))) for folder in {file.parent for file in FILES}}
-    assert max(sizes.values()) <= 15, sorted(((n, str(f)) for f, n in sizes.items()), reverse=True)[:3]
+    assert max(sizes.values()) <= 14, sorted(((n, str(f)) for f, n in sizes.items()), reverse=True)[:3]
 
 
 def test_what_is_forbidden_is_found() -> None:

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from edgekit import __version__
 from edgekit.artifacts.engine_key import TITLES, BuildOptions, Place, engine_key, numbers
 from edgekit.artifacts.onnx_file import Metadata, reason, refuse_existing, write_bytes
 from edgekit.errors import ArtifactError, InputError
 from edgekit.reading import RefusedError, load_json, read_bytes
 from edgekit.reading.limits import CARD, PLAN
 from edgekit.spec import digest
+from edgekit.version import __version__
 
 FORMAT = 1
 

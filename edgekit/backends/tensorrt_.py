@@ -13,7 +13,8 @@ import numpy as np
 
 from edgekit.artifacts.engine import Engine, read_engine, require_fit
 from edgekit.backends.base import Arrays, Session
-from edgekit.backends.cuda.api import Buffer, open_cuda
+from edgekit.backends.cuda.base import Buffer
+from edgekit.backends.cuda.open import open_cuda
 from edgekit.backends.trt.library import Message, first_error, load_library
 from edgekit.backends.trt.place import this_place
 from edgekit.backends.trt.refusal import reason_of

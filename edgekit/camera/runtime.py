@@ -22,7 +22,8 @@ from edgekit.camera.memory import give_back
 from edgekit.camera.rate import Pace
 from edgekit.camera.rules import Model, Rules, make_rules
 from edgekit.camera.source.feed import Feed, Opener, Say, Shot, make_feed
-from edgekit.camera.source.grabber import Ended, open_grabber
+from edgekit.camera.source.grabber import Ended
+from edgekit.camera.source.open import open_grabber
 from edgekit.camera.thermal import hottest
 from edgekit.camera.track.tracker import Track
 from edgekit.errors import EdgekitError, UsageError

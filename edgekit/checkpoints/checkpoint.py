@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgekit import __version__, nets
+from edgekit import nets
 from edgekit.artifacts.onnx_file import atomic, file_sha256
 from edgekit.checkpoints.claims import (
     Claims,
@@ -31,6 +31,7 @@ from edgekit.checkpoints.tensors import read_tensors
 from edgekit.checkpoints.unwrap import find_weights
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.version import __version__
 
 FORMAT = 1
 NORMS_UNNAMED = ("group", "layer", "instance")

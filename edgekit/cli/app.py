@@ -10,12 +10,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgekit import __version__
 from edgekit.cli import bench, build, camera, demo, doctor, evaluate, export, predict, train, tune, verify
 from edgekit.cli.shared.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
 from edgekit.cli.shared.teller import told
 from edgekit.errors import EdgekitError
 from edgekit.screen import screened
+from edgekit.version import __version__
 
 # which extra brings an optional package
 EXTRA_OF = {

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekit import __version__
 from edgekit.cli.shared import after, installed
 from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json
+from edgekit.version import __version__
 
 JOBS = {
     "base": "everything",
@@ -137,7 +137,7 @@ def _version(part: installed.Part) -> str | None:
 def _engines() -> dict[str, str]:
     """The libraries that compile engines, and the GPU as they would find it; or why not."""
     from edgekit.artifacts.engine_key import TITLES
-    from edgekit.backends.cuda.api import open_cuda
+    from edgekit.backends.cuda.open import open_cuda
     from edgekit.backends.trt.library import load_library
     from edgekit.errors import BackendError
 

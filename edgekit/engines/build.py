@@ -13,7 +13,8 @@ from typing import Any
 from edgekit.artifacts.engine import Card, Engine, changes, read_engine, sidecar_of, write_engine
 from edgekit.artifacts.engine_key import Batch, BuildOptions, engine_name
 from edgekit.artifacts.onnx_file import Artifact, output_folder
-from edgekit.backends.cuda.api import Device, open_cuda
+from edgekit.backends.cuda.base import Device
+from edgekit.backends.cuda.open import open_cuda
 from edgekit.backends.tensorrt_ import TensorRTSession
 from edgekit.backends.trt import build as builder
 from edgekit.backends.trt.layers import convolutions

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import DataError
 from edgekit.vision.boxes import area
+from edgekit.vision.decode import Detections
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,11 @@ class Found:
             )
         for name, value in (("boxes", boxes), ("scores", scores), ("labels", labels)):
             object.__setattr__(self, name, value)
+
+
+def found_in(detections: Detections) -> Found:
+    """What a predictor answered, for the detection metrics."""
+    return Found(detections.boxes, detections.scores, detections.labels)
 
 
 def check_pairs(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import onnx
 
-from edgekit import __version__
 from edgekit.artifacts.onnx_file import Artifact, Metadata, embed, parse_onnx
 from edgekit.config.target import Runtime
 from edgekit.gate.compare import Stage
+from edgekit.version import __version__
 
 
 def sealed(model: onnx.ModelProto, described: Metadata, path: Path) -> Artifact:

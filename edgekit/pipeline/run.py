@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit import __version__
 from edgekit.artifacts.kinds import checkpoint_stem
 from edgekit.artifacts.onnx_file import output_folder, refuse_existing
 from edgekit.config.target import Target, load_target
@@ -23,6 +22,7 @@ from edgekit.pipeline.precision import make, precision_name, require_drop
 from edgekit.pipeline.verdict import basis_of
 from edgekit.pipeline.writing import ExportResult, finish
 from edgekit.spec import PreprocessSpec
+from edgekit.version import __version__
 
 PICTURES = 64
 CALIBRATE = 96

@@ -22,7 +22,7 @@ from edgekit.data import Dataset
 from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, InputError, PictureError
 from edgekit.metrics.detection import detection_report
-from edgekit.metrics.ground_truth import Found, Truth
+from edgekit.metrics.ground_truth import Found, Truth, found_in
 from edgekit.metrics.operating_point import confusion
 from edgekit.nets.centernet import BRANCHES, CENTERNETS, C22Maps, LtrbMaps
 from edgekit.nets.detector import answering
@@ -233,7 +233,7 @@ class _Validation:
             for row, shape in zip(zip(boxes, scores, labels, strict=True), self.shapes[start:], strict=False):
                 place = geometry(shape, self.spec.preprocess)
                 try:
-                    founds.append(detections(*row, place, shape, self.spec.classes).found())
+                    founds.append(found_in(detections(*row, place, shape, self.spec.classes)))
                 except InputError:
                     return None
         return founds

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import InputError, UsageError
-from edgekit.metrics.ground_truth import Found
 from edgekit.vision.boxes import clip
 from edgekit.vision.preprocess import Geometry
 
@@ -51,10 +50,6 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
-
-    def found(self) -> Found:
-        """For the detection metrics."""
-        return Found(self.boxes, self.scores, self.labels)
 
 
 SHOWN = 0.3  # the score from which on a box is shown where no threshold was chosen on data (the official demo's)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.cuda.api import Buffer, Cuda, Device
+from edgekit.backends.cuda.base import Buffer, Cuda, Device
 
 SURFACES: dict[str, dict[str, Any]] = json.loads((Path(__file__).parents[1] / "golden/tensorrt-api.json").read_text())
 ENUMS = {

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.backends.cuda import api
-from edgekit.backends.cuda.api import open_cuda
+from edgekit.backends.cuda import base
+from edgekit.backends.cuda import open as opening
+from edgekit.backends.cuda.open import open_cuda
 from edgekit.errors import BackendError, UsageError
 
 
@@ -24,7 +25,7 @@ class TestCuda:
             open_cuda("torch")
 
     def test_none_is_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(api, "_installed", lambda module: False)
+        monkeypatch.setattr(opening, "_installed", lambda module: False)
         with pytest.raises(BackendError, match="No Python binding of CUDA") as caught:
             open_cuda()
         assert caught.value.exit_code == 5
@@ -37,9 +38,9 @@ class TestCuda:
     def test_auto_takes_the_first_that_is_installed(
         self, monkeypatch: pytest.MonkeyPatch, present: set[str], chosen: str
     ) -> None:
-        monkeypatch.setattr(api, "_installed", lambda module: module in present)
-        monkeypatch.setattr(api, "_cuda_bindings", lambda index: ("a", index))
-        monkeypatch.setattr(api, "_pycuda", lambda index: ("b", index))
+        monkeypatch.setattr(opening, "_installed", lambda module: module in present)
+        monkeypatch.setattr(opening, "_cuda_bindings", lambda index: ("a", index))
+        monkeypatch.setattr(opening, "_pycuda", lambda index: ("b", index))
         assert open_cuda("auto", 3) == (chosen, 3)  # type: ignore[comparison-overlap]
 
     def test_no_driver_is_an_error_in_words(self) -> None:
@@ -55,9 +56,9 @@ class TestCuda:
         monkeypatch.setitem(sys.modules, "pycuda", broken)
         monkeypatch.setitem(sys.modules, "pycuda.driver", None)
         with pytest.raises(BackendError, match="pycuda cannot use a GPU here"):
-            api._pycuda(0)
+            opening._pycuda(0)
         with pytest.raises(BackendError, match="one GPU only"):
-            api._pycuda(1)
+            opening._pycuda(1)
 
 
 class FakeRuntime:
@@ -178,7 +179,7 @@ class TestCudaBindings:
 
     def test_every_name_exists_in_the_real_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real = pytest.importorskip("cuda.bindings.runtime", reason="cuda-bindings is not installed")
-        text = (Path(api.__file__).with_name("bindings.py")).read_text()
+        text = (Path(base.__file__).with_name("bindings.py")).read_text()
         names = set(re.findall(r'"(cuda\w+)"|_rt\.(cuda\w+)', text))
         flat = {a or b for a, b in names}
         assert len(flat) > 18
@@ -313,13 +314,13 @@ class TestOnAGpu:
     """The bindings on what they are for: memory that goes there and comes back, streams, graphs."""
 
     @pytest.fixture
-    def cuda(self, binding: str) -> api.Cuda:
+    def cuda(self, binding: str) -> base.Cuda:
         try:
             return open_cuda(binding)
         except BackendError as error:
             pytest.skip(f"nothing ran on a GPU: {error.what} {error.got}")
 
-    def test_bytes_come_back(self, cuda: api.Cuda) -> None:
+    def test_bytes_come_back(self, cuda: base.Cuda) -> None:
         major, minor = map(int, cuda.device.sm.split("."))
         assert (major, minor) >= (5, 0)
         assert cuda.device.name
@@ -341,7 +342,7 @@ class TestOnAGpu:
             cuda.free(buffer)
             cuda.close_stream(stream)
 
-    def test_a_graph_copies_what_lies_there_at_each_launch(self, cuda: api.Cuda) -> None:
+    def test_a_graph_copies_what_lies_there_at_each_launch(self, cuda: base.Cuda) -> None:
         if not cuda.has_graphs or cuda.device.integrated:
             pytest.skip("no graph with copies in it here")
         with cuda.current():
@@ -367,7 +368,7 @@ class TestOnAGpu:
             cuda.free(buffer)
             cuda.close_stream(stream)
 
-    def test_too_much_memory_is_an_error_and_not_the_end(self, cuda: api.Cuda) -> None:
+    def test_too_much_memory_is_an_error_and_not_the_end(self, cuda: base.Cuda) -> None:
         with cuda.current():
             with pytest.raises(BackendError) as caught:
                 cuda.allocate(1 << 44)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgekit.artifacts.engine_key import Place
-from edgekit.backends.cuda.api import Device
+from edgekit.backends.cuda.base import Device
 from edgekit.backends.trt import library as library_module
 from edgekit.backends.trt import place as place_module
 from edgekit.backends.trt.library import Library, Message, first_error, load_library

@@ -14,7 +14,7 @@ from edgekit.artifacts.engine import Card, Engine, write_engine
 from edgekit.artifacts.engine_key import Batch, BuildOptions, Place
 from edgekit.artifacts.onnx_file import Lineage, Metadata, read_onnx
 from edgekit.backends import tensorrt_
-from edgekit.backends.cuda.api import open_cuda
+from edgekit.backends.cuda.open import open_cuda
 from edgekit.backends.onnxruntime_ import run_once
 from edgekit.backends.tensorrt_ import TensorRTSession, open_engine
 from edgekit.backends.trt import library as library_module

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from edgekit.camera.config import SourceConfig
+from edgekit.camera.source.disk.media import by_number, container_of, find_media, globbed, is_fragmented
 from edgekit.camera.source.feed import FileFeed, make_feed
 from edgekit.camera.source.grabber import Ended
-from edgekit.camera.source.media import by_number, container_of, find_media, globbed, is_fragmented
 from edgekit.camera.source.uri import parse_source
 from edgekit.errors import DataError, EdgekitError, SourceError, UsageError
 from tests.camera.conftest import source_of
@@ -209,7 +209,7 @@ def test_a_pattern_goes_down_folders_and_means_no_other_files(made: Path, tmp_pa
 
 
 def test_a_file_that_goes_away_under_way_is_left_out(made: Path, tmp_path: Path) -> None:
-    from edgekit.camera.source.files import FilesGrabber
+    from edgekit.camera.source.disk.files import FilesGrabber
 
     for number in (1, 2):
         shutil.copy(made / "whole.mp4", tmp_path / f"{number}.mp4")

@@ -15,12 +15,13 @@ from edgekit.camera.config import SourceConfig, parse_config
 from edgekit.camera.deliver.video_file import VideoSink
 from edgekit.camera.events.visits import VisitBook
 from edgekit.camera.runtime import Camera, Summary
-from edgekit.camera.source import video as video_module
+from edgekit.camera.source.disk import video as video_module
+from edgekit.camera.source.disk.files import begins
+from edgekit.camera.source.disk.mpegts import seconds_of
+from edgekit.camera.source.disk.stamps import Stamps
 from edgekit.camera.source.feed import make_feed
-from edgekit.camera.source.files import begins
-from edgekit.camera.source.grabber import Ended, open_grabber
-from edgekit.camera.source.mpegts import seconds_of
-from edgekit.camera.source.stamps import Stamps
+from edgekit.camera.source.grabber import Ended
+from edgekit.camera.source.open import open_grabber
 from edgekit.camera.source.uri import parse_source
 from edgekit.errors import UsageError
 from tests.camera.conftest import SpotEye, config_of, model_of, source_of, spot

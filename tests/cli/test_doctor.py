@@ -78,7 +78,7 @@ def test_here(cli: Cli) -> None:
 def test_what_can_compile_engines(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(cli("doctor", "--format", "json").out)["engines"]
     assert list(found) == ["TensorRT", "TensorRT-RTX", "CUDA"]
-    monkeypatch.setattr("edgekit.backends.cuda.api.open_cuda", lambda: FakeCuda(World()))
+    monkeypatch.setattr("edgekit.backends.cuda.open.open_cuda", lambda: FakeCuda(World()))
     lines = [line.split(maxsplit=1) for line in cli("doctor").out.splitlines() if line]
     assert ["CUDA", "Fake Orin, SM 8.7, CUDA 12.6 through fake"] in lines
     assert ["TensorRT", found["TensorRT"]] in lines

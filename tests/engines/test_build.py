@@ -15,7 +15,7 @@ from edgekit.artifacts.engine import Engine, read_engine, sidecar_of, write_engi
 from edgekit.artifacts.engine_key import Batch
 from edgekit.artifacts.onnx_file import Lineage, Metadata, embed
 from edgekit.backends import tensorrt_
-from edgekit.backends.cuda.api import Device
+from edgekit.backends.cuda.base import Device
 from edgekit.backends.onnxruntime_ import run_once
 from edgekit.backends.trt import library as library_module
 from edgekit.backends.trt.build import Built

@@ -519,8 +519,8 @@ def _clip(folder: Path) -> object:
 
 
 def video(path: Path) -> object:
+    from edgekit.camera.source.disk.video import VideoGrabber
     from edgekit.camera.source.grabber import Ended
-    from edgekit.camera.source.video import VideoGrabber
 
     grabber = VideoGrabber(path)
     with contextlib.suppress(Ended):

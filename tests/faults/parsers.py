@@ -32,9 +32,9 @@ from edgekit.artifacts.onnx_file import KEY, Lineage, Metadata, embed, graph_dig
 from edgekit.benchmark.schema import read_report
 from edgekit.benchmark.suite import load_suite
 from edgekit.camera.config import StoreConfig, load_config
+from edgekit.camera.source.disk.video import VideoGrabber
 from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.mjpeg import MjpegGrabber
-from edgekit.camera.source.video import VideoGrabber
 from edgekit.camera.store.avi import AviWriter, read_avi
 from edgekit.camera.store.reader import Reader
 from edgekit.camera.store.store import Store

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.cuda.api import FIX, Buffer, Cuda, Device
+from edgekit.backends.cuda.base import FIX, Buffer, Cuda, Device
 from edgekit.errors import BackendError
 
 

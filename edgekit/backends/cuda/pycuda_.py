@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.backends.cuda.api import FIX, Buffer, Cuda, Device
+from edgekit.backends.cuda.base import FIX, Buffer, Cuda, Device
 from edgekit.errors import BackendError
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING of cuda.h, which pycuda has no name for

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from edgekit.artifacts.engine_key import Place
-from edgekit.backends.cuda.api import Device
+from edgekit.backends.cuda.base import Device
 from edgekit.backends.trt.library import Library
 
 RELEASE = Path("/etc/nv_tegra_release")

@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edgekit import __version__
 from edgekit.benchmark.machine.nvml import boards
+from edgekit.version import __version__
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "opencv-python-headless", "pillow", "torch")
 PACKAGES_GPU = ("tensorrt", "tensorrt-rtx", "pycuda")

@@ -13,6 +13,7 @@ from edgekit.data import Dataset, Sample
 from edgekit.errors import DataError, PictureError
 from edgekit.metrics.classification import ClassificationReport, Rate, classification_report
 from edgekit.metrics.detection import DetectionReport, Found, Truth, detection_report
+from edgekit.metrics.ground_truth import found_in
 from edgekit.predictor import Frame, Predictor
 from edgekit.progress import track
 
@@ -115,7 +116,7 @@ def evaluate_detections(predictor: Predictor, dataset: Dataset) -> FoundEvaluati
         )
     known: list[Sample] = []
     unread: list[str] = []
-    founds = [found.found() for found in predictor.stream_detections(_frames(dataset, known, unread), threshold=0.0)]
+    founds = [found_in(found) for found in predictor.stream_detections(_frames(dataset, known, unread), threshold=0.0)]
     if not founds:
         raise DataError("None of the pictures can be read.", got="; ".join(unread[:3]), expected="readable pictures")
     truths = [sample.truth() for sample in known]

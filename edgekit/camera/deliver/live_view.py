@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgekit.camera.source.grabber import quiet_cv2
+from edgekit.camera.source.opencv import quiet_cv2
 from edgekit.vision.decode import Detections
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame

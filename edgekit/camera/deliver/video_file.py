@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.camera.source.grabber import quiet_cv2
+from edgekit.camera.source.opencv import quiet_cv2
 from edgekit.errors import OutputError, UsageError
 from edgekit.vision.image import Frame
 

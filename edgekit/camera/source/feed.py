@@ -14,7 +14,8 @@ from edgekit.camera.clock import Clock, FileClock, iso
 from edgekit.camera.config import SourceConfig
 from edgekit.camera.source.backoff import Backoff, reachable
 from edgekit.camera.source.frozen import FrozenWatch
-from edgekit.camera.source.grabber import Ended, Grabber, open_grabber
+from edgekit.camera.source.grabber import Ended, Grabber
+from edgekit.camera.source.open import open_grabber
 from edgekit.camera.source.uri import Source, is_file, parse_source
 from edgekit.errors import EdgekitError, SourceError
 from edgekit.vision.image import Frame

@@ -16,7 +16,8 @@ from urllib.parse import unquote
 import numpy as np
 
 from edgekit.camera.config import SourceConfig
-from edgekit.camera.source.grabber import Grabber, quiet_cv2
+from edgekit.camera.source.grabber import Grabber
+from edgekit.camera.source.opencv import quiet_cv2
 from edgekit.camera.source.uri import Source
 from edgekit.errors import SourceError
 from edgekit.reading.limits import CLIP_PICTURE

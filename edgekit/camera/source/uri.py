@@ -12,7 +12,7 @@ from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from edgekit.camera.config import SourceConfig
-from edgekit.camera.source.media import globbed, is_picture, is_video
+from edgekit.camera.source.disk.media import globbed, is_picture, is_video
 from edgekit.errors import UsageError
 from edgekit.screen import HIDDEN, masked
 

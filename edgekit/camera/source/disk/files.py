@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.camera.config import SourceConfig
+from edgekit.camera.source.disk.media import find_media, is_picture
+from edgekit.camera.source.disk.video import VideoGrabber
 from edgekit.camera.source.grabber import Ended, Grabber
-from edgekit.camera.source.media import find_media, is_picture
-from edgekit.camera.source.video import VideoGrabber
 from edgekit.errors import PictureError, SourceError
 from edgekit.screen import shown
 from edgekit.vision.image import Frame, read_picture

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.camera.source.grabber import Ended, Grabber, quiet_cv2, refuse_size
-from edgekit.camera.source.media import container_of, is_fragmented, not_a_video
-from edgekit.camera.source.mpegts import seconds_of
-from edgekit.camera.source.stamps import LONGEST, Stamps
+from edgekit.camera.source.disk.media import container_of, is_fragmented, not_a_video
+from edgekit.camera.source.disk.mpegts import seconds_of
+from edgekit.camera.source.disk.stamps import LONGEST, Stamps
+from edgekit.camera.source.grabber import Ended, Grabber
+from edgekit.camera.source.opencv import quiet_cv2, refuse_size
 from edgekit.errors import SourceError
 from edgekit.vision.image import Frame
 
