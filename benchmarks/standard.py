@@ -171,7 +171,7 @@ def write_yolo(folder: Path, split: str) -> None:
     for name in ("images", "labels"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for i, sample in enumerate(sample_evenly(load_dataset(HIVE, None, split), 100)):
-        frame, truth = sample.read(), sample.truth()
+        frame, truth = sample.read(), sample.ground_truth()
         height, width = frame.shape[:2]
         lines = []
         for (x1, y1, x2, y2), label in zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True):

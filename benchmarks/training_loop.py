@@ -34,8 +34,8 @@ def present_or_absent(n: int, seed: int) -> Dataset:
     """Made pictures of a hive, labelled by whether a hornet is in them."""
     made = hive_pictures(n, seed)
     samples = tuple(
-        replace(s, label=int(bool((s.box_labels == 1).any())), boxes=None, box_labels=None, aside_boxes=None,
-                aside_labels=None) for s in made
+        replace(s, label=int(bool((s.box_labels == 1).any())), boxes=None, box_labels=None, ignored_boxes=None,
+                ignored_labels=None) for s in made
     )  # fmt: skip
     return Dataset(samples, ("absent", "present"), "made")
 

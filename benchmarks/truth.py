@@ -26,7 +26,7 @@ import numpy as np
 
 from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.benchmark.machine.environment import busy_seconds, conditions, environment
-from edgekit.benchmark.measure import Plan, measure
+from edgekit.benchmark.measure import MeasurementPlan, measure
 from edgekit.benchmark.subject import Subject
 from edgekit.benchmark.timing import timing
 from edgekit.data import Sample, made_pictures
@@ -212,7 +212,7 @@ def disturbed(cases: list[tuple[Path, str]], threads: int, seconds: float) -> in
     wrong = 0
     for model, backend in cases:
         with Predictor.from_artifact(read_onnx(model), backend, threads=threads) as predictor, spinning():
-            runs = measure({"case": [Subject(predictor, frames)]}, Plan(seconds, turns=5, warmup=3.0))
+            runs = measure({"case": [Subject(predictor, frames)]}, MeasurementPlan(seconds, turns=5, warmup=3.0))
         found = timing(runs["case"])
         wrong += found.stability.stable
         print(f"{model.name} {backend}: {'STABLE' if found.stability.stable else 'unstable'}, "

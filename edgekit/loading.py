@@ -66,7 +66,7 @@ def open_predictor(
     if is_checkpoint(path):
         from edgekit.backends.torch_ import TorchSession
         from edgekit.checkpoints.checkpoint import load_checkpoint
-        from edgekit.nets.detector import answering
+        from edgekit.nets.detector import with_decoding
 
         loaded = load_checkpoint(
             path, classes=classes, preprocess=preprocess_spec, norm=norm, arch=arch, weights_key=weights_key,
@@ -74,7 +74,7 @@ def open_predictor(
         )  # fmt: skip
         for note in loaded.notes:
             say(note)
-        session = TorchSession(answering(loaded.net(), loaded.spec), loaded.spec)
+        session = TorchSession(with_decoding(loaded.net(), loaded.spec), loaded.spec)
         what = f"{loaded.what}, run by torch"
         return Predictor(
             session, loaded.spec, name=path.name, sha256=loaded.sha256, trained_on=loaded.trained_on, what=what

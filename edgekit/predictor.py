@@ -14,7 +14,7 @@ from edgekit.backends import Session, open_session
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.progress import track
 from edgekit.spec import ModelSpec, TensorSpec
-from edgekit.vision.decode import SHOWN, Classification, Detections, classify, detections
+from edgekit.vision.decode import DEFAULT_SCORE, Classification, Detections, classify, detections
 from edgekit.vision.preprocess import geometry, normalise, preprocess
 
 Frame = NDArray[np.uint8]  # [h, w, 3] BGR
@@ -106,7 +106,7 @@ class Predictor:
         """`detect` of many frames, with at most `batch` of them in memory; `threshold` 0 gives all K places."""
         self._require("detection")
         spec = self.spec
-        limits = spec.thresholds or (SHOWN,) * len(spec.classes)
+        limits = spec.thresholds or (DEFAULT_SCORE,) * len(spec.classes)
         if threshold is not None:
             limits = (threshold,) * len(spec.classes)
         for row, shape in self._rows(frames, batch):

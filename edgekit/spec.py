@@ -154,7 +154,7 @@ class ModelSpec:
         task: `classification` or `detection`.
         temperature: logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks", sec. 4.2);
             1 for detection.
-        keep: detections a picture, the K of the outputs; 0 for classification.
+        max_detections: detections a picture, the K of the outputs; 0 for classification.
         thresholds: for detection the score from which on a box of each class is shown, 0..1; none: not chosen yet.
     """
 
@@ -164,7 +164,7 @@ class ModelSpec:
     arch_args: Mapping[str, Any] | None = None
     task: Task = "classification"
     temperature: float = 1.0
-    keep: int = 0
+    max_detections: int = 0
     thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -178,11 +178,19 @@ class ModelSpec:
         _require(ok, "temperature", self.temperature, "a positive number")
         if self.task == "classification":
             _require(
-                self.keep == 0 and not self.thresholds, "keep", self.keep, "0, and no thresholds, for a classifier"
+                self.max_detections == 0 and not self.thresholds,
+                "max_detections",
+                self.max_detections,
+                "0, and no thresholds, for a classifier",
             )
             return
         _require(self.temperature == 1, "temperature", self.temperature, "1 for detection")
-        _require(isinstance(self.keep, int) and self.keep >= 1, "keep", self.keep, "1 or more for detection")
+        _require(
+            isinstance(self.max_detections, int) and self.max_detections >= 1,
+            "max_detections",
+            self.max_detections,
+            "1 or more for detection",
+        )
         ok = len(self.thresholds) in (0, len(self.classes)) and all(
             isinstance(t, (int, float)) and 0 <= t <= 1 for t in self.thresholds
         )
@@ -198,9 +206,9 @@ class ModelSpec:
         if self.task == "classification":
             return (TensorSpec("logits", "float32", ("N", len(self.classes))),)
         return (
-            TensorSpec("boxes", "float32", ("N", self.keep, 4)),
-            TensorSpec("scores", "float32", ("N", self.keep)),
-            TensorSpec("labels", "int32", ("N", self.keep)),
+            TensorSpec("boxes", "float32", ("N", self.max_detections, 4)),
+            TensorSpec("scores", "float32", ("N", self.max_detections)),
+            TensorSpec("labels", "int32", ("N", self.max_detections)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -214,16 +222,28 @@ class ModelSpec:
         }
         if self.task == "classification":
             return common
-        return {**common, "keep": self.keep, "thresholds": list(self.thresholds)}
+        return {**common, "max_detections": self.max_detections, "thresholds": list(self.thresholds)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
-        """Inverse of `to_dict`. Raises InputError on an unknown or missing key."""
+        """Inverse of `to_dict`, and reads names written once. Raises InputError on an unknown or missing key."""
+        data = _renamed(data)
         names = {f.name for f in fields(cls)}
         _known_keys("ModelSpec", data, names)
         for name in ("arch", "classes", "preprocess"):
             _require(name in data, name, "nothing", "a value")
         return cls(**{**data, "preprocess": PreprocessSpec.from_dict(data["preprocess"])})
+
+
+def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data of a ModelSpec with today's names: `max_detections` was `keep` once, the head `offset_size` `c22`."""
+    renamed = dict(data)
+    if "keep" in renamed and "max_detections" not in renamed:
+        renamed["max_detections"] = renamed.pop("keep")
+    arguments = renamed.get("arch_args")
+    if isinstance(arguments, Mapping) and arguments.get("head") == "c22":
+        renamed["arch_args"] = {**arguments, "head": "offset_size"}
+    return renamed
 
 
 def _require(ok: bool, name: str, got: object, expected: str) -> None:

@@ -31,7 +31,7 @@ def test_it_was_proven_and_is_what_its_recipe_and_card_say() -> None:
     require_verified(artifact)
     spec, recipe = artifact.metadata.model, load_recipe("centernet-tiny")
     assert spec.arch_args == {"neck": recipe.net.neck, "head": recipe.net.head, "width": recipe.net.width}
-    assert (spec.preprocess, spec.keep) == (recipe.input.preprocess(), recipe.net.keep)
+    assert (spec.preprocess, spec.max_detections) == (recipe.input.preprocess(), recipe.net.max_detections)
     assert file_sha256(path)[:16] in (ROOT / "models" / "centernet-tiny.md").read_text()
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgekit.benchmark.machine.environment import busy_seconds
 from edgekit.benchmark.machine.power import Energy, Meter
-from edgekit.benchmark.machine.reference_workload import Yardstick
+from edgekit.benchmark.machine.reference_workload import ReferenceWorkload
 from edgekit.benchmark.subject import STAGES, TAKE_UP, Subject
 from edgekit.errors import UsageError
 from edgekit.progress import track, working
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Plan:
+class MeasurementPlan:
     """How long to measure.
 
     Attributes:
@@ -80,7 +80,7 @@ class Turn:
 
 @dataclass
 class Run:
-    """Everything measured of a subject; `paces` are the yardstick's milliseconds around each turn."""
+    """Everything measured of a subject; `paces` are the reference workload's milliseconds around each turn."""
 
     warmup_iterations: int = 0
     warmup_seconds: float = 0.0
@@ -144,7 +144,7 @@ def warm_up(subject: Subject, limit: float) -> tuple[int, float, bool]:
 
 def measure(
     subjects: Mapping[str, Sequence[Subject]],
-    plan: Plan,
+    plan: MeasurementPlan,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Run]:
     """Measures every subject in `plan.turns` blocks, the subjects taking turns, each turn in another order.
@@ -165,7 +165,7 @@ def measure(
         runs[name] = Run(count, seconds, warm)
     begin = time.perf_counter()
     names = list(subjects)
-    with Yardstick() as pace, working("measuring", plan.turns * len(names)) as work:
+    with ReferenceWorkload() as pace, working("measuring", plan.turns * len(names)) as work:
         for turn in range(plan.turns):
             say(f"turn {turn + 1} of {plan.turns}")
             shift = turn % len(names) if names else 0
@@ -185,7 +185,7 @@ def measure(
     return runs
 
 
-def _turn(streams: Sequence[Subject], plan: Plan, turn: int, begin: float) -> Turn:
+def _turn(streams: Sequence[Subject], plan: MeasurementPlan, turn: int, begin: float) -> Turn:
     """One block of one subject: by time, or its share of the iterations."""
     for subject in streams:
         for _ in range(TAKE_UP):
@@ -214,7 +214,7 @@ def _turn(streams: Sequence[Subject], plan: Plan, turn: int, begin: float) -> Tu
     return Turn(start - begin, seconds, stages, pictures, outside, session, others)
 
 
-def _count(plan: Plan, turn: int) -> int | None:
+def _count(plan: MeasurementPlan, turn: int) -> int | None:
     """The turn's share of the iterations, or None where time decides."""
     if plan.iterations is None:
         return None

@@ -16,7 +16,7 @@ from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.benchmark.layers.operations import costs
 from edgekit.benchmark.machine import reference_workload
 from edgekit.benchmark.machine.environment import condition_notes, conditions, environment
-from edgekit.benchmark.measure import END_TO_END, Plan, Run, measure
+from edgekit.benchmark.measure import END_TO_END, MeasurementPlan, Run, measure
 from edgekit.benchmark.pictures import name_of, timed_pictures
 from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement, read_samples
@@ -80,13 +80,13 @@ class Settings:
         pictures: keep thumbnails of the worst disagreements.
     """
 
-    plan: Plan = field(default_factory=Plan)
+    plan: MeasurementPlan = field(default_factory=MeasurementPlan)
     timed: int = 32
     accuracy: int | None = None
     pictures: bool = True
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "yardstick": reference_workload.NAME}
+        return {**asdict(self), "yardstick": reference_workload.NAME}  # its key since version 1
 
 
 class Bench:

@@ -185,7 +185,7 @@ class Robustness(Part):
     examples: list[dict[str, str]] = []
 
 
-class Layer(Part):
+class LayerCost(Part):
     """One node as the runtime executed it."""
 
     name: str
@@ -199,7 +199,7 @@ class Layers(Part):
     """Time per layer, and where the model stands below the machine's measured roof."""
 
     source: str
-    layers: list[Layer]
+    layers: list[LayerCost]
     total_ms: float
     gmacs_per_second: float | None
     share_of_peak: float | None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
 from edgekit.predictor import Frame, Predictor
-from edgekit.vision.decode import SHOWN, classify, detections
+from edgekit.vision.decode import DEFAULT_SCORE, classify, detections
 from edgekit.vision.preprocess import geometry, normalise, preprocess
 
 STAGES = ("decode", "preprocess", "inference", "post")
@@ -69,7 +69,7 @@ class Subject:
         if spec.task == "classification":
             answers = classify(given["logits"], spec.classes)
         else:
-            limits = spec.thresholds or (SHOWN,) * len(spec.classes)
+            limits = spec.thresholds or (DEFAULT_SCORE,) * len(spec.classes)
             answers = [
                 detections(given["boxes"][i], given["scores"][i], given["labels"][i],
                            geometry(frame.shape, spec.preprocess), frame.shape, spec.classes, limits)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgekit.artifacts.onnx_file import file_sha256, make_folder
-from edgekit.benchmark.measure import Plan
+from edgekit.benchmark.measure import MeasurementPlan
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.schema import Case, Report, read_report, write_report
 from edgekit.config.target import explain, nearest
@@ -51,7 +51,7 @@ class Suite(_Table):
     matrix: tuple[Matrix, ...] = Field(min_length=1)
 
     def settings(self) -> Settings:
-        plan = Plan(self.seconds, None, self.turns, self.warmup)
+        plan = MeasurementPlan(self.seconds, None, self.turns, self.warmup)
         return Settings(plan, timed=self.timed, accuracy=self.accuracy)
 
 

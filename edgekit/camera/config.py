@@ -169,7 +169,7 @@ class TrackConfig(_Table):
 
 
 class LabelRule(_Table):
-    """When a label is believed; what is left out comes from [visits]."""
+    """When a label is confirmed; what is left out comes from [visits]."""
 
     min_score: float | None = Field(default=None, ge=0, le=1)
     threshold: float | None = Field(default=None, ge=0, le=1)

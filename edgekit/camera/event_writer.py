@@ -19,7 +19,7 @@ from edgekit.camera.deliver.lines import Lines
 from edgekit.camera.deliver.live_view import encode
 from edgekit.camera.deliver.video_file import VideoSink
 from edgekit.camera.events.counts import CountBook
-from edgekit.camera.events.visits import News
+from edgekit.camera.events.visits import VisitEvent
 from edgekit.camera.store.clips import Clips
 from edgekit.camera.store.reader import local_day
 from edgekit.camera.store.store import Store, crashed
@@ -36,7 +36,7 @@ _ORDER = ("schema", "id", "seq", "type", "device", "camera")  # first in an even
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class FrameResult:
     """What came of a frame.
 
     Attributes:
@@ -49,12 +49,12 @@ class Outcome:
     frame: Frame | None
     shown: Detections
     at: float
-    news: tuple[News, ...] = ()
+    news: tuple[VisitEvent, ...] = ()
     pictured: tuple[str, ...] = ()
     model: Mapping[str, str] | None = None
 
 
-class Outbox:
+class EventWriter:
     """Completes events and hands them to the store, stdout and who else listens; writes video, pictures and clips.
 
     Args:
@@ -81,7 +81,7 @@ class Outbox:
         self.store = Store(config.store.folder, config.store, say) if config.store.folder else None
         self._clips = self._clips_of(self.store) if self.store and config.visits.clip else None
         self._patient = patient
-        self._queue: deque[Outcome] = deque()
+        self._queue: deque[FrameResult] = deque()
         self._changed = threading.Condition()
         self._done = False
         self._busy_since: float | None = None
@@ -104,7 +104,7 @@ class Outbox:
         self._recover()
         self._thread.start()
 
-    def put(self, outcome: Outcome) -> None:
+    def put(self, outcome: FrameResult) -> None:
         with self._changed:
             if self._patient:
                 self._changed.wait_for(lambda: len(self._queue) < _WAITING or self._done)
@@ -196,14 +196,14 @@ class Outbox:
         elif before and not problem:
             self._say(f"{part}: all is well again")
 
-    def _write(self, outcome: Outcome) -> None:
+    def _write(self, outcome: FrameResult) -> None:
         self._model = dict(outcome.model or self._model)
         if outcome.frame is not None and (self._video or self._clips or outcome.pictured):
             self._try("pictures", partial(self._picture, outcome))
         for news in outcome.news:
             self._tell(self._event(news))
 
-    def _picture(self, outcome: Outcome) -> None:
+    def _picture(self, outcome: FrameResult) -> None:
         assert outcome.frame is not None
         drawn, at = with_boxes(outcome.frame, outcome.shown), outcome.at
         if self._clips or (outcome.pictured and self.store and self._config.visits.snapshot):
@@ -240,7 +240,7 @@ class Outbox:
         self._seq = self.store.next_seq() if self.store else self._seq + 1
         return self._seq
 
-    def _event(self, news: News) -> Event:
+    def _event(self, news: VisitEvent) -> Event:
         number = self._next()
         day = local_day(wall(news.at) if news.moment is None else news.moment)
         if self._clips and news.kind == "start":

@@ -9,8 +9,8 @@ from collections import deque
 from functools import lru_cache
 from typing import Any
 
-from edgekit.camera.event_writer import Outbox
-from edgekit.camera.rate import Pace
+from edgekit.camera.event_writer import EventWriter
+from edgekit.camera.rate import RateController
 from edgekit.camera.source.feed import Feed
 from edgekit.metrics.percentiles import told
 
@@ -26,8 +26,8 @@ class Health:
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.feed: Feed | None = None
-        self.pace: Pace | None = None
-        self.outbox: Outbox | None = None
+        self.pace: RateController | None = None
+        self.outbox: EventWriter | None = None
         self.inferred = 0
         self.gated = 0
         self.model_errors = 0

@@ -12,7 +12,7 @@ _DUSK = 5.0  # grey levels; night ends this much brighter than it begins
 _SETTLE = 20.0  # seconds that night or day must last, because a hand before the lens is neither
 
 
-class Pace:
+class RateController:
     """Decides when the next look is due. Times are monotonic seconds."""
 
     def __init__(self, config: CameraConfig, at: float) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit.camera.clock import Clock
 from edgekit.camera.config import CameraConfig, LabelRule
-from edgekit.camera.detect.detectors import Eye
+from edgekit.camera.detect.detectors import Detector
 from edgekit.camera.detect.motion import MotionWatch
 from edgekit.camera.events.visits import VisitBook
 from edgekit.camera.track.tracker import Tracker
@@ -26,14 +26,14 @@ class Model:
     """What looks, opened.
 
     Attributes:
-        make: an eye for a configuration and a smallest score.
+        make: a detector for a configuration and a smallest score.
         classes, thresholds: the model's; no thresholds where none were chosen.
         info: name, sha256, precision, and what it was trained on where its file says that; for the events.
         close: releases it.
         replaced: whether other bytes lie at its path by now. Raises EdgekitError where nothing does.
     """
 
-    make: Callable[[CameraConfig, float], Eye]
+    make: Callable[[CameraConfig, float], Detector]
     classes: tuple[str, ...]
     thresholds: tuple[float, ...]
     info: Mapping[str, str]
@@ -53,7 +53,7 @@ class Rules:
 
     config: CameraConfig
     least: Mapping[str, float]
-    eye: Eye
+    detector: Detector
     zones: Zones
     unwatched: NDArray[np.bool_] | None
     motion: MotionWatch | None
@@ -80,15 +80,15 @@ def make_rules(config: CameraConfig, model: Model, clock: Clock | None = None) -
         rule = config.labels.get(name, LabelRule())
         least[name] = _first(rule.min_score, config.visits.min_score, own, _NO_MODEL[0])
         threshold[name] = max(least[name], _first(rule.threshold, config.visits.threshold, own, _NO_MODEL[1]))
-    eye = model.make(config, _FLOOR * min(least.values()))
+    detector = model.make(config, _FLOOR * min(least.values()))
     zones = Zones(config.zones)
     return Rules(
         config=config,
         least=least,
-        eye=eye,
+        detector=detector,
         zones=zones,
         unwatched=zones.unwatched(),
-        motion=MotionWatch(config.motion) if config.motion.gate or eye.needs_motion else None,
+        motion=MotionWatch(config.motion) if config.motion.gate or detector.needs_motion else None,
         tracker=Tracker(config.track, least.__getitem__, threshold.__getitem__),
         book=VisitBook(config.visits, threshold, zones, clock),
     )

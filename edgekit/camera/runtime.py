@@ -14,12 +14,12 @@ from edgekit.camera.deliver.live_view import View
 from edgekit.camera.detect.ahead import Ahead, streams_of
 from edgekit.camera.detect.detectors import one_label_each
 from edgekit.camera.detect.motion import Motion
-from edgekit.camera.event_writer import Event, Outbox, Outcome
+from edgekit.camera.event_writer import Event, EventWriter, FrameResult
 from edgekit.camera.events.counts import CountBook
 from edgekit.camera.events.visits import Visit
 from edgekit.camera.health import Health, notify_systemd
 from edgekit.camera.memory import give_back
-from edgekit.camera.rate import Pace
+from edgekit.camera.rate import RateController
 from edgekit.camera.rules import Model, Rules, make_rules
 from edgekit.camera.source.feed import Feed, Opener, Say, Shot, make_feed
 from edgekit.camera.source.grabber import Ended
@@ -98,7 +98,7 @@ class Camera:
         self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
         self._chore_failed = ""
         self._take(make_rules(config, self._model, self._feed.clock))
-        self.outbox = Outbox(
+        self.outbox = EventWriter(
             config,
             self._model.info,
             self.counts,
@@ -127,7 +127,7 @@ class Camera:
             self._feed.stop()
             self._ahead.close()
             news = self._rules.book.close(self._last_at, "shutdown")
-            self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(news)))
+            self.outbox.put(FrameResult(None, _nothing(), self._last_at, tuple(news)))
             self.outbox.stop()
             self.view.close()
             self._model.close()
@@ -159,8 +159,8 @@ class Camera:
     def _take(self, rules: Rules) -> None:
         """Makes these the rules from the next frame on."""
         self._rules = rules
-        self._ahead.watch(rules.eye, rules.config)
-        self._pace = self.health.pace = Pace(rules.config, time.monotonic())
+        self._ahead.watch(rules.detector, rules.config)
+        self._pace = self.health.pace = RateController(rules.config, time.monotonic())
         self._shape: tuple[int, ...] = ()
         self._inferred_at = self._heat_at = float("-inf")
         self.config = rules.config
@@ -209,7 +209,7 @@ class Camera:
         self._pace.saw(frame, busy, at)
         shown = _drawn(tracks, found, self._rules.least)
         self.view.show(frame, shown)
-        self.outbox.put(Outcome(frame, shown, at, tuple(news), self._rules.book.pictured))
+        self.outbox.put(FrameResult(frame, shown, at, tuple(news), self._rules.book.pictured))
         self.health.looked(time.monotonic() - shot.captured, seconds)
 
     def _worth(self, motion: Motion | None, at: float) -> bool:
@@ -222,12 +222,12 @@ class Camera:
     def _found(self, shot: Shot, motion: Motion | None) -> tuple[Detections | None, float | None]:
         """What is in the frame and the seconds that looking took; nothing where the model failed."""
         try:
-            eye, glance = self._rules.eye, shot.ready
-            if glance is not None and glance.eye is eye:  # it is another one's after a reload
+            detector, glance = self._rules.detector, shot.ready
+            if glance is not None and glance.detector is detector:  # it is another one's after a reload
                 seen, seconds = glance.answer.result()
             else:
                 begun = time.monotonic()
-                seen = eye.look(shot.frame, motion)
+                seen = detector.look(shot.frame, motion)
                 seconds = time.monotonic() - begun
             return one_label_each(self._rules.zones.kept(seen, shot.frame.shape)), seconds
         except Exception as error:  # one bad frame must not end a season
@@ -259,7 +259,7 @@ class Camera:
             now = self._last_at = time.monotonic()
             news = self._rules.book.tick(now, self._feed.state() in ("offline", "stalled", "connecting"))
             if news:
-                self.outbox.put(Outcome(None, _nothing(), now, tuple(news)))
+                self.outbox.put(FrameResult(None, _nothing(), now, tuple(news)))
 
     def _regularly(self) -> None:
         now = time.monotonic()
@@ -312,11 +312,11 @@ class Camera:
             told = error if isinstance(error, EdgekitError) else f"{type(error).__name__}: {error}"
             self._say(f"error: the configuration was not taken, and all goes on as it was: {told}")
             return
-        self.outbox.put(Outcome(None, _nothing(), self._last_at, tuple(self._rules.book.close(self._last_at))))
+        self.outbox.put(FrameResult(None, _nothing(), self._last_at, tuple(self._rules.book.close(self._last_at))))
         self._take(rules)
         if self._model is not old_model:
             old_model.close()
-            self.outbox.put(Outcome(None, _nothing(), self._last_at, model=self._model.info))
+            self.outbox.put(FrameResult(None, _nothing(), self._last_at, model=self._model.info))
             self.health.trained_on = self._model.info.get("trained_on", "")
         if feed is not old_feed:
             old_feed.stop()
@@ -351,16 +351,16 @@ class Camera:
 
 
 def _drawn(tracks: list[Track], found: Detections | None, least: Mapping[str, float]) -> Detections:
-    """The tracks seen in a frame as boxes; believed ones with their number, of others only strong ones."""
+    """The tracks seen in a frame as boxes; confirmed ones with their number, of others only strong ones."""
     if found is None or not tracks:
         return _nothing()
-    shown = sorted((t for t in tracks if t.believed or t.score >= least[t.label]), key=lambda t: -t.score)
+    shown = sorted((t for t in tracks if t.confirmed or t.score >= least[t.label]), key=lambda t: -t.score)
     index = {name: i for i, name in enumerate(least)}
     return Detections(
         np.array([t.box for t in shown], np.float32).reshape(-1, 4),
         np.array([t.score for t in shown], np.float32),
         np.array([index[t.label] for t in shown], np.int64),
-        tuple(f"{t.label} #{t.ident}" if t.believed else f"{t.label}?" for t in shown),
+        tuple(f"{t.label} #{t.ident}" if t.confirmed else f"{t.label}?" for t in shown),
     )
 
 

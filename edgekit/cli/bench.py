@@ -87,7 +87,7 @@ def bench(
     Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
     the exit code is 1; where --compare finds a regression it is 4.
     """
-    from edgekit.benchmark.measure import Plan
+    from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.report.compare import DEFAULT_LIMITS, parse_limits
     from edgekit.benchmark.run import Settings
     from edgekit.benchmark.schema import read_report
@@ -109,7 +109,7 @@ def bench(
         places = wiring.SuitePlaces(models_root, data_root, data or [], attack)
         report = wiring.run_suite_file(suite, places, out, written, resume, unverified)
     else:
-        settings = Settings(Plan(seconds, iterations, turns, warmup), accuracy=pictures)
+        settings = Settings(MeasurementPlan(seconds, iterations, turns, warmup), accuracy=pictures)
         cases = [
             wiring.case(str(m), b, provider.value, t, n, s)
             for m in models or []

@@ -165,7 +165,7 @@ def open_model(config: CameraConfig) -> Model:
     """Opens the model that the configuration names; the wiring between `loading` and the camera room."""
     from edgekit import loading
     from edgekit.camera.detect.ahead import streams_of
-    from edgekit.camera.detect.detectors import make_eye
+    from edgekit.camera.detect.detectors import make_detector
     from edgekit.camera.memory import give_back
     from edgekit.camera.rules import Model
     from edgekit.errors import UsageError
@@ -188,7 +188,7 @@ def open_model(config: CameraConfig) -> Model:
     tell_origin(predictor.name, predictor.trained_on)
     spec = predictor.spec
     return Model(
-        make=lambda wanted, floor: make_eye(predictor, wanted, floor),
+        make=lambda wanted, floor: make_detector(predictor, wanted, floor),
         classes=spec.classes,
         thresholds=spec.thresholds,
         info={

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edgekit.metrics.classification import ClassificationReport, Rate
     from edgekit.metrics.detection import DetectionReport
 
-SHOWN = 20
+WEAKEST_SHOWN = 20
 AVERAGES = ("ap", "ap50", "ap75", "small", "medium", "large", "voc07")
 
 
@@ -59,9 +59,9 @@ def evaluate(
     recall at its thresholds, and the alarm (is there one in the picture?).
     """
     from edgekit import loading
-    from edgekit.benchmark.quality.accuracy import FoundEvaluation
+    from edgekit.benchmark.quality.accuracy import DetectionEvaluation
     from edgekit.benchmark.quality.accuracy import evaluate as measure
-    from edgekit.data import load_dataset, unlike
+    from edgekit.data import load_dataset, without_near_duplicates
 
     with loading.open_predictor(
         model,
@@ -76,7 +76,7 @@ def evaluate(
     ) as predictor:
         dataset = load_dataset(data, predictor.spec.classes, split)
         if apart_from is not None:
-            dataset = unlike(dataset, load_dataset(data, predictor.spec.classes, apart_from))
+            dataset = without_near_duplicates(dataset, load_dataset(data, predictor.spec.classes, apart_from))
         for note in dataset.notes:
             say(note)
         evaluation = measure(predictor, dataset)
@@ -85,7 +85,7 @@ def evaluate(
     if output_format is Format.json:
         facts = {"model": model.name, "backend": predictor.session.backend, "data": data.name}
         print_json({**facts, **evaluation.to_dict()})
-    elif isinstance(evaluation, FoundEvaluation):
+    elif isinstance(evaluation, DetectionEvaluation):
         _print_found(model, evaluation.report)
     else:
         _print(model, evaluation.report)
@@ -107,9 +107,9 @@ def _print(model: Path, report: ClassificationReport) -> None:
         gone = report.unmeasured
         typer.echo(f"  {'balanced':<28} not measured: no picture of {some(gone)} ({len(gone)} classes)")
     seen = [entry for entry in report.classes if entry.n]
-    if len(seen) > SHOWN:
-        seen = sorted(seen, key=lambda entry: entry.top1.value or 0.0)[:SHOWN]
-        typer.echo(f"  the {SHOWN} weakest classes (--format json has all)")
+    if len(seen) > WEAKEST_SHOWN:
+        seen = sorted(seen, key=lambda entry: entry.top1.value or 0.0)[:WEAKEST_SHOWN]
+        typer.echo(f"  the {WEAKEST_SHOWN} weakest classes (--format json has all)")
     for entry in seen:
         typer.echo(f"  {shown(entry.label):<28.28} {_text(entry.top1)}  of {entry.n}")
 

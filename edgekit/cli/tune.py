@@ -49,7 +49,7 @@ def tune(
     nothing holds the budget.
     """
     from edgekit.artifacts.onnx_file import refuse_existing, write_bytes
-    from edgekit.benchmark.measure import Plan
+    from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.run import Settings
     from edgekit.benchmark.suite import refuse_existing_report
     from edgekit.benchmark.tune import candidates, choose
@@ -61,7 +61,7 @@ def tune(
     say("trying " + ", ".join(p if p != "cpu" else b for b, providers in backends.items() for p in providers))
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cases = candidates([str(m) for m in models], backends, cpus, goal.value)
-    settings = Settings(Plan(seconds, None, 4, 6.0), accuracy=pictures)
+    settings = Settings(MeasurementPlan(seconds, None, 4, 6.0), accuracy=pictures)
     parts = wiring.Parts(data or [], split, cold=False)
     names = ", ".join(m.stem for m in models[:3])
     report = parts.measure(cases, settings, wiring.writer(out), f"Tuning {names} for {goal.value}")

@@ -26,10 +26,21 @@ class Net(_Table):
     arch: str = "resnet18"
     norm: Literal["batch", "group", "layer", "instance", "none"] = "batch"
     neck: Literal["fpn", "deconv"] = Field("fpn", description="of a CenterNet")
-    head: Literal["ltrb", "c22"] = Field("ltrb", description="of a CenterNet")
+    head: Literal["ltrb", "offset_size"] = Field("ltrb", description="of a CenterNet")
     width: float = Field(1.0, gt=0, le=4, description="factor on all channels of a CenterNet")
-    keep: int = Field(100, ge=1, le=3840, description="detections a picture")
+    max_detections: int = Field(100, ge=1, le=3840, description="detections a picture")
     weights: str = Field("none", description="imagenet (torchvision's, fetched when asked), none, or a file")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_written_once(cls, values: Any) -> Any:
+        """Recipes and runs written before say `keep` and `c22`."""
+        if not isinstance(values, dict):
+            return values
+        renamed = dict(values)
+        if "keep" in renamed and "max_detections" not in renamed:
+            renamed["max_detections"] = renamed.pop("keep")
+        return {**renamed, "head": "offset_size"} if renamed.get("head") == "c22" else renamed
 
 
 _Side = Annotated[int, Field(ge=8, le=4096)]

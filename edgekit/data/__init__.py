@@ -1,7 +1,7 @@
 """Labelled pictures for evaluation, calibration and verification. No torch."""
 
 from edgekit.data.hive.made import HIVE_CLASSES, HiveClip, HiveFrame, hive_pictures
-from edgekit.data.likeness import near_duplicates, unlike
+from edgekit.data.likeness import near_duplicates, without_near_duplicates
 from edgekit.data.load import load_dataset
 from edgekit.data.sample import Dataset, Sample, sample_evenly
 from edgekit.data.split import by_folder, by_pattern, split_by_group
@@ -22,5 +22,5 @@ __all__ = [
     "near_duplicates",
     "sample_evenly",
     "split_by_group",
-    "unlike",
+    "without_near_duplicates",
 ]

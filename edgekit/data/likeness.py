@@ -61,7 +61,7 @@ def near_duplicates(a: Dataset, b: Dataset, least: float = ALIKE) -> Likeness:
     )
 
 
-def unlike(dataset: Dataset, other: Dataset, least: float = ALIKE) -> Dataset:
+def without_near_duplicates(dataset: Dataset, other: Dataset, least: float = ALIKE) -> Dataset:
     """`dataset` without the pictures that look like one of `other`, as `near_duplicates` has it.
 
     Raises:

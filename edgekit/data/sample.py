@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgekit.data.names import plain
 from edgekit.errors import DataError, UsageError
-from edgekit.metrics.ground_truth import Truth
+from edgekit.metrics.ground_truth import GroundTruth
 from edgekit.progress import track
 from edgekit.spec import canonical_json
 from edgekit.vision.image import Frame, check_frame, read_picture
@@ -38,9 +38,9 @@ class Sample:
         box_labels: int64 [M], class indices; given exactly where `boxes` is.
         box_areas: float32 [M], square pixels, where the layout states the object's own (COCO: of its mask), else None
             and a box's area counts. Only COCO's small/medium/large read it.
-        aside_boxes: float32 [K, 4], None for none: COCO's crowds, VOC's difficult objects. They need not be found, and
-            what is found there is not wrong.
-        aside_labels: int64 [K], class indices.
+        ignored_boxes: float32 [K, 4], None for none: COCO's crowds, VOC's difficult objects. They need not be found,
+            and what is found there is not wrong.
+        ignored_labels: int64 [K], class indices.
     """
 
     path: Path | None
@@ -50,8 +50,8 @@ class Sample:
     boxes: NDArray[np.float32] | None = None
     box_labels: NDArray[np.int64] | None = None
     box_areas: NDArray[np.float32] | None = None
-    aside_boxes: NDArray[np.float32] | None = None
-    aside_labels: NDArray[np.int64] | None = None
+    ignored_boxes: NDArray[np.float32] | None = None
+    ignored_labels: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.frame is None):
@@ -61,8 +61,8 @@ class Sample:
         if not self.name:
             object.__setattr__(self, "name", self.path.name if self.path is not None else "frame")
         self._freeze("boxes", "box_labels", "box_areas")
-        self._freeze("aside_boxes", "aside_labels")
-        if self.boxes is None and self.aside_boxes is not None:
+        self._freeze("ignored_boxes", "ignored_labels")
+        if self.boxes is None and self.ignored_boxes is not None:
             raise self._bad("boxes set aside and no boxes", "boxes, if only [0, 4] of them")
 
     def _freeze(self, boxes: str, labels: str, areas: str | None = None) -> None:
@@ -91,11 +91,11 @@ class Sample:
     def _bad(self, got: str, expected: str) -> DataError:
         return DataError(f"The boxes of {self.name} cannot be used.", got=got, expected=expected)
 
-    def truth(self) -> Truth:
+    def ground_truth(self) -> GroundTruth:
         """What the detection metrics compare with. Raises DataError where the objects are not known."""
         if self.boxes is None or self.box_labels is None:
             raise self._bad("no boxes", "a data set with boxes: YOLO, Pascal VOC or COCO")
-        return Truth(self.boxes, self.box_labels, self.box_areas, self.aside_boxes, self.aside_labels)
+        return GroundTruth(self.boxes, self.box_labels, self.box_areas, self.ignored_boxes, self.ignored_labels)
 
     def read(self) -> Frame:
         """The frame, uint8 [h, w, 3] BGR; the caller's own to write into. Raises PictureError."""
@@ -229,6 +229,6 @@ def _frozen(values: ArrayLike, dtype: Any) -> NDArray[Any]:
 
 
 def _box_bytes(sample: Sample) -> bytes:
-    arrays = (sample.boxes, sample.box_labels, sample.box_areas, sample.aside_boxes, sample.aside_labels)
+    arrays = (sample.boxes, sample.box_labels, sample.box_areas, sample.ignored_boxes, sample.ignored_labels)
     shapes = canonical_json([None if a is None else list(a.shape) for a in arrays]).encode()
     return shapes + b"".join(a.tobytes() for a in arrays if a is not None)

@@ -17,7 +17,7 @@ from edgekit.predictor import Answers, Logits, Predictor
 from edgekit.progress import track
 from edgekit.spec import ModelSpec
 from edgekit.vision.boxes import iou_matrix
-from edgekit.vision.decode import SHOWN
+from edgekit.vision.decode import DEFAULT_SCORE
 from edgekit.vision.preprocess import preprocess
 
 # A tensor inside the net counts as different from here on, relative to its largest value. Reordering float32 sums
@@ -210,7 +210,7 @@ def _partners(
     """How many of `one`'s detections count, which of `other`'s is the partner of each that has one, and the ties."""
     scores = one["scores"]
     if limits.boxes == "shown":
-        floor = np.asarray(thresholds or (SHOWN,) * (int(one["labels"].max(initial=0)) + 1))
+        floor = np.asarray(thresholds or (DEFAULT_SCORE,) * (int(one["labels"].max(initial=0)) + 1))
         count = scores >= floor[one["labels"]]
     else:
         count = (scores >= COUNTED) | (np.arange(len(scores)) < BEST)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import DataError
 from edgekit.metrics.classification import Rate, rate
-from edgekit.metrics.ground_truth import Found, Truth, check_pairs
+from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
 
 Floats = NDArray[np.float64]
 LIMITS = (1e-2, 1e-3)
@@ -67,8 +67,8 @@ class AlarmReport:
 
 
 def alarm_reports(
-    truths: Sequence[Truth],
-    founds: Sequence[Found],
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
     classes: Sequence[str],
     limits: Sequence[float] = LIMITS,
     confidence: float = 0.95,
@@ -82,13 +82,13 @@ def alarm_reports(
     reports = []
     for label, name in enumerate(classes):
         present = np.array([(t.labels == label).any() for t in truths], dtype=np.bool_)
-        unclear = ~present & np.array([(t.aside_labels == label).any() for t in truths], dtype=np.bool_)
+        unclear = ~present & np.array([(t.ignored_labels == label).any() for t in truths], dtype=np.bool_)
         scores = picture_scores(founds, label)
         reports.append(_report(name, scores[~unclear], present[~unclear], int(unclear.sum()), limits, confidence))
     return tuple(reports)
 
 
-def picture_scores(founds: Sequence[Found], label: int) -> Floats:
+def picture_scores(founds: Sequence[Predictions], label: int) -> Floats:
     """float64 [N]: the best score of the class in each picture, 0 where it was not found."""
     return np.array([f.scores[f.labels == label].max(initial=0.0) for f in founds], dtype=np.float64)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.metrics.coco_ap import IOUS, RECALLS, Matched, match
-from edgekit.metrics.ground_truth import Found, Truth
+from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.statistics import Interval
 from edgekit.progress import track
 
@@ -17,7 +17,9 @@ RESAMPLES = 300
 Parts = list[list[Matched]]  # of each class, of each picture
 
 
-def matched_parts(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int, only_half: bool = False) -> Parts:
+def matched_parts(
+    truths: Sequence[GroundTruth], founds: Sequence[Predictions], n_classes: int, only_half: bool = False
+) -> Parts:
     """Each picture's matching on its own, which a draw only puts together: matching is what costs.
 
     Args:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.metrics.ground_truth import Found, Truth, check_pairs
+from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
 from edgekit.vision.boxes import area, iou_matrix
 
 Floats = NDArray[np.float64]
@@ -63,7 +63,7 @@ class Matched:
     objects: int
 
 
-def coco_ap(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int) -> CocoAP:
+def coco_ap(truths: Sequence[GroundTruth], founds: Sequence[Predictions], n_classes: int) -> CocoAP:
     """Average precision over IoU 0.50:0.05:0.95, 101 recalls, at most 100 detections a picture and class.
 
     Objects set aside are crowds: they count as no object, and any number of detections may lie in one unpunished.
@@ -81,8 +81,8 @@ def coco_ap(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int) ->
 
 
 def match(
-    truths: Sequence[Truth],
-    founds: Sequence[Found],
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
     label: int,
     ious: Floats,
     areas: Sequence[tuple[float, float]] = (AREAS["all"],),
@@ -99,7 +99,7 @@ def match(
     right, ignored = ([np.zeros((len(floors), 0), dtype=np.bool_)] for _ in range(2))
     objects = np.zeros(len(areas), dtype=np.int64)
     for truth, found in zip(truths, founds, strict=True):
-        mine, aside = truth.labels == label, truth.aside_boxes[truth.aside_labels == label]
+        mine, ignored = truth.labels == label, truth.ignored_boxes[truth.ignored_labels == label]
         chosen = np.flatnonzero(found.labels == label)
         chosen = chosen[np.argsort(-found.scores[chosen], kind="stable")][:limit]
         outside = (truth.areas[mine] < low) | (truth.areas[mine] > high)
@@ -109,11 +109,11 @@ def match(
         boxes, sizes = found.boxes[chosen], area(found.boxes[chosen])
         strays = np.repeat((sizes < low) | (sizes > high), len(ious), axis=0)
         hits = spared = np.zeros_like(strays)
-        if len(aside) or mine.any():
-            crowd = np.arange(outside.shape[1] + len(aside)) >= outside.shape[1]
-            passed = np.repeat(np.pad(outside, ((0, 0), (0, len(aside))), constant_values=True), len(ious), axis=0)
+        if len(ignored) or mine.any():
+            crowd = np.arange(outside.shape[1] + len(ignored)) >= outside.shape[1]
+            passed = np.repeat(np.pad(outside, ((0, 0), (0, len(ignored))), constant_values=True), len(ious), axis=0)
             hits, spared = _matches(
-                iou_matrix(boxes, np.concatenate([truth.boxes[mine], aside]), crowd), floors, passed, crowd
+                iou_matrix(boxes, np.concatenate([truth.boxes[mine], ignored]), crowd), floors, passed, crowd
             )
         scores.append(found.scores[chosen])
         right.append(hits & ~spared)

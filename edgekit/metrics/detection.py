@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgekit.metrics.alarm import AlarmReport, alarm_reports
 from edgekit.metrics.classification import plain
 from edgekit.metrics.coco_ap import coco_ap
-from edgekit.metrics.ground_truth import Found, Truth, check_pairs
+from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
 from edgekit.metrics.operating_point import BoxPoint, confusion, operating_points
 from edgekit.metrics.voc_ap import voc_curves
 
@@ -23,8 +23,8 @@ __all__ = [
     "Averages",
     "BoxPoint",
     "DetectionReport",
-    "Found",
-    "Truth",
+    "GroundTruth",
+    "Predictions",
     "confusion",
     "detection_report",
     "operating_points",
@@ -56,7 +56,7 @@ class DetectionReport:
 
     Attributes:
         n: pictures.
-        objects, aside: of each class, to be found and set aside.
+        objects, ignored: of each class, to be found, and set aside (crowds, difficult ones).
         mean: over the classes that have objects.
         classes: name and averages of each class, in order.
         operating: of each class, at its threshold.
@@ -65,7 +65,7 @@ class DetectionReport:
 
     n: int
     objects: tuple[int, ...]
-    aside: tuple[int, ...]
+    ignored: tuple[int, ...]
     mean: Averages
     classes: tuple[tuple[str, Averages], ...]
     operating: tuple[BoxPoint, ...]
@@ -82,15 +82,15 @@ class DetectionReport:
 
 
 def detection_report(
-    truths: Sequence[Truth],
-    founds: Sequence[Found],
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
     classes: Sequence[str],
     threshold: float | Sequence[float] | None = None,
 ) -> DetectionReport:
     """Everything about the detections `founds` of pictures with the objects `truths`.
 
     Args:
-        truths: one a picture (`Sample.truth()`).
+        truths: one a picture (`Sample.ground_truth()`).
         founds: one a picture, in the same order; for AP with low scores too, down to 0.01 or less.
         classes: names in the order of the labels.
         threshold: of the operating point, one for all or one a class. Without it each class takes what its alarm
@@ -123,7 +123,7 @@ def detection_report(
     return DetectionReport(
         n=len(truths),
         objects=_counted([t.labels for t in truths], len(classes)),
-        aside=_counted([t.aside_labels for t in truths], len(classes)),
+        ignored=_counted([t.ignored_labels for t in truths], len(classes)),
         mean=averages(None),
         classes=tuple((name, averages(label)) for label, name in enumerate(classes)),
         operating=operating_points(truths, founds, classes, threshold),

@@ -15,14 +15,14 @@ from edgekit.vision.decode import Detections
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class GroundTruth:
     """The objects of one picture. Whatever is array-like is taken; it is stored as float64 and int64.
 
     Attributes:
         boxes: [M, 4] x1 y1 x2 y2, continuous pixels.
         labels: [M], class indices.
         areas: [M] square pixels for COCO's small/medium/large; None for the boxes' own.
-        aside_boxes, aside_labels: [K, 4] and [K], crowds and difficult objects; None for none.
+        ignored_boxes, ignored_labels: [K, 4] and [K], crowds and difficult objects; None for none.
 
     Raises:
         DataError: shapes that do not belong together.
@@ -31,25 +31,25 @@ class Truth:
     boxes: Any
     labels: Any
     areas: Any = None
-    aside_boxes: Any = None
-    aside_labels: Any = None
+    ignored_boxes: Any = None
+    ignored_labels: Any = None
 
     def __post_init__(self) -> None:
         boxes, labels = _matched(self.boxes, self.labels, "boxes", "labels")
         areas = area(boxes) if self.areas is None else np.asarray(self.areas, dtype=np.float64)
         if areas.shape != labels.shape:
             raise _unmatched(f"areas {list(areas.shape)}", f"[{len(labels)}]")
-        none = self.aside_boxes is None
-        aside, aside_labels = _matched(
-            () if none else self.aside_boxes, () if none else self.aside_labels, "aside_boxes", "aside_labels"
+        none = self.ignored_boxes is None
+        ignored, ignored_labels = _matched(
+            () if none else self.ignored_boxes, () if none else self.ignored_labels, "ignored_boxes", "ignored_labels"
         )
-        values = (boxes, labels, areas, aside, aside_labels)
-        for name, value in zip(("boxes", "labels", "areas", "aside_boxes", "aside_labels"), values, strict=True):
+        values = (boxes, labels, areas, ignored, ignored_labels)
+        for name, value in zip(("boxes", "labels", "areas", "ignored_boxes", "ignored_labels"), values, strict=True):
             object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Predictions:
     """The detections of one picture, in any order.
 
     Attributes:
@@ -81,17 +81,17 @@ class Found:
             object.__setattr__(self, name, value)
 
 
-def found_in(detections: Detections) -> Found:
+def predictions_of(detections: Detections) -> Predictions:
     """What a predictor answered, for the detection metrics."""
-    return Found(detections.boxes, detections.scores, detections.labels)
+    return Predictions(detections.boxes, detections.scores, detections.labels)
 
 
-def check_pairs(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int) -> None:
-    """Raises DataError unless there is one `Found` a `Truth`, at least one, and every label is below `n_classes`."""
+def check_pairs(truths: Sequence[GroundTruth], founds: Sequence[Predictions], n_classes: int) -> None:
+    """Raises DataError unless each `GroundTruth` has its `Predictions`, and every label is below `n_classes`."""
     if len(truths) != len(founds) or not truths:
         raise _unmatched(f"{len(truths)} pictures with {len(founds)} results", "one result a picture, one at least")
     for i, (truth, found) in enumerate(zip(truths, founds, strict=True)):
-        for labels in (truth.labels, truth.aside_labels, found.labels):
+        for labels in (truth.labels, truth.ignored_labels, found.labels):
             wrong = (labels < 0) | (labels >= n_classes)
             if wrong.any():
                 raise DataError(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekit.errors import UsageError
 from edgekit.metrics.classification import Rate, rate
 from edgekit.metrics.coco_ap import match
-from edgekit.metrics.ground_truth import Found, Truth, check_pairs
+from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
 from edgekit.vision.boxes import iou_matrix
 
 
@@ -30,8 +30,8 @@ class BoxPoint:
 
 
 def operating_points(
-    truths: Sequence[Truth],
-    founds: Sequence[Found],
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
     classes: Sequence[str],
     threshold: float | Sequence[float],
     iou: float = 0.5,
@@ -61,8 +61,8 @@ def operating_points(
 
 
 def confusion(
-    truths: Sequence[Truth],
-    founds: Sequence[Found],
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
     n_classes: int,
     threshold: float | Sequence[float],
     iou: float = 0.5,
@@ -82,7 +82,7 @@ def confusion(
         shown = np.flatnonzero(found.scores >= limits[found.labels])
         shown = shown[np.argsort(-found.scores[shown], kind="stable")]
         overlap = iou_matrix(found.boxes[shown], truth.boxes)
-        crowds = iou_matrix(found.boxes[shown], truth.aside_boxes, np.ones(len(truth.aside_boxes), dtype=np.bool_))
+        crowds = iou_matrix(found.boxes[shown], truth.ignored_boxes, np.ones(len(truth.ignored_boxes), dtype=np.bool_))
         as_class = np.full(len(truth.labels), n_classes)
         left = []
         for row, label in enumerate(found.labels[shown].tolist()):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.metrics.ground_truth import Found, Truth, check_pairs
+from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
 from edgekit.vision.boxes import iou_matrix
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ class Curve:
         return float(np.mean(best))
 
 
-def voc_curve(truths: Sequence[Truth], founds: Sequence[Found], label: int, iou: float = 0.5) -> Curve:
+def voc_curve(truths: Sequence[GroundTruth], founds: Sequence[Predictions], label: int, iou: float = 0.5) -> Curve:
     """The curve of one class.
 
     As in VOC, each detection goes to the object that it overlaps most, though another may be free; a second one on
@@ -62,11 +62,11 @@ def voc_curve(truths: Sequence[Truth], founds: Sequence[Found], label: int, iou:
     went: list[tuple[int, int, bool]] = []  # picture, object (or -1), set aside
     objects = 0
     for i, (truth, found) in enumerate(zip(truths, founds, strict=True)):
-        mine, aside = truth.boxes[truth.labels == label], truth.aside_boxes[truth.aside_labels == label]
+        mine, ignored = truth.boxes[truth.labels == label], truth.ignored_boxes[truth.ignored_labels == label]
         objects += len(mine)
         chosen = found.labels == label
         scores.append(found.scores[chosen])
-        overlap = iou_matrix(found.boxes[chosen], np.concatenate([mine, aside]))
+        overlap = iou_matrix(found.boxes[chosen], np.concatenate([mine, ignored]))
         for row in overlap:
             best = int(row.argmax()) if len(row) else -1
             hit = best >= 0 and row[best] >= iou
@@ -76,8 +76,8 @@ def voc_curve(truths: Sequence[Truth], founds: Sequence[Found], label: int, iou:
     used: set[tuple[int, int]] = set()
     kept, right = [], []
     for index in order.tolist():
-        picture, target, aside_hit = went[index]
-        if aside_hit:
+        picture, target, ignored_hit = went[index]
+        if ignored_hit:
             continue
         kept.append(index)
         right.append(target >= 0 and (picture, target) not in used)
@@ -87,7 +87,9 @@ def voc_curve(truths: Sequence[Truth], founds: Sequence[Found], label: int, iou:
     return Curve(score[np.array(kept, dtype=np.intp)], hits / n, hits / max(objects, 1), hits, objects)
 
 
-def voc_curves(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int, iou: float = 0.5) -> tuple[Curve, ...]:
+def voc_curves(
+    truths: Sequence[GroundTruth], founds: Sequence[Predictions], n_classes: int, iou: float = 0.5
+) -> tuple[Curve, ...]:
     """The curve of every class. Raises DataError: not one result a picture, or a label that is no class."""
     check_pairs(truths, founds, n_classes)
     return tuple(voc_curve(truths, founds, label, iou) for label in range(n_classes))

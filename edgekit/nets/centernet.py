@@ -4,7 +4,7 @@ Two necks bring the trunk's features back to stride 4, two heads say what stands
 
     deconv   the paper's: three 4x4 stride-2 transposed convolutions on the last feature map
     fpn      all four feature maps (Lin et al. 2017): 1x1 lateral, nearest x2, 3x3; no deformable convolutions
-    c22      the paper's and the lecture's: C scores, 2 offsets, 2 sizes
+    offset_size  the paper's and the lecture's: C scores, 2 offsets, 2 sizes
     ltrb     C scores, 4 distances to the box's sides (Tian et al. 2019, "FCOS"), for the GIoU loss
 
 Every convolution but the heads' is followed by BatchNorm and ReLU, so that `fold_bn` leaves no norm.
@@ -22,7 +22,7 @@ from edgekit.errors import UsageError
 from edgekit.nets.resnet import LAYOUTS, Trunk, he_init, scaled
 
 Neck = Literal["deconv", "fpn"]
-Head = Literal["c22", "ltrb"]
+Head = Literal["offset_size", "ltrb"]
 
 STRIDE = 4  # input pixels per feature pixel
 MULTIPLE = 32  # the trunk's stride, which height and width of the input must be multiples of
@@ -30,8 +30,8 @@ PRIOR = -2.19  # bias of the heatmap: sigmoid(-2.19) = 0.1 (the official code, a
 REACH = 4.0  # feature pixels per unit of softplus(distances), so that the head works with numbers of about 1
 
 
-class C22Maps(NamedTuple):
-    """What the `c22` head gives, float32, h = H/4 and w = W/4.
+class OffsetSizeMaps(NamedTuple):
+    """What the `offset_size` head gives, float32, h = H/4 and w = W/4.
 
     Attributes:
         heatmap: logits [N, C, h, w]; the class's probability that an object's centre lies in this feature pixel.
@@ -48,7 +48,7 @@ class LtrbMaps(NamedTuple):
     """What the `ltrb` head gives, float32, h = H/4 and w = W/4.
 
     Attributes:
-        heatmap: as in `C22Maps`.
+        heatmap: as in `OffsetSizeMaps`.
         distances: [N, 4, h, w], from the feature pixel's middle (x + 0.5, y + 0.5) to the left, top, right and bottom
             side, in feature pixels, > 0.
     """
@@ -57,9 +57,12 @@ class LtrbMaps(NamedTuple):
     distances: Tensor
 
 
-Maps = C22Maps | LtrbMaps
+Maps = OffsetSizeMaps | LtrbMaps
 
-BRANCHES: dict[str, dict[str, int]] = {"c22": {"offset": 2, "size": 2}, "ltrb": {"distances": 4}}  # beside the heatmap
+BRANCHES: dict[str, dict[str, int]] = {
+    "offset_size": {"offset": 2, "size": 2},
+    "ltrb": {"distances": 4},
+}  # beside the heatmap
 
 
 class DeconvNeck(nn.Module):
@@ -125,13 +128,13 @@ NECKS: dict[str, type[DeconvNeck] | type[FpnNeck]] = {"deconv": DeconvNeck, "fpn
 
 
 class CenterNet(nn.Module):
-    """Picture to raw maps: float32 [N, 3, H, W], H and W multiples of 32, normalized -> `C22Maps` or `LtrbMaps`.
+    """Picture to raw maps: float32 [N, 3, H, W], H and W multiples of 32, normalized -> `OffsetSizeMaps` or `LtrbMaps`.
 
     Args:
         arch: a key of `CENTERNETS`, e.g. `centernet-resnet18`.
         classes: C, the channels of the heatmap.
         neck: `deconv` or `fpn`.
-        head: `c22` or `ltrb`; `edgekit.nets.decode` and `edgekit.training` go by this name.
+        head: `offset_size` or `ltrb`; `edgekit.nets.decode` and `edgekit.training` go by this name.
         width: factor on all channels of trunk, neck and branches; with `fpn` and one class 0.34 makes 1.4
             million parameters and 0.25 makes 0.75 (resnet18).
 
@@ -169,8 +172,8 @@ class CenterNet(nn.Module):
     def forward(self, x: Tensor) -> Maps:
         x = self.neck(self.trunk(x))  # [N, 256 or 64, H/4, W/4]
         heatmap = self.branches["heatmap"](x)  # [N, C, H/4, W/4]
-        if self.schema == "c22":
-            return C22Maps(heatmap, self.branches["offset"](x), self.branches["size"](x))
+        if self.schema == "offset_size":
+            return OffsetSizeMaps(heatmap, self.branches["offset"](x), self.branches["size"](x))
         return LtrbMaps(heatmap, functional.softplus(self.branches["distances"](x)) * REACH)
 
 

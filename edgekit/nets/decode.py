@@ -13,13 +13,13 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from edgekit.errors import UsageError
-from edgekit.nets.centernet import STRIDE, C22Maps, Maps
+from edgekit.nets.centernet import STRIDE, Maps, OffsetSizeMaps
 
 MOST = 3840  # TensorRT's TopK parses more and then does not build
 NO_PEAK = -1e4  # logit of a place beside a peak: its sigmoid is 0, and float16 can hold it
 
 
-class Detections(NamedTuple):
+class DetectionTensors(NamedTuple):
     """K detections of each of N pictures, best first. Places that are no peak fill the end with score 0.
 
     Attributes:
@@ -34,7 +34,7 @@ class Detections(NamedTuple):
 
 
 class Decode(nn.Module):
-    """`C22Maps` or `LtrbMaps` of any size -> `Detections`; without parameters.
+    """`OffsetSizeMaps` or `LtrbMaps` of any size -> `DetectionTensors`; without parameters.
 
     Args:
         k: detections kept of each picture, 1 to 3840; the maps must have as many places (C h w).
@@ -49,27 +49,28 @@ class Decode(nn.Module):
             raise UsageError("Detections kept of each picture.", got=repr(k), expected=f"1 to {MOST}")
         self.k = k
 
-    def forward(self, maps: Maps) -> Detections:
+    def forward(self, maps: Maps) -> DetectionTensors:
         return decode(maps, self.k)
 
 
 @fx.wrap  # fold_bn and the export trace nets symbolically, where a shape is not a number yet
-def decode(maps: Maps, k: int) -> Detections:
+def decode(maps: Maps, k: int) -> DetectionTensors:
     """The K best peaks of `maps` and the boxes that stand there.
 
-    `c22`: centre = feature pixel + offset, box = centre -+ size / 2 (sec. 4, "From points to bounding boxes"); a
-    negative size, which an untrained net can give, counts as 0. `ltrb`: box = middle of the feature pixel -+ distances.
+    `offset_size`: centre = feature pixel + offset, box = centre -+ size / 2 (sec. 4, "From points to bounding boxes");
+    a negative size, which an untrained net can give, counts as 0. `ltrb`: box = middle of the feature pixel -+
+    distances.
     """
     scores, labels, x, y, cell = top_peaks(maps.heatmap, k)
     corner = torch.stack((x, y), 2).float()  # [N, K, 2], of the feature pixel
-    if isinstance(maps, C22Maps):
+    if isinstance(maps, OffsetSizeMaps):
         offset, size = gather(torch.cat((maps.offset, maps.size), 1), cell).chunk(2, 2)  # [N, K, 2] each
         half = size.relu() / 2
         boxes = torch.cat((corner + offset - half, corner + offset + half), 2)
     else:
         left_top, right_bottom = gather(maps.distances, cell).chunk(2, 2)  # [N, K, 2] each
         boxes = torch.cat((corner + 0.5 - left_top, corner + 0.5 + right_bottom), 2)
-    return Detections(boxes * STRIDE, scores, labels)
+    return DetectionTensors(boxes * STRIDE, scores, labels)
 
 
 def gather(maps: Tensor, cell: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from edgekit.nets.decode import Decode
 from edgekit.spec import ModelSpec
 
 
-class RawC22(NamedTuple):
-    """`Detections`, and the maps of a `c22` head that they were decoded from."""
+class RawOffsetSize(NamedTuple):
+    """`DetectionTensors`, and the maps of a `offset_size` head that they were decoded from."""
 
     boxes: Tensor
     scores: Tensor
@@ -23,7 +23,7 @@ class RawC22(NamedTuple):
 
 
 class RawLtrb(NamedTuple):
-    """`Detections`, and the maps of an `ltrb` head that they were decoded from."""
+    """`DetectionTensors`, and the maps of an `ltrb` head that they were decoded from."""
 
     boxes: Tensor
     scores: Tensor
@@ -32,15 +32,15 @@ class RawLtrb(NamedTuple):
     distances: Tensor
 
 
-class Detector(CenterNet):
-    """Picture to boxes: float32 [N, 3, H, W], normalized -> `Detections` of `keep` places.
+class CenterNetWithDecoding(CenterNet):
+    """Picture to boxes: float32 [N, 3, H, W], normalized -> `DetectionTensors` of `keep` places.
 
     It shares the parts of `net`, under the same paths, so weights, folding and reports speak of the same layers.
 
     Args:
         net: gives the maps.
         keep: detections a picture, K.
-        raw: give the maps too (`RawC22`, `RawLtrb`).
+        raw: give the maps too (`RawOffsetSize`, `RawLtrb`).
     """
 
     def __init__(self, net: CenterNet, keep: int, raw: bool = False) -> None:
@@ -56,11 +56,11 @@ class Detector(CenterNet):
         found = self.decode(maps)
         if not self.raw:
             return found
-        kind = RawC22 if self.schema == "c22" else RawLtrb
+        kind = RawOffsetSize if self.schema == "offset_size" else RawLtrb
         return kind(*(found[i] for i in range(3)), *maps)
 
 
-def answering(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Module:
+def with_decoding(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Module:
     """`net` as it answers: a classifier itself, a CenterNet with its decoding.
 
     Raises:
@@ -70,4 +70,4 @@ def answering(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Module:
         return net
     check_size(spec.preprocess.height, spec.preprocess.width)
     assert isinstance(net, CenterNet)
-    return Detector(net, spec.keep, raw)
+    return CenterNetWithDecoding(net, spec.max_detections, raw)

@@ -42,10 +42,10 @@ def onnx_stages(
     """onnx, batch and file; returns what was written into memory, with the verdict so far inside."""
     from edgekit.checkpoints.checkpoint import state_digest
     from edgekit.graph.to_onnx import onnx_from_torch
-    from edgekit.nets.detector import answering
+    from edgekit.nets.detector import with_decoding
 
     lineage = Lineage(loaded.sha256, state_digest(folded.state_dict()))
-    answers = answering(folded, loaded.spec, raw_heads)
+    answers = with_decoding(folded, loaded.spec, raw_heads)
     with working("exporting the graph"):
         model = onnx_from_torch(answers, loaded.spec, opset=target.opset, batch=batch, input_kind=input_kind)
     described = Metadata(loaded.spec, lineage, input_kind, "fp32", target.name, tools(), trained_on=loaded.trained_on)

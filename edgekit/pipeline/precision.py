@@ -25,7 +25,7 @@ from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import layers_of
 from edgekit.quantize.rounding import rounder
-from edgekit.quantize.search import Found, Measured, search, search_key
+from edgekit.quantize.search import Measured, SearchResult, search, search_key
 from edgekit.quantize.shift import ScoreShift, score_shift
 from edgekit.quantize.timing import layer_costs
 from edgekit.spec import ModelSpec
@@ -148,7 +148,7 @@ def _int8(
     calibration: Dataset,
     max_drop: float | None,
     say: Say,
-) -> tuple[Quantized, Found | None]:
+) -> tuple[Quantized, SearchResult | None]:
     model, spec = fp32.model, fp32.metadata.model
     with working("rounding", len(calibration)) as work:
         rounds = rounder(model, calibration, spec.preprocess, progress=lambda done, total: work.step())
@@ -241,7 +241,7 @@ def require_drop(max_drop: float | None, precision: str) -> None:
         )
 
 
-def _told(found: Found) -> dict[str, object]:
+def _told(found: SearchResult) -> dict[str, object]:
     return {
         "kept": list(found.kept),
         "drop": found.measured.drop,

@@ -100,7 +100,7 @@ def export(
     model_path, report_path = out / f"{stem}.onnx", out / f"{stem}.verify.json"
 
     from edgekit.checkpoints.checkpoint import load_checkpoint
-    from edgekit.nets.detector import answering
+    from edgekit.nets.detector import with_decoding
 
     loaded = load_checkpoint(
         checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm, arch=arch, weights_key=weights_key
@@ -117,7 +117,7 @@ def export(
     if raw_heads and loaded.spec.task != "detection":
         raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, a classifier")
     pool = calibration_pictures(gate.dataset, data, calibrate) if data is not None and precision != "fp32" else None
-    net = answering(loaded.net(), loaded.spec)
+    net = with_decoding(loaded.net(), loaded.spec)
     with output_folder(out):
         for note in (*loaded.notes, *gate.dataset.notes):
             say(note)

@@ -111,7 +111,7 @@ def calibrate(
     tensors: dict[str, Histogram] = {}
     digests: set[int] = set()
     noise = 0
-    with Exposed(model, threads) as exposed:
+    with ActivationTap(model, threads) as exposed:
         for done, sample in enumerate(dataset):
             frame = sample.read()
             noise += is_noise(frame)
@@ -185,7 +185,7 @@ def _missing(dataset: Dataset) -> tuple[str, ...]:
     return (f"no picture of {len(names)} of {len(dataset.classes)} classes to calibrate on: {shown}",)
 
 
-class Exposed:
+class ActivationTap:
     """The model with its float tensors as outputs, in as many sessions as keep those of one run below `AT_ONCE`.
 
     Args:
@@ -194,7 +194,7 @@ class Exposed:
 
     def __init__(self, model: onnx.ModelProto, threads: int, only: Collection[str] | None = None) -> None:
         full = passes.expose(model)
-        self.judges = judges(model)
+        self.relu_masks = relu_masks(model)
         # in the order of execution: the first that is not finite is where it came from
         order = {name: i for i, node in enumerate(model.graph.node) for name in node.output}
         values = sorted(full.graph.output, key=lambda value: order.get(value.name, -1))
@@ -224,10 +224,10 @@ class Exposed:
         for session in self.sessions:
             results: Arrays = session.run({"image": feed})
             for name, array in results.items():
-                judge = results.get(self.judges.get(name, ""))
+                judge = results.get(self.relu_masks.get(name, ""))
                 yield name, array[:1], None if judge is None else judge[:1] > 0
 
-    def __enter__(self) -> Exposed:
+    def __enter__(self) -> ActivationTap:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -235,7 +235,7 @@ class Exposed:
             session.close()
 
 
-def judges(model: onnx.ModelProto) -> dict[str, str]:
+def relu_masks(model: onnx.ModelProto) -> dict[str, str]:
     """Tensor that only a residual Add reads -> the ReLU's output behind it.
 
     Where that output is 0 the tensor's value was far below what the other branch could lift: as long as it stays low

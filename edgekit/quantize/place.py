@@ -14,7 +14,7 @@ from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint.graph import Graph, operand
 from edgekit.quantize.calibrate import Calibration
 from edgekit.quantize.observers import Method, choose_range
-from edgekit.quantize.plan import Layer, Plan, consumers_of, plan
+from edgekit.quantize.plan import QuantizableLayer, QuantizationPlan, consumers_of, plan
 from edgekit.quantize.rounding import Rounder
 from edgekit.quantize.schemes import Scheme, scheme_named
 from edgekit.quantize.weights import (
@@ -138,7 +138,9 @@ def _refuse_unfit(model: onnx.ModelProto) -> None:
         )
 
 
-def _parameters(where: Plan, calibration: Calibration, scheme: Scheme, method: Method) -> dict[str, tuple[float, int]]:
+def _parameters(
+    where: QuantizationPlan, calibration: Calibration, scheme: Scheme, method: Method
+) -> dict[str, tuple[float, int]]:
     found = {}
     for tensor in where.tensors:
         source = tensor
@@ -169,7 +171,7 @@ def _weights(
     edit: _Edit,
     graph: Graph,
     node: onnx.NodeProto,
-    layer: Layer,
+    layer: QuantizableLayer,
     scheme: Scheme,
     parameters: Mapping[str, tuple[float, int]],
     rounder: Rounder | None,

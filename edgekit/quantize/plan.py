@@ -20,7 +20,7 @@ CARRIERS = ("MaxPool", "Resize")  # give values that they got, so that input and
 
 
 @dataclass(frozen=True)
-class Layer:
+class QuantizableLayer:
     """A node that may become int8.
 
     Attributes:
@@ -35,7 +35,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Plan:
+class QuantizationPlan:
     """Attributes:
     layers: the nodes that compute in int8, in order.
     whole: tensors that everybody reads quantized.
@@ -43,7 +43,7 @@ class Plan:
     same: tensor -> the tensor whose scale and zero point it takes.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[QuantizableLayer, ...]
     whole: frozenset[str]
     edges: frozenset[tuple[str, str, int]]
     same: dict[str, str]
@@ -54,13 +54,13 @@ class Plan:
         return self.whole | {tensor for tensor, _, _ in self.edges}
 
 
-def layers_of(model: onnx.ModelProto) -> tuple[Layer, ...]:
+def layers_of(model: onnx.ModelProto) -> tuple[QuantizableLayer, ...]:
     """The nodes that a scheme may make int8, in order, with what they cost."""
     graph = Graph(model)
     return tuple(layer for node in graph.nodes if (layer := _layer(graph, node)) is not None)
 
 
-def plan(model: onnx.ModelProto, scheme: Scheme, keep: Collection[str] = ()) -> Plan:
+def plan(model: onnx.ModelProto, scheme: Scheme, keep: Collection[str] = ()) -> QuantizationPlan:
     """Decides for one graph and scheme.
 
     Nothing is quantized behind a net's last layers (decoding, softmax), nor what they give.
@@ -82,7 +82,7 @@ def plan(model: onnx.ModelProto, scheme: Scheme, keep: Collection[str] = ()) -> 
     return _Planner(graph, scheme, frozenset(keep)).plan()
 
 
-def _layer(graph: Graph, node: onnx.NodeProto) -> Layer | None:
+def _layer(graph: Graph, node: onnx.NodeProto) -> QuantizableLayer | None:
     if node.op_type not in LAYERS or node.domain not in ("", "ai.onnx") or len(node.output) != 1:
         return None
     weight = graph.constant(operand(node, 1))
@@ -92,11 +92,11 @@ def _layer(graph: Graph, node: onnx.NodeProto) -> Layer | None:
     out = graph.shape(node.output[0]) or ()
     places = int(np.prod([d or 1 for d in out[2:]], dtype=np.int64))
     if node.op_type == "Conv":
-        return Layer(node.name, 0, int(weight.size) * places)
+        return QuantizableLayer(node.name, 0, int(weight.size) * places)
     plain = attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0
     if not plain or attribute(node, "transA", 0):
         return None
-    return Layer(node.name, 0 if attribute(node, "transB", 0) else 1, int(weight.size))
+    return QuantizableLayer(node.name, 0 if attribute(node, "transB", 0) else 1, int(weight.size))
 
 
 class _Planner:
@@ -109,7 +109,7 @@ class _Planner:
         self.reads: dict[str, set[tuple[str, int]]] = defaultdict(set)
         self.same: dict[str, str] = {}
 
-    def plan(self) -> Plan:
+    def plan(self) -> QuantizationPlan:
         layers = []
         for node in self.graph.nodes:
             layer = _layer(self.graph, node)
@@ -129,7 +129,7 @@ class _Planner:
             elif node.op_type in CARRIERS and self.scheme.outputs:
                 self._carry(node)
         edges = {(tensor, node, i) for tensor, found in self.reads.items() for node, i in found}
-        return Plan(tuple(layers), frozenset(self.whole), frozenset(edges), self.same)
+        return QuantizationPlan(tuple(layers), frozenset(self.whole), frozenset(edges), self.same)
 
     def _before_last(self) -> set[str]:
         """Names of the nodes behind which there is another layer."""
@@ -223,7 +223,7 @@ class _Planner:
         self.same[output] = node.input[0]
 
 
-def consumers_of(plan: Plan, graph: Graph) -> Iterator[tuple[str, onnx.NodeProto, int]]:
+def consumers_of(plan: QuantizationPlan, graph: Graph) -> Iterator[tuple[str, onnx.NodeProto, int]]:
     """(tensor, node, index of its input) for every edge that reads a quantized tensor."""
     for node in graph.nodes:
         for i, name in enumerate(node.input):

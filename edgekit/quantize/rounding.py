@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgekit.data import Dataset
 from edgekit.graph.lint.graph import Graph, attribute, operand
-from edgekit.quantize.calibrate import Exposed, Progress, refuse_unfit
+from edgekit.quantize.calibrate import ActivationTap, Progress, refuse_unfit
 from edgekit.quantize.plan import layers_of
 from edgekit.quantize.weights import PEAK
 from edgekit.spec import PreprocessSpec
@@ -35,7 +35,7 @@ MOST_INPUTS = 8192  # of a layer: the second moments of more do not fit, and it 
 
 
 @dataclass
-class Moments:
+class InputStatistics:
     """First and second moments of a layer's inputs: sums over `count` places of x [K] and x x^T [K, K]."""
 
     first: Floats
@@ -44,7 +44,7 @@ class Moments:
     pending: list[NDArray[np.float32]] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, inputs: int) -> Moments:
+    def empty(cls, inputs: int) -> InputStatistics:
         return cls(np.zeros(inputs), np.zeros((inputs, inputs), np.float32))
 
     def add(self, patches: NDArray[np.float32]) -> None:
@@ -138,7 +138,7 @@ def geometries(model: onnx.ModelProto) -> dict[str, Geometry]:
     return {name: geometry for name, geometry in found.items() if geometry is not None}
 
 
-def round_rows(rows: Floats, scales: Floats, moments: Moments) -> NDArray[np.int8]:
+def round_rows(rows: Floats, scales: Floats, moments: InputStatistics) -> NDArray[np.int8]:
     """int8 [C, K] of weights [C, K] and scales [C]: the steps whose outputs are nearest on inputs of these moments.
 
     The moments are not centred, although the bias takes up the mean error: on a ResNet-18 that changed nothing.
@@ -169,12 +169,12 @@ def round_rows(rows: Floats, scales: Floats, moments: Moments) -> NDArray[np.int
     return result
 
 
-def left_over(rows: Floats, steps: NDArray[np.int8], scales: Floats, moments: Moments) -> Floats:
+def left_over(rows: Floats, steps: NDArray[np.int8], scales: Floats, moments: InputStatistics) -> Floats:
     """float64 [C]: what the rounded layer lacks on average, to be added to its bias."""
     return np.asarray((rows - steps * scales[:, None]) @ moments.mean)
 
 
-def output_error(rows: Floats, steps: NDArray[np.int8], scales: Floats, moments: Moments) -> float:
+def output_error(rows: Floats, steps: NDArray[np.int8], scales: Floats, moments: InputStatistics) -> float:
     """Mean squared error of the outputs, over channels and places."""
     lost = rows - steps * scales[:, None]
     second = moments.mean_second()
@@ -189,7 +189,7 @@ class Rounder:
         moments: of each layer that is rounded so; the others are rounded to the nearest.
     """
 
-    def __init__(self, moments: Mapping[str, Moments]) -> None:
+    def __init__(self, moments: Mapping[str, InputStatistics]) -> None:
         self.moments = moments
         self._done: dict[tuple[str, bytes], tuple[NDArray[np.int8], Floats]] = {}
 
@@ -222,11 +222,11 @@ def rounder(
     """
     refuse_unfit(dataset)
     layers = geometries(model)
-    moments = {name: Moments.empty(geometry.inputs) for name, geometry in layers.items()}
+    moments = {name: InputStatistics.empty(geometry.inputs) for name, geometry in layers.items()}
     readers: dict[str, list[str]] = defaultdict(list)
     for name, geometry in layers.items():
         readers[geometry.tensor].append(name)
-    with Exposed(model, threads, only=set(readers)) as exposed:
+    with ActivationTap(model, threads, only=set(readers)) as exposed:
         for done, sample in enumerate(dataset):
             for tensor, values, _ in exposed.run(preprocess(sample.read(), spec), spec):
                 for name in readers[tensor]:

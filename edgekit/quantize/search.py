@@ -23,7 +23,7 @@ import onnx
 from edgekit.artifacts.onnx_file import write_bytes
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.quantize.place import Quantized
-from edgekit.quantize.plan import Layer
+from edgekit.quantize.plan import QuantizableLayer
 from edgekit.reading import read_json
 from edgekit.reading.limits import CARD
 from edgekit.spec import digest
@@ -62,7 +62,7 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The result of a search.
 
     Attributes:
@@ -89,7 +89,7 @@ Progress = Callable[[int, int, str], None]
 
 def search(
     build: Build,
-    layers: Sequence[Layer],
+    layers: Sequence[QuantizableLayer],
     measure: Measure,
     max_drop: float,
     *,
@@ -97,7 +97,7 @@ def search(
     costs: Callable[[], Mapping[str, float]] | None = None,
     state: Path | None = None,
     progress: Progress = lambda done, total, what: None,
-) -> Found:
+) -> SearchResult:
     """Finds the layers that must go back to float for the drop to stay within `max_drop`.
 
     Args:
@@ -186,7 +186,7 @@ class _Search:
     def __init__(
         self,
         build: Build,
-        layers: Sequence[Layer],
+        layers: Sequence[QuantizableLayer],
         measure: Measure,
         max_drop: float,
         costs: Mapping[str, float],
@@ -202,7 +202,7 @@ class _Search:
         self.progress = progress
         self.done = 0
 
-    def run(self) -> Found:
+    def run(self) -> SearchResult:
         whole = self.ask(frozenset(), "all layers in int8")
         ranking = self.rank(whole)
         if whole.drop <= self.max_drop:
@@ -253,10 +253,10 @@ class _Search:
             self.memory.keep(floats, known)
         return known
 
-    def found(self, given: list[str], ranking: tuple[Ranked, ...]) -> Found:
+    def found(self, given: list[str], ranking: tuple[Ranked, ...]) -> SearchResult:
         total = sum(layer.macs for layer in self.layers)
         floats = sum(layer.macs for layer in self.layers if layer.name in given)
-        return Found(
+        return SearchResult(
             self.build(frozenset(given)),
             tuple(given),
             self.ask(frozenset(given), "the result"),

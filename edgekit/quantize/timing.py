@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgekit.predictor import Frame, Predictor
-from edgekit.quantize.plan import Layer
+from edgekit.quantize.plan import QuantizableLayer
 
 TURNS = 30
 LEAST = 0.01  # milliseconds: what no clock tells apart, and what a layer counts that is quicker in float
@@ -16,7 +16,7 @@ LEAST = 0.01  # milliseconds: what no clock tells apart, and what a layer counts
 
 def layer_costs(
     open_graph: Callable[[frozenset[str]], Predictor],
-    layers: Sequence[Layer],
+    layers: Sequence[QuantizableLayer],
     picture: Frame,
     *,
     turns: int = TURNS,

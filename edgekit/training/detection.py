@@ -22,19 +22,19 @@ from edgekit.data import Dataset
 from edgekit.data.sample import Sample, some
 from edgekit.errors import DataError, InputError, PictureError
 from edgekit.metrics.detection import detection_report
-from edgekit.metrics.ground_truth import Found, Truth, found_in
+from edgekit.metrics.ground_truth import GroundTruth, Predictions, predictions_of
 from edgekit.metrics.operating_point import confusion
-from edgekit.nets.centernet import BRANCHES, CENTERNETS, C22Maps, LtrbMaps
-from edgekit.nets.detector import answering
+from edgekit.nets.centernet import BRANCHES, CENTERNETS, LtrbMaps, OffsetSizeMaps
+from edgekit.nets.detector import with_decoding
 from edgekit.progress import track
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
 from edgekit.training.augment.variations import augmentation_sheet, seeded, variations
 from edgekit.training.losses import LOSSES, counts
 from edgekit.training.pictures import Pictures
-from edgekit.training.targets import ENCODERS, C22Targets, LtrbTargets
+from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets
 from edgekit.training.task import Batch, Boxes, Score, Task, normalised, stacked
-from edgekit.vision.decode import SHOWN, Detections, detections
+from edgekit.vision.decode import DEFAULT_SCORE, Detections, detections
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
 from edgekit.vision.preprocess import geometry, normalise, preprocess
@@ -61,7 +61,12 @@ class DetectionTask(Task):
         asked = recipe.net
         arguments = {"neck": asked.neck, "head": asked.head, "width": asked.width}
         self.spec = ModelSpec(
-            asked.arch, classes, recipe.input.preprocess(), arguments, task="detection", keep=asked.keep
+            asked.arch,
+            classes,
+            recipe.input.preprocess(),
+            arguments,
+            task="detection",
+            max_detections=asked.max_detections,
         )
         self._size = sides(recipe.input.train_size)
         limit = recipe.data.cache_mb * 2**20
@@ -132,9 +137,9 @@ class DetectionTask(Task):
     def loss(self, net: nn.Module, batch: Batch) -> dict[str, Tensor]:
         maps = net(normalised(batch["image"], self.spec.preprocess))
         fields = {k: v for k, v in batch.items() if k != "image"}
-        if self.recipe.net.head == "c22":
-            targets: Any = C22Targets(**fields)
-            maps = C22Maps(*maps)
+        if self.recipe.net.head == "offset_size":
+            targets: Any = OffsetSizeTargets(**fields)
+            maps = OffsetSizeMaps(*maps)
         else:
             targets, maps = LtrbTargets(**fields), LtrbMaps(*maps)
         divisors, processes = counts(targets), 1
@@ -145,7 +150,7 @@ class DetectionTask(Task):
         return {"loss": value.total, **value.parts}
 
     def evaluate(self, net: nn.Module) -> Score:
-        founds = self._val.found(answering(net, self.spec))
+        founds = self._val.found(with_decoding(net, self.spec))
         objects = any(len(truth.labels) for truth in self._val.truths)
         if founds is None:  # nothing is found by a net that answers with no numbers
             return Score({"ap50": 0.0, "ap": 0.0}, (0.0, 0.0), self.spec) if objects else Score({}, (), self.spec)
@@ -161,11 +166,11 @@ class DetectionTask(Task):
     def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
         from edgekit.training import plots
 
-        founds = self._val.found(answering(net.eval(), spec))
+        founds = self._val.found(with_decoding(net.eval(), spec))
         if founds is None:
             return ()
         truths, names = self._val.truths, spec.classes
-        limits = spec.thresholds or (SHOWN,) * len(names)
+        limits = spec.thresholds or (DEFAULT_SCORE,) * len(names)
         written = [folder / f"{name}.png" for name in ("precision_recall", "alarm", "confusion")]
         plots.precision_recall(written[0], truths, founds, names, limits)
         plots.alarm_roc(written[1], truths, founds, names)
@@ -201,7 +206,7 @@ class _Validation:
 
     def __init__(self, samples: Sequence[Sample], spec: ModelSpec, say: Callable[[str], None]) -> None:
         self.spec = spec
-        self.truths: list[Truth] = []
+        self.truths: list[GroundTruth] = []
         self.pixels: list[Frame] = []
         self.shapes: list[tuple[int, ...]] = []
         self.names: list[str] = []
@@ -215,16 +220,16 @@ class _Validation:
             self.pixels.append(preprocess(frame, spec.preprocess))
             self.shapes.append(frame.shape)
             self.names.append(sample.name)
-            self.truths.append(sample.truth())
+            self.truths.append(sample.ground_truth())
         if not self.pixels:
             raise DataError("None of the validation pictures can be read.", got=some(unread))
         if unread:
             say(f"{len(unread)} unreadable in validation, left out: {some(unread)}")
 
-    def found(self, detector: nn.Module) -> list[Found] | None:
+    def found(self, detector: nn.Module) -> list[Predictions] | None:
         """What `detector` finds in each, in the picture's own pixels, or None where its answers are not finite."""
         device = next(detector.parameters()).device
-        founds: list[Found] = []
+        founds: list[Predictions] = []
         for start in track(range(0, len(self.pixels), EVAL_BATCH), "evaluating"):
             block = normalise(np.stack(self.pixels[start : start + EVAL_BATCH]), self.spec.preprocess)
             x = torch.from_numpy(block).to(device).contiguous(memory_format=torch.channels_last)
@@ -233,12 +238,12 @@ class _Validation:
             for row, shape in zip(zip(boxes, scores, labels, strict=True), self.shapes[start:], strict=False):
                 place = geometry(shape, self.spec.preprocess)
                 try:
-                    founds.append(found_in(detections(*row, place, shape, self.spec.classes)))
+                    founds.append(predictions_of(detections(*row, place, shape, self.spec.classes)))
                 except InputError:
                     return None
         return founds
 
-    def sheet(self, path: Path, founds: Sequence[Found], limits: Sequence[float]) -> None:
+    def sheet(self, path: Path, founds: Sequence[Predictions], limits: Sequence[float]) -> None:
         """24 of the pictures, spread evenly, with what was found in colour and what is there in white."""
         classes, spec = self.spec.classes, self.spec.preprocess
         chosen = sorted({i * len(self.pixels) // 24 for i in range(24)})
@@ -263,7 +268,7 @@ def _tv_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return made
 
 
-def _unmeasured(truths: Sequence[Truth], classes: Sequence[str]) -> list[str]:
+def _unmeasured(truths: Sequence[GroundTruth], classes: Sequence[str]) -> list[str]:
     """What the validation pictures cannot tell: the AP of a class without objects, a threshold without both kinds."""
     present = [sum(bool((truth.labels == i).any()) for truth in truths) for i in range(len(classes))]
     without = [name for name, n in zip(classes, present, strict=True) if not n]

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgekit.nets.centernet import C22Maps, LtrbMaps
-from edgekit.training.targets import C22Targets, LtrbTargets
+from edgekit.nets.centernet import LtrbMaps, OffsetSizeMaps
+from edgekit.training.targets import LtrbTargets, OffsetSizeTargets
 
 
 def focal_loss(logits: Tensor, target: Tensor, objects: Tensor, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
@@ -92,13 +92,13 @@ class LossValue:
     parts: dict[str, Tensor]
 
 
-def counts(targets: C22Targets | LtrbTargets) -> Tensor:
+def counts(targets: OffsetSizeTargets | LtrbTargets) -> Tensor:
     """float32 [2]: objects (centres) and places that have a box, in a batch of targets."""
     return torch.stack(((targets.heatmap == 1).sum(), targets.mask.sum())).float()
 
 
 @dataclass(frozen=True)
-class C22Loss:
+class OffsetSizeLoss:
     """heatmap + offset + 0.1 size (Zhou et al. 2019, eq. 4; sizes in feature pixels, as in the official code)."""
 
     heatmap: Heatmap = "focal"
@@ -106,7 +106,7 @@ class C22Loss:
     offset_weight: float = 1.0
     size_weight: float = 0.1
 
-    def __call__(self, maps: C22Maps, targets: C22Targets, divisors: Tensor | None = None) -> LossValue:
+    def __call__(self, maps: OffsetSizeMaps, targets: OffsetSizeTargets, divisors: Tensor | None = None) -> LossValue:
         """`targets` of a batch; `divisors`: objects and places, > 0, those of this batch when None."""
         objects, places = counts(targets).clamp(min=1) if divisors is None else divisors
         return _weighted({
@@ -133,7 +133,7 @@ class LtrbLoss:
         })  # fmt: skip
 
 
-LOSSES: dict[str, type[C22Loss] | type[LtrbLoss]] = {"c22": C22Loss, "ltrb": LtrbLoss}
+LOSSES: dict[str, type[OffsetSizeLoss] | type[LtrbLoss]] = {"offset_size": OffsetSizeLoss, "ltrb": LtrbLoss}
 
 
 def _weighted(terms: dict[str, tuple[float, Tensor]]) -> LossValue:

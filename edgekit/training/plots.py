@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.artifacts.onnx_file import write_bytes
 from edgekit.metrics.alarm import picture_scores, roc
-from edgekit.metrics.ground_truth import Found, Truth
+from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.voc_ap import voc_curves
 
 # Okabe and Ito 2008: apart in hue for the colour-blind, and in lightness when printed grey
@@ -62,7 +62,11 @@ def confusion_matrix(path: Path, table: NDArray[np.int64], rows: Sequence[str], 
 
 
 def precision_recall(
-    path: Path, truths: Sequence[Truth], founds: Sequence[Found], classes: Sequence[str], thresholds: Sequence[float]
+    path: Path,
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
+    classes: Sequence[str],
+    thresholds: Sequence[float],
 ) -> None:
     """One curve a class at IoU 0.5, with the point of its threshold."""
     figure = Figure(figsize=(6, 5), layout="constrained")
@@ -84,7 +88,7 @@ def precision_recall(
     _write(figure, path)
 
 
-def alarm_roc(path: Path, truths: Sequence[Truth], founds: Sequence[Found], classes: Sequence[str]) -> None:
+def alarm_roc(path: Path, truths: Sequence[GroundTruth], founds: Sequence[Predictions], classes: Sequence[str]) -> None:
     """Is there one in the picture? One curve for each class that some pictures have and some have not."""
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()

@@ -19,12 +19,12 @@ Radius = Literal["fixed", "official"]
 OVERLAP: dict[str, float] = {"fixed": 0.3, "official": 0.7}  # smallest IoU that a corner off by the radius may give
 
 
-class C22Targets(NamedTuple):
+class OffsetSizeTargets(NamedTuple):
     """Of one picture; a batch has N in front.
 
     Attributes:
         heatmap: float32 [C, h, w], 0 to 1, exactly 1 at the centres.
-        offset: float32 [2, h, w], as `C22Maps` has it; 0 where there is no centre.
+        offset: float32 [2, h, w], as `OffsetSizeMaps` has it; 0 where there is no centre.
         size: float32 [2, h, w], likewise.
         mask: bool [h, w], true where offset and size are known: at the centres.
     """
@@ -49,13 +49,13 @@ class LtrbTargets(NamedTuple):
     mask: Tensor
 
 
-Targets = C22Targets | LtrbTargets
+Targets = OffsetSizeTargets | LtrbTargets
 
 
-def encode_c22(
+def encode_offset_size(
     boxes: Tensor, labels: Tensor, *, classes: int, height: int, width: int, radius: Radius = "fixed"
-) -> C22Targets:
-    """Targets for the `c22` head (Zhou et al. 2019, sec. 3 and 4).
+) -> OffsetSizeTargets:
+    """Targets for the `offset_size` head (Zhou et al. 2019, sec. 3 and 4).
 
     Where two centres share a feature pixel, the smaller box stands there.
 
@@ -77,7 +77,7 @@ def encode_c22(
     winner, mask = _winners(cell[:, 1] * w + cell[:, 0], size.prod(1), h, w)
     values = torch.cat((centre - cell, size), 1)[winner]  # [known places, 4]
     offset, side = _scatter(values, mask).chunk(2)
-    return C22Targets(_heatmap(cell, size, labels, classes, h, w, radius), offset, side, mask)
+    return OffsetSizeTargets(_heatmap(cell, size, labels, classes, h, w, radius), offset, side, mask)
 
 
 def encode_ltrb(
@@ -89,7 +89,7 @@ def encode_ltrb(
     inside the box. A place that two boxes claim goes to the one whose centre it is, then to the smaller one. A box
     under 4 pixels may miss the middle of its centre's feature pixel: it counts as reaching that far.
 
-    Args and raises as `encode_c22`.
+    Args and raises as `encode_offset_size`.
     """
     boxes, labels = _checked(boxes, labels, classes, height, width)
     x1y1, x2y2 = boxes.chunk(2, 1)
@@ -112,7 +112,7 @@ def encode_ltrb(
     return LtrbTargets(heatmap, _scatter(distances[winner], mask), mask)
 
 
-ENCODERS: dict[str, Callable[..., Targets]] = {"c22": encode_c22, "ltrb": encode_ltrb}
+ENCODERS: dict[str, Callable[..., Targets]] = {"offset_size": encode_offset_size, "ltrb": encode_ltrb}
 
 
 def gaussian_radius(size: Tensor, radius: Radius = "fixed", overlap: float | None = None) -> Tensor:

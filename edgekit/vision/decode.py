@@ -52,7 +52,9 @@ class Detections:
         return len(self.scores)
 
 
-SHOWN = 0.3  # the score from which on a box is shown where no threshold was chosen on data (the official demo's)
+DEFAULT_SCORE = (
+    0.3  # the score from which on a box is shown where no threshold was chosen on data (the official demo's)
+)
 
 
 def detections(

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit import nets
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.to_onnx import onnx_from_torch
-from edgekit.nets.detector import answering
+from edgekit.nets.detector import with_decoding
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 
@@ -63,9 +63,9 @@ def resnet(spec: ModelSpec) -> onnx.ModelProto:
 
 def centernet(head: str) -> onnx.ModelProto:
     """A CenterNet with its decoding, exported as `edgekit export` does: uint8 in, boxes, scores and labels out."""
-    arguments = {"neck": "deconv" if head == "c22" else "fpn", "head": head, "width": 0.125}
+    arguments = {"neck": "deconv" if head == "offset_size" else "fpn", "head": head, "width": 0.125}
     size = PreprocessSpec(64, 96, "letterbox", None)
-    spec = ModelSpec("centernet-resnet18", ("bee", "hornet"), size, arguments, task="detection", keep=20)
+    spec = ModelSpec("centernet-resnet18", ("bee", "hornet"), size, arguments, task="detection", max_detections=20)
     torch.manual_seed(0)
-    folded, _ = fold_bn(answering(nets.build(spec).eval(), spec), torch.zeros(2, 3, 64, 96))
+    folded, _ = fold_bn(with_decoding(nets.build(spec).eval(), spec), torch.zeros(2, 3, 64, 96))
     return onnx_from_torch(folded, spec, opset=20)

@@ -81,7 +81,7 @@ def test_a_resnet_builds_for_each_gpu_and_for_all(
     assert len([layer for layer in made.layers if "correlation" in layer.kind]) >= 10
 
 
-@pytest.mark.parametrize("head", ["c22", "ltrb"])
+@pytest.mark.parametrize("head", ["offset_size", "ltrb"])
 def test_a_centernet_with_its_decoding_builds(library: Library, head: str) -> None:
     model = graphs.centernet(head)
     assert [value.name for value in model.graph.output] == ["boxes", "scores", "labels"]

@@ -21,7 +21,7 @@ from edgekit.data import hive_pictures, load_dataset
 from edgekit.graph import lint
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.to_onnx import onnx_from_torch
-from edgekit.nets.detector import answering
+from edgekit.nets.detector import with_decoding
 from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import quantize
@@ -37,11 +37,16 @@ CLASSES = ("bee", "hornet")
 SPECS = {
     "resnet18": ModelSpec("resnet18", CLASSES, WHOLE),
     "resnet50": ModelSpec("resnet50", CLASSES, WHOLE),
-    "centernet-c22": ModelSpec(
-        "centernet-resnet18", CLASSES, BOXES, {"neck": "deconv", "head": "c22"}, task="detection", keep=20
+    "centernet-offset_size": ModelSpec(
+        "centernet-resnet18",
+        CLASSES,
+        BOXES,
+        {"neck": "deconv", "head": "offset_size"},
+        task="detection",
+        max_detections=20,
     ),
     "centernet-ltrb": ModelSpec(
-        "centernet-resnet18", CLASSES, BOXES, {"neck": "fpn", "head": "ltrb"}, task="detection", keep=20
+        "centernet-resnet18", CLASSES, BOXES, {"neck": "fpn", "head": "ltrb"}, task="detection", max_detections=20
     ),
 }
 
@@ -58,7 +63,7 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     spec = SPECS[request.param]
     torch.manual_seed(0)
     built = nets.build(spec).eval()
-    whole = answering(built, spec) if spec.task == "detection" else built
+    whole = with_decoding(built, spec) if spec.task == "detection" else built
     folded, _ = fold_bn(whole, torch.zeros(2, 3, *SIZE))
     model = onnx_from_torch(folded, spec, opset=20)
     folder = tmp_path_factory.mktemp("pictures")

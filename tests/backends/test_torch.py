@@ -126,7 +126,7 @@ class Finder(nn.Module):
 
 
 def test_a_detectors_outputs_are_bound_by_name_and_its_maps_left_out() -> None:
-    found = ModelSpec("finder", ("a", "b"), PreprocessSpec(6, 5, "stretch", None), task="detection", keep=2)
+    found = ModelSpec("finder", ("a", "b"), PreprocessSpec(6, 5, "stretch", None), task="detection", max_detections=2)
     given = TorchSession(Finder(), found).run({"image": image(3)})
     assert {name: (a.shape, a.dtype.name) for name, a in given.items()} == {
         "boxes": ((3, 2, 4), "float32"),

@@ -13,7 +13,7 @@ import pytest
 from edgekit.benchmark.report.page import as_html
 from edgekit.benchmark.report.text import as_csv, as_markdown
 from edgekit.benchmark.report.winners import short_names, winners
-from edgekit.benchmark.schema import Agreement, Cold, Failure, Layer, Layers, Peak, Report, Robustness, Span
+from edgekit.benchmark.schema import Agreement, Cold, Failure, LayerCost, Layers, Peak, Report, Robustness, Span
 from tests.benchmark.conftest import made_report, made_row, noisy
 
 VOID = {"meta", "img", "br"}
@@ -37,7 +37,7 @@ def report() -> Report:
             metric="top1", n=20, clean=0.9, corruptions=corruptions, average=0.58, worst=0.3,
             attacks={"fgsm": {"0": 0.9, "4": 0.1}},
         )  # fmt: skip
-        made = [Layer(name=f"conv{i}", kind="Conv", ms=0.5, macs=10**7, bytes=10**5) for i in range(4)]
+        made = [LayerCost(name=f"conv{i}", kind="Conv", ms=0.5, macs=10**7, bytes=10**5) for i in range(4)]
         row.layers = Layers(source="a profiler", layers=made, total_ms=2.0, gmacs_per_second=20, share_of_peak=0.2)
     broken = made_row("gone <b>", noisy(3))
     broken.status, broken.timing = "failed", None

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit.artifacts.onnx_file import Artifact, Lineage, Metadata
 from edgekit.benchmark.layers.operations import costs
 from edgekit.benchmark.layers.profile import layers
-from edgekit.benchmark.schema import Layer, Layers
+from edgekit.benchmark.schema import LayerCost, Layers
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 SIDE, WIDE = 7, 512  # the last stage of a ResNet-18
@@ -82,7 +82,7 @@ def measured(backend: str, quantized: bool) -> tuple[Artifact, Layers]:
     return made, layers(made, backend, threads=1, runs=2)
 
 
-def of(found: Layers, macs: int) -> Layer:
+def of(found: Layers, macs: int) -> LayerCost:
     (layer,) = [layer for layer in found.layers if layer.macs == macs]
     return layer
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgekit.benchmark.machine.power import Meter
 from edgekit.benchmark.machine.reference_workload import NAME
-from edgekit.benchmark.measure import Plan, measure, warm_up
+from edgekit.benchmark.measure import MeasurementPlan, measure, warm_up
 from edgekit.benchmark.report.compare import differences
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.subject import STAGES, Subject
@@ -26,7 +26,7 @@ PICTURES = [Sample(None, s.read()[:40, :40].copy(), s.label, s.name) for s in ma
 
 
 def test_a_known_time_is_found_again(sleeping: Make) -> None:
-    runs = measure({"a": [Subject(sleeping(0.004), PICTURES)]}, Plan(iterations=40, turns=4, warmup=0.1))
+    runs = measure({"a": [Subject(sleeping(0.004), PICTURES)]}, MeasurementPlan(iterations=40, turns=4, warmup=0.1))
     run = runs["a"]
     assert run.samples("inference").min() >= 4.0
     assert run.samples("inference").min() < 5.0  # the others wait for the core on a busy machine
@@ -37,7 +37,7 @@ def test_a_known_time_is_found_again(sleeping: Make) -> None:
 
 def test_every_run_is_in_the_figures(sleeping: Make) -> None:
     predictor = sleeping(0.0)
-    runs = measure({"a": [Subject(predictor, PICTURES)]}, Plan(iterations=23, turns=5, warmup=0.05))
+    runs = measure({"a": [Subject(predictor, PICTURES)]}, MeasurementPlan(iterations=23, turns=5, warmup=0.05))
     assert len(runs["a"].samples("end_to_end")) == 23
     assert [len(turn.stages["inference"]) for turn in runs["a"].turns] == [4, 5, 4, 5, 5]
     assert [len(block) for block in runs["a"].session()] == [4, 5, 4, 5, 5]
@@ -59,7 +59,7 @@ def test_subjects_take_turns(sleeping: Make) -> None:
         predictor = sleeping()
         predictor.name = name
         subjects[name] = [Noted(predictor, PICTURES)]
-    measure(subjects, Plan(iterations=6, turns=3, warmup=0.02))
+    measure(subjects, MeasurementPlan(iterations=6, turns=3, warmup=0.02))
     # a b c warm up, then a b c, b c a, c a b; neighbours of one name are one entry
     assert "".join(order) == "abcabcbcacab"
 
@@ -73,7 +73,7 @@ def test_the_stages_give_the_predictors_own_answers(sleeping: Make) -> None:
 
 
 def test_batches_and_streams(sleeping: Make) -> None:
-    plan = Plan(seconds=0.5, turns=2, warmup=0.05)
+    plan = MeasurementPlan(seconds=0.5, turns=2, warmup=0.05)
     one = measure({"a": [Subject(sleeping(0.01), PICTURES)]}, plan)["a"]
     three = measure({"a": [Subject(sleeping(0.01), PICTURES) for _ in range(3)]}, plan)["a"]
     four = measure({"a": [Subject(sleeping(0.01), PICTURES, batch=4)]}, plan)["a"]
@@ -94,7 +94,8 @@ def test_an_error_in_a_stream_is_raised(sleeping: Make) -> None:
 
     with pytest.raises(RuntimeError, match="second one"):
         measure(
-            {"a": [Broken(sleeping(), PICTURES), Broken(sleeping(), PICTURES)]}, Plan(iterations=6, turns=2, warmup=0)
+            {"a": [Broken(sleeping(), PICTURES), Broken(sleeping(), PICTURES)]},
+            MeasurementPlan(iterations=6, turns=2, warmup=0),
         )
 
 
@@ -119,14 +120,16 @@ def test_a_fixed_batch_is_the_only_one(sleeping: Make) -> None:
 @pytest.mark.parametrize("bad", [{"seconds": 0}, {"turns": 0}, {"iterations": 3, "turns": 5}, {"warmup": -1}])
 def test_plans_that_measure_nothing(bad: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="cannot be measured"):
-        Plan(**bad)  # type: ignore[arg-type]
+        MeasurementPlan(**bad)  # type: ignore[arg-type]
 
 
 def test_a_disturbed_machine_is_called_unstable(sleeping: Make) -> None:
     """A process spins on every CPU, and the sleeping session leaves them all to it."""
     spin = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(len(os.sched_getaffinity(0)))]
     try:
-        run = measure({"a": [Subject(sleeping(0.004), PICTURES)]}, Plan(seconds=1.2, turns=3, warmup=0.2))["a"]
+        run = measure({"a": [Subject(sleeping(0.004), PICTURES)]}, MeasurementPlan(seconds=1.2, turns=3, warmup=0.2))[
+            "a"
+        ]
     finally:
         for process in spin:
             process.kill()
@@ -166,7 +169,7 @@ def test_the_session_alone_is_timed_without_the_rest(sleeping: Make) -> None:
 
 def test_timings_of_the_session_alone_are_in_the_report(sleeping: Make) -> None:
     subjects = {"one": [Subject(sleeping(0.002), PICTURES)], "two": [Subject(sleeping(0.002), PICTURES)] * 2}
-    runs = measure(subjects, Plan(iterations=10, turns=2, warmup=0.02))
+    runs = measure(subjects, MeasurementPlan(iterations=10, turns=2, warmup=0.02))
     one, two = timing(runs["one"]), timing(runs["two"])
     assert one.session is not None
     assert one.session.n == 10
@@ -189,7 +192,7 @@ def test_the_session_alone_is_not_in_the_energy_of_answers(sleeping: Make, monke
             metered.append(predictor.session.runs - self.begun)  # type: ignore[attr-defined]
 
     monkeypatch.setattr("edgekit.benchmark.measure.Meter", Counting)
-    measure({"a": [Subject(predictor, PICTURES)]}, Plan(iterations=20, turns=2, warmup=0.02))
+    measure({"a": [Subject(predictor, PICTURES)]}, MeasurementPlan(iterations=20, turns=2, warmup=0.02))
     assert metered == [10 + 3, 10 + 3]  # three bring the caches back
 
 

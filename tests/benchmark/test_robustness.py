@@ -44,7 +44,7 @@ def test_unknown_corruptions(kind: str, severity: int) -> None:
 def test_a_corrupted_sample_keeps_its_labels() -> None:
     sample = hive_pictures(1).samples[0]
     changed = corrupted(sample, "fog", 2, 0)
-    assert np.array_equal(changed.truth().boxes, sample.truth().boxes)
+    assert np.array_equal(changed.ground_truth().boxes, sample.ground_truth().boxes)
     assert np.array_equal(changed.read(), corrupt(sample.read(), "fog", 2, 0))
     assert changed.name == sample.name
 

@@ -1,4 +1,4 @@
-"""Sources and eyes that are made for tests: a grabber from a list, an HTTP camera, an eye that knows the made hive."""
+"""Sources and detectors made for tests: a grabber from a list, an HTTP camera, a detector that knows the made hive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edgekit.camera.config import CameraConfig, SourceConfig, parse_config
-from edgekit.camera.detect.detectors import Eye
+from edgekit.camera.detect.detectors import Detector
 from edgekit.camera.detect.motion import Motion
 from edgekit.camera.rules import Model
 from edgekit.camera.source.grabber import Ended, Grabber
@@ -82,7 +82,7 @@ def numbered(number: int, height: int = 48, width: int = 64) -> Frame:
     return frame
 
 
-class HiveEye(Eye):
+class HiveDetector(Detector):
     """Finds what the made hive knows to be there: an ideal detector, as slow as wanted.
 
     It finds the frame's number by its pixels, so it takes frames in any order.
@@ -102,7 +102,7 @@ class HiveEye(Eye):
         return frame[::37, ::41].tobytes()
 
 
-class SleepyEye(Eye):
+class SleepyDetector(Detector):
     """Finds nothing, slowly."""
 
     def __init__(self, seconds: float) -> None:
@@ -113,7 +113,7 @@ class SleepyEye(Eye):
         return found()
 
 
-class SpotEye(Eye):
+class SpotDetector(Detector):
     """Finds the one bright spot in a frame, as a hornet; nothing in a dark one."""
 
     def look(self, frame: Frame, motion: Motion | None) -> Detections:
@@ -124,16 +124,16 @@ class SpotEye(Eye):
 
 
 def spot(x: int, y: int, height: int = 120, width: int = 160) -> Frame:
-    """A grey frame with a bright spot of 12 pixels, for `SpotEye`."""
+    """A grey frame with a bright spot of 12 pixels, for `SpotDetector`."""
     frame = np.full((height, width, 3), 40, np.uint8)
     frame[y - 6 : y + 6, x - 6 : x + 6] = 255
     return frame
 
 
-def model_of(eye: Eye, classes: tuple[str, ...] = HIVE_CLASSES) -> Callable[[CameraConfig], Model]:
+def model_of(detector: Detector, classes: tuple[str, ...] = HIVE_CLASSES) -> Callable[[CameraConfig], Model]:
     """What `Camera` opens."""
     info = {"name": "made.onnx", "sha256": "0" * 64, "precision": "fp32"}
-    return lambda _: Model(lambda config, floor: eye, classes, (), info)
+    return lambda _: Model(lambda config, floor: detector, classes, (), info)
 
 
 def config_of(*changes: str) -> CameraConfig:

@@ -11,10 +11,10 @@ import pytest
 
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver.live_view import encode
-from edgekit.camera.event_writer import Event, Outbox, Outcome
+from edgekit.camera.event_writer import Event, EventWriter, FrameResult
 from edgekit.camera.events.counts import CountBook
 from edgekit.camera.events.uuid7 import uuid7
-from edgekit.camera.events.visits import News
+from edgekit.camera.events.visits import VisitEvent
 from edgekit.camera.store.avi import AviWriter, read_avi, recover
 from edgekit.camera.store.reader import Reader
 from edgekit.errors import OutputError
@@ -30,7 +30,7 @@ class Told:
         self.said: list[str] = []
         self.now = time.monotonic()
         patient = options.get("patient", True)
-        self.box = Outbox(config, {}, CountBook(), self.said.append, patient=patient, fps=lambda: 10.0,
+        self.box = EventWriter(config, {}, CountBook(), self.said.append, patient=patient, fps=lambda: 10.0,
                           listeners=(self.events.append, *options.get("listeners", ())))  # fmt: skip
         self.box.start()
 
@@ -39,8 +39,8 @@ class Told:
         self.now += 0.1
         content = {"schema": "edgekit.visit/1", "id": ident, "type": kind, "label": "hornet", "start": "", "count": 1,
                    "last_seen": "2026-08-01T10:00:00.000Z", "end": None, "end_reason": None}  # fmt: skip
-        news = (News(kind, ident, "hornet", self.now, content),) if kind else ()  # type: ignore[arg-type]
-        self.box.put(Outcome(spot(50, 50), found(), self.now, news, (ident,) if kind else ()))
+        news = (VisitEvent(kind, ident, "hornet", self.now, content),) if kind else ()  # type: ignore[arg-type]
+        self.box.put(FrameResult(spot(50, 50), found(), self.now, news, (ident,) if kind else ()))
         wait_for(lambda: not self.box._queue and self.box._busy_since is None, 10)
 
     def visit(self, frames: int = 5, after: int = 30) -> str:
@@ -243,7 +243,7 @@ def test_an_output_that_does_not_end_says_how_much_it_did_not_write(
     monkeypatch.setattr("edgekit.camera.store.store.Store.add", lambda *_: time.sleep(0.6))
     told = Told(config_of(f"store.folder={tmp_path}"))
     for kind in ("start", "update", "end"):
-        told.box.put(Outcome(None, found(), told.now, (News(kind, uuid7(), "hornet", told.now, {  # type: ignore[arg-type]
+        told.box.put(FrameResult(None, found(), told.now, (VisitEvent(kind, uuid7(), "hornet", told.now, {  # type: ignore[arg-type]
             "schema": "", "id": "x", "type": kind}),)))  # fmt: skip
     assert not told.box.stop(timeout=0.2)
     assert told.box.dropped["events_lost"] == 2

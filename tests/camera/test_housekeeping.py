@@ -16,7 +16,7 @@ from edgekit.camera.runtime import Camera
 from edgekit.camera.store import permissions
 from edgekit.camera.store.permissions import close_to_others
 from edgekit.camera.thermal import hottest
-from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot
+from tests.camera.conftest import ListGrabber, SpotDetector, config_of, model_of, spot
 
 MANY = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
@@ -32,7 +32,7 @@ def test_housekeeping_that_fails_ends_no_run(chore: str, monkeypatch: pytest.Mon
     said: list[str] = []
     config = config_of("source.uri=rtsp://127.0.0.1:1/x")
     things = [thing for i in range(40) for thing in (0.005, spot(20 + i, 60))]
-    camera = Camera(config, model_of(SpotEye()), opener=lambda *_: ListGrabber([*things, 60.0]), say=said.append)
+    camera = Camera(config, model_of(SpotDetector()), opener=lambda *_: ListGrabber([*things, 60.0]), say=said.append)
     camera._heat_at = float("-inf")
     camera._regularly()
     camera._heat_at = float("-inf")
@@ -100,7 +100,7 @@ def watch(folder: Path, while_open: Callable[[], None] = lambda: None) -> list[s
         if event["type"] == "start":
             while_open()
 
-    Camera(config, model_of(SpotEye()), opener=lambda *_: ListGrabber(seen, 10), say=said.append,
+    Camera(config, model_of(SpotDetector()), opener=lambda *_: ListGrabber(seen, 10), say=said.append,
            listeners=(listen,)).run()  # fmt: skip
     assert [event["type"] for event in events][-1:] == ["end"], said
     return said

@@ -7,17 +7,17 @@ import pytest
 
 from edgekit.camera.config import MotionConfig, ThermalConfig, Zone
 from edgekit.camera.detect.detectors import (
-    ClassifierEye,
-    TiledEye,
-    WholeEye,
+    ClassifierDetector,
+    SlicedDetector,
+    WholeFrameDetector,
     crop_places,
-    make_eye,
+    make_detector,
     merged,
     one_label_each,
     tile_places,
 )
 from edgekit.camera.detect.motion import Motion, MotionWatch
-from edgekit.camera.rate import Pace
+from edgekit.camera.rate import RateController
 from edgekit.camera.thermal import ThermalLadder, hottest
 from edgekit.camera.track.zones import Zones, inside
 from edgekit.errors import UsageError
@@ -112,7 +112,7 @@ def test_watched_and_ignored_zones() -> None:
     assert Zones(()).unwatched() is None
 
 
-# --- eyes ---
+# --- detectors ---
 
 
 class Spots:
@@ -162,7 +162,7 @@ def test_an_insect_on_a_seam_is_found_once_and_whole(x: int) -> None:
     frame = np.zeros((360, 640, 3), np.uint8)
     frame[100:120, x : x + 20] = 255
     model = Spots()
-    seen = TiledEye(model, 0.1, (2, 2), 0.15).look(frame, None)
+    seen = SlicedDetector(model, 0.1, (2, 2), 0.15).look(frame, None)
     assert seen.boxes.tolist() == [[x, 100, x + 20, 120]]
     assert len(model.shapes) == 5
 
@@ -179,21 +179,21 @@ def test_one_insect_has_one_label() -> None:
 
 
 def test_a_classifier_on_the_whole_frame() -> None:
-    eye = ClassifierEye(Spots(), ("nothing", "hornet"), 0.5, ("nothing",), crops=False)
-    assert eye.look(spot(50, 50), None).boxes.tolist() == [[0, 0, 160, 120]]
-    assert len(eye.look(np.zeros((120, 160, 3), np.uint8), None)) == 0
+    detector = ClassifierDetector(Spots(), ("nothing", "hornet"), 0.5, ("nothing",), crops=False)
+    assert detector.look(spot(50, 50), None).boxes.tolist() == [[0, 0, 160, 120]]
+    assert len(detector.look(np.zeros((120, 160, 3), np.uint8), None)) == 0
 
 
 def test_a_classifier_on_what_moved() -> None:
     model = Spots()
-    eye = ClassifierEye(model, ("nothing", "hornet"), 0.5, ("nothing",), crops=True)
+    detector = ClassifierDetector(model, ("nothing", "hornet"), 0.5, ("nothing",), crops=True)
     boxes = np.array([[44, 44, 56, 56], [130, 90, 140, 100]], np.float32)
-    seen = eye.look(spot(50, 50), Motion(boxes, 0.1))
+    seen = detector.look(spot(50, 50), Motion(boxes, 0.1))
     assert seen.names == ("hornet",)
     assert seen.labels.tolist() == [1]
     assert seen.boxes[0].tolist() == [26, 26, 74, 74]
     assert model.shapes == [(48, 48), (48, 48)]
-    assert len(eye.look(spot(50, 50), Motion(np.empty((0, 4), np.float32), 0))) == 0
+    assert len(detector.look(spot(50, 50), Motion(np.empty((0, 4), np.float32), 0))) == 0
 
 
 def test_crops_stay_inside_the_frame() -> None:
@@ -207,7 +207,7 @@ def test_crops_stay_inside_the_frame() -> None:
 def test_absent_labels_must_be_the_models() -> None:
     for absent in (("nothin",), ("nothing", "hornet")):
         with pytest.raises(UsageError, match=r"model\.absent"):
-            ClassifierEye(Spots(), ("nothing", "hornet"), 0.5, absent, crops=False)
+            ClassifierDetector(Spots(), ("nothing", "hornet"), 0.5, absent, crops=False)
 
 
 def test_the_eye_fits_the_model() -> None:
@@ -216,16 +216,16 @@ def test_the_eye_fits_the_model() -> None:
             task = "detection"
 
     model: object = Detector()
-    assert isinstance(make_eye(model, config_of(), 0.1), WholeEye)  # type: ignore[arg-type]
-    assert isinstance(make_eye(model, config_of("model.tiles=[2, 2]"), 0.1), TiledEye)  # type: ignore[arg-type]
+    assert isinstance(make_detector(model, config_of(), 0.1), WholeFrameDetector)  # type: ignore[arg-type]
+    assert isinstance(make_detector(model, config_of("model.tiles=[2, 2]"), 0.1), SlicedDetector)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="classifiers"):
-        make_eye(model, config_of("model.crops=true"), 0.1)  # type: ignore[arg-type]
+        make_detector(model, config_of("model.crops=true"), 0.1)  # type: ignore[arg-type]
 
 
 # --- pace ---
 
 
-def looks(pace: Pace, seconds: float, source_fps: float, busy: bool = True, grey: int = 120) -> int:
+def looks(pace: RateController, seconds: float, source_fps: float, busy: bool = True, grey: int = 120) -> int:
     """How many frames of a source are looked at."""
     frame, count = np.full((32, 32, 3), grey, np.uint8), 0
     for i in range(int(seconds * source_fps)):
@@ -239,11 +239,11 @@ def looks(pace: Pace, seconds: float, source_fps: float, busy: bool = True, grey
 
 @pytest.mark.parametrize(("asked", "expected"), [(0, 400), (5, 100), (20, 400), (1, 20), (7, 140)])
 def test_the_rate_that_was_asked_for(asked: float, expected: int) -> None:
-    assert looks(Pace(config_of(f"rate.fps={asked}"), 0), 20, 20) == pytest.approx(expected, rel=0.08)
+    assert looks(RateController(config_of(f"rate.fps={asked}"), 0), 20, 20) == pytest.approx(expected, rel=0.08)
 
 
 def test_idle_while_nothing_moves() -> None:
-    pace = Pace(config_of("rate.fps=5", "rate.idle_fps=1", "rate.idle_after=10", "motion.gate=true"), 0)
+    pace = RateController(config_of("rate.fps=5", "rate.idle_fps=1", "rate.idle_after=10", "motion.gate=true"), 0)
     assert looks(pace, 60, 20, busy=False) == pytest.approx(10 * 5 + 50, abs=4)
     assert pace.mode == "idle"
     pace.saw(np.zeros((32, 32, 3), np.uint8), True, 60)
@@ -251,7 +251,7 @@ def test_idle_while_nothing_moves() -> None:
 
 
 def test_night_comes_and_goes_with_hysteresis() -> None:
-    pace = Pace(config_of("rate.fps=5", "rate.night_below=25", "rate.night_fps=0.5"), 0)
+    pace = RateController(config_of("rate.fps=5", "rate.night_below=25", "rate.night_fps=0.5"), 0)
     dark, dusk, day = (np.full((32, 32, 3), v, np.uint8) for v in (10, 27, 60))
     pace.saw(dark, False, 0)
     pace.saw(day, False, 10)  # a hand before the lens
@@ -295,7 +295,7 @@ def test_at_a_limit_nothing_flaps() -> None:
 
 
 def test_heat_pauses_the_pace() -> None:
-    pace = Pace(config_of(), 0)
+    pace = RateController(config_of(), 0)
     assert not pace.ladder.see(None, 0)
     pace.ladder.see(95, 1)
     assert (pace.mode, pace.fps, pace.wait(2)) == ("paused", 0, float("inf"))

@@ -186,13 +186,13 @@ def test_what_was_dropped_is_in_status_metrics_and_summary(
     from edgekit.camera.web.metrics import exposition
     from edgekit.cli.camera import _tell
     from edgekit.cli.shared.options import Format
-    from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot
+    from tests.camera.conftest import ListGrabber, SpotDetector, config_of, model_of, spot
 
     Disk(monkeypatch).room = 1000
     said: list[str] = []
     config = config_of("source.uri=synthetic://hive?frames=1", f"store.folder={tmp_path}", "visits.clip=true")
     frames = [spot(40 + i, 60) for i in range(20)]
-    camera = Camera(config, model_of(SpotEye()), opener=lambda *_: ListGrabber(frames, 5), say=said.append)
+    camera = Camera(config, model_of(SpotDetector()), opener=lambda *_: ListGrabber(frames, 5), say=said.append)
     summary = camera.run()
     assert summary.events == len(rows_of(tmp_path)) >= 2
     assert summary.not_kept["pictures_lost"] == camera.health.status()["output"]["pictures_lost"] >= 1

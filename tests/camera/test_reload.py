@@ -14,7 +14,7 @@ from edgekit.camera.runtime import Camera, OpenModel
 from edgekit.cli.camera import _deployed, open_model
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.loading import model_path
-from tests.camera.conftest import SpotEye, config_of, wait_for
+from tests.camera.conftest import SpotDetector, config_of, wait_for
 from tests.camera.test_runtime import Running, live_config, moving
 
 pytest.importorskip("onnxruntime")
@@ -185,4 +185,4 @@ def test_a_signal_while_a_file_is_half_there_ends_nothing(monkeypatch: pytest.Mo
 
 def _model() -> Model:
     info = {"name": "a.onnx", "sha256": "0" * 64, "precision": "fp32"}
-    return Model(lambda c, floor: SpotEye(), ("bee", "hornet"), (), info, replaced=lambda: True)
+    return Model(lambda c, floor: SpotDetector(), ("bee", "hornet"), (), info, replaced=lambda: True)

@@ -15,7 +15,7 @@ import pytest
 
 from edgekit.camera.runtime import Camera
 from edgekit.camera.source.feed import LiveFeed, make_feed
-from tests.camera.conftest import SpotEye, config_of, model_of, source_of, wait_for
+from tests.camera.conftest import SpotDetector, config_of, model_of, source_of, wait_for
 
 SERVER = """
 import sys, gi
@@ -117,7 +117,7 @@ def test_no_password_in_events_store_or_status(
         uri, f"store.folder={tmp_path}", "store.reserve_mb=0", "visits.clip=true", "output.json_lines=true"
     )
     events: list[dict[str, Any]] = []
-    camera = Camera(config, model_of(SpotEye()), say=said.append, listeners=(events.append,))
+    camera = Camera(config, model_of(SpotDetector()), say=said.append, listeners=(events.append,))
     running = threading.Thread(target=camera.run)
     running.start()
     wait_for(lambda: any(e["type"] == "start" for e in events), 15)  # the ball is bright and taken for a hornet

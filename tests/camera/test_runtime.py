@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgekit.camera.config import CameraConfig
-from edgekit.camera.detect.detectors import Eye
+from edgekit.camera.detect.detectors import Detector
 from edgekit.camera.detect.motion import Motion
 from edgekit.camera.event_writer import Event
 from edgekit.camera.rules import Model
@@ -25,10 +25,10 @@ from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame
 from tests.camera.conftest import (
     HIVE_CLASSES,
-    HiveEye,
+    HiveDetector,
     ListGrabber,
-    SleepyEye,
-    SpotEye,
+    SleepyDetector,
+    SpotDetector,
     config_of,
     found,
     model_of,
@@ -42,8 +42,8 @@ CLIP = HiveClip(1, 10, 180, 320)
 
 
 @pytest.fixture(scope="module")
-def hive_eye() -> HiveEye:
-    return HiveEye(CLIP, FRAMES)
+def hive_eye() -> HiveDetector:
+    return HiveDetector(CLIP, FRAMES)
 
 
 def hive_config(*changes: str) -> CameraConfig:
@@ -54,10 +54,12 @@ def hive_config(*changes: str) -> CameraConfig:
 class Running:
     """A camera in a thread, stopped at the end."""
 
-    def __init__(self, config: CameraConfig, eye: Eye | OpenModel, grabber: Callable[[], Grabber], **options: Any):
+    def __init__(
+        self, config: CameraConfig, detector: Detector | OpenModel, grabber: Callable[[], Grabber], **options: Any
+    ):
         self.events: list[dict[str, Any]] = []
         self.said: list[str] = []
-        opened = model_of(eye) if isinstance(eye, Eye) else eye
+        opened = model_of(detector) if isinstance(detector, Detector) else detector
         self.camera = Camera(config, opened, opener=lambda *_: grabber(), say=self.said.append,
                              listeners=(self.events.append,), **options)  # fmt: skip
         self._thread = threading.Thread(target=self.camera.run)
@@ -72,7 +74,7 @@ class Running:
         assert not self._thread.is_alive()
 
 
-def test_a_clip_gives_video_events_counts_and_a_summary(hive_eye: HiveEye, tmp_path: Path) -> None:
+def test_a_clip_gives_video_events_counts_and_a_summary(hive_eye: HiveDetector, tmp_path: Path) -> None:
     video = tmp_path / "annotated.mp4"
     config = hive_config(f"store.folder={tmp_path / 'store'}", f"output.video={video}", "visits.cooldown=0")
     events: list[dict[str, Any]] = []
@@ -99,7 +101,7 @@ def test_a_clip_gives_video_events_counts_and_a_summary(hive_eye: HiveEye, tmp_p
     assert not [p for p in tmp_path.rglob("*") if ".tmp" in p.name]
 
 
-def test_an_event_is_the_documented_object(hive_eye: HiveEye, tmp_path: Path) -> None:
+def test_an_event_is_the_documented_object(hive_eye: HiveDetector, tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
     config = hive_config(f"store.folder={tmp_path}", "device=box", "camera=hive 7", "visits.clip=true")
     Camera(config, model_of(hive_eye), say=lambda _: None, listeners=(events.append,)).run()
@@ -130,12 +132,14 @@ def test_a_slow_model_sees_fresh_frames_and_all_are_accounted_for() -> None:
             captured += 1
             yield numbered(captured)
 
-    class Eye(SleepyEye):
+    class Detector(SleepyDetector):
         def look(self, frame: Frame, motion: Motion | None) -> Detections:
             behind.append(captured - int(frame[0, 0, 0]) - 256 * int(frame[0, 0, 1]))
             return super().look(frame, motion)
 
-    camera = Camera(live_config(), model_of(Eye(0.25)), opener=lambda *_: ListGrabber(things()), say=lambda _: None)
+    camera = Camera(
+        live_config(), model_of(Detector(0.25)), opener=lambda *_: ListGrabber(things()), say=lambda _: None
+    )
     summary = camera.run(4)
     assert summary.captured == summary.processed + summary.dropped
     assert summary.processed < 20 < summary.captured
@@ -169,7 +173,7 @@ def test_a_lost_camera_ends_the_visit_and_a_new_one_begins_when_it_is_back(monke
             raise SourceError("The camera is not there.")
         return ListGrabber(_until(moving()._things, gone))
 
-    with Running(live_config(), SpotEye(), grabber) as running:
+    with Running(live_config(), SpotDetector(), grabber) as running:
         wait_for(lambda: [e["type"] for e in running.events] == ["start"], 5)
         assert running.camera.health.ready() == (True, "")
         gone.set()
@@ -191,7 +195,7 @@ def _until(things: Any, gone: threading.Event) -> Any:
         yield thing
 
 
-class BrokenEye(Eye):
+class BrokenDetector(Detector):
     """Fails as long as it is told to."""
 
     def __init__(self) -> None:
@@ -204,21 +208,23 @@ class BrokenEye(Eye):
 
 
 def test_a_model_that_fails_is_told_and_recovers() -> None:
-    eye = BrokenEye()
-    with Running(live_config(), eye, moving) as running:
+    detector = BrokenDetector()
+    with Running(live_config(), detector, moving) as running:
         wait_for(lambda: running.camera.health.model_errors > 3, 5)
         ready, why = running.camera.health.ready()
         assert not ready
         assert "out of memory" in why
         assert sum("out of memory" in line for line in running.said) == 1
-        eye.broken = False
+        detector.broken = False
         wait_for(lambda: running.camera.health.ready()[0], 5)
 
 
 def test_the_gate_saves_the_model_while_nothing_moves() -> None:
     still = [spot(50, 50)] * 60
     config = config_of("source.uri=synthetic://hive?frames=1", "motion.gate=true", "motion.every=1000")
-    summary = Camera(config, model_of(SleepyEye(0)), opener=lambda *_: ListGrabber(still, 10), say=lambda _: None).run()
+    summary = Camera(
+        config, model_of(SleepyDetector(0)), opener=lambda *_: ListGrabber(still, 10), say=lambda _: None
+    ).run()
     assert summary.processed == 60
     assert summary.inferred == 1
     assert summary.gated == 59
@@ -230,8 +236,10 @@ def test_another_picture_size_in_mid_stream_gives_right_boxes(tmp_path: Path) ->
         "source.uri=synthetic://hive?frames=1", f"output.video={tmp_path / 'v.avi'}", "visits.update_every=0.1"
     )
     events: list[dict[str, Any]] = []
-    eye = model_of(SpotEye())
-    Camera(config, eye, opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None, listeners=(events.append,)).run()
+    detector = model_of(SpotDetector())
+    Camera(
+        config, detector, opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None, listeners=(events.append,)
+    ).run()
     assert events[0]["box"] == [34 / 160, 54 / 120, 46 / 160, 66 / 120]
     assert events[-1]["box"] == pytest.approx([74 / 320, 114 / 240, 86 / 320, 126 / 240], abs=1e-4)
     capture = cv2.VideoCapture(str(tmp_path / "v.avi"))
@@ -240,7 +248,7 @@ def test_another_picture_size_in_mid_stream_gives_right_boxes(tmp_path: Path) ->
 
 
 def test_a_reload_changes_rules_and_keeps_what_cannot_change() -> None:
-    with Running(live_config(), SpotEye(), moving) as running:
+    with Running(live_config(), SpotDetector(), moving) as running:
         wait_for(lambda: len(running.events) == 1, 5)
         running.camera.reload(live_config("visits.labels=['bee']", "web.port=9999"))
         wait_for(lambda: any("configuration taken" in line for line in running.said), 5)
@@ -256,7 +264,7 @@ def test_a_reload_changes_rules_and_keeps_what_cannot_change() -> None:
 
 
 def test_a_reload_takes_another_source() -> None:
-    with Running(live_config(), SpotEye(), moving) as running:
+    with Running(live_config(), SpotDetector(), moving) as running:
         wait_for(lambda: running.camera.health.inferred > 3, 5)
         running.camera.reload(live_config("source.uri=rtsp://127.0.0.1:2/other"))
         wait_for(lambda: running.camera.health.status()["source"]["name"].endswith("other"), 5)
@@ -265,12 +273,12 @@ def test_a_reload_takes_another_source() -> None:
 
 def test_unknown_labels_are_refused() -> None:
     with pytest.raises(UsageError, match="does not have"):
-        Camera(hive_config("visits.labels=['wolf']"), model_of(SpotEye()), say=lambda _: None)
+        Camera(hive_config("visits.labels=['wolf']"), model_of(SpotDetector()), say=lambda _: None)
 
 
 def test_heat_pauses_and_readiness_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgekit.camera.runtime.hottest", lambda: 99.0)
-    with Running(live_config(), SpotEye(), moving) as running:
+    with Running(live_config(), SpotDetector(), moving) as running:
         wait_for(lambda: running.camera.health.status()["rate"]["mode"] == "paused", 5)
         assert "99 degrees" in running.camera.health.ready()[1]
         assert running.camera.health.alive() == (True, "")
@@ -280,7 +288,7 @@ def test_heat_pauses_and_readiness_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_slow_disk_costs_pictures_and_no_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("edgekit.camera.event_writer.VideoSink.write", lambda *_: time.sleep(0.5))
     config = live_config(f"output.video={tmp_path / 'v.avi'}", "visits.update_every=0.2")
-    with Running(config, SpotEye(), moving) as running:
+    with Running(config, SpotDetector(), moving) as running:
         wait_for(lambda: running.camera.outbox.skipped > 5, 15)
         status = running.camera.health.status()
         assert status["age"]["ms_p50"] < 400  # a frame that waited for the disk would be 500
@@ -291,7 +299,7 @@ def test_a_slow_disk_costs_pictures_and_no_events(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_hung_loop_is_not_alive() -> None:
-    camera = Camera(live_config(), model_of(SpotEye()), opener=lambda *_: moving(), say=lambda _: None)
+    camera = Camera(live_config(), model_of(SpotDetector()), opener=lambda *_: moving(), say=lambda _: None)
     assert camera.health.alive() == (True, "")
     camera.health._beat -= 31
     alive, why = camera.health.alive()
@@ -301,7 +309,7 @@ def test_a_hung_loop_is_not_alive() -> None:
 
 
 def test_nothing_is_ready_before_the_first_frame() -> None:
-    camera = Camera(live_config(), model_of(SpotEye()), opener=lambda *_: moving(), say=lambda _: None)
+    camera = Camera(live_config(), model_of(SpotDetector()), opener=lambda *_: moving(), say=lambda _: None)
     assert camera.health.ready()[0] is False
     assert camera.health.status()["source"]["state"] == "connecting"
 
@@ -313,19 +321,19 @@ def test_systemd_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         link.bind(str(tmp_path / "s"))
         link.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "s"))
-        with Running(live_config(), SpotEye(), moving):
+        with Running(live_config(), SpotDetector(), moving):
             assert {link.recv(99), link.recv(99)} == {b"READY=1", b"WATCHDOG=1"}
 
 
-def test_frames_are_not_written_to(hive_eye: HiveEye) -> None:
+def test_frames_are_not_written_to(hive_eye: HiveDetector) -> None:
     kept = spot(50, 50)
     before = kept.copy()
     config = config_of("source.uri=synthetic://hive?frames=1")
-    Camera(config, model_of(SpotEye()), opener=lambda *_: ListGrabber([kept] * 5, 5), say=lambda _: None).run()
+    Camera(config, model_of(SpotDetector()), opener=lambda *_: ListGrabber([kept] * 5, 5), say=lambda _: None).run()
     np.testing.assert_array_equal(kept, before)
 
 
-class BusyEye(SpotEye):
+class BusyDetector(SpotDetector):
     """Looks for a while, the first frames longest, and notes who looked and how many did at once."""
 
     def __init__(self, stops_at: int = 10_000) -> None:
@@ -347,11 +355,15 @@ class BusyEye(SpotEye):
         return super().look(frame, motion)
 
 
-def watched(eye: Eye, frames: list[Frame], *changes: str) -> tuple[Camera, list[Event]]:
+def watched(detector: Detector, frames: list[Frame], *changes: str) -> tuple[Camera, list[Event]]:
     events: list[Event] = []
     config = config_of(f"source.uri=synthetic://hive?frames={len(frames)}", "visits.update_every=0.1", *changes)
     camera = Camera(
-        config, model_of(eye), opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None, listeners=(events.append,)
+        config,
+        model_of(detector),
+        opener=lambda *_: ListGrabber(frames, 5),
+        say=lambda _: None,
+        listeners=(events.append,),
     )
     camera.run()
     return camera, events
@@ -369,11 +381,11 @@ def watched(eye: Eye, frames: list[Frame], *changes: str) -> tuple[Camera, list[
     ],
 )
 def test_frames_of_a_file_are_looked_at_ahead_where_all_of_them_are(changes: tuple[str, ...], most: int) -> None:
-    eye = BusyEye()
+    detector = BusyDetector()
     frames = [spot(20 + 5 * i, 50) for i in range(16)]
-    watched(eye, frames, "model.path=hive.onnx", *changes)
-    assert eye.most == most
-    ahead = [name.startswith("camera-look") for name in eye.threads]
+    watched(detector, frames, "model.path=hive.onnx", *changes)
+    assert detector.most == most
+    ahead = [name.startswith("camera-look") for name in detector.threads]
     assert all(ahead) if most > 1 else not any(ahead)
     assert not [t.name for t in threading.enumerate() if t.name.startswith("camera-look")]
 
@@ -381,30 +393,30 @@ def test_frames_of_a_file_are_looked_at_ahead_where_all_of_them_are(changes: tup
 def test_looks_at_once_give_the_same_events_in_the_same_order() -> None:
     frames = [spot(20 + 5 * (i % 20), 50) for i in range(40)]
     told = []
-    for eye, streams in ((SpotEye(), 1), (BusyEye(), 4)):
-        _, events = watched(eye, frames, "model.path=hive.onnx", f"model.streams={streams}")
+    for detector, streams in ((SpotDetector(), 1), (BusyDetector(), 4)):
+        _, events = watched(detector, frames, "model.path=hive.onnx", f"model.streams={streams}")
         assert events
         told.append([(e["seq"], e["type"], e["label"], e["box"], e["tracks"], e["score"]) for e in events])
     assert told[0] == told[1]
 
 
 def test_a_look_ahead_that_fails_is_that_frames_failure_only() -> None:
-    camera, events = watched(BusyEye(stops_at=5), [spot(20 + 5 * i, 50) for i in range(16)], "model.streams=2")
+    camera, events = watched(BusyDetector(stops_at=5), [spot(20 + 5 * i, 50) for i in range(16)], "model.streams=2")
     assert camera.health.inferred == 15
     assert events
 
 
 def test_what_another_eye_saw_before_a_reload_is_not_used() -> None:
-    old, new = BusyEye(), BusyEye()
-    eyes = iter((old, new))
+    old, new = BusyDetector(), BusyDetector()
+    detectors = iter((old, new))
     frames = [spot(20 + 2 * (i % 40), 50) for i in range(60)]
     config = config_of("source.uri=synthetic://hive?frames=60", "model.path=hive.onnx", "model.streams=3")
     closed: list[int] = []
 
     def opened(wanted: CameraConfig) -> Model:
-        eye = next(eyes)
-        return Model(lambda c, floor: eye, HIVE_CLASSES, (), {"name": "", "sha256": "", "precision": ""},
-                     lambda: closed.append(eye.now))  # fmt: skip
+        detector = next(detectors)
+        return Model(lambda c, floor: detector, HIVE_CLASSES, (), {"name": "", "sha256": "", "precision": ""},
+                     lambda: closed.append(detector.now))  # fmt: skip
 
     camera = Camera(config, opened, opener=lambda *_: ListGrabber(frames, 5), say=lambda _: None)
     wanted = config_of("source.uri=synthetic://hive?frames=60", "model.path=hive.onnx", "model.streams=2")
@@ -415,5 +427,5 @@ def test_what_another_eye_saw_before_a_reload_is_not_used() -> None:
     assert summary.inferred == 60
     assert old.threads
     assert len(new.threads) + len(old.threads) > 60  # those that waited were looked at again
-    assert new.most in (2, 3)  # the loop itself looks at a frame that the old eye had begun
+    assert new.most in (2, 3)  # the loop itself looks at a frame that the old detector had begun
     assert closed == [0, 0]  # nobody was looking when a model was closed

@@ -24,7 +24,7 @@ from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.open import open_grabber
 from edgekit.camera.source.uri import parse_source
 from edgekit.errors import UsageError
-from tests.camera.conftest import SpotEye, config_of, model_of, source_of, spot
+from tests.camera.conftest import SpotDetector, config_of, model_of, source_of, spot
 
 CASES = Path(os.environ.get("EDGEKIT_CASES", Path(__file__).parents[3] / "shared" / "cases")) / "video"
 START = "2026-06-01T10:00:00+02:00"
@@ -49,7 +49,7 @@ def watched(uri: str, *changes: str) -> tuple[list[dict[str, Any]], list[str], S
     events: list[dict[str, Any]] = []
     said: list[str] = []
     config = config_of(f"source.uri={uri}", "visits.cooldown=0", "track.hits=1", "visits.threshold=0.1", *changes)
-    summary = Camera(config, model_of(SpotEye()), say=said.append, listeners=(events.append,)).run()
+    summary = Camera(config, model_of(SpotDetector()), say=said.append, listeners=(events.append,)).run()
     return events, said, summary
 
 

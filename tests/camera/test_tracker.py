@@ -55,13 +55,13 @@ def test_frigates_documented_example(history: tuple[float, ...], computed: float
 
 def test_a_score_below_min_score_counts_as_nothing_but_keeps_the_track() -> None:
     t = tracker(0.6, 0.85)
-    scores, believed = (0.7, 0.55, 0.85, 0.90, 0.95, 0.90), []
+    scores, confirmed = (0.7, 0.55, 0.85, 0.90, 0.95, 0.90), []
     for i, score in enumerate(scores):
         (track,) = t.update(found(at(50, 50, score)), i / 5)
-        believed.append(track.believed)
+        confirmed.append(track.confirmed)
     np.testing.assert_allclose(track.scores, [0.7, 0, 0.85, 0.9, 0.95, 0.9], atol=1e-6)
     assert track.ident == 1
-    assert believed == [False, False, False, False, True, True]  # medians 0, 0, .7, .775, .85, .875
+    assert confirmed == [False, False, False, False, True, True]  # medians 0, 0, .7, .775, .85, .875
 
 
 def test_a_weak_detection_begins_no_track() -> None:
@@ -82,8 +82,8 @@ def test_weak_detections_keep_a_track_for_a_while_and_where_it_is() -> None:
 def test_two_detections_are_never_believed() -> None:
     t = tracker()
     t.update(found(at(50, 50, 1.0)), 0)
-    assert not t.update(found(at(50, 50, 1.0)), 0.2)[0].believed
-    assert t.update(found(at(50, 50, 1.0)), 0.4)[0].believed
+    assert not t.update(found(at(50, 50, 1.0)), 0.2)[0].confirmed
+    assert t.update(found(at(50, 50, 1.0)), 0.4)[0].confirmed
 
 
 def test_a_fast_hornet_keeps_its_number_without_any_overlap() -> None:
@@ -118,7 +118,7 @@ def test_a_label_is_the_one_of_most_score() -> None:
     for i, name in enumerate(("hornet", "bee", "hornet", "hornet", "bee")):
         (track,) = t.update(found(at(50, 50, 0.9, name)), i / 5)
     assert track.label == "hornet"
-    assert track.believed
+    assert track.confirmed
     assert not track.counts  # called a bee in the last frame
 
 

@@ -12,7 +12,7 @@ from edgekit.camera.config import VisitConfig, Zone
 from edgekit.camera.events.counts import BUCKET, CountBook, level_of, pressure
 from edgekit.camera.events.uuid7 import uuid7
 from edgekit.camera.events.visits import VisitBook
-from edgekit.camera.track.kalman import Course
+from edgekit.camera.track.kalman import KalmanFilter
 from edgekit.camera.track.tracker import Track
 from edgekit.camera.track.zones import Zones
 
@@ -39,10 +39,10 @@ KEYS = [
 ]
 
 
-def track(ident: int = 1, x: float = 100, score: float = 0.9, label: str = "hornet", believed: bool = True) -> Track:
+def track(ident: int = 1, x: float = 100, score: float = 0.9, label: str = "hornet", confirmed: bool = True) -> Track:
     box = np.array([x - 10, 40, x + 10, 60], np.float64)
-    course = Course.begin(x, 50, 20)
-    return Track(ident, box, 20, course, score, 0, 0, 0, deque([score] * 3), {label: score}, score, 3, believed, label,
+    course = KalmanFilter.begin(x, 50, 20)
+    return Track(ident, box, 20, course, score, 0, 0, 0, deque([score] * 3), {label: score}, score, 3, confirmed, label,
                  label)  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_each_label_has_its_own_visit_and_others_have_none() -> None:
 
 
 def test_what_is_not_believed_makes_no_visit() -> None:
-    assert book().update([track(believed=False)], SHAPE, 0) == []
+    assert book().update([track(confirmed=False)], SHAPE, 0) == []
 
 
 def test_the_cool_down_keeps_the_next_visit_back() -> None:

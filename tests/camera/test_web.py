@@ -18,7 +18,7 @@ from edgekit.camera.web.attempts import Attempts
 from edgekit.camera.web.token_auth import check_web, is_loopback
 from edgekit.errors import SourceError, UsageError
 from tests.browser import Browser
-from tests.camera.conftest import ListGrabber, SpotEye, config_of, model_of, spot, wait_for
+from tests.camera.conftest import ListGrabber, SpotDetector, config_of, model_of, spot, wait_for
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
@@ -49,7 +49,7 @@ class Site:
             "visits.end_after=0.5", *([f"web.token={TOKEN}"] if token else []), *changes,
         )  # fmt: skip
         self.said: list[str] = []
-        self.camera = Camera(config, model_of(SpotEye()), opener=self._open, say=self.said.append)
+        self.camera = Camera(config, model_of(SpotDetector()), opener=self._open, say=self.said.append)
         self.page = Page(self.camera)
         self._thread = threading.Thread(target=self.camera.run)
         self.page.start()
@@ -301,7 +301,7 @@ def test_a_token_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_taken_port_is_told_at_once(site: Site) -> None:
     config = config_of(f"web.port={site.page.port}")
-    camera = Camera(config, model_of(SpotEye()), opener=lambda *_: moving(), say=lambda _: None)
+    camera = Camera(config, model_of(SpotDetector()), opener=lambda *_: moving(), say=lambda _: None)
     with pytest.raises(UsageError, match="cannot listen"):
         Page(camera)
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from edgekit import nets
-from edgekit.benchmark.quality.accuracy import FoundEvaluation
+from edgekit.benchmark.quality.accuracy import DetectionEvaluation
 from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement
 from edgekit.benchmark.quality.robustness import robustness
 from edgekit.benchmark.schema import Accuracy, Agreement
@@ -21,7 +21,7 @@ from edgekit.data import HIVE_CLASSES, hive_pictures, load_dataset
 from edgekit.errors import DataError
 from edgekit.loading import open_predictor
 from edgekit.metrics.detection import detection_report
-from edgekit.metrics.ground_truth import Found, Truth
+from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from tests.benchmark.conftest import made_report, made_row
 from tests.training.conftest import TINY, TinyNet, write_pictures
 
@@ -132,9 +132,9 @@ def test_training_a_classifier_whose_validation_lacks_a_class(
 def blind() -> tuple[Accuracy, Agreement]:
     """bench's view of two detectors that show nothing on pictures with nothing."""
     samples = hive_pictures(3, seed=1, height=96, width=160).samples
-    truths = tuple(Truth(EMPTY[0], EMPTY[2]) for _ in samples)
-    founds = tuple(Found(*EMPTY) for _ in samples)
-    evaluation = FoundEvaluation(detection_report(truths, founds, HIVE_CLASSES), truths, founds)
+    truths = tuple(GroundTruth(EMPTY[0], EMPTY[2]) for _ in samples)
+    founds = tuple(Predictions(*EMPTY) for _ in samples)
+    evaluation = DetectionEvaluation(detection_report(truths, founds, HIVE_CLASSES), truths, founds)
     answers = Answers(evaluation, samples, HIVE_CLASSES)
     return accuracy(answers), agreement(answers, answers, "the other")
 

@@ -19,29 +19,29 @@ def sample(**more: Any) -> Sample:
 
 def test_arrays_are_copied_and_read_only() -> None:
     given = np.array(BOXES)
-    mine = sample(boxes=given, aside_boxes=[[0, 0, 1, 1]], aside_labels=[1], box_areas=[3, 4])
+    mine = sample(boxes=given, ignored_boxes=[[0, 0, 1, 1]], ignored_labels=[1], box_areas=[3, 4])
     given[:] = 0
     assert mine.boxes is not None
     assert mine.box_labels is not None
     assert mine.boxes.tolist() == BOXES
     assert (mine.boxes.dtype, mine.box_labels.dtype) == (np.float32, np.int64)
-    for array in (mine.boxes, mine.box_labels, mine.box_areas, mine.aside_boxes, mine.aside_labels):
+    for array in (mine.boxes, mine.box_labels, mine.box_areas, mine.ignored_boxes, mine.ignored_labels):
         assert array is not None
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
-    truth = mine.truth()
+    truth = mine.ground_truth()
     assert truth.boxes.tolist() == BOXES
-    assert (truth.areas.tolist(), truth.aside_labels.tolist()) == ([3, 4], [1])
-    assert sample().truth().areas.tolist() == [4, 3]
+    assert (truth.areas.tolist(), truth.ignored_labels.tolist()) == ([3, 4], [1])
+    assert sample().ground_truth().areas.tolist() == [4, 3]
 
 
 def test_no_objects_is_not_unknown_objects() -> None:
     empty, unknown = sample(boxes=[], box_labels=[]), Sample(None, FRAME, None)
     assert empty.boxes is not None
     assert empty.boxes.shape == (0, 4)
-    assert empty.truth().boxes.shape == (0, 4)
+    assert empty.ground_truth().boxes.shape == (0, 4)
     with pytest.raises(DataError, match="no boxes"):
-        unknown.truth()
+        unknown.ground_truth()
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_no_objects_is_not_unknown_objects() -> None:
         {"box_labels": [0.0, 1.0]},
         {"box_areas": [1]},
         {"box_areas": [1, -1]},
-        {"aside_boxes": [[0, 0, 1, 1]]},
-        {"boxes": None, "box_labels": None, "aside_boxes": [[0, 0, 1, 1]], "aside_labels": [0]},
+        {"ignored_boxes": [[0, 0, 1, 1]]},
+        {"boxes": None, "box_labels": None, "ignored_boxes": [[0, 0, 1, 1]], "ignored_labels": [0]},
         {"boxes": None, "box_labels": None, "box_areas": [1, 2]},
     ],
 )
@@ -86,7 +86,7 @@ def test_digest_sees_boxes() -> None:
         digest(boxes=[[1, 2, 3, 4], [5.5, 6, 7, 8.5]]),
         digest(box_labels=[0, 1]),
         digest(box_areas=[1, 2]),
-        digest(aside_boxes=[[0, 0, 1, 1]], aside_labels=[0]),
+        digest(ignored_boxes=[[0, 0, 1, 1]], ignored_labels=[0]),
         digest(boxes=[], box_labels=[]),
         Dataset((Sample(None, FRAME, None, "s"),), ("a", "b"), "yolo").digest,
     ]

@@ -63,11 +63,11 @@ def test_crowds_are_set_aside_and_masks_areas_kept(make: Make) -> None:
     data = load_dataset(make([item([1, 2, 3, 4], area=5.5), item([0, 0, 9, 9], area=70, iscrowd=1)]))
     (sample,) = data.samples
     assert boxes(data) == [[1, 2, 4, 6]]
-    assert sample.aside_boxes is not None
+    assert sample.ignored_boxes is not None
     assert sample.box_areas is not None
-    assert sample.aside_boxes.tolist() == [[0, 0, 9, 9]]
+    assert sample.ignored_boxes.tolist() == [[0, 0, 9, 9]]
     assert sample.box_areas.tolist() == [5.5]
-    assert sample.truth().areas.tolist() == [5.5]
+    assert sample.ground_truth().areas.tolist() == [5.5]
     assert data.box_counts == (1, 0)
 
 
@@ -265,7 +265,7 @@ def test_the_real_set() -> None:
     assert len(data) == 128
     assert data.classes is not None
     assert len(data.classes) == 80
-    aside = sum(len(s.aside_boxes) for s in data if s.aside_boxes is not None)
+    aside = sum(len(s.ignored_boxes) for s in data if s.ignored_boxes is not None)
     assert (sum(data.box_counts), aside) == (929, 10)  # 939 annotations, 10 of them crowds
     assert data.box_counts[data.classes.index("person")] == 254
     assert next(n for n in data.notes if "without objects" in n).startswith("2 picture(s)")

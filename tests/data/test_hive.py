@@ -38,7 +38,7 @@ def test_a_picture_depends_on_its_seed_and_number_only() -> None:
     few, more, other = hive_pictures(3), hive_pictures(5), hive_pictures(3, seed=1)
     for a, b, c in zip(few, more, other, strict=False):
         np.testing.assert_array_equal(a.read(), b.read())
-        np.testing.assert_array_equal(a.truth().boxes, b.truth().boxes)
+        np.testing.assert_array_equal(a.ground_truth().boxes, b.ground_truth().boxes)
         assert (a.read() != c.read()).any()
         assert a.name == b.name != c.name
     assert few.digest == hive_pictures(3).digest
@@ -59,14 +59,14 @@ def test_the_data_set(pictures: Dataset) -> None:
     assert len({s.content() for s in pictures}) == 96
     for sample in pictures:
         assert sample.read().shape == (360, 640, 3)
-        for boxes in (sample.boxes, sample.aside_boxes):
+        for boxes in (sample.boxes, sample.ignored_boxes):
             if boxes is not None and len(boxes):
                 assert boxes.min() >= 0
                 assert (boxes[:, 2:] <= (640, 360)).all()
 
 
 def test_some_are_empty_and_many_are_without_hornets(pictures: Dataset) -> None:
-    labels = [set(s.truth().labels.tolist()) for s in pictures]
+    labels = [set(s.ground_truth().labels.tolist()) for s in pictures]
     assert 6 <= sum(not found for found in labels) <= 30
     assert 26 <= sum(1 in found for found in labels) <= 58
     assert sum(found == {0} for found in labels) >= 16
@@ -77,7 +77,7 @@ def test_some_are_empty_and_many_are_without_hornets(pictures: Dataset) -> None:
 def test_sizes_are_those_of_bees_and_hornets(pictures: Dataset) -> None:
     sides: tuple[list[float], list[float]] = ([], [])
     for sample in pictures:
-        truth = sample.truth()
+        truth = sample.ground_truth()
         for box, label in zip(truth.boxes, truth.labels, strict=True):
             sides[int(label)].append(float((box[2:] - box[:2]).max()))
     bee, hornet = (np.array(s) for s in sides)

@@ -20,7 +20,7 @@ from edgekit.data import (
     made_pictures,
     near_duplicates,
     split_by_group,
-    unlike,
+    without_near_duplicates,
 )
 from edgekit.data import looks as looks_room
 from edgekit.data.likeness import components
@@ -317,8 +317,8 @@ def test_a_split_without_what_looks_like_the_other(tmp_path: Path) -> None:
     data = copies(tmp_path, 8)
     train = Dataset(data.samples[0:8:2], None, "pictures")  # the first four originals
     copied = Dataset(data.samples[1::2], None, "pictures")
-    left = unlike(copied, train)
+    left = without_near_duplicates(copied, train)
     assert names(left) == [f"jpg/{i}.jpg" for i in range(4, 8)]
     assert "4 of 8 pictures look like one of the other split" in left.notes[-1]
     with pytest.raises(DataError, match="Every picture looks like"):
-        unlike(train, train)
+        without_near_duplicates(train, train)

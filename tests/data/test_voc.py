@@ -59,10 +59,10 @@ def test_difficult_objects_are_set_aside(make: Make) -> None:
     data = load_dataset(make(a=xml(obj("bee", 1, 1, 5, 5, difficult=0), obj("bee", 6, 1, 9, 5, difficult=1))))
     (sample,) = data.samples
     assert boxes(data) == [[0, 0, 5, 5]]
-    assert sample.aside_boxes is not None
-    assert sample.aside_labels is not None
-    assert (sample.aside_boxes.tolist(), sample.aside_labels.tolist()) == ([[5, 0, 9, 5]], [0])
-    assert sample.truth().aside_boxes.tolist() == [[5, 0, 9, 5]]
+    assert sample.ignored_boxes is not None
+    assert sample.ignored_labels is not None
+    assert (sample.ignored_boxes.tolist(), sample.ignored_labels.tolist()) == ([[5, 0, 9, 5]], [0])
+    assert sample.ground_truth().ignored_boxes.tolist() == [[5, 0, 9, 5]]
     assert data.box_counts == (1,)
     assert "1 box(es) set aside (crowds or difficult objects), in JPEGImages/a.jpg" in data.notes
 

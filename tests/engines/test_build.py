@@ -19,7 +19,7 @@ from edgekit.backends.cuda.base import Device
 from edgekit.backends.onnxruntime_ import run_once
 from edgekit.backends.trt import library as library_module
 from edgekit.backends.trt.build import Built
-from edgekit.backends.trt.layers import Layer
+from edgekit.backends.trt.layers import EngineLayer
 from edgekit.backends.trt.library import Library, load_library
 from edgekit.backends.trt.refusal import RefusedError
 from edgekit.config.target import EngineTable, Target, load_target
@@ -65,7 +65,7 @@ class Builder:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, sm: str = "8.7", version: str = "10.3.0") -> None:
         self.refuses: set[str] = set()
         self.built: list[Any] = []
-        self.layers: tuple[Layer, ...] = ()
+        self.layers: tuple[EngineLayer, ...] = ()
         module = type("tensorrt", (), {"__version__": version})
         self.library = Library("tensorrt", module, None)
         self.device = Device("Orin Nano", sm, "12.6", True)
@@ -273,7 +273,7 @@ def test_half_of_an_engine_is_not_replaced_unasked(write: Write, board: Builder,
 
 
 def test_convolutions_that_did_not_become_int8_are_said(write: Write, board: Builder) -> None:
-    board.layers = (Layer("conv0", "correlation", frozenset({"Int8"}), ("conv0",)),)
+    board.layers = (EngineLayer("conv0", "correlation", frozenset({"Int8"}), ("conv0",)),)
     said: list[str] = []
     card = build_engine(write("int8-trt"), "jetson-orin-nano", say=said.append).card
     assert card.layers == {"convolutions": 2, "quantized": 2, "int8": 1, "not_int8": ["conv1"]}

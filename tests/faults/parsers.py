@@ -308,7 +308,7 @@ def _folder_with(name: str, *pictures: str) -> Callable[[Path, bytes], object]:
             put(folder, place, picture())
         put(folder, name, data)
         dataset = load_dataset(folder)
-        return dataset.notes, [s.truth() for s in dataset if s.boxes is not None]
+        return dataset.notes, [s.ground_truth() for s in dataset if s.boxes is not None]
 
     return read
 

@@ -21,19 +21,21 @@ from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.data import hive_pictures
 from edgekit.graph import to_onnx
 from edgekit.loading import open_predictor
-from edgekit.nets.centernet import C22Maps
+from edgekit.nets.centernet import OffsetSizeMaps
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise, preprocess
 
 Patch = pytest.MonkeyPatch
 CLASSES = ("bee", "hornet")
-KINDS = [(neck, head) for neck in ("fpn", "deconv") for head in ("ltrb", "c22")]
+KINDS = [(neck, head) for neck in ("fpn", "deconv") for head in ("ltrb", "offset_size")]
 
 
 def spec_of(neck: str, head: str) -> ModelSpec:
     arguments = {"neck": neck, "head": head, "width": 0.125}
     size = PreprocessSpec(64, 96, "letterbox", None)
-    return ModelSpec("centernet-resnet18", CLASSES, size, arguments, task="detection", keep=20, thresholds=(0.2, 0.4))
+    return ModelSpec(
+        "centernet-resnet18", CLASSES, size, arguments, task="detection", max_detections=20, thresholds=(0.2, 0.4)
+    )
 
 
 def lively(spec: ModelSpec) -> nn.Module:
@@ -111,11 +113,16 @@ def test_every_neck_and_head_is_exported_and_proven(
 def test_raw_heads_gives_the_maps_too_and_answers_the_same(
     cli: Any, checkpoints: Any, scenes: Path, tmp_path: Path, checkpoint: Path
 ) -> None:
-    assert cli("export", checkpoints("fpn", "c22"), "--data", scenes, "--out", tmp_path, "--raw-heads").code == 0
-    artifact = read_onnx(tmp_path / "fpn-c22.onnx")
+    assert (
+        cli("export", checkpoints("fpn", "offset_size"), "--data", scenes, "--out", tmp_path, "--raw-heads").code == 0
+    )
+    artifact = read_onnx(tmp_path / "fpn-offset_size.onnx")
     assert [o.name for o in artifact.model.graph.output] == ["boxes", "scores", "labels", "heatmap", "offset", "size"]
     frames = [sample.read() for sample in hive_pictures(2, 9, 180, 320)]
-    with open_predictor(checkpoints("fpn", "c22")) as ours, open_predictor(tmp_path / "fpn-c22.onnx") as theirs:
+    with (
+        open_predictor(checkpoints("fpn", "offset_size")) as ours,
+        open_predictor(tmp_path / "fpn-offset_size.onnx") as theirs,
+    ):
         for a, b in zip(ours.detect(frames, 0.1), theirs.detect(frames, 0.1), strict=True):
             np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
             assert a.names == b.names
@@ -169,11 +176,11 @@ def in_the_graph_only(change: Callable[[Any, int], Any]) -> Callable[[Patch], No
 
 
 def size_for_offset(maps: Any, k: int) -> Any:
-    return honest_decode(C22Maps(maps.heatmap, maps.size, maps.offset), k)
+    return honest_decode(OffsetSizeMaps(maps.heatmap, maps.size, maps.offset), k)
 
 
 def half_a_pixel(maps: Any, k: int) -> Any:
-    return honest_decode(C22Maps(maps.heatmap, maps.offset + 0.5, maps.size), k)
+    return honest_decode(OffsetSizeMaps(maps.heatmap, maps.offset + 0.5, maps.size), k)
 
 
 def no_peaks(maps: Any, k: int) -> Any:
@@ -251,10 +258,10 @@ def test_a_defect_is_caught_and_its_stage_named(
 ) -> None:
     seed, stage = DEFECTS[name]
     seed(monkeypatch)
-    outcome = cli("export", checkpoints("deconv", "c22"), "--data", scenes, "--out", tmp_path)
+    outcome = cli("export", checkpoints("deconv", "offset_size"), "--data", scenes, "--out", tmp_path)
     assert outcome.code == 3, outcome.text
     assert f"verification failed at stage {stage}" in outcome.err
-    assert not (tmp_path / "deconv-c22.onnx").exists()
+    assert not (tmp_path / "deconv-offset_size.onnx").exists()
     if stage == "fold":
         assert "neck.layers" in outcome.err
 

@@ -188,7 +188,7 @@ def test_another_number_of_places_fails() -> None:
 
 
 def test_the_gate_says_what_it_measured() -> None:
-    spec = ModelSpec("net", ("a", "b"), PreprocessSpec(), task="detection", keep=K)
+    spec = ModelSpec("net", ("a", "b"), PreprocessSpec(), task="detection", max_detections=K)
     said: list[str] = []
     gate = Gate(made_pictures(1), LIMITS, spec, said.append, reference=found())
     assert gate.judge("fold", found())

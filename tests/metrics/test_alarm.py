@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from edgekit.errors import DataError
 from edgekit.metrics.alarm import alarm_reports, auroc, picture_scores, point_at, roc
 from edgekit.metrics.classification import clopper_pearson
-from edgekit.metrics.ground_truth import Found, Truth
+from edgekit.metrics.ground_truth import GroundTruth, Predictions
 
 BOX = [[0, 0, 10, 10]]
-YES, NO, UNCLEAR = Truth(BOX, [0]), Truth([], []), Truth([], [], None, BOX, [0])
+YES, NO, UNCLEAR = GroundTruth(BOX, [0]), GroundTruth([], []), GroundTruth([], [], None, BOX, [0])
 
 
-def scored(score: float | None) -> Found:
-    return Found([], [], []) if score is None else Found(BOX, [score], [0])
+def scored(score: float | None) -> Predictions:
+    return Predictions([], [], []) if score is None else Predictions(BOX, [score], [0])
 
 
 def report(present: list[float | None], absent: list[float | None], **more: object):  # type: ignore[no-untyped-def]
@@ -110,12 +110,12 @@ def test_unclear_pictures_are_left_out_and_counted() -> None:
     (found,) = alarm_reports(truths, founds, ["hornet"])
     assert (found.present, found.absent, found.unclear) == (1, 1, 1)
     assert found.auroc == 1
-    both = Truth(BOX, [0], None, BOX, [0])
+    both = GroundTruth(BOX, [0], None, BOX, [0])
     assert alarm_reports([both, NO], founds[:2], ["hornet"])[0].unclear == 0
 
 
 def test_the_score_of_a_picture_is_its_best_of_the_class() -> None:
-    founds = [Found(BOX * 3, [0.2, 0.7, 0.9], [0, 0, 1]), Found([], [], [])]
+    founds = [Predictions(BOX * 3, [0.2, 0.7, 0.9], [0, 0, 1]), Predictions([], [], [])]
     assert picture_scores(founds, 0).tolist() == [0.7, 0]
     assert picture_scores(founds, 1).tolist() == [0.9, 0]
 

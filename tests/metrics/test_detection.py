@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from edgekit.errors import DataError, UsageError
 from edgekit.metrics.coco_ap import AREAS, coco_ap
-from edgekit.metrics.detection import Found, Truth, confusion, detection_report, operating_points
+from edgekit.metrics.detection import GroundTruth, Predictions, confusion, detection_report, operating_points
 from edgekit.metrics.voc_ap import voc_curve, voc_curves
 
 REAL = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
-NO_TRUTH, NOTHING = Truth([], []), Found([], [], [])
-Case = tuple[list[Truth], list[Found]]
+NO_TRUTH, NOTHING = GroundTruth([], []), Predictions([], [], [])
+Case = tuple[list[GroundTruth], list[Predictions]]
 
 
 def case(seed: int, n_classes: int = 3, most: int = 12, pictures: int = 8) -> Case:
@@ -44,9 +44,9 @@ def case(seed: int, n_classes: int = 3, most: int = 12, pictures: int = 8) -> Ca
         n, k = int(rng.integers(0, most)), int(rng.integers(0, 3))
         objects, labels = boxes(n), rng.integers(0, n_classes, n)
         areas = None if rng.random() < 0.5 else (objects[:, 2] - objects[:, 0]) * rng.uniform(0.3, 1, n) * 20
-        truths.append(Truth(objects, labels, areas, boxes(k), rng.integers(0, n_classes, k)))
-        everything = np.concatenate([objects, truths[-1].aside_boxes])
-        classes = np.concatenate([labels, truths[-1].aside_labels])
+        truths.append(GroundTruth(objects, labels, areas, boxes(k), rng.integers(0, n_classes, k)))
+        everything = np.concatenate([objects, truths[-1].ignored_boxes])
+        classes = np.concatenate([labels, truths[-1].ignored_labels])
         chosen = rng.integers(0, max(len(everything), 1), rng.integers(0, 2 * len(everything) + 1))
         moved = everything[chosen] + rng.normal(0, rng.choice([0.3, 1, 4]), (len(chosen), 4))
         moved = np.rint(moved) if whole else moved
@@ -55,11 +55,11 @@ def case(seed: int, n_classes: int = 3, most: int = 12, pictures: int = 8) -> Ca
         found, named = np.concatenate([moved, stray]), np.concatenate([classes[chosen], rng.integers(0, 3, len(stray))])
         named = np.where(rng.random(len(named)) < 0.1, rng.integers(0, 3, len(named)), named) % n_classes
         scores = rng.integers(0, 8, len(found)) / 8 if rng.random() < 0.5 else rng.random(len(found))
-        founds.append(Found(found, scores, named))
+        founds.append(Predictions(found, scores, named))
     return truths, founds
 
 
-def reference(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int) -> Any:
+def reference(truths: Sequence[GroundTruth], founds: Sequence[Predictions], n_classes: int) -> Any:
     """pycocotools' precision [10, 101, classes, 4] with its -1 as NaN."""
     coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed: nothing to compare with")
     cocoeval = pytest.importorskip("pycocotools.cocoeval")
@@ -73,7 +73,7 @@ def reference(truths: Sequence[Truth], founds: Sequence[Found], n_classes: int) 
         for box, label, area in zip(truth.boxes, truth.labels, truth.areas, strict=True):
             item = {"image_id": i, "category_id": int(label) + 1, "bbox": xywh(box), "area": area, "iscrowd": 0}
             annotations.append({"id": len(annotations) + 1, **item})
-        for box, label in zip(truth.aside_boxes, truth.aside_labels, strict=True):
+        for box, label in zip(truth.ignored_boxes, truth.ignored_labels, strict=True):
             item = {"image_id": i, "category_id": int(label) + 1, "bbox": xywh(box), "iscrowd": 1}
             annotations.append({"id": len(annotations) + 1, **item, "area": item["bbox"][2] * item["bbox"][3]})
         for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True):
@@ -118,8 +118,8 @@ def test_more_than_a_hundred_detections_equal_pycocotools() -> None:
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
 def test_of_equal_overlaps_the_last_object_is_taken_as_in_pycocotools(order: list[int]) -> None:
     # the first detection lies midway; only if it takes the second object, the next one finds the first free
-    truths = [Truth(np.array([[0, 0, 10, 10], [4, 0, 14, 10]])[order], [0, 0])]
-    founds = [Found([[2, 0, 12, 10], [0, 0, 10, 10]], [0.9, 0.8], [0, 0])]
+    truths = [GroundTruth(np.array([[0, 0, 10, 10], [4, 0, 14, 10]])[order], [0, 0])]
+    founds = [Predictions([[2, 0, 12, 10], [0, 0, 10, 10]], [0.9, 0.8], [0, 0])]
     ours = coco_ap(truths, founds, 1)
     np.testing.assert_allclose(ours.precision, reference(truths, founds, 1), rtol=0, atol=1e-12)
     assert (ours.mean(0.5) == pytest.approx(1)) == (order == [0, 1])
@@ -128,8 +128,8 @@ def test_of_equal_overlaps_the_last_object_is_taken_as_in_pycocotools(order: lis
 def test_the_comparison_can_fail() -> None:
     truths, founds = case(0)
     theirs = reference(truths, founds, 3)
-    worse = [Found(f.boxes + 3, f.scores, f.labels) for f in founds]
-    no_crowds = [replace(t, aside_boxes=None, aside_labels=None) for t in truths]
+    worse = [Predictions(f.boxes + 3, f.scores, f.labels) for f in founds]
+    no_crowds = [replace(t, ignored_boxes=None, ignored_labels=None) for t in truths]
     no_areas = [replace(t, areas=None) for t in truths]
     assert 0.1 < np.nanmean(theirs) < 0.9
     for other_truths, other_founds in ((truths, worse), (no_crowds, founds), (no_areas, founds)):
@@ -137,8 +137,8 @@ def test_the_comparison_can_fail() -> None:
 
 
 def test_a_perfect_detector_and_a_blind_one() -> None:
-    truths = [Truth([[0, 0, 10, 10], [20, 20, 120, 130]], [0, 1]), NO_TRUTH]
-    perfect = [Found(truths[0].boxes, [0.5, 0.9], [0, 1]), NOTHING]
+    truths = [GroundTruth([[0, 0, 10, 10], [20, 20, 120, 130]], [0, 1]), NO_TRUTH]
+    perfect = [Predictions(truths[0].boxes, [0.5, 0.9], [0, 1]), NOTHING]
     report = detection_report(truths, perfect, ["a", "b", "never"])
     assert (report.mean.ap, report.mean.ap50, report.mean.voc07, report.mean.voc) == pytest.approx((1, 1, 1, 1))
     a, b, never = (averages for _, averages in report.classes)
@@ -153,8 +153,10 @@ def test_a_perfect_detector_and_a_blind_one() -> None:
 
 def test_voc_by_hand() -> None:
     # ten objects in a row; right, right, wrong, right: precision 1, 1, 2/3, 3/4 at recall .1, .2, .2, .3
-    truth = Truth([[20 * i, 0, 20 * i + 10, 10] for i in range(10)], [0] * 10)
-    found = Found([[0, 0, 10, 10], [20, 0, 30, 10], [0, 0, 10, 10], [40, 0, 50, 10]], [0.9, 0.8, 0.7, 0.6], [0] * 4)
+    truth = GroundTruth([[20 * i, 0, 20 * i + 10, 10] for i in range(10)], [0] * 10)
+    found = Predictions(
+        [[0, 0, 10, 10], [20, 0, 30, 10], [0, 0, 10, 10], [40, 0, 50, 10]], [0.9, 0.8, 0.7, 0.6], [0] * 4
+    )
     curve = voc_curve([truth], [found], 0)
     assert curve.precision.tolist() == [1, 1, 2 / 3, 3 / 4]
     assert curve.recall.tolist() == [0.1, 0.2, 0.2, 0.3]
@@ -163,8 +165,8 @@ def test_voc_by_hand() -> None:
 
 
 def test_voc_takes_the_best_overlap_though_it_is_taken_and_coco_the_best_free_one() -> None:
-    truth = Truth([[0, 0, 10, 10], [0, 2, 10, 12]], [0, 0])
-    found = Found([[0, 0, 10, 10], [0, 0.5, 10, 10.5]], [0.9, 0.8], [0, 0])
+    truth = GroundTruth([[0, 0, 10, 10], [0, 2, 10, 12]], [0, 0])
+    found = Predictions([[0, 0, 10, 10], [0, 0.5, 10, 10.5]], [0.9, 0.8], [0, 0])
     assert voc_curve([truth], [found], 0).right.tolist() == [1, 1]
     point = operating_points([truth], [found], ["a"], 0.5)[0]
     assert (point.found, point.wrong, point.missed) == (2, 0, 0)
@@ -173,21 +175,24 @@ def test_voc_takes_the_best_overlap_though_it_is_taken_and_coco_the_best_free_on
 def test_what_is_set_aside_counts_neither_way() -> None:
     # twice on a difficult object, once beside it
     aside = [[50, 50, 100, 100]]
-    truth = Truth([[0, 0, 10, 10]], [0], None, aside, [0])
-    found = Found([[0, 0, 10, 10], *aside, *aside, [200, 200, 210, 210]], [0.5, 0.9, 0.8, 0.7], [0] * 4)
+    truth = GroundTruth([[0, 0, 10, 10]], [0], None, aside, [0])
+    found = Predictions([[0, 0, 10, 10], *aside, *aside, [200, 200, 210, 210]], [0.5, 0.9, 0.8, 0.7], [0] * 4)
     curve = voc_curve([truth], [found], 0)
     assert curve.scores.tolist() == [0.7, 0.5]
     assert (curve.objects, curve.ap()) == (1, 0.5)
     assert coco_ap([truth], [found], 1).mean(0.5) == pytest.approx(0.5)
     point = operating_points([truth], [found], ["a"], 0.5)[0]
     assert (point.found, point.wrong, point.missed) == (1, 1, 0)
-    other_class = replace(truth, aside_labels=[1])
+    other_class = replace(truth, ignored_labels=[1])
     assert operating_points([other_class], [found], ["a", "b"], 0.5)[0].wrong == 3
 
 
 def test_the_operating_point_by_hand() -> None:
-    truths = [Truth([[0, 0, 10, 10], [50, 0, 60, 10]], [0, 0]), NO_TRUTH]
-    founds = [Found([[0, 0, 10, 10], [50, 0, 60, 10]], [0.9, 0.3], [0, 0]), Found([[0, 0, 5, 5]], [0.6], [0])]
+    truths = [GroundTruth([[0, 0, 10, 10], [50, 0, 60, 10]], [0, 0]), NO_TRUTH]
+    founds = [
+        Predictions([[0, 0, 10, 10], [50, 0, 60, 10]], [0.9, 0.3], [0, 0]),
+        Predictions([[0, 0, 5, 5]], [0.6], [0]),
+    ]
     (point,) = operating_points(truths, founds, ["a"], 0.5)
     assert (point.found, point.wrong, point.missed) == (1, 1, 1)
     assert (point.precision.value, point.recall.value, point.f1) == (0.5, 0.5, 0.5)
@@ -198,8 +203,8 @@ def test_the_operating_point_by_hand() -> None:
 
 
 def test_confusion_by_hand() -> None:
-    truth = Truth([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], [0, 1, 1], None, [[60, 0, 90, 30]], [0])
-    found = Found(
+    truth = GroundTruth([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], [0, 1, 1], None, [[60, 0, 90, 30]], [0])
+    found = Predictions(
         [[0, 0, 10, 10], [20, 0, 30, 10], [100, 0, 110, 10], [65, 5, 75, 15], [40, 0, 50, 10]],
         [0.9, 0.8, 0.7, 0.6, 0.1],
         [0, 0, 1, 1, 1],
@@ -225,7 +230,9 @@ def test_what_always_holds(seed: int) -> None:
     table = confusion(truths, founds, 3, 0.4)
     assert table[:3].sum(axis=1).tolist() == list(report.objects)
     # the order of pictures changes nothing where no scores tie
-    founds = [Found(f.boxes, np.random.default_rng(i).random(len(f.scores)), f.labels) for i, f in enumerate(founds)]
+    founds = [
+        Predictions(f.boxes, np.random.default_rng(i).random(len(f.scores)), f.labels) for i, f in enumerate(founds)
+    ]
     forth, back = coco_ap(truths, founds, 3), coco_ap(truths[::-1], founds[::-1], 3)
     np.testing.assert_allclose(forth.precision, back.precision)
     voc = [c.ap11() for c in voc_curves(truths, founds, 3)]
@@ -247,23 +254,23 @@ def test_the_report_is_plain_data() -> None:
     [
         ([], [], "0 pictures"),
         ([NO_TRUTH], [], "1 pictures with 0 results"),
-        ([Truth([[0, 0, 1, 1]], [2])], [NOTHING], "2 in picture 0"),
-        ([NO_TRUTH], [Found([[0, 0, 1, 1]], [0.5], [-1])], "-1 in picture 0"),
+        ([GroundTruth([[0, 0, 1, 1]], [2])], [NOTHING], "2 in picture 0"),
+        ([NO_TRUTH], [Predictions([[0, 0, 1, 1]], [0.5], [-1])], "-1 in picture 0"),
     ],
 )
-def test_what_cannot_be_compared(truths: list[Truth], founds: list[Found], got: str) -> None:
+def test_what_cannot_be_compared(truths: list[GroundTruth], founds: list[Predictions], got: str) -> None:
     with pytest.raises(DataError, match=got):
         detection_report(truths, founds, ["a", "b"])
 
 
 def test_boxes_that_do_not_belong_together() -> None:
     for make in (
-        lambda: Found([[0, 0, 1, 1]], [0.5, 0.5], [0]),
-        lambda: Found([[0, 0, 1, 1]], [np.nan], [0]),
-        lambda: Found([[0, 0, np.inf, 1]], [0.5], [0]),
-        lambda: Found([[0, 0, 1, 1]], [0.5], [0.0]),
-        lambda: Truth([[0, 0, 1]], [0]),
-        lambda: Truth([[0, 0, 1, 1]], [0], [1, 2]),
+        lambda: Predictions([[0, 0, 1, 1]], [0.5, 0.5], [0]),
+        lambda: Predictions([[0, 0, 1, 1]], [np.nan], [0]),
+        lambda: Predictions([[0, 0, np.inf, 1]], [0.5], [0]),
+        lambda: Predictions([[0, 0, 1, 1]], [0.5], [0.0]),
+        lambda: GroundTruth([[0, 0, 1]], [0]),
+        lambda: GroundTruth([[0, 0, 1, 1]], [0], [1, 2]),
     ):
         with pytest.raises(DataError):
             make()
@@ -295,9 +302,9 @@ def test_voc_ap_equals_the_published_values() -> None:
         detected = [r for r in detected if r[0] in names]  # classes that no picture has: not evaluated there either
         one_less = np.array([1, 1, 0, 0])
         boxes = np.array([r[1:5] for r in objects], dtype=float).reshape(-1, 4) - one_less
-        truths.append(Truth(boxes, [names.index(r[0]) for r in objects]))
+        truths.append(GroundTruth(boxes, [names.index(r[0]) for r in objects]))
         boxes = np.array([r[2:6] for r in detected], dtype=float).reshape(-1, 4) - one_less
-        founds.append(Found(boxes, [float(r[1]) for r in detected], [names.index(r[0]) for r in detected]))
+        founds.append(Predictions(boxes, [float(r[1]) for r in detected], [names.index(r[0]) for r in detected]))
     curves = voc_curves(truths, founds, len(names))
     found = {name: round(100 * (curve.ap() or 0), 2) for name, curve in zip(names, curves, strict=True)}
     assert found == PUBLISHED

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from edgekit.errors import UsageError
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.to_onnx import first_convolution
-from edgekit.nets.centernet import CENTERNETS, PRIOR, C22Maps, CenterNet, LtrbMaps, bilinear_init, check_size
+from edgekit.nets.centernet import CENTERNETS, PRIOR, CenterNet, LtrbMaps, OffsetSizeMaps, bilinear_init, check_size
 from edgekit.nets.decode import Decode
 from edgekit.nets.resnet import LAYOUTS, ResNet, Trunk, scaled
 from edgekit.training.losses import LOSSES
 from edgekit.training.targets import ENCODERS
 
 R18 = "centernet-resnet18"
-VARIANTS = list(product(["deconv", "fpn"], ["c22", "ltrb"]))
+VARIANTS = list(product(["deconv", "fpn"], ["offset_size", "ltrb"]))
 each_variant = pytest.mark.parametrize(("neck", "head"), VARIANTS)
 
 
@@ -65,9 +65,9 @@ def test_maps_have_their_names_shapes_and_first_values(neck: str, head: str) -> 
     net = tiny(neck, head).eval()
     with torch.no_grad():
         maps = net(torch.randn(2, 3, 64, 96))
-    kinds: dict[str, Any] = {"c22": C22Maps, "ltrb": LtrbMaps}
+    kinds: dict[str, Any] = {"offset_size": OffsetSizeMaps, "ltrb": LtrbMaps}
     assert type(maps) is kinds[head]
-    channels = {"c22": {"heatmap": 3, "offset": 2, "size": 2}, "ltrb": {"heatmap": 3, "distances": 4}}[head]
+    channels = {"offset_size": {"heatmap": 3, "offset": 2, "size": 2}, "ltrb": {"heatmap": 3, "distances": 4}}[head]
     assert {n: tuple(m.shape) for n, m in maps._asdict().items()} == {n: (2, c, 16, 24) for n, c in channels.items()}
     assert all(m.dtype == torch.float32 for m in maps)
     assert (maps.heatmap.sigmoid() - 0.1).abs().max() < 0.01
@@ -76,7 +76,7 @@ def test_maps_have_their_names_shapes_and_first_values(neck: str, head: str) -> 
         assert 4 < maps.distances.mean() < 7
 
 
-@pytest.mark.parametrize(("neck", "head"), [("deconv", "c22"), ("fpn", "ltrb")])
+@pytest.mark.parametrize(("neck", "head"), [("deconv", "offset_size"), ("fpn", "ltrb")])
 @pytest.mark.parametrize("arch", CENTERNETS)
 def test_any_resnet_of_the_house_works(arch: str, neck: str, head: str) -> None:
     with torch.device("meta"):
@@ -177,13 +177,13 @@ def test_multiply_adds_are_counted_right() -> None:
 
 @pytest.mark.parametrize("classes", [1, 2, 80])
 def test_ours_is_at_least_1_8_times_cheaper_than_the_papers(classes: int) -> None:
-    paper, ours = (macs(on_meta(*v, classes), 512) for v in (("deconv", "c22"), ("fpn", "ltrb")))
+    paper, ours = (macs(on_meta(*v, classes), 512) for v in (("deconv", "offset_size"), ("fpn", "ltrb")))
     assert paper / ours >= 1.8
 
 
 @pytest.mark.parametrize(
     ("neck", "head", "gmacs", "millions"),
-    [("deconv", "c22", 22.63, 15.82), ("deconv", "ltrb", 20.22, 15.67), ("fpn", "c22", 12.74, 11.91),
+    [("deconv", "offset_size", 22.63, 15.82), ("deconv", "ltrb", 20.22, 15.67), ("fpn", "offset_size", 12.74, 11.91),
      ("fpn", "ltrb", 12.13, 11.88)],
 )  # fmt: skip
 def test_cost_of_the_resnet18s_at_512(neck: str, head: str, gmacs: float, millions: float) -> None:
@@ -195,7 +195,7 @@ def test_cost_of_the_resnet18s_at_512(neck: str, head: str, gmacs: float, millio
 def test_a_tiny_one_exists() -> None:
     assert parameters(on_meta("fpn", "ltrb", 80, width=0.34)) <= 1_500_000
     assert parameters(on_meta("fpn", "ltrb", 1, width=0.25)) <= 750_000
-    assert parameters(on_meta("deconv", "c22", 1, width=0.25)) <= 1_000_000
+    assert parameters(on_meta("deconv", "offset_size", 1, width=0.25)) <= 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 # --- it learns
 
 
-@pytest.mark.parametrize(("neck", "head"), [("deconv", "c22"), ("fpn", "ltrb")])
+@pytest.mark.parametrize(("neck", "head"), [("deconv", "offset_size"), ("fpn", "ltrb")])
 def test_two_pictures_are_learnt_by_heart(neck: str, head: str) -> None:
     """The whole chain: encode, net, loss, decode."""
     side = 64

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from edgekit.errors import UsageError
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.lint import lint
-from edgekit.nets.centernet import C22Maps, CenterNet, LtrbMaps, Maps
+from edgekit.nets.centernet import CenterNet, LtrbMaps, Maps, OffsetSizeMaps
 from edgekit.nets.decode import Decode, Detections
-from edgekit.training.targets import ENCODERS, C22Targets, Targets
+from edgekit.training.targets import ENCODERS, OffsetSizeTargets, Targets
 
-HEADS = ("c22", "ltrb")
+HEADS = ("offset_size", "ltrb")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,8 +38,8 @@ def random_maps(head: str, n: int = 2, classes: int = 3, h: int = 16, w: int = 2
     def rand(c: int) -> Tensor:
         return torch.randn(n, c, h, w, generator=g)
 
-    if head == "c22":
-        return C22Maps(rand(classes) * 2, rand(2), rand(2) * 5)
+    if head == "offset_size":
+        return OffsetSizeMaps(rand(classes) * 2, rand(2), rand(2) * 5)
     return LtrbMaps(rand(classes) * 2, rand(4).abs() * 5)
 
 
@@ -54,7 +54,7 @@ def slowly(maps: Maps, k: int) -> list[list[tuple[float, int, list[float]]]]:
                 for x in range(w):
                     if heat[c, y, x] < heat[c, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].max():
                         continue
-                    if isinstance(maps, C22Maps):
+                    if isinstance(maps, OffsetSizeMaps):
                         ox, oy = maps.offset[n, :, y, x].double().tolist()
                         bw, bh = (max(v, 0) for v in maps.size[n, :, y, x].double().tolist())
                         box = [x + ox - bw / 2, y + oy - bh / 2, x + ox + bw / 2, y + oy + bh / 2]
@@ -118,7 +118,7 @@ def test_half_precision_maps_do_not_move_boxes(dtype: torch.dtype) -> None:
 
 
 def test_a_negative_size_is_none() -> None:
-    maps = C22Maps(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), torch.full((1, 2, 2, 2), -3.0))
+    maps = OffsetSizeMaps(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), torch.full((1, 2, 2, 2), -3.0))
     boxes = Decode(4)(maps).boxes
     assert torch.equal(boxes[..., :2], boxes[..., 2:])
 
@@ -130,9 +130,9 @@ def test_a_k_that_does_not_build_is_refused(k: Any) -> None:
 
 
 def test_more_detections_than_places_are_refused() -> None:
-    Decode(64)(random_maps("c22", classes=1, h=8, w=8))
+    Decode(64)(random_maps("offset_size", classes=1, h=8, w=8))
     with pytest.raises(UsageError, match="fewer places"):
-        Decode(65)(random_maps("c22", classes=1, h=8, w=8))
+        Decode(65)(random_maps("offset_size", classes=1, h=8, w=8))
 
 
 # --- it inverts the encoding
@@ -141,8 +141,8 @@ def test_more_detections_than_places_are_refused() -> None:
 def as_maps(targets: Targets) -> Maps:
     """The answer of a perfect net to one picture."""
     logits = (targets.heatmap - 0.5) * 20
-    if isinstance(targets, C22Targets):
-        return C22Maps(logits[None], targets.offset[None], targets.size[None])
+    if isinstance(targets, OffsetSizeTargets):
+        return OffsetSizeMaps(logits[None], targets.offset[None], targets.size[None])
     return LtrbMaps(logits[None], targets.distances[None])
 
 
@@ -176,9 +176,9 @@ def same_boxes(found: Detections, boxes: Tensor, labels: Tensor, tolerance: floa
 @settings(max_examples=150, deadline=None)
 @given(scene=scenes(smallest=0.25))
 @pytest.mark.parametrize("radius", ["fixed", "official"])
-def test_decoding_inverts_encoding_c22(radius: Any, scene: tuple[Tensor, Tensor, int, int]) -> None:
+def test_decoding_inverts_encoding_offset_size(radius: Any, scene: tuple[Tensor, Tensor, int, int]) -> None:
     boxes, labels, height, width = scene
-    targets = ENCODERS["c22"](boxes, labels, classes=3, height=height, width=width, radius=radius)
+    targets = ENCODERS["offset_size"](boxes, labels, classes=3, height=height, width=width, radius=radius)
     same_boxes(Decode(64)(as_maps(targets)), boxes, labels, 1e-4)
 
 
@@ -241,7 +241,7 @@ class Export:
         self.alone = exported(self.decode, self.maps._asdict(), (tuple(BATCH for _ in self.maps),))
 
 
-@pytest.fixture(scope="module", params=[("c22", "deconv"), ("ltrb", "fpn")], ids=lambda p: "-".join(p))
+@pytest.fixture(scope="module", params=[("offset_size", "deconv"), ("ltrb", "fpn")], ids=lambda p: "-".join(p))
 def export(request: pytest.FixtureRequest) -> Export:
     return Export(*request.param)
 
@@ -281,7 +281,7 @@ def test_onnxruntime_finds_the_same_objects(export: Export, batch: int) -> None:
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_onnxruntime_decodes_the_same_maps_to_the_same_numbers(export: Export, batch: int) -> None:
-    maps = random_maps("c22" if isinstance(export.maps, C22Maps) else "ltrb", n=batch, seed=batch)
+    maps = random_maps("offset_size" if isinstance(export.maps, OffsetSizeMaps) else "ltrb", n=batch, seed=batch)
     want = export.decode(*maps)
     got = run(export.alone, maps._asdict())
     assert torch.equal(got.labels, want.labels)

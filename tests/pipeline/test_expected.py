@@ -259,7 +259,7 @@ def test_files_that_are_no_pairs_are_refused(spec: ModelSpec, tmp_path: Path, ch
 
 
 def test_pairs_are_for_classifiers(tmp_path: Path) -> None:
-    spec = ModelSpec("centernet-resnet18", ("bee",), PreprocessSpec(64, 64), task="detection", keep=3)
+    spec = ModelSpec("centernet-resnet18", ("bee",), PreprocessSpec(64, 64), task="detection", max_detections=3)
     with pytest.raises(UsageError, match="for classifiers"):
         read_pairs(tmp_path / "pairs.npz", spec)
 

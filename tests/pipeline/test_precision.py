@@ -273,7 +273,7 @@ def test_a_detector_keeps_its_operating_points(cli: Any, many: Path, target: Pat
 def test_a_search_counts_boxes_as_the_gate_does() -> None:
     """A search that takes looser boxes for the same stops where the gate refuses."""
     spec = ModelSpec(
-        "centernet-resnet18", ("bee",), PreprocessSpec(64, 64), task="detection", keep=3, thresholds=(0.3,)
+        "centernet-resnet18", ("bee",), PreprocessSpec(64, 64), task="detection", max_detections=3, thresholds=(0.3,)
     )
     wanted = {
         "boxes": np.float32([[[0, 0, 20, 20], [30, 30, 50, 50], [0, 0, 0, 0]]]),

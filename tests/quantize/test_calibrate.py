@@ -73,7 +73,7 @@ def test_tensors_are_taken_in_groups_that_fit(
     residual: onnx.ModelProto, photos: Dataset, calibrated: Calibrated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 40_000)
-    with module.Exposed(residual, 1) as exposed:
+    with module.ActivationTap(residual, 1) as exposed:
         assert len(exposed.sessions) > 2
     grouped, whole = calibrate(residual, photos, SMALL), calibrated(residual)
     for name, seen in whole.tensors.items():

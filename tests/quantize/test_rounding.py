@@ -19,20 +19,20 @@ from edgekit.graph.lint.graph import Graph
 from edgekit.quantize import rounding
 from edgekit.quantize.calibrate import Calibration
 from edgekit.quantize.place import quantize
-from edgekit.quantize.rounding import Moments, Rounder, geometries, left_over, output_error, round_rows, rounder
+from edgekit.quantize.rounding import InputStatistics, Rounder, geometries, left_over, output_error, round_rows, rounder
 from edgekit.quantize.weights import half_scale, quantize_bias, quantize_weight, room_for_bias, weight_scales
 from tests.quantize.conftest import SMALL
 
 Calibrated = Callable[[onnx.ModelProto], Calibration]
 
 
-def problem(inputs: int = 40, outputs: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Moments]:
+def problem(inputs: int = 40, outputs: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray, InputStatistics]:
     """Weights, scales and the moments of correlated inputs that are never negative, as behind a ReLU."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(outputs, inputs))
     causes = max(inputs // 8, 1)  # few, so that inputs go together as neighbouring pixels do
     mixed = np.maximum(rng.normal(size=(2000, causes)) @ rng.normal(size=(causes, inputs)) + 1, 0)
-    moments = Moments.empty(inputs)
+    moments = InputStatistics.empty(inputs)
     moments.add(mixed[:300].astype(np.float32))
     moments.add(mixed[300:].astype(np.float32))
     return rows, weight_scales(rows.astype(np.float32), 0), moments
@@ -53,7 +53,7 @@ def test_outputs_are_nearer_than_with_nearest_weights(inputs: int) -> None:
 
 def test_moments_are_those_of_all_rows() -> None:
     rows = np.random.default_rng(0).normal(size=(1500, 6)).astype(np.float32)
-    moments = Moments.empty(6)
+    moments = InputStatistics.empty(6)
     for part in np.array_split(rows, 7):
         moments.add(part)
     assert moments.count == 1500
@@ -64,7 +64,7 @@ def test_moments_are_those_of_all_rows() -> None:
 
 def test_independent_inputs_are_rounded_to_the_nearest() -> None:
     rows, scales, _ = problem()
-    moments = Moments(np.zeros(40), np.eye(40, dtype=np.float32) * 100, 100)
+    moments = InputStatistics(np.zeros(40), np.eye(40, dtype=np.float32) * 100, 100)
     np.testing.assert_array_equal(round_rows(rows, scales, moments), np.rint(rows / scales[:, None]))
 
 

@@ -15,8 +15,8 @@ from edgekit.data import Dataset
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.quantize.calibrate import Calibration
 from edgekit.quantize.place import Quantized, quantize
-from edgekit.quantize.plan import Layer, layers_of
-from edgekit.quantize.search import Found, Measured, search, search_key
+from edgekit.quantize.plan import QuantizableLayer, layers_of
+from edgekit.quantize.search import Measured, SearchResult, search, search_key
 from edgekit.vision.preprocess import normalise, preprocess
 from tests.quantize.conftest import SMALL
 
@@ -24,7 +24,7 @@ Calibrated = Callable[[onnx.ModelProto], Calibration]
 
 # error that each layer adds in int8, and what it costs
 HURTS = {"a": 1.0, "b": 4.0, "c": 0.1, "d": 2.0, "e": -0.2}
-LAYERS = [Layer(name, 0, macs) for name, macs in {"a": 10, "b": 100, "c": 10, "d": 10, "e": 10}.items()]
+LAYERS = [QuantizableLayer(name, 0, macs) for name, macs in {"a": 10, "b": 100, "c": 10, "d": 10, "e": 10}.items()]
 
 
 class World:
@@ -47,7 +47,7 @@ class World:
         error = 0.3 + sum(hurt for name, hurt in HURTS.items() if name not in floats)
         return Measured(error, max(error, 0.0))
 
-    def search(self, max_drop: float, **options: object) -> Found:
+    def search(self, max_drop: float, **options: object) -> SearchResult:
         return search(self.build, LAYERS, self.measure, max_drop, **{"key": "k", **options})  # type: ignore[arg-type]
 
 
@@ -181,7 +181,7 @@ def test_a_budget_below_zero_is_a_usage_error(budget: float) -> None:
 
 
 def test_no_layers_is_a_usage_error() -> None:
-    empty: Sequence[Layer] = []
+    empty: Sequence[QuantizableLayer] = []
     with pytest.raises(UsageError, match="no layer"):
         search(World().build, empty, World().measure, 1, key="k")
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.quantize.plan import Layer
+from edgekit.quantize.plan import QuantizableLayer
 from edgekit.quantize.timing import LEAST, layer_costs
 
-LAYERS = tuple(Layer(name, 0, 1) for name in "abc")
+LAYERS = tuple(QuantizableLayer(name, 0, 1) for name in "abc")
 ADDED = {"a": 2e-3, "b": 0.0, "c": -1e-3}
 
 

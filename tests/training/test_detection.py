@@ -91,7 +91,7 @@ def in_a_process(out: Path, *changes: str, kill: int = -1, processes: int = 1) -
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
 
 
-@pytest.mark.parametrize("head", ["ltrb", "c22"])
+@pytest.mark.parametrize("head", ["ltrb", "offset_size"])
 def test_targets_are_those_of_the_picture_that_is_shown(head: str) -> None:
     task = make_task(small(f"net.head={head}"), Path(HIVE))
     assert isinstance(task, DetectionTask)
@@ -112,7 +112,7 @@ def test_targets_are_those_of_the_picture_that_is_shown(head: str) -> None:
     assert not torch.equal(task.sample(0, 3)["image"], task.sample(0, 4)["image"])
 
 
-@pytest.mark.parametrize(("neck", "head"), [("fpn", "ltrb"), ("deconv", "c22")])
+@pytest.mark.parametrize(("neck", "head"), [("fpn", "ltrb"), ("deconv", "offset_size")])
 def test_a_training_leaves_a_checkpoint_that_eval_scores_alike(tmp_path: Path, neck: str, head: str) -> None:
     recipe = small(f"net.neck={neck}", f"net.head={head}", "schedule.ema=0")
     result = train(make_task(recipe, Path(HIVE)), recipe, tmp_path)
@@ -294,7 +294,7 @@ def test_a_net_that_answers_nan_is_never_the_best(tmp_path: Path) -> None:
         ("input.resize=crop", "letterbox or stretch"),
         ("input.size=100", "multiples of 32"),
         ("schedule.drops=[0.5]", "cosine = false"),
-        ("net.keep=5000", "3840"),
+        ("net.max_detections=5000", "3840"),
         ("loss.heatmap=huber", "focal"),
         ("augment.zoom=[2, 1]", "zoom"),
     ],
@@ -309,13 +309,13 @@ def test_recipes_that_cannot_be_trained_are_refused(change: str, told: str) -> N
 def test_shipped_recipes_are_whole(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.task == "detection"
-    assert Decode(recipe.net.keep).k == recipe.net.keep
+    assert Decode(recipe.net.max_detections).k == recipe.net.max_detections
 
 
 def test_a_rate_that_drops(tmp_path: Path) -> None:
-    from edgekit.training.loop.schedule import Plan
+    from edgekit.training.loop.schedule import RatePlan
 
-    plan = Plan(epoch_steps=10, epochs=10, cosine=False, drops=(0.5, 0.8))
+    plan = RatePlan(epoch_steps=10, epochs=10, cosine=False, drops=(0.5, 0.8))
     factors = [plan.factor(step, trunk=False) for step in range(100)]
     assert factors[49] == 1.0
     assert factors[50] == pytest.approx(0.1)
@@ -335,10 +335,16 @@ def test_16_real_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
 def by_heart(dataset: Any, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    chosen = [s for s in dataset if s.boxes is not None and 1 <= len(s.boxes) <= 8 and s.aside_boxes is None][:16]
+    chosen = [s for s in dataset if s.boxes is not None and 1 <= len(s.boxes) <= 8 and s.ignored_boxes is None][:16]
     assert len(chosen) == 16
     part = replace(dataset, samples=tuple(chosen))
-    changes = ["net.width=0.5", "net.keep=100", "input.size=256", "input.train_size=256", "augment.zoom=[1, 1]"]
+    changes = [
+        "net.width=0.5",
+        "net.max_detections=100",
+        "input.size=256",
+        "input.train_size=256",
+        "augment.zoom=[1, 1]",
+    ]
     changes += ["augment.mosaic=0", "augment.mirror=0", "augment.brightness=0", "schedule.epochs=240"]
     changes += ["schedule.batch=4", "schedule.ema=0", "schedule.lr_head=1e-3", "schedule.lr_trunk=1e-3"]
     changes += ["schedule.evaluate_every=60", "schedule.weight_decay=0", "schedule.save_steps=1000"]

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from edgekit.nets.centernet import C22Maps, LtrbMaps, Maps
+from edgekit.nets.centernet import LtrbMaps, Maps, OffsetSizeMaps
 from edgekit.training.losses import (
     LOSSES,
-    C22Loss,
     LtrbLoss,
+    OffsetSizeLoss,
     counts,
     focal_loss,
     giou,
@@ -56,13 +56,15 @@ def made(head: str, n: int = 3, seed: int = 0) -> tuple[Maps, Any]:
     def rand(c: int) -> Tensor:
         return torch.randn(n, c, 16, 16, generator=g)
 
-    maps: Maps = C22Maps(rand(2), rand(2), rand(2)) if head == "c22" else LtrbMaps(rand(2), rand(4).exp() * 3)
+    maps: Maps = (
+        OffsetSizeMaps(rand(2), rand(2), rand(2)) if head == "offset_size" else LtrbMaps(rand(2), rand(4).exp() * 3)
+    )
     return maps, default_collate(ones)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_focal_loss_equals_the_papers_equation(seed: int) -> None:
-    maps, targets = made("c22", seed=seed)
+    maps, targets = made("offset_size", seed=seed)
     objects, _ = counts(targets)
     assert objects >= 3
     got = focal_loss(maps.heatmap * 3, targets.heatmap, objects)
@@ -101,7 +103,7 @@ def test_the_logistic_loss_is_the_cross_entropy(x: float, y: float) -> None:
 
 @pytest.mark.parametrize("loss", [focal_loss, logistic_loss])
 def test_the_heatmap_losss_gradient_is_right(loss: Any) -> None:
-    maps, targets = made("c22", 1)
+    maps, targets = made("offset_size", 1)
     objects, _ = counts(targets)
     x = maps.heatmap.requires_grad_()
     loss(x, targets.heatmap, objects).backward()
@@ -115,8 +117,8 @@ def test_the_heatmap_losss_gradient_is_right(loss: Any) -> None:
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 9999))
 def test_offset_and_size_are_the_mean_absolute_error_at_the_centres(seed: int) -> None:
-    maps, targets = made("c22", seed=seed)
-    assert isinstance(maps, C22Maps)
+    maps, targets = made("offset_size", seed=seed)
+    assert isinstance(maps, OffsetSizeMaps)
     for name in ("offset", "size"):
         prediction, truth = getattr(maps, name).numpy(), getattr(targets, name).numpy()
         total, n = 0.0, 0
@@ -194,19 +196,19 @@ def test_the_giou_loss_is_that_of_the_boxes_around_each_place(seed: int) -> None
 
 def test_counts_are_of_centres_and_places() -> None:
     boxes, labels = torch.tensor([[8.0, 8, 40, 40], [9, 9, 41, 41], [2, 2, 3, 3]]), torch.tensor([0, 1, 0])
-    for head, places in (("c22", 2), ("ltrb", 10)):  # the first two share a feature pixel
+    for head, places in (("offset_size", 2), ("ltrb", 10)):  # the first two share a feature pixel
         one = ENCODERS[head](boxes, labels, classes=2, height=64, width=64)
         assert counts(default_collate([one, one])).tolist() == [6, 2 * places]
 
 
 def test_the_parts_add_up_with_their_weights() -> None:
-    maps, targets = made("c22")
-    value = C22Loss()(maps, targets)  # type: ignore[arg-type]
+    maps, targets = made("offset_size")
+    value = OffsetSizeLoss()(maps, targets)  # type: ignore[arg-type]
     parts = value.parts
     assert list(parts) == ["heatmap", "offset", "size"]
     assert float(value.total) == pytest.approx(float(parts["heatmap"] + parts["offset"] + 0.1 * parts["size"]))
     assert float(parts["heatmap"]) == pytest.approx(slow_focal(maps.heatmap, targets.heatmap), rel=1e-5)
-    heavy = C22Loss(heatmap_weight=2, offset_weight=3, size_weight=4)(maps, targets).total  # type: ignore[arg-type]
+    heavy = OffsetSizeLoss(heatmap_weight=2, offset_weight=3, size_weight=4)(maps, targets).total  # type: ignore[arg-type]
     assert float(heavy) == pytest.approx(float(2 * parts["heatmap"] + 3 * parts["offset"] + 4 * parts["size"]))
     maps, targets = made("ltrb")
     value = LtrbLoss()(maps, targets)  # type: ignore[arg-type]

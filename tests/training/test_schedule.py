@@ -11,7 +11,7 @@ from edgekit import nets
 from edgekit.config.recipe import Schedule
 from edgekit.errors import UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
-from edgekit.training.loop.schedule import Plan, freeze, make_optimizer, require_parts, set_rates
+from edgekit.training.loop.schedule import RatePlan, freeze, make_optimizer, require_parts, set_rates
 
 
 def schedule(**values: object) -> Schedule:
@@ -23,7 +23,7 @@ def resnet(norm: str = "batch") -> nn.Module:
 
 
 def test_warm_up_rises_evenly_and_cosine_falls_to_nearly_nothing() -> None:
-    plan = Plan(epoch_steps=10, epochs=10, warmup=1)
+    plan = RatePlan(epoch_steps=10, epochs=10, warmup=1)
     factors = [plan.factor(step, trunk=False) for step in range(100)]
     assert factors[:10] == pytest.approx([i / 11 for i in range(1, 11)])
     assert factors[10] == 1.0
@@ -34,7 +34,7 @@ def test_warm_up_rises_evenly_and_cosine_falls_to_nearly_nothing() -> None:
 
 
 def test_the_trunk_has_its_own_curve_after_it_thawed() -> None:
-    plan = Plan(epoch_steps=5, epochs=6, frozen_epochs=2, warmup=1)
+    plan = RatePlan(epoch_steps=5, epochs=6, frozen_epochs=2, warmup=1)
     assert [plan.factor(s, trunk=True) for s in range(10)] == [0.0] * 10
     assert plan.factor(10, trunk=True) == pytest.approx(1 / 6)
     assert plan.factor(15, trunk=True) == 1.0
@@ -42,8 +42,8 @@ def test_the_trunk_has_its_own_curve_after_it_thawed() -> None:
 
 
 def test_without_cosine_it_stays_and_a_warm_up_longer_than_the_training_ends_in_time() -> None:
-    assert Plan(5, 4, cosine=False).factor(19, trunk=False) == 1.0
-    short = Plan(2, 2, warmup=9)
+    assert RatePlan(5, 4, cosine=False).factor(19, trunk=False) == 1.0
+    short = RatePlan(2, 2, warmup=9)
     assert [short.factor(s, trunk=False) for s in range(4)] == pytest.approx([0.25, 0.5, 0.75, 1.0])
 
 
@@ -63,7 +63,7 @@ def test_sgd_and_rates() -> None:
     net = resnet()
     optimizer = make_optimizer(net, schedule(optimizer="sgd", lr_head=0.1, lr_trunk=0.01), ("fc",))
     assert isinstance(optimizer, torch.optim.SGD)
-    plan = Plan(4, 4, frozen_epochs=1, warmup=0)
+    plan = RatePlan(4, 4, frozen_epochs=1, warmup=0)
     assert set_rates(optimizer, plan, 0) == (0.1, 0.0)
     head, trunk = set_rates(optimizer, plan, 4)
     assert trunk == pytest.approx(0.01)

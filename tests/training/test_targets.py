@@ -15,7 +15,14 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from edgekit.errors import DataError
-from edgekit.training.targets import ENCODERS, OVERLAP, C22Targets, encode_c22, encode_ltrb, gaussian_radius
+from edgekit.training.targets import (
+    ENCODERS,
+    OVERLAP,
+    OffsetSizeTargets,
+    encode_ltrb,
+    encode_offset_size,
+    gaussian_radius,
+)
 
 RADII = ("fixed", "official")
 
@@ -85,10 +92,10 @@ def not_on_the_edge(boxes: Tensor) -> None:
 @settings(max_examples=150, deadline=None)
 @given(scene=scenes())
 @pytest.mark.parametrize("formula", RADII)
-def test_c22_equals_the_slow_reference(formula: Any, scene: tuple[Tensor, Tensor, int, int]) -> None:
+def test_offset_size_equals_the_slow_reference(formula: Any, scene: tuple[Tensor, Tensor, int, int]) -> None:
     boxes, labels, height, width = scene
     not_on_the_edge(boxes)
-    got = encode_c22(boxes, labels, classes=3, height=height, width=width, radius=formula)
+    got = encode_offset_size(boxes, labels, classes=3, height=height, width=width, radius=formula)
     np.testing.assert_allclose(got.heatmap, slow_heatmap(boxes, labels, height, width, formula), atol=1e-6)
     offset, size = np.zeros((2, height // 4, width // 4)), np.zeros((2, height // 4, width // 4))
     mask = np.zeros((height // 4, width // 4), bool)
@@ -153,7 +160,7 @@ def test_radii_of_a_square_as_known() -> None:
 def test_a_peak_is_exactly_1_and_only_at_centres() -> None:
     """The focal loss tells a centre by that."""
     boxes = torch.tensor([[0.0, 0, 1, 1], [0, 0, 2048, 2048], [700, 700.3, 1500, 1600.7], [2047, 2047, 2048, 2048]])
-    got = encode_c22(boxes, torch.tensor([0, 0, 0, 0]), classes=1, height=2048, width=2048)
+    got = encode_offset_size(boxes, torch.tensor([0, 0, 0, 0]), classes=1, height=2048, width=2048)
     assert [tuple(p) for p in (got.heatmap[0] == 1).nonzero().tolist()] == [(0, 0), (256, 256), (287, 275), (511, 511)]
     assert torch.equal(got.heatmap[0] == 1, got.mask)
 
@@ -185,10 +192,10 @@ def test_the_order_of_boxes_does_not_matter(head: str) -> None:
         assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
 
 
-def test_ltrb_answers_at_nine_places_and_c22_at_one() -> None:
+def test_ltrb_answers_at_nine_places_and_offset_size_at_one() -> None:
     box, label = torch.tensor([[8.0, 8, 56, 56]]), torch.tensor([0])
     assert int(encode_ltrb(box, label, classes=1, height=64, width=64).mask.sum()) == 9
-    assert int(encode_c22(box, label, classes=1, height=64, width=64).mask.sum()) == 1
+    assert int(encode_offset_size(box, label, classes=1, height=64, width=64).mask.sum()) == 1
     corner = torch.tensor([[0.0, 0, 3, 3]])
     assert int(encode_ltrb(corner, label, classes=1, height=64, width=64).mask.sum()) == 1
 
@@ -232,6 +239,6 @@ def test_wrong_labels_and_shapes_are_refused(head: str) -> None:
 
 
 def test_a_box_that_fills_the_picture_is_inside() -> None:
-    got = encode_c22(torch.tensor([[0.0, 0, 64, 32]]), torch.tensor([0]), classes=1, height=32, width=64)
-    assert isinstance(got, C22Targets)
+    got = encode_offset_size(torch.tensor([[0.0, 0, 64, 32]]), torch.tensor([0]), classes=1, height=32, width=64)
+    assert isinstance(got, OffsetSizeTargets)
     assert got.size[:, 4, 8].tolist() == [16, 8]

@@ -15,7 +15,7 @@ import onnx
 
 from edgekit.artifacts.engine_key import Batch, BuildOptions
 from edgekit.backends.trt import timing
-from edgekit.backends.trt.layers import Layer, read_layers
+from edgekit.backends.trt.layers import EngineLayer, read_layers
 from edgekit.backends.trt.library import Library, Message, first_error
 from edgekit.backends.trt.progress import Progress, Report, monitor
 from edgekit.backends.trt.refusal import refused_build, refused_parse
@@ -37,7 +37,7 @@ class Built:
 
     plan: bytes
     profiles: Mapping[str, tuple[Shape, Shape, Shape]]
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[EngineLayer, ...] = ()
     warnings: tuple[str, ...] = field(default=())
 
 

@@ -20,7 +20,7 @@ TYPE = re.compile(r"Datatype: (?:[^{}\[\],]*? )?(Int8|FP8|Half|BFloat16|Float|FP
 NODE = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 
 
-class Layer(NamedTuple):
+class EngineLayer(NamedTuple):
     """A layer of an engine: its own name and kind, the types of its inputs and weights, and the ONNX nodes in it."""
 
     name: str
@@ -29,7 +29,7 @@ class Layer(NamedTuple):
     nodes: tuple[str, ...]
 
 
-def read_layers(messages: Iterable[Message]) -> tuple[Layer, ...]:
+def read_layers(messages: Iterable[Message]) -> tuple[EngineLayer, ...]:
     """The layers of the engine; empty when the log does not list them."""
     layers = []
     for message in messages:
@@ -39,11 +39,11 @@ def read_layers(messages: Iterable[Message]) -> tuple[Layer, ...]:
                 if match:
                     takes, _, after = match["rest"].partition("Outputs:")
                     found = frozenset(TYPE.findall(takes))
-                    layers.append(Layer(match["name"], match["kind"], found, tuple(NODE.findall(after))))
+                    layers.append(EngineLayer(match["name"], match["kind"], found, tuple(NODE.findall(after))))
     return tuple(layers)
 
 
-def convolutions(model: bytes, layers: Iterable[Layer]) -> dict[str, Any]:
+def convolutions(model: bytes, layers: Iterable[EngineLayer]) -> dict[str, Any]:
     """How the convolutions of a graph were built.
 
     Returns:

@@ -15,7 +15,7 @@ import numpy as np
 from edgekit.artifacts.onnx_file import Artifact
 from edgekit.backends.openvino_ import openvino_core
 from edgekit.benchmark.layers.operations import Cost, costs
-from edgekit.benchmark.schema import Layer, Layers, Peak
+from edgekit.benchmark.schema import LayerCost, Layers, Peak
 from edgekit.errors import BackendError
 
 RUNS = 30
@@ -67,7 +67,7 @@ def _feed(artifact: Artifact, batch: int) -> dict[str, Any]:
     return {"image": rng.standard_normal((batch, 3, spec.height, spec.width), dtype=np.float32)}
 
 
-def _onnxruntime(artifact: Artifact, threads: int, batch: int, table: Mapping[str, Cost], runs: int) -> list[Layer]:
+def _onnxruntime(artifact: Artifact, threads: int, batch: int, table: Mapping[str, Cost], runs: int) -> list[LayerCost]:
     try:
         import onnxruntime
     except ImportError as error:
@@ -112,7 +112,7 @@ class _Graph:
         return self.take([max((n for n in self._left if name == n or name.startswith(n + "_")), key=len, default="")])
 
 
-def _layer(name: str, spent: Sequence[float], args: Mapping[str, Any], graph: _Graph) -> Layer:
+def _layer(name: str, spent: Sequence[float], args: Mapping[str, Any], graph: _Graph) -> LayerCost:
     """A node as onnxruntime traced it. What it packed for itself beforehand, weights above all, is not in the trace."""
     kind = str(args.get("op_name", "?"))
     inputs, outputs = _shapes(args.get("input_type_shape")), _shapes(args.get("output_type_shape"))
@@ -123,7 +123,7 @@ def _layer(name: str, spent: Sequence[float], args: Mapping[str, Any], graph: _G
         if not any(_is_weights(shape, cost.weights) for _, shape in inputs[1:]):
             moved += math.prod(cost.weights) * width
     macs = sum(cost.macs for cost in costs) or (_macs(kind, inputs, outputs) if _COMPUTES.search(kind) else 0)
-    return Layer(name=name, kind=kind, ms=float(np.median(spent)), macs=macs or None, bytes=moved or None)
+    return LayerCost(name=name, kind=kind, ms=float(np.median(spent)), macs=macs or None, bytes=moved or None)
 
 
 def _is_weights(shape: Sequence[int], weights: Sequence[int]) -> bool:
@@ -156,7 +156,7 @@ def _macs(kind: str, inputs: Sequence[tuple[str, list[int]]], outputs: Sequence[
     return 0
 
 
-def _openvino(artifact: Artifact, threads: int, batch: int, table: Mapping[str, Cost], runs: int) -> list[Layer]:
+def _openvino(artifact: Artifact, threads: int, batch: int, table: Mapping[str, Cost], runs: int) -> list[LayerCost]:
     core = openvino_core()
     import openvino
 
@@ -184,7 +184,7 @@ def _openvino(artifact: Artifact, threads: int, batch: int, table: Mapping[str, 
     for name, spent in times.items():
         macs, moved = _executed(executed.get(name), graph)
         shown = name.removesuffix("/WithoutBiases")
-        found.append(Layer(name=shown, kind=kinds[name], ms=float(np.median(spent)), macs=macs, bytes=moved))
+        found.append(LayerCost(name=shown, kind=kinds[name], ms=float(np.median(spent)), macs=macs, bytes=moved))
     return found
 
 

@@ -1,7 +1,7 @@
 """A fixed piece of work beside the models, in every turn: how fast the machine itself was just then.
 
-Two runs an hour apart differ by what the machine did meanwhile. Divided by the yardstick of their turn, most of that
-is gone, so that a report can be compared with an older one.
+Two runs an hour apart differ by what the machine did meanwhile. Divided by the reference workload of their turn, most
+of that is gone, so that a report can be compared with an older one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECONDS = 0.15
 LEAST = 3
 
 
-class Yardstick:
+class ReferenceWorkload:
     """A hash (BLAKE2b) of zeros on every core at once, done when the slowest is.
 
     Registers and additions only: where in memory a process happens to lie changes it by 1 %, and arithmetic on arrays
@@ -45,7 +45,7 @@ class Yardstick:
             times.append(self.once())
         return times
 
-    def __enter__(self) -> Yardstick:
+    def __enter__(self) -> ReferenceWorkload:
         return self
 
     def __exit__(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from edgekit.data import Dataset, Sample
 from edgekit.errors import DataError, PictureError
 from edgekit.metrics.classification import ClassificationReport, Rate, classification_report
-from edgekit.metrics.detection import DetectionReport, Found, Truth, detection_report
-from edgekit.metrics.ground_truth import found_in
+from edgekit.metrics.detection import DetectionReport, GroundTruth, Predictions, detection_report
+from edgekit.metrics.ground_truth import predictions_of
 from edgekit.predictor import Frame, Predictor
 from edgekit.progress import track
 
@@ -56,7 +56,7 @@ def _flat(name: str, rate: Rate) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class FoundEvaluation:
+class DetectionEvaluation:
     """A detector's report and the detections it was made from.
 
     Attributes:
@@ -66,8 +66,8 @@ class FoundEvaluation:
     """
 
     report: DetectionReport
-    truths: tuple[Truth, ...]
-    founds: tuple[Found, ...]
+    truths: tuple[GroundTruth, ...]
+    founds: tuple[Predictions, ...]
     unread: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class FoundEvaluation:
         return {**self.report.to_dict(), "confidence": 0.95, "unread": list(self.unread)}
 
 
-def evaluate(predictor: Predictor, dataset: Dataset) -> Evaluation | FoundEvaluation:
+def evaluate(predictor: Predictor, dataset: Dataset) -> Evaluation | DetectionEvaluation:
     """Runs every picture of a data set, a few in memory at a time.
 
     Raises:
@@ -105,7 +105,7 @@ def evaluate_classes(predictor: Predictor, dataset: Dataset) -> Evaluation:
     return Evaluation(classification_report(logits, labels, predictor.spec.classes), logits, tuple(unread))
 
 
-def evaluate_detections(predictor: Predictor, dataset: Dataset) -> FoundEvaluation:
+def evaluate_detections(predictor: Predictor, dataset: Dataset) -> DetectionEvaluation:
     """`evaluate` of a detector on pictures whose objects are known, at the thresholds of its spec."""
     if not dataset.boxed:
         raise DataError(
@@ -116,12 +116,14 @@ def evaluate_detections(predictor: Predictor, dataset: Dataset) -> FoundEvaluati
         )
     known: list[Sample] = []
     unread: list[str] = []
-    founds = [found_in(found) for found in predictor.stream_detections(_frames(dataset, known, unread), threshold=0.0)]
+    founds = [
+        predictions_of(found) for found in predictor.stream_detections(_frames(dataset, known, unread), threshold=0.0)
+    ]
     if not founds:
         raise DataError("None of the pictures can be read.", got="; ".join(unread[:3]), expected="readable pictures")
-    truths = [sample.truth() for sample in known]
+    truths = [sample.ground_truth() for sample in known]
     report = detection_report(truths, founds, predictor.spec.classes, predictor.spec.thresholds or None)
-    return FoundEvaluation(report, tuple(truths), tuple(founds), tuple(unread))
+    return DetectionEvaluation(report, tuple(truths), tuple(founds), tuple(unread))
 
 
 def _frames(dataset: Dataset, known: list[Sample], unread: list[str]) -> Iterator[Frame]:

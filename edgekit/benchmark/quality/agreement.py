@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.benchmark.quality.accuracy import Evaluation, FoundEvaluation
+from edgekit.benchmark.quality.accuracy import DetectionEvaluation, Evaluation
 from edgekit.benchmark.schema import Accuracy, Agreement, Disagreement, Span
 from edgekit.data import Dataset, Sample
 from edgekit.errors import PictureError
 from edgekit.metrics.ap_intervals import Parts, ap_difference, ap_interval, matched_parts
 from edgekit.metrics.classification import Rate, rate, topk_hits
-from edgekit.metrics.ground_truth import Found
+from edgekit.metrics.ground_truth import Predictions
 from edgekit.metrics.statistics import Interval, mcnemar
 from edgekit.vision.boxes import iou_matrix
-from edgekit.vision.decode import SHOWN, softmax
+from edgekit.vision.decode import DEFAULT_SCORE, softmax
 from edgekit.vision.image import Frame, encode_picture
 
 MATCH = 0.9  # IoU from which on two models' boxes are the same box, as at the gate
@@ -31,7 +31,7 @@ WORST = 6
 class Answers:
     """An evaluation with what is needed to compare it: the pictures that were read, in order."""
 
-    evaluation: Evaluation | FoundEvaluation
+    evaluation: Evaluation | DetectionEvaluation
     samples: tuple[Sample, ...]
     classes: tuple[str, ...]
     thresholds: tuple[float, ...] = ()
@@ -72,8 +72,8 @@ def agreement(reference: Answers, candidate: Answers, name: str, pictures: bool 
     a, b = reference.evaluation, candidate.evaluation
     if isinstance(a, Evaluation) and isinstance(b, Evaluation):
         return _classes(a, b, reference, name, pictures)
-    assert isinstance(a, FoundEvaluation)
-    assert isinstance(b, FoundEvaluation)
+    assert isinstance(a, DetectionEvaluation)
+    assert isinstance(b, DetectionEvaluation)
     return _boxes(a, b, reference, candidate, name, pictures)
 
 
@@ -109,10 +109,10 @@ def _classes(a: Evaluation, b: Evaluation, reference: Answers, name: str, pictur
 
 
 def _boxes(
-    a: FoundEvaluation, b: FoundEvaluation, reference: Answers, candidate: Answers, name: str, pictures: bool
+    a: DetectionEvaluation, b: DetectionEvaluation, reference: Answers, candidate: Answers, name: str, pictures: bool
 ) -> Agreement:
     n = len(reference.classes)
-    limits = np.asarray(reference.thresholds or (SHOWN,) * n)
+    limits = np.asarray(reference.thresholds or (DEFAULT_SCORE,) * n)
     matched, seen = np.zeros(len(a.founds)), np.zeros(len(a.founds))
     for i, (x, y) in enumerate(zip(a.founds, b.founds, strict=True)):
         matched[i], seen[i] = matches(_shown(x, limits), _shown(y, limits))
@@ -146,7 +146,7 @@ def _boxes(
     )
 
 
-def matches(a: Found, b: Found) -> tuple[float, float]:
+def matches(a: Predictions, b: Predictions) -> tuple[float, float]:
     """(boxes with a partner, boxes) of two results of one picture, both sides counted: same class, IoU >= 0.9."""
     total = float(len(a.scores) + len(b.scores))
     if not len(a.scores) or not len(b.scores):
@@ -181,7 +181,7 @@ def read_samples(dataset: Dataset, unread: Sequence[str]) -> tuple[Sample, ...]:
     return tuple(s for s in dataset if s.name not in broken)
 
 
-def _outlined(frame: Frame, reference: Found, candidate: Found) -> Frame:
+def _outlined(frame: Frame, reference: Predictions, candidate: Predictions) -> Frame:
     """Blue the reference's boxes, orange the candidate's."""
     picture = np.array(frame, copy=True)
     line = max(2, round(max(frame.shape[:2]) / 120))
@@ -195,12 +195,12 @@ def _outlined(frame: Frame, reference: Found, candidate: Found) -> Frame:
     return picture
 
 
-def _shown(found: Found, limits: NDArray[Any]) -> Found:
+def _shown(found: Predictions, limits: NDArray[Any]) -> Predictions:
     keep = found.scores >= limits[found.labels] if len(found.labels) else np.zeros(0, dtype=bool)
-    return Found(found.boxes[keep], found.scores[keep], found.labels[keep])
+    return Predictions(found.boxes[keep], found.scores[keep], found.labels[keep])
 
 
-def _parts(evaluation: FoundEvaluation, n: int, only_half: bool) -> Parts:
+def _parts(evaluation: DetectionEvaluation, n: int, only_half: bool) -> Parts:
     return matched_parts(evaluation.truths, evaluation.founds, n, only_half)
 
 

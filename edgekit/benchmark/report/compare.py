@@ -63,7 +63,8 @@ class Change:
 
     Attributes:
         change: in the limit's unit, with its 95 % interval where there is one.
-        raw: for times, the change as the clock had it; `change` is then divided by the machine's own (yardstick).
+        raw: for times, the change as the clock had it; `change` is then divided by the reference
+            workload's.
         verdict: `regression`, `ok`, or `not sure`: beyond the limit, and within what the machine does by itself.
     """
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from edgekit.camera.config import CameraConfig
-from edgekit.camera.detect.detectors import Eye
+from edgekit.camera.detect.detectors import Detector
 from edgekit.camera.source.uri import is_file
 from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame
@@ -46,7 +46,7 @@ def cores() -> int:
 class Glance:
     """A look that was begun: whose, and its answer with the seconds that it took, waiting for the model included."""
 
-    eye: Eye
+    detector: Detector
     answer: Future[tuple[Detections, float]]
 
 
@@ -55,14 +55,14 @@ class Ahead:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._eye: Eye | None = None
+        self._detector: Detector | None = None
         self._pool: ThreadPoolExecutor | None = None
 
-    def watch(self, eye: Eye, config: CameraConfig) -> None:
-        """From now on `eye` looks, where `config` lets it; all looks of the one before it have ended on return."""
+    def watch(self, detector: Detector, config: CameraConfig) -> None:
+        """From now on `detector` looks, where `config` lets it; all looks of the one before it have ended on return."""
         with self._lock:
             before = self._pool
-            self._eye, self._pool = eye, None
+            self._detector, self._pool = detector, None
             if looks_ahead(config):
                 self._pool = ThreadPoolExecutor(max(_LEAST, streams_of(config)), "camera-look")
         if before is not None:
@@ -71,9 +71,9 @@ class Ahead:
     def begin(self, frame: Frame) -> Glance | None:
         """A look at uint8 [h, w, 3] BGR, or None where it has to wait for the loop."""
         with self._lock:
-            if self._pool is None or self._eye is None:
+            if self._pool is None or self._detector is None:
                 return None
-            return Glance(self._eye, self._pool.submit(_look, self._eye, frame))
+            return Glance(self._detector, self._pool.submit(_look, self._detector, frame))
 
     def close(self) -> None:
         """Ends when the looks that go on have; those that wait are not begun."""
@@ -83,6 +83,6 @@ class Ahead:
             before.shutdown(cancel_futures=True)
 
 
-def _look(eye: Eye, frame: Frame) -> tuple[Detections, float]:
+def _look(detector: Detector, frame: Frame) -> tuple[Detections, float]:
     begun = time.monotonic()
-    return eye.look(frame, None), time.monotonic() - begun
+    return detector.look(frame, None), time.monotonic() - begun

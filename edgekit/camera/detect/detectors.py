@@ -25,14 +25,14 @@ _CROPS = 8  # at a time, the largest
 
 
 class Looks(Protocol):
-    """What an eye needs of a `Predictor`."""
+    """What a detector needs of a `Predictor`."""
 
     def detect(self, frames: list[Frame], threshold: float | None = None) -> list[Detections]: ...
 
     def classify(self, frames: list[Frame], top: int = 5) -> list[Classification]: ...
 
 
-class Eye(ABC):
+class Detector(ABC):
     """Finds insects.
 
     Attributes:
@@ -49,7 +49,7 @@ class Eye(ABC):
         """
 
 
-class WholeEye(Eye):
+class WholeFrameDetector(Detector):
     """A detector that sees the whole frame at once."""
 
     def __init__(self, model: Looks, floor: float) -> None:
@@ -59,7 +59,7 @@ class WholeEye(Eye):
         return self._model.detect([frame], self._floor)[0]
 
 
-class TiledEye(Eye):
+class SlicedDetector(Detector):
     """A detector that sees overlapping tiles, for insects that the resize would swallow, and the whole frame."""
 
     def __init__(self, model: Looks, floor: float, tiles: tuple[int, int], overlap: float) -> None:
@@ -77,7 +77,7 @@ class TiledEye(Eye):
         return merged([*moved, parts[-1]])
 
 
-class ClassifierEye(Eye):
+class ClassifierDetector(Detector):
     """A classifier as a detector: the box is the frame, or each patch that moved.
 
     Args:
@@ -117,19 +117,19 @@ class ClassifierEye(Eye):
         )
 
 
-def make_eye(predictor: Predictor, config: CameraConfig, floor: float) -> Eye:
-    """The eye that fits the model's task and the configuration.
+def make_detector(predictor: Predictor, config: CameraConfig, floor: float) -> Detector:
+    """The detector that fits the model's task and the configuration.
 
     Args:
         floor: smallest score of interest.
     """
     if predictor.spec.task == "classification":
-        return ClassifierEye(predictor, predictor.spec.classes, floor, config.model.absent, config.model.crops)
+        return ClassifierDetector(predictor, predictor.spec.classes, floor, config.model.absent, config.model.crops)
     if config.model.absent or config.model.crops:
         raise UsageError("model.absent and model.crops are for classifiers.", got="a detector", fix="leave them out")
     if config.model.tiles != (1, 1):
-        return TiledEye(predictor, floor, config.model.tiles, config.model.overlap)
-    return WholeEye(predictor, floor)
+        return SlicedDetector(predictor, floor, config.model.tiles, config.model.overlap)
+    return WholeFrameDetector(predictor, floor)
 
 
 def tile_places(height: int, width: int, tiles: tuple[int, int], overlap: float) -> list[tuple[int, int, int, int]]:

@@ -46,7 +46,7 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class News:
+class VisitEvent:
     """What happened to a visit, at the scene's `at`, which is the wall clock's `moment` (None: by the machine's own);
     `content` is the event but for seq, device, camera, model and files."""
 
@@ -81,7 +81,7 @@ class VisitBook:
     def open(self) -> tuple[Visit, ...]:
         return tuple(self._open.values())
 
-    def update(self, tracks: Sequence[Track], shape: tuple[int, ...], at: float) -> list[News]:
+    def update(self, tracks: Sequence[Track], shape: tuple[int, ...], at: float) -> list[VisitEvent]:
         """Takes the tracks that were seen in a frame. `pictured` then names the visits this frame shows best so far."""
         by_label: dict[str, list[Track]] = {}
         for track in tracks:
@@ -112,17 +112,17 @@ class VisitBook:
         self.pictured = tuple(pictured)
         return news
 
-    def tick(self, at: float, offline: bool) -> list[News]:
+    def tick(self, at: float, offline: bool) -> list[VisitEvent]:
         """Time goes by without a frame."""
         return self._close(at, "camera_offline" if offline else "lost", set())
 
-    def close(self, at: float, reason: Reason = "shutdown") -> list[News]:
+    def close(self, at: float, reason: Reason = "shutdown") -> list[VisitEvent]:
         """Ends every visit."""
         news = [self._end(visit, at, reason) for visit in self._open.values()]
         self._open.clear()
         return news
 
-    def _close(self, at: float, reason: Reason, seen: set[str]) -> list[News]:
+    def _close(self, at: float, reason: Reason, seen: set[str]) -> list[VisitEvent]:
         over = [v for v in self._open.values() if v.label not in seen and at - v.seen >= self._config.end_after]
         for visit in over:
             del self._open[visit.label]
@@ -145,11 +145,11 @@ class VisitBook:
         visit.count_max = max(visit.count_max, visit.count)
         return more
 
-    def _end(self, visit: Visit, at: float, reason: Reason) -> News:
+    def _end(self, visit: Visit, at: float, reason: Reason) -> VisitEvent:
         visit.count = 0
         return self._news("end", visit, at, reason)
 
-    def _news(self, kind: Kind, visit: Visit, at: float, reason: Reason | None = None) -> News:
+    def _news(self, kind: Kind, visit: Visit, at: float, reason: Reason | None = None) -> VisitEvent:
         # a clock that was set back meanwhile, or a file that reaches beyond now, makes no event of the future
         latest = max(visit.started, min(visit.started + visit.seen - visit.start, time.time()))
         seen = iso(latest)
@@ -173,4 +173,4 @@ class VisitBook:
             "count": visit.count,
             "count_max": visit.count_max,
         }
-        return News(kind, visit.ident, visit.label, at, content, self._clock.wall(at))
+        return VisitEvent(kind, visit.ident, visit.label, at, content, self._clock.wall(at))

@@ -13,7 +13,7 @@ _SPEED = 4.0  # sizes a second, before anything is known of it
 
 
 @dataclass
-class Course:
+class KalmanFilter:
     """Place and speed in pixels and seconds, and the covariance [[a, b], [b, c]] of both along one axis."""
 
     x: float
@@ -25,18 +25,18 @@ class Course:
     c: float
 
     @classmethod
-    def begin(cls, x: float, y: float, size: float) -> Course:
+    def begin(cls, x: float, y: float, size: float) -> KalmanFilter:
         """At rest, with any speed to be expected."""
         return cls(x, y, 0.0, 0.0, (_READ * size) ** 2, 0.0, (_SPEED * size) ** 2)
 
-    def go_on(self, dt: float, size: float) -> None:
+    def predict(self, dt: float, size: float) -> None:
         """`dt` seconds later."""
         self.x += self.vx * dt
         self.y += self.vy * dt
-        sway = (_SWERVE * size) ** 2
-        self.a += 2 * self.b * dt + self.c * dt**2 + sway * dt**4 / 4
-        self.b += self.c * dt + sway * dt**3 / 2
-        self.c += sway * dt**2
+        process_noise = (_SWERVE * size) ** 2
+        self.a += 2 * self.b * dt + self.c * dt**2 + process_noise * dt**4 / 4
+        self.b += self.c * dt + process_noise * dt**3 / 2
+        self.c += process_noise * dt**2
 
     def correct(self, x: float, y: float, size: float) -> None:
         """It was seen at a place."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgekit.camera.config import TrackConfig
 from edgekit.camera.track.assign import assign
-from edgekit.camera.track.kalman import Course
+from edgekit.camera.track.kalman import KalmanFilter
 from edgekit.vision.decode import Detections
 
 Floats = NDArray[np.float64]
@@ -47,7 +47,7 @@ class Track:
     ident: int
     box: Floats
     size: float
-    course: Course
+    kalman: KalmanFilter
     score: float
     first: float
     seen: float
@@ -56,15 +56,15 @@ class Track:
     votes: dict[str, float] = field(default_factory=dict)
     top_score: float = 0.0
     hits: int = 0
-    believed: bool = False
+    confirmed: bool = False
     label: str = ""
     called: str = ""
 
     @property
     def counts(self) -> bool:
-        """Whether it is believed and was called by its label in the last frame too: a hornet's track that went over
+        """Whether it is confirmed and was called by its label in the last frame too: a hornet's track that went over
         to a bee must not count beside the hornet's new one."""
-        return self.believed and self.called == self.label
+        return self.confirmed and self.called == self.label
 
     @property
     def median(self) -> float:
@@ -77,7 +77,7 @@ class Tracker:
     Args:
         config: reach, patience and when a track counts.
         min_score: detections of a label below it continue a track and begin none.
-        threshold: a track is believed once the median of its scores reached it (Frigate's rule), and stays so.
+        threshold: a track is confirmed once the median of its scores reached it (Frigate's rule), and stays so.
     """
 
     def __init__(self, config: TrackConfig, min_score: Limit, threshold: Limit) -> None:
@@ -88,7 +88,7 @@ class Tracker:
         self._steps: deque[float] = deque(maxlen=5)
 
     def update(self, found: Detections, at: float) -> list[Track]:
-        """Takes a frame's detections and gives the tracks that were seen in it, believed or not.
+        """Takes a frame's detections and gives the tracks that were seen in it, confirmed or not.
 
         Args:
             found: down to well below min_score.
@@ -141,7 +141,7 @@ class Tracker:
             self._steps.append(dt)
         self._at = at
         for track in self._tracks:
-            track.course.go_on(dt, track.size)
+            track.kalman.predict(dt, track.size)
 
     def _costs(self, boxes: Floats, names: list[str], tracks: list[int], at: float, weak: bool) -> Floats:
         """float64 [tracks, boxes]: distance in sizes, infinite out of reach.
@@ -154,7 +154,7 @@ class Tracker:
         held = [self._tracks[index] for index in tracks]
         sizes = np.sqrt(np.maximum(1.0, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
         own = np.array([[t.size] for t in held])
-        x, y = np.array([[[t.course.x], [t.course.y]] for t in held]).transpose(1, 0, 2)
+        x, y = np.array([[[t.kalman.x], [t.kalman.y]] for t in held]).transpose(1, 0, 2)
         far = np.hypot((boxes[:, 0] + boxes[:, 2]) / 2 - x, (boxes[:, 1] + boxes[:, 3]) / 2 - y) / ((own + sizes) / 2)
         unseen = np.array([[at - t.seen] for t in held])
         reach = self._config.reach / 2 if weak else self._config.reach + self._config.reach_growth * unseen
@@ -166,7 +166,7 @@ class Tracker:
         self._count += 1
         box = found.boxes[row].astype(np.float64)
         size = box_size(box)
-        course = Course.begin(*_centre(box), size)
+        course = KalmanFilter.begin(*_centre(box), size)
         track = Track(self._count, box, size, course, 0.0, at, at, at, deque(maxlen=self._config.history))
         self._tracks.append(track)
         self._note(track, found, row, sure=True)
@@ -175,7 +175,7 @@ class Tracker:
     def _correct(self, track: Track, found: Detections, row: int, at: float, sure: bool) -> None:
         track.box, track.seen = found.boxes[row].astype(np.float64), at
         track.size = box_size(track.box)
-        track.course.correct(*_centre(track.box), track.size)
+        track.kalman.correct(*_centre(track.box), track.size)
         self._note(track, found, row, sure)
 
     def _note(self, track: Track, found: Detections, row: int, sure: bool) -> None:
@@ -188,12 +188,12 @@ class Tracker:
         track.hits += sure
         track.sure = track.seen if sure else track.sure
         if track.hits >= self._config.hits and track.median >= self._threshold(track.label):
-            track.believed = True
+            track.confirmed = True
 
 
 def median_score(scores: Sequence[float]) -> float:
     """The median of a track's scores, filled up with zeros to three: Frigate's computed score (its documentation,
-    "Object scores"). So neither one nor two detections can be believed, whatever their scores are."""
+    "Object scores"). So neither one nor two detections can be confirmed, whatever their scores are."""
     return float(statistics.median([*scores, *[0.0] * (_PADDED - len(scores))]))
 
 

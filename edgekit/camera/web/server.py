@@ -21,7 +21,7 @@ from edgekit.camera.store.reader import Reader, local_day
 from edgekit.camera.web.answers import Raw, json_answer, page_text, part, plain
 from edgekit.camera.web.door import listening, make_server
 from edgekit.camera.web.metrics import exposition
-from edgekit.camera.web.token_auth import Guard, check_web
+from edgekit.camera.web.token_auth import TokenAuth, check_web
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -54,7 +54,7 @@ class Page:
         self._told_at = float("-inf")
         self._socket = listening(config.host, config.port)
         self.port = int(self._socket.getsockname()[1])
-        self._guard = Guard(self._app(), self._token)
+        self._guard = TokenAuth(self._app(), self._token)
         self._server = make_server(self._guard)
         self._thread = threading.Thread(target=self._serve, name="camera-web", daemon=True)
 

@@ -49,7 +49,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Guard:
+class TokenAuth:
     """ASGI middleware. Takes the token as `Authorization: Bearer`, once as `?token=`, or as the cookie that gives.
 
     Without a token only requests to a loopback name are served: a foreign page that makes a browser ask here under

@@ -52,7 +52,7 @@ def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) ->
 
     A box holds the pixels that an insect's body, legs and wings cover to an eighth or more, motion blur and defocus
     included, clipped to the frame; another insect in front does not shrink it. Insects of which less than VISIBLE
-    is seen are put aside: they need not be found, and finding them is not wrong.
+    is seen are put aside (ignored): they need not be found, and finding them is not wrong.
 
     Raises:
         UsageError: n below 1, a negative seed, or a side below 96 pixels.
@@ -66,10 +66,11 @@ def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) ->
         scene = make_scene(rng, height, width)
         insects = _moment(scene, rng)
         frame, seen = _shot(scene, insects, rng.uniform(0, 60), rng, lossy=True)
-        clear, aside = _told_apart(seen)
+        clear, ignored = _told_apart(seen)
         samples.append(
             Sample(None, frame, None, f"hive-{seed}-{i:04d}", boxes=boxes_of(clear), box_labels=_labels(clear),
-                   aside_boxes=boxes_of(aside) if aside else None, aside_labels=_labels(aside) if aside else None)
+                   ignored_boxes=boxes_of(ignored) if ignored else None,
+                   ignored_labels=_labels(ignored) if ignored else None)
         )  # fmt: skip
     return Dataset(tuple(samples), HIVE_CLASSES, "made")
 

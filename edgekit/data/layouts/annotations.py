@@ -33,7 +33,7 @@ class Box:
     xyxy: tuple[float, float, float, float]
     label: int
     area: float | None = None
-    aside: bool = False
+    ignored: bool = False
     where: str = ""
 
 
@@ -132,7 +132,7 @@ class Collector:
                     expected="one of " + some(self.classes, 10),
                     fix="use a model of these classes, or take these objects out of the labels",
                 )
-            if (key := (index, box.xyxy, box.aside)) in seen:
+            if (key := (index, box.xyxy, box.ignored)) in seen:
                 self.say("box(es) dropped, written twice", name)
                 continue
             seen.add(key)
@@ -140,8 +140,8 @@ class Collector:
             if isinstance(cut, str):
                 self.say("left out, with a box that cannot be used", cut)
                 return
-            kept.append((cut, index, box.area, box.aside))
-        plain, aside = [k for k in kept if not k[3]], [k for k in kept if k[3]]
+            kept.append((cut, index, box.area, box.ignored))
+        plain, ignored = [k for k in kept if not k[3]], [k for k in kept if k[3]]
         stated = bool(plain) and all(k[2] is not None for k in plain)
         self.samples.append(
             Sample(
@@ -152,8 +152,8 @@ class Collector:
                 boxes=np.array([k[0] for k in plain], dtype=np.float32).reshape(-1, 4),
                 box_labels=np.array([k[1] for k in plain], dtype=np.int64),
                 box_areas=np.array([k[2] for k in plain], dtype=np.float32) if stated else None,
-                aside_boxes=np.array([k[0] for k in aside], dtype=np.float32) if aside else None,
-                aside_labels=np.array([k[1] for k in aside], dtype=np.int64) if aside else None,
+                ignored_boxes=np.array([k[0] for k in ignored], dtype=np.float32) if ignored else None,
+                ignored_labels=np.array([k[1] for k in ignored], dtype=np.int64) if ignored else None,
             )
         )
 
@@ -183,9 +183,9 @@ class Collector:
         empty = [s.name for s in self.samples if not _len(s.boxes)]
         if empty:
             yield f"{len(empty)} picture(s) without objects: {some(empty)}"
-        aside = [s.name for s in self.samples for _ in range(_len(s.aside_boxes))]
-        if aside:
-            yield f"{len(aside)} box(es) set aside (crowds or difficult objects), in {some(sorted(set(aside)))}"
+        ignored = [s.name for s in self.samples for _ in range(_len(s.ignored_boxes))]
+        if ignored:
+            yield f"{len(ignored)} box(es) set aside (crowds or difficult objects), in {some(sorted(set(ignored)))}"
 
     def _cut(self, name: str, box: Box, size: Size) -> NDArray[np.float32] | str:
         """float32 [4], the box within the picture; else the sentence that says why there is none."""

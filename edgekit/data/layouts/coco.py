@@ -55,8 +55,8 @@ def load_coco(path: Path, classes: Sequence[str] | None = None, split: str | Non
             found, or an object that is none of `classes`.
 
     Of an object without a box the bounding box of its segmentation is taken. Crowds are set aside
-    (`Sample.aside_boxes`), the area of an object's mask is kept (`Sample.box_areas`), and a picture of the list that is
-    not there is left out and noted.
+    (`Sample.ignored_boxes`), the area of an object's mask is kept (`Sample.box_areas`), and a picture of the list that
+    is not there is left out and noted.
     """
     if path.is_file():
         root = path.parent.parent if path.parent.name == "annotations" else path.parent

@@ -48,7 +48,7 @@ def load_voc(path: Path, classes: Sequence[str] | None = None, split: str | None
     Raises:
         DataError: no such split, no picture, or an object that is none of `classes`.
 
-    Objects marked difficult are set aside (`Sample.aside_boxes`). Of an object without a box that has a polygon or a
+    Objects marked difficult are set aside (`Sample.ignored_boxes`). Of an object without a box that has a polygon or a
     turned box, the bounding box of that is taken; swapped corners are swapped. Pictures whose XML is missing or cannot
     be read, or has an object without a name or a box, are left out and noted.
     """
@@ -162,8 +162,8 @@ def _add(collector: Collector, picture: Path, root: Element, size: Size, names: 
         where = f"line {item.get(_LINE)}"
         if kind:
             collector.say(kind, f"{name} {where}")
-        label, aside = names.index(_name(item)), _number(item, "difficult") == 1
-        boxes.append(Box(upright(xyxy, size) if turned else xyxy, label, aside=aside, where=where))
+        label, ignored = names.index(_name(item)), _number(item, "difficult") == 1
+        boxes.append(Box(upright(xyxy, size) if turned else xyxy, label, ignored=ignored, where=where))
     collector.add(picture, size, boxes)
 
 

@@ -16,7 +16,7 @@ from edgekit.training.task import Batch, Task
 
 
 @dataclass(frozen=True)
-class Fed:
+class LoadedBatch:
     """A batch, the samples in it, and the names of those that could not be read; `batch` is None if none could."""
 
     batch: Batch | None
@@ -72,7 +72,9 @@ def order_for(task: Task, batch: int, processes: int, seed: int) -> Order:
     return Order(len(task), fitting, seed, task.sampling_weights())
 
 
-def feed(task: Task, order: Order, epoch: int, first: int, *, rank: int, processes: int, workers: int) -> Iterator[Fed]:
+def feed(
+    task: Task, order: Order, epoch: int, first: int, *, rank: int, processes: int, workers: int
+) -> Iterator[LoadedBatch]:
     """This process's share of each batch of `epoch`, from step `first` on.
 
     A sample's variation is seeded by run, epoch and sample, so neither workers nor processes change it.
@@ -132,8 +134,8 @@ class _Samples(Dataset[tuple[int, Batch | None, str]]):
         except PictureError as error:
             return index, None, f"{self.task.name(index)} ({error.got or error.what})"
 
-    def collate(self, items: Sequence[tuple[int, Batch | None, str]]) -> Fed:
+    def collate(self, items: Sequence[tuple[int, Batch | None, str]]) -> LoadedBatch:
         good = [(index, sample) for index, sample, _ in items if sample is not None]
         unread = tuple(problem for _, _, problem in items if problem)
         batch = self.task.collate([sample for _, sample in good]) if good else None
-        return Fed(batch, tuple(index for index, _ in good), unread)
+        return LoadedBatch(batch, tuple(index for index, _ in good), unread)

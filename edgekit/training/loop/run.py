@@ -24,11 +24,11 @@ from edgekit.config.recipe import Recipe
 from edgekit.data.sample import some
 from edgekit.errors import DataError, EdgekitError, OutputError, UsageError
 from edgekit.spec import ModelSpec
-from edgekit.training.loop.batches import Fed, feed, order_for
+from edgekit.training.loop.batches import LoadedBatch, feed, order_for
 from edgekit.training.loop.ema import Ema
 from edgekit.training.loop.interrupt import Interrupt, Stopped
 from edgekit.training.loop.journal import Journal
-from edgekit.training.loop.schedule import Plan, freeze, make_optimizer, require_parts, set_rates
+from edgekit.training.loop.schedule import RatePlan, freeze, make_optimizer, require_parts, set_rates
 from edgekit.training.loop.state import Progress, load_state, restore_random, save_state, telling_why
 from edgekit.training.loop.sync_norm import shared_norms
 from edgekit.training.task import Score, Task
@@ -109,7 +109,7 @@ class _Run:
         self.device = self.accelerator.device
         self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.order = order_for(task, schedule.batch, self.processes, schedule.seed)
-        self.plan = Plan(
+        self.plan = RatePlan(
             self.order.steps,
             schedule.epochs,
             schedule.freeze_epochs,
@@ -270,7 +270,7 @@ class _Run:
         progress.rows.append(row)
         progress.sums, progress.count = {}, 0
 
-    def _step(self, net: nn.Module, part: Fed, epoch: int) -> dict[str, float]:
+    def _step(self, net: nn.Module, part: LoadedBatch, epoch: int) -> dict[str, float]:
         if part.batch is None:
             raise DataError("Not one picture of a batch can be read.", got=some(part.unread), fix="is the disk there?")
         batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in part.batch.items()}
@@ -286,7 +286,7 @@ class _Run:
         self.ema.update(self.net)
         return values
 
-    def _clip(self, part: Fed, epoch: int) -> None:
+    def _clip(self, part: LoadedBatch, epoch: int) -> None:
         self.accelerator.unscale_gradients()
         learning = [p for p in self.net.parameters() if p.grad is not None]
         total = get_total_norm([p.grad for p in learning if p.grad is not None])
@@ -303,7 +303,7 @@ class _Run:
         stacked = self.accelerator.reduce(torch.stack([v.float() for v in values.values()]), reduction="mean")
         return dict(zip(values, stacked.tolist(), strict=True))
 
-    def _diverged(self, what: str, value: float, part: Fed, epoch: int) -> None:
+    def _diverged(self, what: str, value: float, part: LoadedBatch, epoch: int) -> None:
         step = self.progress.step % self.plan.epoch_steps + 1
         kept = [name for name in (BEST, LAST) if (self.out / name).exists()]
         raise EdgekitError(
@@ -314,7 +314,7 @@ class _Run:
             f"{' and '.join(kept) + ' in ' + str(self.out) + ' are from before' if kept else 'nothing was saved yet'}",
         )
 
-    def _note_unread(self, part: Fed) -> None:
+    def _note_unread(self, part: LoadedBatch) -> None:
         for name in part.unread:
             if name not in self.progress.skipped:
                 self.progress.skipped.append(name)

@@ -16,7 +16,7 @@ _NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 @dataclass(frozen=True)
-class Plan:
+class RatePlan:
     """The steps of a training.
 
     Attributes:
@@ -89,7 +89,7 @@ def make_optimizer(net: nn.Module, schedule: Schedule, heads: Sequence[str]) -> 
     return torch.optim.AdamW(tables, lr=schedule.lr_head, fused=True)  # half the time of the plain one, on a CPU too
 
 
-def set_rates(optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> tuple[float, float]:
+def set_rates(optimizer: torch.optim.Optimizer, plan: RatePlan, step: int) -> tuple[float, float]:
     """Writes the rates of `step` into the groups; returns the head's and the trunk's."""
     rates = {False: 0.0, True: 0.0}
     for group in optimizer.param_groups:
