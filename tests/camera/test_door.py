@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import http.client
+import io
+import logging
 import os
 import socket
 import threading
@@ -365,3 +367,20 @@ def test_the_page_says_once_that_it_cannot_accept_and_goes_on(site: Site) -> Non
     finally:
         loop.close()
     assert lines == ["error: the page takes no connections now: Too many open files"]
+
+
+def test_making_the_server_closes_nobodys_log() -> None:
+    """absl's handler closes its stream with itself, which was this process's stdout."""
+
+    class Handler(logging.StreamHandler[io.StringIO]):
+        def close(self) -> None:
+            self.stream.close()
+            super().close()
+
+    handler = Handler(io.StringIO())
+    logging.getLogger("somebody else's").addHandler(handler)
+    try:
+        door.make_server(None)
+        assert not handler.stream.closed
+    finally:
+        logging.getLogger("somebody else's").removeHandler(handler)

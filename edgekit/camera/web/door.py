@@ -159,7 +159,8 @@ def make_server(app: Any) -> Any:
     return Server(
         uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", server_header=False, ws="none",
                        timeout_graceful_shutdown=1, timeout_keep_alive=5, loop="asyncio", backlog=ACCEPTED,
-                       http=http_protocol(Places(), headers), headers=list(headers.items()))
+                       http=http_protocol(Places(), headers), headers=list(headers.items()),
+                       log_config=None)  # its own would close every log handler of this process, and their streams
     )  # fmt: skip
 
 
