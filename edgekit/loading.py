@@ -9,7 +9,8 @@ from typing import Any
 
 from edgekit.artifacts.deployment import model_path, resolve, shipped_models
 from edgekit.artifacts.kinds import CHECKPOINTS, is_checkpoint
-from edgekit.artifacts.onnx_file import Metadata, file_sha256, read_onnx
+from edgekit.artifacts.metadata import Metadata
+from edgekit.artifacts.onnx_file import file_sha256, read_onnx
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.predictor import Predictor, require_verified
 from edgekit.spec import ModelSpec, PreprocessSpec

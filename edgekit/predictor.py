@@ -30,7 +30,7 @@ class Predictor:
         spec: task, preprocessing and classes.
         name: for messages and reports.
         sha256: of the model's file.
-        trained_on: as in `edgekit.artifacts.onnx_file.Metadata`.
+        trained_on: as in `edgekit.artifacts.metadata.Metadata`.
         what: whose answers these are, for a verdict.
 
     Raises:

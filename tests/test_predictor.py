@@ -11,7 +11,8 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from edgekit.artifacts.onnx_file import Lineage, Metadata, embed, parse_onnx
+from edgekit.artifacts.metadata import Lineage, Metadata
+from edgekit.artifacts.onnx_file import embed, parse_onnx
 from edgekit.backends import Arrays, Session
 from edgekit.backends.null import NullSession
 from edgekit.errors import ArtifactError, BackendError, InputError, PictureError

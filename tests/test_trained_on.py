@@ -13,7 +13,8 @@ from PIL import Image
 
 import edgekit.camera
 from edgekit import nets
-from edgekit.artifacts.onnx_file import KEY, MADE, RECORDED, embed, read_onnx
+from edgekit.artifacts.metadata import MADE, RECORDED
+from edgekit.artifacts.onnx_file import KEY, embed, read_onnx
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.data import hive_pictures
 from edgekit.loading import model_path, open_predictor

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from edgekit.artifacts.atomic import reason, refuse_existing, write_bytes
 from edgekit.artifacts.engine_key import TITLES, BuildOptions, Place, engine_key, numbers
-from edgekit.artifacts.onnx_file import Metadata, reason, refuse_existing, write_bytes
+from edgekit.artifacts.metadata import Metadata
 from edgekit.errors import ArtifactError, InputError
 from edgekit.reading import RefusedError, load_json, read_bytes
 from edgekit.reading.limits import CARD, PLAN
@@ -146,7 +147,7 @@ def write_engine(path: Path, plan: bytes, card: Card, *, overwrite: bool = False
     """The plan, then its sidecar. Whatever stops in between leaves no plan that a loader would take.
 
     Raises:
-        OutputError: as `edgekit.artifacts.onnx_file.atomic`.
+        OutputError: as `edgekit.artifacts.atomic.atomic`.
     """
     sidecar = sidecar_of(path)
     content = card.to_dict()

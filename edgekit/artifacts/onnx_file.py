@@ -1,4 +1,4 @@
-"""Model files: metadata inside the ONNX, hashes, and writes that are whole or not there.
+"""An exported ONNX: its metadata inside the file, its hashes, and what is refused before any runtime sees it.
 
 An edgekit ONNX carries one JSON object in `metadata_props["edgekit"]`: the ModelSpec, the lineage hashes
 (checkpoint -> folded -> graph), versions and the verdict of the gate. Reading it back recomputes the hashes, so a graph
@@ -7,117 +7,26 @@ with another model's metadata, or metadata that was edited, is refused.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import glob
 import hashlib
 import json
-import os
-import secrets
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from edgekit.errors import ArtifactError, InputError, OutputError
+from edgekit.artifacts.atomic import reason
+from edgekit.artifacts.metadata import EXPORT_AGAIN, Metadata
+from edgekit.errors import ArtifactError, InputError
 from edgekit.reading import RefusedError, load_json, read_bytes, regular_size
 from edgekit.reading.limits import CARD, ONNX, over, size
 from edgekit.reading.protobuf import check_fields, tensor_problem
-from edgekit.spec import ModelSpec, digest
+from edgekit.spec import digest
 
 KEY = "edgekit"
-FORMAT = 1
-# what a model learnt from, where its file says it
-MADE, RECORDED = "made pictures", "recorded pictures"
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
-# what each kind of file needs to be run again
-EXPORT_AGAIN = "export it again from its checkpoint: edgekit export CHECKPOINT"
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """sha256 (hex) of the checkpoint file, of the folded weights and of the graph of this file."""
-
-    checkpoint: str
-    folded: str
-    graph: str = ""
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What travels inside the model file.
-
-    Attributes:
-        model: task, classes, preprocessing, temperature.
-        lineage: where it came from.
-        input: `uint8` (picture as resized, preprocessing in the graph) or `float` (normalized NCHW).
-        precision: `fp32`.
-        target: name of the target it was made for.
-        tools: versions that made it.
-        verification: the gate's verdict, as in the .verify.json beside the file; empty before the gate ran.
-        trained_on: MADE or RECORDED; empty in files that do not say it.
-    """
-
-    model: ModelSpec
-    lineage: Lineage
-    input: str
-    precision: str
-    target: str
-    tools: Mapping[str, str] = field(default_factory=dict)
-    verification: Mapping[str, Any] = field(default_factory=dict)
-    trained_on: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "model": self.model.to_dict(),
-            "preprocess_digest": self.model.preprocess.digest,
-            "lineage": asdict(self.lineage),
-            "input": self.input,
-            "precision": self.precision,
-            "target": self.target,
-            "tools": dict(self.tools),
-            "verification": dict(self.verification),
-            **({"trained_on": self.trained_on} if self.trained_on else {}),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Metadata:
-        """Inverse of `to_dict`. Raises InputError when a key is missing, unknown or has a wrong value."""
-        if data.get("format") != FORMAT:
-            raise InputError(
-                "The metadata has another format version.",
-                got=repr(data.get("format")),
-                expected=str(FORMAT),
-                fix="use the edgekit that wrote it, or " + EXPORT_AGAIN,
-            )
-        names = {f.name for f in fields(cls)}
-        missing = sorted(names - set(data) - {"trained_on"})
-        if missing:
-            raise InputError("The metadata is incomplete.", got="no " + ", ".join(missing), fix=EXPORT_AGAIN)
-        unknown = sorted(set(data) - names - {"format", "preprocess_digest"})
-        if unknown:
-            raise InputError("The metadata has unknown keys.", got=", ".join(unknown), fix="upgrade edgekit")
-        values = {name: data[name] for name in names if name in data}
-        texts: dict[str, Any] = {n: values[n] for n in ("input", "precision", "target", "trained_on") if n in values}
-        texts.update(data["lineage"])
-        wrong = [name for name, value in texts.items() if not isinstance(value, str)]
-        wrong += [name for name in ("tools", "verification") if not isinstance(data[name], Mapping)]
-        if wrong:
-            raise InputError("The metadata has values of another kind.", got=", ".join(wrong), fix=EXPORT_AGAIN)
-        values["model"] = ModelSpec.from_dict(data["model"])
-        values["lineage"] = Lineage(**data["lineage"])
-        if data.get("preprocess_digest") != values["model"].preprocess.digest:
-            raise InputError(
-                "The preprocessing in the metadata does not have the hash it was written with.",
-                got=values["model"].preprocess.digest[:12],
-                expected=str(data.get("preprocess_digest"))[:12],
-                fix=EXPORT_AGAIN,
-            )
-        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -328,113 +237,3 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
         for attribute in node.attribute:
             for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
                 yield from _graphs(inner)
-
-
-def reason(error: OSError) -> str:
-    """What the operating system said, for a message."""
-    return error.strerror or str(error)
-
-
-def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raises OutputError when `path` exists and may not be replaced."""
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already.", fix="--force replaces it, --out DIR writes elsewhere")
-
-
-def make_folder(path: Path) -> None:
-    """Creates a folder for output and proves that it can be written to.
-
-    Raises:
-        OutputError: with the reason.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".edgekit-{os.getpid()}-{secrets.token_hex(4)}.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written to.",
-            got=reason(error),
-            expected="a folder that may be written",
-            fix="--out DIR names another one",
-        ) from error
-
-
-@contextlib.contextmanager
-def output_folder(path: Path) -> Iterator[None]:
-    """`make_folder`, undone where the block fails and has written nothing. Raises as `make_folder`."""
-    made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    make_folder(path)
-    try:
-        yield
-    except BaseException:  # Ctrl-C too
-        for folder in made:
-            with contextlib.suppress(OSError):  # something is in it after all
-                folder.rmdir()
-        raise
-
-
-@contextlib.contextmanager
-def atomic(path: Path, *, overwrite: bool = False, mode: int = 0o666) -> Iterator[IO[bytes]]:
-    """A binary stream whose content appears under `path` whole, or not at all.
-
-    It is written beside `path` under a hidden temporary name, flushed to the disk and renamed when the block ends; an
-    error or Ctrl-C removes it. A killed process can leave the hidden file, which the next write to `path` removes.
-
-    Args:
-        mode: who may read and write it, from its first byte on and less what the umask forbids.
-
-    Raises:
-        OutputError: `path` exists and `overwrite` is False, the folder cannot be written, or the disk is full.
-    """
-    refuse_existing(path, overwrite)
-    _remove_leftovers(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        if error.filename not in (None, str(temporary), str(path)):
-            raise  # something else that the block was reading
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise OutputError(
-            f"{path} could not be written{': the disk is full' if full else ''}.",
-            got=reason(error),
-            fix="free some space, or --out DIR on another disk" if full else "--out DIR names another folder",
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # nothing there; the error that led here is the one to tell
-            temporary.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes new names in a folder outlive a power cut, where file system and rights allow it."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except PermissionError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def write_bytes(path: Path, data: bytes, *, overwrite: bool = False, mode: int = 0o666) -> None:
-    """`data` under `path`, atomically; arguments and errors are `atomic`'s."""
-    with atomic(path, overwrite=overwrite, mode=mode) as stream:
-        stream.write(data)
-
-
-def _remove_leftovers(path: Path) -> None:
-    for old in path.parent.glob(f".{glob.escape(path.name)}.*-*.tmp"):
-        pid = old.name.rsplit(".", 2)[-2].split("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            old.unlink(missing_ok=True)

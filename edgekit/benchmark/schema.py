@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.artifacts.atomic import write_bytes
 from edgekit.errors import InputError
 from edgekit.reading import read_json
 from edgekit.reading.limits import REPORT

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edgekit.artifacts.onnx_file import file_sha256, make_folder
+from edgekit.artifacts.atomic import make_folder
+from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.benchmark.measure import MeasurementPlan
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.schema import Case, Report, read_report, write_report

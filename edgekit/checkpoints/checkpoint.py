@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from edgekit import nets
-from edgekit.artifacts.onnx_file import atomic, file_sha256
+from edgekit.artifacts.atomic import atomic
+from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.checkpoints.claims import (
     Claims,
     claims_of,
@@ -51,7 +52,7 @@ class Checkpoint:
             from keys and shapes.
         guesses: what else nobody said and was taken for granted: `preprocessing`, `class names`.
         metrics, recipe, versions: plain data kept for the record.
-        trained_on: as in `edgekit.artifacts.onnx_file.Metadata`; empty where the file does not say it.
+        trained_on: as in `edgekit.artifacts.metadata.Metadata`; empty where the file does not say it.
     """
 
     spec: ModelSpec
@@ -99,7 +100,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool = False) -> None:
-    """Writes edgekit's format, atomically. Raises OutputError as `edgekit.artifacts.onnx_file.atomic`."""
+    """Writes edgekit's format, atomically. Raises OutputError as `edgekit.artifacts.atomic.atomic`."""
     content = {
         "edgekit": FORMAT,
         "spec": checkpoint.spec.to_dict(),

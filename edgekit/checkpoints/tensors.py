@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from edgekit.artifacts.onnx_file import reason
+from edgekit.artifacts.atomic import reason
 from edgekit.checkpoints import refusals
 from edgekit.checkpoints.bounds import check_checkpoint
 from edgekit.checkpoints.stubs import STAND_INS, plain, stand_ins

@@ -244,7 +244,7 @@ def _keep(events: list[dict[str, Any]], summary: Summary, out: Path) -> None:
     """Writes a file's events and summary beside its video."""
     import json
 
-    from edgekit.artifacts.onnx_file import make_folder, write_bytes
+    from edgekit.artifacts.atomic import make_folder, write_bytes
 
     make_folder(out)
     lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events)

@@ -23,7 +23,7 @@ def demo(
     import shutil
 
     from edgekit import loading, pipeline
-    from edgekit.artifacts.onnx_file import make_folder, refuse_existing, write_bytes
+    from edgekit.artifacts.atomic import make_folder, refuse_existing, write_bytes
     from edgekit.benchmark.quality.accuracy import evaluate_detections
     from edgekit.cli.train import draw
     from edgekit.config.recipe import load_recipe

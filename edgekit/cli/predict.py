@@ -100,7 +100,7 @@ def predict(
 
 def _copies(given: list[Path], found: list[Path], out: Path | None, force: bool) -> dict[Path, Path]:
     """Where each annotated copy goes: the tree below a given folder is kept, so equal names do not collide."""
-    from edgekit.artifacts.onnx_file import make_folder, refuse_existing
+    from edgekit.artifacts.atomic import make_folder, refuse_existing
     from edgekit.errors import OutputError
 
     if out is None:
@@ -177,7 +177,7 @@ def _content(answer: Classification | Detections) -> dict[str, Any]:
 
 
 def _draw(copy: Path, frame: Frame, answer: Classification | Detections, force: bool) -> None:
-    from edgekit.artifacts.onnx_file import write_bytes
+    from edgekit.artifacts.atomic import write_bytes
     from edgekit.vision.draw import annotate
     from edgekit.vision.image import encode_picture
 

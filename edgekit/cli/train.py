@@ -148,7 +148,7 @@ def _row(number: int, epochs: int) -> str:
 
 
 def _write_sheet(path: Path, task: Task, seed: int) -> None:
-    from edgekit.artifacts.onnx_file import make_folder
+    from edgekit.artifacts.atomic import make_folder
     from edgekit.training.augment.variations import augmentation_sheet, frame_of, mixed_seed
 
     make_folder(path.parent)

@@ -48,7 +48,7 @@ def tune(
     Writes deployment.json (the artefact and its runtime settings) and the report that justifies it. Exit code 3 when
     nothing holds the budget.
     """
-    from edgekit.artifacts.onnx_file import refuse_existing, write_bytes
+    from edgekit.artifacts.atomic import refuse_existing, write_bytes
     from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.run import Settings
     from edgekit.benchmark.suite import refuse_existing_report

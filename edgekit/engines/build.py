@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgekit.artifacts.atomic import output_folder
 from edgekit.artifacts.engine import Card, Engine, changes, read_engine, sidecar_of, write_engine
 from edgekit.artifacts.engine_key import Batch, BuildOptions, engine_name
-from edgekit.artifacts.onnx_file import Artifact, output_folder
+from edgekit.artifacts.onnx_file import Artifact
 from edgekit.backends.cuda.base import Device
 from edgekit.backends.cuda.open import open_cuda
 from edgekit.backends.tensorrt_ import TensorRTSession

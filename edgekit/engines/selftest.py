@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifacts.engine import Card, write_engine
 from edgekit.artifacts.engine_key import TITLES, Batch, BuildOptions
-from edgekit.artifacts.onnx_file import Lineage, Metadata
+from edgekit.artifacts.metadata import Lineage, Metadata
 from edgekit.backends.cuda.open import open_cuda
 from edgekit.backends.onnxruntime_ import run_once
 from edgekit.backends.tensorrt_ import open_engine

@@ -9,7 +9,8 @@ from typing import Any
 
 import onnx
 
-from edgekit.artifacts.onnx_file import Artifact, Metadata, embed, parse_onnx
+from edgekit.artifacts.metadata import Metadata
+from edgekit.artifacts.onnx_file import Artifact, embed, parse_onnx
 from edgekit.config.target import Runtime
 from edgekit.gate.compare import Stage
 from edgekit.version import __version__

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifacts.onnx_file import reason
+from edgekit.artifacts.atomic import reason
 from edgekit.config.target import Limits
 from edgekit.errors import DataError, UsageError
 from edgekit.gate.compare import Stage, compare

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.artifacts.onnx_file import Artifact, Lineage, Metadata
+from edgekit.artifacts.metadata import Lineage, Metadata
+from edgekit.artifacts.onnx_file import Artifact
 from edgekit.config.target import Target
 from edgekit.gate.compare import FirstWrong, Gate, Stage, compare_answers, first_wrong
 from edgekit.graph import lint, passes

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from edgekit.artifacts.atomic import output_folder, refuse_existing
 from edgekit.artifacts.kinds import checkpoint_stem
-from edgekit.artifacts.onnx_file import output_folder, refuse_existing
 from edgekit.config.target import Target, load_target
 from edgekit.errors import UsageError
 from edgekit.gate.compare import Gate, finite

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifacts.onnx_file import Artifact, Lineage, atomic, file_sha256, parse_onnx, write_bytes
+from edgekit.artifacts.atomic import atomic, write_bytes
+from edgekit.artifacts.metadata import Lineage
+from edgekit.artifacts.onnx_file import Artifact, file_sha256, parse_onnx
 from edgekit.config.target import Runtime, Target
 from edgekit.errors import ArtifactError
 from edgekit.gate.compare import Gate, Stage, compare_answers, finite

@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgekit.artifacts.onnx_file import graph_digest, write_bytes
+from edgekit.artifacts.atomic import write_bytes
+from edgekit.artifacts.onnx_file import graph_digest
 from edgekit.backends import Arrays
 from edgekit.backends.onnxruntime_ import OnnxRuntimeSession
 from edgekit.data import Dataset

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import onnx
 
-from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.artifacts.atomic import write_bytes
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.quantize.place import Quantized
 from edgekit.quantize.plan import QuantizableLayer

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 
 from edgekit import nets
-from edgekit.artifacts.onnx_file import MADE, RECORDED
+from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.recipe import Recipe, sides
 from edgekit.data import Dataset

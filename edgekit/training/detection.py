@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from edgekit import nets
-from edgekit.artifacts.onnx_file import MADE, RECORDED
+from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.recipe import Recipe, sides
 from edgekit.data import Dataset

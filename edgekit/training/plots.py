@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.artifacts.atomic import write_bytes
 from edgekit.metrics.alarm import picture_scores, roc
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.voc_ap import voc_curves

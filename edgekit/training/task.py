@@ -39,7 +39,7 @@ class Task(ABC):
         spec: what the net is.
         net: float32, on the CPU, with its first weights.
         heads: names of the modules that are new and learn at `lr_head`; all others are the trunk.
-        trained_on: as in `edgekit.artifacts.onnx_file.Metadata`.
+        trained_on: as in `edgekit.artifacts.metadata.Metadata`.
     """
 
     spec: ModelSpec

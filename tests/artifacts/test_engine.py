@@ -24,7 +24,7 @@ from edgekit.artifacts.engine import (
     write_engine,
 )
 from edgekit.artifacts.engine_key import Batch, BuildOptions, Place, engine_key, engine_name
-from edgekit.artifacts.onnx_file import Lineage, Metadata
+from edgekit.artifacts.metadata import Lineage, Metadata
 from edgekit.errors import ArtifactError, OutputError, UsageError
 from edgekit.spec import ModelSpec, digest
 

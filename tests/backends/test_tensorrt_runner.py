@@ -12,7 +12,8 @@ import pytest
 
 from edgekit.artifacts.engine import Card, Engine, write_engine
 from edgekit.artifacts.engine_key import Batch, BuildOptions, Place
-from edgekit.artifacts.onnx_file import Lineage, Metadata, read_onnx
+from edgekit.artifacts.metadata import Lineage, Metadata
+from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.backends import tensorrt_
 from edgekit.backends.cuda.open import open_cuda
 from edgekit.backends.onnxruntime_ import run_once

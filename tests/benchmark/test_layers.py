@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.artifacts.onnx_file import Artifact, Lineage, Metadata
+from edgekit.artifacts.metadata import Lineage, Metadata
+from edgekit.artifacts.onnx_file import Artifact
 from edgekit.benchmark.layers.operations import costs
 from edgekit.benchmark.layers.profile import layers
 from edgekit.benchmark.schema import LayerCost, Layers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.artifacts.atomic import write_bytes
 from edgekit.camera import health
 from edgekit.camera.health import notify_systemd
 from edgekit.camera.runtime import Camera

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.artifacts.onnx_file import MADE, read_onnx
+from edgekit.artifacts.metadata import MADE
+from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.cli import demo
 from edgekit.config import recipe as recipes

@@ -13,7 +13,8 @@ import pytest
 
 from edgekit.artifacts.engine import Engine, read_engine, sidecar_of, write_engine
 from edgekit.artifacts.engine_key import Batch
-from edgekit.artifacts.onnx_file import Lineage, Metadata, embed
+from edgekit.artifacts.metadata import Lineage, Metadata
+from edgekit.artifacts.onnx_file import embed
 from edgekit.backends import tensorrt_
 from edgekit.backends.cuda.base import Device
 from edgekit.backends.onnxruntime_ import run_once

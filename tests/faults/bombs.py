@@ -389,7 +389,8 @@ def _onnx(**changes: Any) -> bytes:
     import numpy as np
     import onnx
 
-    from edgekit.artifacts.onnx_file import Lineage, Metadata, embed
+    from edgekit.artifacts.metadata import Lineage, Metadata
+    from edgekit.artifacts.onnx_file import embed
     from edgekit.spec import ModelSpec, PreprocessSpec
 
     h = onnx.helper

@@ -28,7 +28,8 @@ from edgekit import nets
 from edgekit.artifacts.deployment import read_deployment
 from edgekit.artifacts.engine import Card, changes, differences, read_engine, write_engine
 from edgekit.artifacts.engine_key import Batch, BuildOptions, Place
-from edgekit.artifacts.onnx_file import KEY, Lineage, Metadata, embed, graph_digest, read_onnx
+from edgekit.artifacts.metadata import Lineage, Metadata
+from edgekit.artifacts.onnx_file import KEY, embed, graph_digest, read_onnx
 from edgekit.benchmark.schema import read_report
 from edgekit.benchmark.suite import load_suite
 from edgekit.camera.config import StoreConfig, load_config

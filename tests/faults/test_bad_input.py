@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from edgekit import nets
-from edgekit.artifacts import onnx_file
+from edgekit.artifacts import atomic
 from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.data import made_pictures
@@ -487,7 +487,7 @@ def test_a_full_disk_leaves_nothing(moment: str, cli: Any, room: Room, monkeypat
         def opened(path: Path, mode: str = "r", **named: Any) -> Any:
             return FullFile(path, "x") if mode == "xb" else Path(path).open(mode)
 
-        monkeypatch.setattr(onnx_file, "open", opened, raising=False)  # what writes a file there
+        monkeypatch.setattr(atomic, "open", opened, raising=False)  # what writes a file there
     out = room / "out"
     out.mkdir()
     (out / "tiny.onnx").write_text("old")

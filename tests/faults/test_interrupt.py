@@ -17,7 +17,8 @@ from typing import Any
 import onnx
 import pytest
 
-from edgekit.artifacts.onnx_file import atomic, embed, read_onnx, write_bytes
+from edgekit.artifacts.atomic import atomic, write_bytes
+from edgekit.artifacts.onnx_file import embed, read_onnx
 
 MOMENTS = 50
 ALONE = "EDGEKIT_TESTS_ALONE"  # set in the process that forks

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 import edgekit.graph.fold_bn as fold_module
 import edgekit.vision.preprocess as vision
 from edgekit import predictor
-from edgekit.artifacts.onnx_file import KEY, Lineage, Metadata, embed, graph_digest, read_onnx
+from edgekit.artifacts.metadata import Lineage, Metadata
+from edgekit.artifacts.onnx_file import KEY, embed, graph_digest, read_onnx
 from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.data import made_pictures
 from edgekit.graph import to_onnx

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import edgekit.artifacts.onnx_file as artifact
+import edgekit.artifacts.atomic as files
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.errors import CheckpointError, DataError, EdgekitError, OutputError, PictureError, UsageError
@@ -221,7 +221,7 @@ def test_a_full_disk_is_told_and_earlier_files_stay(
     from collections.abc import Iterator
 
     chosen = recipe("schedule.epochs=6")
-    honest, written = artifact.atomic, [0]
+    honest, written = files.atomic, [0]
 
     @contextlib.contextmanager
     def atomic(path: Path, *, overwrite: bool = False) -> Iterator[IO[bytes]]:

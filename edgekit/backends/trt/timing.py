@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgekit.artifacts.atomic import write_bytes
 from edgekit.artifacts.engine_key import SHORT
-from edgekit.artifacts.onnx_file import write_bytes
 from edgekit.backends.trt.library import Library
 
 

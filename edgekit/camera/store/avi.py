@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from edgekit.artifacts.onnx_file import sync_folder
+from edgekit.artifacts.atomic import sync_folder
 from edgekit.camera.store.permissions import private_file, private_folder
 from edgekit.errors import InputError, OutputError
 from edgekit.reading.limits import CLIP_PICTURE

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts.onnx_file import sync_folder, write_bytes
+from edgekit.artifacts.atomic import sync_folder, write_bytes
 from edgekit.camera.clock import iso, plausible
 from edgekit.camera.config import MB, StoreConfig
 from edgekit.camera.store.permissions import FILE, private_folder

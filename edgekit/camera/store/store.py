@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from edgekit.artifacts.onnx_file import make_folder
+from edgekit.artifacts.atomic import make_folder
 from edgekit.camera.clock import seconds_of
 from edgekit.camera.config import StoreConfig
 from edgekit.camera.store.avi import recover

@@ -42,7 +42,7 @@ def case(model: str, backend: str, provider: str, threads: int, batch: int, stre
 
 def writer(out: Path) -> Written:
     """Writes a report as bench.json, bench.html, bench.md and bench.csv, each whole, as often as it is called."""
-    from edgekit.artifacts.onnx_file import make_folder, write_bytes
+    from edgekit.artifacts.atomic import make_folder, write_bytes
 
     make_folder(out)
 

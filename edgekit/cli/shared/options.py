@@ -92,7 +92,7 @@ def say(line: str) -> None:
 
 def tell_origin(name: str, trained_on: str) -> None:
     """Says it of a model that never saw a real picture."""
-    from edgekit.artifacts.onnx_file import MADE
+    from edgekit.artifacts.metadata import MADE
 
     if trained_on == MADE:
         say(f"{name} was trained on {MADE} only: what it does on real ones is not known")

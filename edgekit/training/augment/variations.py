@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.artifacts.atomic import write_bytes
 from edgekit.config.recipe import Augment
 from edgekit.training.augment.colour import Colour
 from edgekit.vision.image import Frame, encode_picture

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts.onnx_file import write_bytes
+from edgekit.artifacts.atomic import write_bytes
 from edgekit.progress import Work, working
 
 _SHOWN = ("loss", "train_top1", "top1", "balanced", "nll_calibrated", "ap50", "ap")

@@ -18,7 +18,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from edgekit.artifacts.onnx_file import make_folder
+from edgekit.artifacts.atomic import make_folder
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.data.sample import some

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgekit.artifacts.onnx_file import atomic, reason
+from edgekit.artifacts.atomic import atomic, reason
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.errors import CheckpointError, OutputError, UsageError
 
