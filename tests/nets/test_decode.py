@@ -18,7 +18,7 @@ from edgekit.errors import UsageError
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.lint import lint
 from edgekit.nets.centernet import CenterNet, LtrbMaps, Maps, OffsetSizeMaps
-from edgekit.nets.decode import Decode, Detections
+from edgekit.nets.decode import Decode, DetectionTensors
 from edgekit.training.targets import ENCODERS, OffsetSizeTargets, Targets
 
 HEADS = ("offset_size", "ltrb")
@@ -162,7 +162,7 @@ def scenes(draw: st.DrawFn, smallest: float) -> tuple[Tensor, Tensor, int, int]:
     return rounded, torch.tensor(labels), height, width
 
 
-def same_boxes(found: Detections, boxes: Tensor, labels: Tensor, tolerance: float) -> None:
+def same_boxes(found: DetectionTensors, boxes: Tensor, labels: Tensor, tolerance: float) -> None:
     sure = found.scores[0] > 0.99
     got = torch.cat((found.labels[0][sure][:, None].double(), found.boxes[0][sure].double()), 1)
     want = torch.cat((labels[:, None].double(), boxes.double()), 1)
@@ -204,7 +204,7 @@ def exported(module: nn.Module, inputs: dict[str, Tensor], shapes: Any) -> onnx.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module.eval(), tuple(inputs.values()), dynamo=True, opset_version=20, input_names=list(inputs),
-            output_names=list(Detections._fields), dynamic_shapes=shapes, external_data=False, verbose=False,
+            output_names=list(DetectionTensors._fields), dynamic_shapes=shapes, external_data=False, verbose=False,
         )  # fmt: skip
     assert program is not None
     model: onnx.ModelProto = program.model_proto
@@ -221,8 +221,8 @@ class Decoded(nn.Module):
         super().__init__()
         self.kind, self.decode = kind, Decode(k)
 
-    def forward(self, *maps: Tensor) -> Detections:
-        result: Detections = self.decode(self.kind(*maps))
+    def forward(self, *maps: Tensor) -> DetectionTensors:
+        result: DetectionTensors = self.decode(self.kind(*maps))
         return result
 
 
@@ -246,16 +246,16 @@ def export(request: pytest.FixtureRequest) -> Export:
     return Export(*request.param)
 
 
-def run(model: onnx.ModelProto, feeds: dict[str, Tensor]) -> Detections:
+def run(model: onnx.ModelProto, feeds: dict[str, Tensor]) -> DetectionTensors:
     ort = pytest.importorskip("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    outputs = session.run(list(Detections._fields), {k: v.numpy() for k, v in feeds.items()})
-    return Detections(*map(torch.from_numpy, outputs))
+    outputs = session.run(list(DetectionTensors._fields), {k: v.numpy() for k, v in feeds.items()})
+    return DetectionTensors(*map(torch.from_numpy, outputs))
 
 
-def equal_as_sets(a: Detections, b: Detections, tolerance: float) -> None:
+def equal_as_sets(a: DetectionTensors, b: DetectionTensors, tolerance: float) -> None:
     """Each detection of one is in the other, but for those whose score ties with the last one that is kept."""
     for n in range(len(a.scores)):
         for one, other in ((a, b), (b, a)):

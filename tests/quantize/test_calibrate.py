@@ -22,8 +22,8 @@ from edgekit.quantize.calibrate import (
     Key,
     calibrate,
     is_noise,
-    judges,
     load_calibration,
+    relu_masks,
     save_calibration,
 )
 from edgekit.vision.preprocess import normalise, preprocess
@@ -48,7 +48,7 @@ def test_the_ends_are_those_of_the_tensors(residual: onnx.ModelProto, photos: Da
 def test_what_the_relu_behind_an_add_throws_away_is_not_counted(
     residual: onnx.ModelProto, photos: Dataset, calibrated: Calibrated
 ) -> None:
-    assert judges(residual) == {"a2": "a_out", "short": "b_out", "b2": "b_out"}  # others read the pool too
+    assert relu_masks(residual) == {"a2": "a_out", "short": "b_out", "b2": "b_out"}  # others read the pool too
     pixels = np.stack([preprocess(s.read(), SMALL) for s in photos])
     got = run_once(passes.expose(residual).SerializeToString(), {"image": normalise(pixels, SMALL)})
     counted = calibrated(residual).tensors["a2"]
