@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal, NamedTuple, TypeAlias
 
 from edgekit.graph.lint.graph import Graph
@@ -52,17 +53,24 @@ class Rule:
 
     Attributes:
         runtimes: the runtimes that it matters for.
-        check: finds the places; the first paragraph of its docstring is the reason.
+        check: `FILE.FUNCTION` of this folder, so that a rule is one line here and no import beside it.
         schemes: the quantization schemes that it is about; none for a rule about every graph.
     """
 
     id: str
     severity: Severity
     runtimes: frozenset[str]
-    check: Check
+    check: str
     schemes: frozenset[str] = frozenset()
+
+    @property
+    def function(self) -> Check:
+        """What finds the places; the first paragraph of its docstring is the reason."""
+        file, _, name = self.check.partition(".")
+        found: Check = getattr(import_module(f"edgekit.graph.lint.{file}"), name)
+        return found
 
     @property
     def reason(self) -> str:
         """Which runtime does what, on one line; versions are those that it was tried with."""
-        return " ".join((inspect.getdoc(self.check) or "").split("\n\n")[0].split())
+        return " ".join((inspect.getdoc(self.function) or "").split("\n\n")[0].split())
