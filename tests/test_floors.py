@@ -11,9 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1] / "edgekit"
 FLOORS = (
     {"errors", "progress", "screen", "version"},
-    {"reading", "spec"},
-    {"artifacts", "config", "recipes", "targets", "vision"},
+    {"reading"},
+    {"vision"},
     {"metrics"},
+    {"tasks"},
+    {"spec"},
+    {"artifacts", "config", "recipes", "targets"},
     {"backends", "data", "graph", "nets"},
     {"checkpoints", "predictor"},
     {"benchmark", "camera", "gate", "quantize", "training"},

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from edgekit.errors import PictureError
-from edgekit.spec import PreprocessSpec
 from edgekit.vision.image import Frame, check_frame
+from edgekit.vision.spec import PreprocessSpec
 
 # A 1 x 100000 picture with shorter side 256 would become 256 x 25.6 million pixels. 192 MB is where this stops.
 MAX_RESIZED_PIXELS = 2**26
