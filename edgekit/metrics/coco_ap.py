@@ -99,7 +99,7 @@ def match(
     right, ignored = ([np.zeros((len(floors), 0), dtype=np.bool_)] for _ in range(2))
     objects = np.zeros(len(areas), dtype=np.int64)
     for truth, found in zip(truths, founds, strict=True):
-        mine, ignored = truth.labels == label, truth.ignored_boxes[truth.ignored_labels == label]
+        mine, crowds = truth.labels == label, truth.ignored_boxes[truth.ignored_labels == label]
         chosen = np.flatnonzero(found.labels == label)
         chosen = chosen[np.argsort(-found.scores[chosen], kind="stable")][:limit]
         outside = (truth.areas[mine] < low) | (truth.areas[mine] > high)
@@ -109,11 +109,11 @@ def match(
         boxes, sizes = found.boxes[chosen], area(found.boxes[chosen])
         strays = np.repeat((sizes < low) | (sizes > high), len(ious), axis=0)
         hits = spared = np.zeros_like(strays)
-        if len(ignored) or mine.any():
-            crowd = np.arange(outside.shape[1] + len(ignored)) >= outside.shape[1]
-            passed = np.repeat(np.pad(outside, ((0, 0), (0, len(ignored))), constant_values=True), len(ious), axis=0)
+        if len(crowds) or mine.any():
+            crowd = np.arange(outside.shape[1] + len(crowds)) >= outside.shape[1]
+            passed = np.repeat(np.pad(outside, ((0, 0), (0, len(crowds))), constant_values=True), len(ious), axis=0)
             hits, spared = _matches(
-                iou_matrix(boxes, np.concatenate([truth.boxes[mine], ignored]), crowd), floors, passed, crowd
+                iou_matrix(boxes, np.concatenate([truth.boxes[mine], crowds]), crowd), floors, passed, crowd
             )
         scores.append(found.scores[chosen])
         right.append(hits & ~spared)
