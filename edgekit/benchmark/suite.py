@@ -7,24 +7,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from edgekit.artifacts.atomic import make_folder
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.benchmark.measure import MeasurementPlan
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.schema import Case, Report, read_report, write_report
-from edgekit.config.target import explain, nearest
-from edgekit.errors import EdgekitError, InputError, UsageError
-from edgekit.reading import read_toml
+from edgekit.config.tables import Kind, Table
+from edgekit.errors import EdgekitError, InputError
 from edgekit.spec import canonical_json
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Matrix(_Table):
+class Matrix(Table):
     """Models that take turns: every one on every backend, with every number of threads, batch and streams."""
 
     models: tuple[str, ...] = Field(min_length=1, description="paths, from the folder given with --models")
@@ -35,7 +30,7 @@ class Matrix(_Table):
     streams: tuple[int, ...] = (1,)
 
 
-class Suite(_Table):
+class Suite(Table):
     """What to measure, how long, and on which pictures."""
 
     title: str
@@ -56,29 +51,12 @@ class Suite(_Table):
         return Settings(plan, timed=self.timed, accuracy=self.accuracy)
 
 
+SUITES = Kind(Suite, "a suite")
+
+
 def load_suite(path: Path) -> Suite:
     """A suite from its TOML. Raises UsageError with the key that is wrong and the one that may be meant."""
-    try:
-        content = read_toml(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as a suite.", got=str(error), expected="a TOML file") from error
-    try:
-        return Suite.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(f"{path} is not a suite.", **_explain(error)) from error
-
-
-def _explain(error: ValidationError) -> dict[str, str]:
-    """As `explain`, which does not look into a list of tables."""
-    inside = next((p for p in error.errors() if p["type"] == "extra_forbidden"), None)
-    if inside is None or inside["loc"][0] != "matrix":
-        return explain(error, Suite)
-    key, known = str(inside["loc"][-1]), tuple(Matrix.model_fields)
-    return {
-        "got": "unknown key " + ".".join(map(str, inside["loc"])),
-        "expected": "one of " + ", ".join(known),
-        "fix": nearest(key, known) or f"remove {key}",
-    }
+    return SUITES.read(path)
 
 
 def group_cases(matrix: Matrix, root: Path, case: Callable[..., Case]) -> list[Case]:

@@ -1,4 +1,4 @@
-"""The camera's configuration: one TOML, validated, every key overridable. An unknown key names the nearest one."""
+"""The camera's configuration: one TOML, validated, every key overridable."""
 
 from __future__ import annotations
 
@@ -7,26 +7,19 @@ import socket
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from edgekit.config.target import nearest
+from edgekit.config.keys import Where
+from edgekit.config.tables import Kind, Table
 from edgekit.errors import UsageError
-from edgekit.reading import load_toml, read_text
-from edgekit.reading.limits import SETTINGS
-from edgekit.screen import HIDDEN, masked
 
 Point = tuple[float, float]
 MB = 1_000_000
 
 
-class _Table(BaseModel):
-    # a message or traceback of pydantic's own would quote an address or token
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-
-class SourceConfig(_Table):
+class SourceConfig(Table):
     """Where frames come from; `${NAME}` in the uri is taken from the environment, so that passwords stay out of it."""
 
     uri: str = Field(
@@ -78,7 +71,7 @@ def _written_long(moment: str) -> str:
     return f"{whole}.{decimals[:6]:0<6}{sign}{zone}"
 
 
-class ModelConfig(_Table):
+class ModelConfig(Table):
     """What looks at the frames."""
 
     path: Path = Field(default=Path(), description="an exported model")
@@ -105,7 +98,7 @@ class ModelConfig(_Table):
         return self
 
 
-class RateConfig(_Table):
+class RateConfig(Table):
     """How often a frame is looked at, in frames a second; 0 is as often as possible."""
 
     fps: float = Field(default=0, ge=0, le=240)
@@ -115,7 +108,7 @@ class RateConfig(_Table):
     night_below: float = Field(default=0, ge=0, le=255, description="mean grey level; 0: no night mode")
 
 
-class ThermalConfig(_Table):
+class ThermalConfig(Table):
     """The ladder that cools the board: at each limit in degrees Celsius the rate goes down to the fps beside it."""
 
     enabled: bool = True
@@ -133,7 +126,7 @@ class ThermalConfig(_Table):
         return self
 
 
-class MotionConfig(_Table):
+class MotionConfig(Table):
     """The gate before the model: without motion of an insect's size nothing is inferred."""
 
     gate: bool = False
@@ -143,7 +136,7 @@ class MotionConfig(_Table):
     every: float = Field(default=10, gt=0, description="seconds; a look without motion")
 
 
-class Zone(_Table):
+class Zone(Table):
     """A polygon in shares of the frame: `watch` (only there), `ignore` (never there) or `mark` (named in events)."""
 
     name: str = Field(min_length=1, max_length=64)
@@ -158,7 +151,7 @@ class Zone(_Table):
         return points
 
 
-class TrackConfig(_Table):
+class TrackConfig(Table):
     """How detections become tracks; distances are in the insect's own size."""
 
     reach: float = Field(default=2, gt=0, description="sizes that an insect may be from where it is expected")
@@ -168,14 +161,14 @@ class TrackConfig(_Table):
     history: int = Field(default=10, ge=3, le=100, description="scores in the median")
 
 
-class LabelRule(_Table):
+class LabelRule(Table):
     """When a label is confirmed; what is left out comes from [visits]."""
 
     min_score: float | None = Field(default=None, ge=0, le=1)
     threshold: float | None = Field(default=None, ge=0, le=1)
 
 
-class VisitConfig(_Table):
+class VisitConfig(Table):
     """When tracks become a visit, and what is kept of it."""
 
     labels: tuple[str, ...] = Field(default=(), description="that make visits; none: every class")
@@ -191,7 +184,7 @@ class VisitConfig(_Table):
     longest_clip: float = Field(default=60, gt=0, le=600, description="seconds")
 
 
-class StoreConfig(_Table):
+class StoreConfig(Table):
     """Where visits are kept: SQLite and pictures in one folder."""
 
     folder: Path | None = Field(default=None, description="none: nothing is kept")
@@ -212,7 +205,7 @@ class StoreConfig(_Table):
         return self
 
 
-class WebConfig(_Table):
+class WebConfig(Table):
     """The page. Only this machine reaches it, unless `host` says otherwise; then it needs a token."""
 
     enabled: bool = False
@@ -225,14 +218,14 @@ class WebConfig(_Table):
     live_fps: float = Field(default=10, gt=0, le=60)
 
 
-class OutputConfig(_Table):
+class OutputConfig(Table):
     """What else is written."""
 
     video: Path | None = Field(default=None, description="an annotated video, .mp4 or .avi")
     json_lines: bool = Field(default=False, description="events on stdout, one JSON object a line")
 
 
-class CameraConfig(_Table):
+class CameraConfig(Table):
     """Everything that `edgekit camera` is told."""
 
     device: str = Field(default_factory=lambda: socket.gethostname() or "device", min_length=1, max_length=64)
@@ -251,11 +244,26 @@ class CameraConfig(_Table):
     output: OutputConfig = OutputConfig()
 
 
+def _secret(where: Where, value: Any) -> bool:
+    """Of a value in the wrong place: whether it is, holds or may be meant as an address or token."""
+    return bool({"uri", "token"} & set(where)) or where in (("source",), ("web",)) or not _plain(value)
+
+
+def _plain(value: Any) -> bool:
+    """Whether it may be repeated."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_plain, value))
+    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and "@" not in value)
+
+
+CONFIGURATIONS = Kind(CameraConfig, "a camera's configuration", example="web.port=8090", secret=_secret)
+
+
 def load_config(path: Path | None, changes: Sequence[str] = ()) -> CameraConfig:
     """The configuration of a TOML file, or the defaults where there is none.
 
     Args:
-        changes: `table.key=value`, as on the command line; values are TOML, and what is not is text.
+        changes: `table.key=value`, as on the command line, typed as the keys are: `source.uri=0` is the text 0.
 
     Raises:
         UsageError: not readable, not TOML, an unknown key with the nearest known one, or a value out of its range.
@@ -266,87 +274,9 @@ def load_config(path: Path | None, changes: Sequence[str] = ()) -> CameraConfig:
         raise UsageError(
             "An address is not a camera's configuration.", expected="a TOML file", fix="edgekit camera --source ADDRESS"
         )
-    try:
-        text = read_text(path, SETTINGS)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path} cannot be read as a camera's configuration.", got=str(error), expected="a TOML file"
-        ) from error
-    return parse_config(text, str(path), changes)
+    return CONFIGURATIONS.read(path, changes)
 
 
 def parse_config(text: str, source: str, changes: Sequence[str] = ()) -> CameraConfig:
     """A configuration from TOML text; `source` is for the messages. Raises UsageError as `load_config`."""
-    try:
-        content = load_toml(text)
-    except ValueError as error:
-        raise UsageError(f"{source} is not TOML.", got=masked(str(error)), expected="key = value lines") from error
-    for change in changes:
-        _set(content, change)
-    try:
-        return CameraConfig.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(f"{source} is not a camera's configuration.", **_explain(error)) from error
-
-
-def _set(content: dict[str, Any], change: str) -> None:
-    key, equals, raw = change.partition("=")
-    path, raw = [step.strip() for step in key.split(".")], raw.strip()
-    if not equals or not all(path):
-        told = change if re.fullmatch(r"[\w. -]*=?", change) else HIDDEN
-        raise UsageError("--set has no value.", got=told, expected="key=value", fix="--set web.port=8090")
-    try:
-        value: Any = load_toml(f"value = {raw}")["value"]
-    except ValueError:
-        value = raw
-    table = content
-    for step in path[:-1]:
-        table = table.setdefault(step, {})
-        if not isinstance(table, dict):
-            raise UsageError(f"--set {key} names no table.", got=f"{step} has a value", expected=f"a table [{step}]")
-    if path[-1] in ("uri", "camera", "device", "token") and not isinstance(value, str):
-        value = raw  # source.uri=0 is a device
-    table[path[-1]] = value
-
-
-def _explain(error: ValidationError) -> dict[str, Any]:
-    """The first problem, or the first unknown key: a misspelt word is missing and unknown, and the word says more."""
-    problems = error.errors()
-    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    where = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "extra_forbidden":
-        known = _keys(problem["loc"][:-1])
-        return {
-            "got": f"unknown key {where}",
-            "expected": "one of " + ", ".join(known),
-            "fix": nearest(str(problem["loc"][-1]), known) or f"remove {where}",
-        }
-    if problem["type"] == "missing":
-        return {"got": f"no {where}", "expected": f"a value for {where}"}
-    told = problem["msg"].removeprefix("Value error, ")
-    return {"got": f"{where} = {_shown(problem['loc'], problem.get('input'))}", "expected": told}
-
-
-def _shown(where: tuple[int | str, ...], value: Any) -> str:
-    """A wrong value for a message, but nothing that is, holds or may be meant as an address or token."""
-    if {"uri", "token"} & set(where) or where in (("source",), ("web",)) or not _plain(value):
-        return "a hidden value"
-    return masked(repr(value))
-
-
-def _plain(value: Any) -> bool:
-    """Whether it may be repeated."""
-    if isinstance(value, (list, tuple)):
-        return all(map(_plain, value))
-    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and "@" not in value)
-
-
-def _keys(path: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The keys of the table at `path`, through dictionaries and lists of tables."""
-    model: Any = CameraConfig
-    for step in path:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            model = model.model_fields[str(step)].annotation
-        else:  # dict[str, Table] or tuple[Table, ...]
-            model = next((a for a in get_args(model) if isinstance(a, type) and issubclass(a, BaseModel)), None)
-    return tuple(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ()
+    return CONFIGURATIONS.parse(text, source, changes)

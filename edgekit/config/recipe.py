@@ -1,26 +1,18 @@
-"""What to train and how, read from TOML. An unknown key is an error that names the nearest known one."""
+"""What to train and how, read from TOML."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from edgekit.config.target import explain, nearest
-from edgekit.errors import InputError, UsageError
-from edgekit.reading import load_toml, read_text
-from edgekit.reading.limits import SETTINGS
+from edgekit.config.tables import Kind, Table
+from edgekit.errors import InputError
 from edgekit.spec import PreprocessSpec
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Net(_Table):
+class Net(Table):
     """Which net, and what it starts from."""
 
     arch: str = "resnet18"
@@ -46,7 +38,7 @@ class Net(_Table):
 _Side = Annotated[int, Field(ge=8, le=4096)]
 
 
-class Input(_Table):
+class Input(Table):
     """Sizes in pixels. A net trained on crops likes to be run a little larger (Touvron et al. 2019, FixRes).
 
     A size is one number for a square, or [height, width].
@@ -74,7 +66,7 @@ def sides(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-class Data(_Table):
+class Data(Table):
     """Where the pictures are and how they reach the net."""
 
     path: str | None = Field(None, description="a folder; --data goes before it")
@@ -86,7 +78,7 @@ class Data(_Table):
     workers: int | None = Field(None, ge=0, description="loader processes; none: 0 on a CPU, else one a core up to 8")
 
 
-class Augment(_Table):
+class Augment(Table):
     """How training pictures are varied. Probabilities and strengths 0 switch a step off."""
 
     crop: tuple[float, float] = Field((0.35, 1.0), description="share of the area that a random crop keeps")
@@ -114,7 +106,7 @@ class Augment(_Table):
         return self
 
 
-class Schedule(_Table):
+class Schedule(Table):
     """The optimizer and what happens when."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -152,14 +144,14 @@ class Schedule(_Table):
         return self
 
 
-class Loss(_Table):
+class Loss(Table):
     """What a CenterNet is trained with (Zhou et al. 2019, sec. 3)."""
 
     heatmap: Literal["focal", "logistic"] = Field("focal", description="logistic: the lecture's, pixel by pixel")
     radius: Literal["fixed", "official"] = Field("fixed", description="formula of the bells' radius")
 
 
-class Recipe(_Table):
+class Recipe(Table):
     """One training, whole: with the data and the seed it says everything that a run depends on."""
 
     name: str
@@ -186,10 +178,12 @@ class Recipe(_Table):
         return self
 
 
+RECIPES = Kind(Recipe, "a recipe", example="schedule.epochs=20", package="edgekit.recipes")
+
+
 def recipe_names() -> tuple[str, ...]:
     """Names of the recipes that edgekit ships."""
-    found = (entry.name for entry in files("edgekit.recipes").iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
+    return RECIPES.names()
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -201,94 +195,9 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         UsageError: unknown name, not a recipe, or an unknown key.
     """
-    if name.endswith(".toml"):
-        try:
-            text = read_text(Path(name), SETTINGS)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{name} cannot be read as a recipe.",
-                got=str(error),
-                expected="a TOML file, or one of " + ", ".join(recipe_names()),
-            ) from error
-        return parse_recipe(text, name, changes)
-    if name not in recipe_names():
-        raise UsageError(
-            "Unknown recipe.",
-            got=name,
-            expected="one of " + ", ".join(recipe_names()) + ", or a path to a .toml",
-            fix=nearest(name, recipe_names()),
-        )
-    text = files("edgekit.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return parse_recipe(text, name, changes)
+    return RECIPES.load(name, changes)
 
 
 def parse_recipe(text: str, source: str, changes: Sequence[str] = ()) -> Recipe:
     """A recipe from TOML text; `source` is for the messages. Raises UsageError as `load_recipe`."""
-    try:
-        content = load_toml(text)
-    except ValueError as error:
-        raise UsageError(f"{source} is not TOML.", got=str(error)) from error
-    for change in changes:
-        path, value = _change(change)
-        table = content
-        for step in path[:-1]:
-            table = table.setdefault(step, {})
-            if not isinstance(table, dict):
-                raise UsageError(f"{source} is not a recipe.", got=f"{step} = {table!r}", expected=f"a table [{step}]")
-        table[path[-1]] = value
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(f"{source} is not a recipe.", **_explain(error)) from error
-
-
-def _explain(error: ValidationError) -> dict[str, str]:
-    """As `explain`; of a rule over several fields only the rule, and not all it was fed."""
-    problem = error.errors()[0]
-    if problem["type"] != "value_error":
-        return explain(error, Recipe)
-    where = ".".join(map(str, problem["loc"]))
-    return {
-        "got": f"values of [{where}] that contradict each other" if where else "values that contradict each other",
-        "expected": problem["msg"].removeprefix("Value error, "),
-    }
-
-
-def _change(text: str) -> tuple[list[str], Any]:
-    """The path and the typed value of one `key=value`."""
-    key, equals, raw = text.partition("=")
-    path, raw = key.strip().split("."), raw.strip()
-    if not equals:
-        raise UsageError("--set has no value.", got=text, expected="key=value", fix="--set schedule.epochs=20")
-    model: Any = Recipe
-    for i, step in enumerate(path):
-        fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
-        if step not in fields:
-            above = ".".join(path[:i]) or "the recipe"
-            raise UsageError(
-                f"--set names an unknown key: {'.'.join(path)}.",
-                got=step,
-                expected=f"a key of {above}: " + ", ".join(fields) if fields else f"nothing below {above}",
-                fix=nearest(step, tuple(fields)),
-            )
-        model = fields[step].annotation
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        raise UsageError(
-            f"--set names a table: {key}.",
-            got=raw,
-            expected="one of its keys: " + ", ".join(f"{key}.{name}" for name in model.model_fields),
-        )
-    try:
-        parsed = load_toml(f"value = {raw}")["value"]
-    except ValueError:
-        parsed = raw
-    adapter: TypeAdapter[Any] = TypeAdapter(model)
-    problem = ""
-    for value in (None, raw) if raw == "none" else (parsed, raw):
-        try:
-            adapter.validate_python(value)
-        except ValidationError as error:
-            problem = error.errors()[0]["msg"]
-            continue
-        return path, value
-    raise UsageError(f"--set {key} has a value that cannot be used.", got=raw, expected=problem)
+    return RECIPES.parse(text, source, changes)

@@ -1,28 +1,20 @@
-"""Configuration read from TOML: targets now. Unknown keys are errors that name the nearest known one."""
+"""A target: a kind of board, what its runtime takes, and what the gate allows there."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from edgekit.config.tables import Kind, Table
 from edgekit.errors import UsageError
-from edgekit.reading import exists, load_toml, read_text
-from edgekit.reading.limits import SETTINGS
 
 Precision = Literal["fp32", "fp16", "int8"]
 Scheme = Literal["int8-trt", "int8-x86", "int8-arm"]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Limits(_Table):
+class Limits(Table):
     """What the gate allows between the checkpoint and one precision of it."""
 
     max_abs: float = Field(gt=0, description="largest |difference| of any logit")
@@ -33,7 +25,7 @@ class Limits(_Table):
     score_shift: float = Field(1e-3, gt=0, le=1, description="largest |difference| of a matched box's score")
 
 
-class Runtime(_Table):
+class Runtime(Table):
     """How the exported file is run, for the gate and as the target's default."""
 
     backend: Literal["onnxruntime", "openvino"] = "onnxruntime"
@@ -41,14 +33,14 @@ class Runtime(_Table):
     threads: int = Field(0, ge=0, description="0: one per physical core")
 
 
-class Pipelines(_Table):
+class Pipelines(Table):
     """GStreamer pipelines that decode in hardware, up to BGR, with `{uri}` and the like to fill in."""
 
     rtsp: str = ""
     csi: str = ""
 
 
-class EngineTable(_Table):
+class EngineTable(Table):
     """How `edgekit build` compiles for the target; the attributes of `edgekit.artifacts.engine_key.BuildOptions`."""
 
     library: Literal["tensorrt", "tensorrt_rtx"] = "tensorrt"
@@ -75,7 +67,7 @@ class EngineTable(_Table):
         return batch
 
 
-class Target(_Table):
+class Target(Table):
     """A kind of board: what its runtime takes, and what must hold there."""
 
     name: str
@@ -123,10 +115,12 @@ class Target(_Table):
         return found
 
 
+TARGETS = Kind(Target, "a target", package="edgekit.targets")
+
+
 def target_names() -> tuple[str, ...]:
     """Names of the targets that edgekit ships."""
-    found = (entry.name for entry in files("edgekit.targets").iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
+    return TARGETS.names()
 
 
 def load_target(name: str) -> Target:
@@ -135,70 +129,9 @@ def load_target(name: str) -> Target:
     Raises:
         UsageError: unknown name, or a file that is not a target.
     """
-    if name.endswith(".toml"):
-        path = Path(name)
-        if not exists(path):
-            raise UsageError(
-                f"There is no target file {path}.",
-                got="no such file",
-                expected="a TOML file, or a shipped target's name: " + ", ".join(target_names()),
-            )
-        try:
-            text = read_text(path, SETTINGS)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{path} cannot be read as a target.", got=str(error), expected="a TOML file") from error
-        return parse_target(text, str(path))
-    if name not in target_names():
-        raise UsageError(
-            "Unknown target.",
-            got=name,
-            expected="one of " + ", ".join(target_names()) + ", or a path to a .toml",
-            fix=nearest(name, target_names()),
-        )
-    return parse_target(files("edgekit.targets").joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
+    return TARGETS.load(name)
 
 
 def parse_target(text: str, source: str) -> Target:
     """A target from TOML text; `source` is for the messages. Raises UsageError as `load_target`."""
-    try:
-        content = load_toml(text)
-    except ValueError as error:
-        raise UsageError(f"{source} is not TOML.", got=str(error), expected="key = value lines") from error
-    try:
-        return Target.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(f"{source} is not a target.", **explain(error, Target)) from error
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> dict[str, str]:
-    """The first problem that pydantic found, as got / expected / fix."""
-    problems = error.errors()
-    # a misspelt key is missing and unknown; the word that was written says more
-    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    where = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "missing":
-        return {"got": f"no {where}", "expected": f"a value for {where}"}
-    if problem["type"] != "extra_forbidden":
-        return {"got": f"{where} = {problem.get('input')!r}", "expected": problem["msg"]}
-    known = _fields(model, problem["loc"][:-1])
-    return {
-        "got": f"unknown key {where}",
-        "expected": "one of " + ", ".join(known),
-        "fix": nearest(str(problem["loc"][-1]), known) or f"remove {where}",
-    }
-
-
-def _fields(model: Any, path: tuple[int | str, ...]) -> tuple[str, ...]:
-    for step in path:
-        inner = model.model_fields[step].annotation if step in model.model_fields else None
-        inner = next((part for part in get_args(inner) if part is not type(None)), inner)  # of `EngineTable | None`
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return tuple(Limits.model_fields)  # the only table inside a dictionary
-        model = inner
-    return tuple(model.model_fields)
-
-
-def nearest(word: str, known: tuple[str, ...]) -> str | None:
-    """A suggestion when `word` is close to a known one."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else None
+    return TARGETS.parse(text, source)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.config.target import Target, load_target, nearest, parse_target, target_names
+from edgekit.config.keys import nearest
+from edgekit.config.target import Target, load_target, parse_target, target_names
 from edgekit.errors import UsageError
 
 GOOD = """
@@ -183,7 +184,7 @@ def test_a_precision_that_is_not_known_is_refused() -> None:
 def test_files_that_are_no_toml(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="^mine is not TOML"):
         parse_target("name = ", "mine")
-    with pytest.raises(UsageError, match="no target file"):
+    with pytest.raises(UsageError, match="cannot be read as a target"):
         load_target(str(tmp_path / "absent.toml"))
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe\x00")

@@ -156,20 +156,26 @@ def read_preprocess(path: Path | None) -> PreprocessSpec | None:
     """A PreprocessSpec from TOML. Raises UsageError with the key that is wrong."""
     if path is None:
         return None
+    from dataclasses import fields
+
+    from edgekit.config.keys import unknown_key
+    from edgekit.config.tables import read_content
     from edgekit.errors import InputError
-    from edgekit.reading import read_toml
     from edgekit.spec import PreprocessSpec
 
-    try:
-        content = read_toml(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as TOML.", got=str(error), expected="key = value lines") from error
+    content = read_content(path, "a preprocessing table")
+    known = tuple(f.name for f in fields(PreprocessSpec))
+    for key in content:
+        if key not in known:
+            raise UsageError(f"{path} is not a preprocessing table.", **unknown_key(key, known))
     try:
         return PreprocessSpec.from_dict(content)
     except InputError as error:
-        told = f"{path} is not a preprocessing: {error.what}"
+        told = f"{path} is not a preprocessing table: {error.what}"
         raise UsageError(told, got=error.got, expected=error.expected, fix=error.fix) from error
     except TypeError as error:
         raise UsageError(
-            f"{path} is not a preprocessing.", got=str(error), expected="values of a PreprocessSpec (docs/commands.md)"
+            f"{path} is not a preprocessing table.",
+            got=str(error),
+            expected="values of a PreprocessSpec (docs/commands.md)",
         ) from error
