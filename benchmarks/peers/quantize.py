@@ -29,6 +29,7 @@ import onnx
 
 from edgekit.artifacts.onnx_file import graph_digest, read_onnx
 from edgekit.backends import open_session
+from edgekit.config.schemes import SCHEMES
 from edgekit.data import Dataset, load_dataset, sample_evenly
 from edgekit.metrics.classification import clopper_pearson
 from edgekit.pipeline.embed_metadata import sealed
@@ -38,7 +39,6 @@ from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import layers_of
 from edgekit.quantize.rounding import rounder
-from edgekit.quantize.schemes import SCHEMES
 from edgekit.quantize.search import Measured, search, search_key
 from edgekit.quantize.timing import layer_costs
 from edgekit.vision.preprocess import preprocess

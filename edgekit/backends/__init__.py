@@ -6,12 +6,8 @@ from importlib import import_module
 from typing import Any
 
 from edgekit.backends.base import Arrays, Session
+from edgekit.config.backends import BACKENDS
 from edgekit.errors import BackendError
-
-BACKENDS = {
-    "onnxruntime": ("edgekit.backends.onnxruntime_", "OnnxRuntimeSession"),
-    "openvino": ("edgekit.backends.openvino_", "OpenVinoSession"),
-}
 
 __all__ = ["BACKENDS", "Arrays", "Session", "open_session"]
 

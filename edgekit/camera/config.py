@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edgekit.config.backends import Backend
 from edgekit.config.keys import Where
 from edgekit.config.tables import Kind, Table
 from edgekit.errors import UsageError
@@ -75,7 +76,7 @@ class ModelConfig(Table):
     """What looks at the frames."""
 
     path: Path = Field(default=Path(), description="an exported model")
-    backend: Literal["onnxruntime", "openvino"] = Field(default="onnxruntime", description="what runs an ONNX")
+    backend: Backend = Field(default="onnxruntime", description="what runs an ONNX")
     provider: Literal["cpu", "cuda", "tensorrt"] = Field(default="cpu", description="of onnxruntime")
     threads: int = Field(default=0, ge=0, description="0: one per physical core")
     streams: int = Field(default=0, ge=0, le=64, description="frames of a file at once; 0: one a core, 4 at most")

@@ -7,11 +7,12 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edgekit.config.backends import Backend
+from edgekit.config.schemes import SchemeName
 from edgekit.config.tables import Kind, Table
 from edgekit.errors import UsageError
 
 Precision = Literal["fp32", "fp16", "int8"]
-Scheme = Literal["int8-trt", "int8-x86", "int8-arm"]
 
 
 class Limits(Table):
@@ -28,7 +29,7 @@ class Limits(Table):
 class Runtime(Table):
     """How the exported file is run, for the gate and as the target's default."""
 
-    backend: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    backend: Backend = "onnxruntime"
     provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
     threads: int = Field(0, ge=0, description="0: one per physical core")
 
@@ -76,7 +77,7 @@ class Target(Table):
     runtimes: tuple[Literal["onnxruntime", "openvino", "tensorrt"], ...] = Field(min_length=1)
     runtime: Runtime = Field(default_factory=lambda: Runtime(threads=0))
     precisions: tuple[Precision, ...] = ("fp32",)
-    scheme: Scheme | None = Field(None, description="how int8 is placed in the graph")
+    scheme: SchemeName | None = Field(None, description="how int8 is placed in the graph")
     engine: EngineTable | None = Field(None, description="for targets whose runtime compiles the graph")
     gate: dict[Precision, Limits]
     pipelines: Pipelines = Field(default_factory=Pipelines, description="how a camera's frames are decoded")

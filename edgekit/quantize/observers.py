@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.config.schemes import Grid
 from edgekit.errors import DataError, UsageError
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
@@ -25,31 +25,6 @@ Floats = NDArray[np.float64]
 
 HALF = 4096  # bins of each sign: 32 or more to a step of an 8-bit grid without clipping, at least 16 just after growing
 TAIL = 1e-4  # what `percentile` cuts off each side
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The integers of an activation.
-
-    Attributes:
-        low, high: smallest and largest integer.
-        symmetric: whether zero point is 0.
-    """
-
-    low: int
-    high: int
-    symmetric: bool
-
-    def parameters(self, low: float, high: float) -> tuple[float, int]:
-        """Scale and zero point of the range low..high, which is widened to hold 0; a scale of 1 for an empty one."""
-        low, high = min(low, 0.0), max(high, 0.0)
-        if self.symmetric:
-            peak = max(-low, high)
-            return (peak / self.high if peak else 1.0), 0
-        scale = (high - low) / (self.high - self.low)
-        if not scale:
-            return 1.0, self.low
-        return scale, round(min(max(self.low - low / scale, self.low), self.high))
 
 
 class Histogram:

@@ -10,13 +10,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edgekit.config.schemes import Scheme, scheme_named
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint.graph import Graph, operand
 from edgekit.quantize.calibrate import Calibration
 from edgekit.quantize.observers import Method, choose_range
 from edgekit.quantize.plan import QuantizableLayer, QuantizationPlan, consumers_of, plan
 from edgekit.quantize.rounding import Rounder
-from edgekit.quantize.schemes import Scheme, scheme_named
 from edgekit.quantize.weights import (
     half_scale,
     quantize_bias,
@@ -73,7 +73,7 @@ def quantize(
 
     Args:
         model: folded float32, opset 19 or newer, the very graph that was calibrated.
-        scheme: `int8-trt`, `int8-x86` or `int8-arm`.
+        scheme: a name of `edgekit.config.schemes`.
         method: how a range is chosen from what was seen.
         keep: names of nodes that stay in float.
         rounder: rounds weights by what it does to outputs (`edgekit.quantize.rounding`); None rounds to the nearest.
@@ -158,7 +158,7 @@ def _parameters(
 
 def _pair(edit: _Edit, tensor: str, parameters: tuple[float, int], scheme: Scheme) -> list[onnx.NodeProto]:
     scale = edit.constant(f"{tensor}.scale", np.array(parameters[0], np.float32))
-    dtype = helper.tensor_dtype_to_np_dtype(scheme.dtype)
+    dtype = np.int8 if scheme.grid.low < 0 else np.uint8
     zero = edit.constant(f"{tensor}.zero_point", np.array(parameters[1], dtype))
     names = f"{tensor}.quantized", f"{tensor}.dequantized"
     return [

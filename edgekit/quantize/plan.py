@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from edgekit.config.schemes import Scheme
 from edgekit.errors import UsageError
 from edgekit.graph.lint.graph import Graph, attribute, operand
-from edgekit.quantize.schemes import Scheme
 
 LAYERS = ("Conv", "Gemm")  # ConvTranspose has no int8 kernel in onnxruntime and one with other rules in TensorRT
 WEIGHTED = (*LAYERS, "ConvTranspose", "MatMul")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edgekit.config.schemes import SCHEMES, Grid
 from edgekit.errors import DataError, UsageError
-from edgekit.quantize.observers import HALF, METHODS, TAIL, Grid, Histogram, choose_range, squared_error
-from edgekit.quantize.schemes import SCHEMES
+from edgekit.quantize.observers import HALF, METHODS, TAIL, Histogram, choose_range, squared_error
 
 UNSIGNED, SIGNED, SYMMETRIC = Grid(0, 255, False), Grid(-128, 127, False), Grid(-128, 127, True)
 GRIDS = [UNSIGNED, SIGNED, SYMMETRIC]

@@ -12,6 +12,7 @@ from onnx import TensorProto, numpy_helper
 from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.backends import open_session
 from edgekit.backends.onnxruntime_ import run_once
+from edgekit.config.schemes import SCHEMES
 from edgekit.data import Dataset
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint import lint
@@ -19,7 +20,6 @@ from edgekit.graph.lint.graph import Graph, attribute
 from edgekit.quantize.calibrate import Calibration, calibrate
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import layers_of
-from edgekit.quantize.schemes import SCHEMES
 from edgekit.vision.preprocess import normalise, preprocess
 from tests.quantize.conftest import SMALL
 

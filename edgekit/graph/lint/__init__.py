@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 import onnx
 
+from edgekit.config.schemes import SCHEMES
 from edgekit.errors import UsageError
 from edgekit.graph.lint.graph import Graph
 from edgekit.graph.lint.rule import EVERY, ONNXRUNTIME, TENSORRT, Finding, Rule
 
 __all__ = ["RULES", "Finding", "Graph", "Rule", "lint"]
 
-SCHEMES = frozenset({"int8-trt", "int8-x86", "int8-arm"})
 X86 = frozenset({"int8-x86"})
 
 RULES: tuple[Rule, ...] = (
@@ -50,7 +50,7 @@ RULES: tuple[Rule, ...] = (
     Rule("int8-conv-transpose", "warning", ONNXRUNTIME, "quantized.int8_conv_transpose"),
     Rule("int8-conv-transpose-axis", "error", TENSORRT, "quantized.int8_conv_transpose_axis"),
     Rule("fp16-scale-opset", "error", EVERY, "quantized.fp16_scale_opset"),
-    Rule("per-tensor-weights", "error", EVERY, "quantized.per_tensor_weights", schemes=SCHEMES),
+    Rule("per-tensor-weights", "error", EVERY, "quantized.per_tensor_weights", schemes=frozenset(SCHEMES)),
     Rule("s8s8-on-x86", "warning", ONNXRUNTIME, "quantized.s8s8_on_x86", schemes=X86),
     Rule("u8u8-on-x86", "warning", ONNXRUNTIME, "quantized.u8u8_on_x86", schemes=X86),
 )
@@ -65,7 +65,7 @@ def lint(
         model: is not changed; no other file is read.
         runtimes: where it will run: `onnxruntime`, `openvino`, `tensorrt`.
         opset: what the target names; not compared when None.
-        scheme: `int8-trt`, `int8-x86` or `int8-arm` when the graph was quantized.
+        scheme: a name of `edgekit.config.schemes` when the graph was quantized.
 
     Returns:
         The findings in the order of RULES; empty when there is nothing to say.
