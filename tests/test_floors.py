@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "edgekit"
 FLOORS = (
-    {"errors", "progress", "screen", "version"},
+    {"cores", "errors", "progress", "screen", "version"},
     {"reading"},
     {"vision"},
     {"metrics"},

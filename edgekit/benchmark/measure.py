@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from edgekit.benchmark.machine.environment import busy_seconds
 from edgekit.benchmark.machine.power import Energy, Meter
 from edgekit.benchmark.machine.reference_workload import ReferenceWorkload
 from edgekit.benchmark.subject import STAGES, TAKE_UP, Subject
+from edgekit.cores import cpu_numbers
 from edgekit.errors import UsageError
 from edgekit.progress import track, working
 
@@ -226,8 +226,7 @@ def _others(before: float | None, used: float, seconds: float) -> float | None:
     after = busy_seconds()
     if before is None or after is None or seconds <= 0:
         return None
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(1.0, max(0.0, (after - before - used) / (seconds * cpus)))
+    return min(1.0, max(0.0, (after - before - used) / (seconds * len(cpu_numbers()))))
 
 
 def _loop(subject: Subject, until: float, count: int | None) -> tuple[Floats, list[float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +34,7 @@ from edgekit.benchmark.schema import (
 )
 from edgekit.benchmark.subject import Subject
 from edgekit.benchmark.timing import best_of, per_picture, span, timing
+from edgekit.cores import cpu_numbers
 from edgekit.data import Dataset, sample_evenly
 from edgekit.errors import EdgekitError
 from edgekit.metrics.statistics import paired_ratio
@@ -133,7 +133,7 @@ class Bench:
             raise
         finally:
             report.after = conditions()
-            report.notes += condition_notes(report.before, report.after, os.cpu_count() or 1)
+            report.notes += condition_notes(report.before, report.after, len(cpu_numbers()))
             report.settings["took_seconds"] = round(time.perf_counter() - begin, 1)
             self._keep()
         return report

@@ -12,6 +12,7 @@ import typer
 
 from edgekit.cli.shared import after, installed
 from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json
+from edgekit.cores import usable_cpus
 from edgekit.version import __version__
 
 JOBS = {
@@ -106,7 +107,7 @@ def examine() -> dict[str, Any]:
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": usable_cpus(),
             "memory_gb": _memory(),
             "instructions": _instructions(),
         },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -54,13 +53,13 @@ def tune(
     from edgekit.benchmark.suite import refuse_existing_report
     from edgekit.benchmark.tune import candidates, choose
     from edgekit.cli.shared import bench_wiring as wiring
+    from edgekit.cores import usable_cpus
 
     refuse_existing_report(out, force)
     refuse_existing(out / "deployment.json", force)
     backends = wiring.installed_backends(backend)
     say("trying " + ", ".join(p if p != "cpu" else b for b, providers in backends.items() for p in providers))
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cases = candidates([str(m) for m in models], backends, cpus, goal.value)
+    cases = candidates([str(m) for m in models], backends, usable_cpus(), goal.value)
     settings = Settings(MeasurementPlan(seconds, None, 4, 6.0), accuracy=pictures)
     parts = wiring.Parts(data or [], split, cold=False)
     names = ", ".join(m.stem for m in models[:3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from edgekit.cores import usable_cpus
 from edgekit.data import Sample
 from edgekit.data.sample import some
 from edgekit.errors import DataError, PictureError
@@ -43,7 +43,7 @@ class Pictures:
         self.samples: list[Sample] = []
         self.unread: list[str] = []
         held = 0
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(usable_cpus()) as pool:
             decoded = track(pool.map(self._try, samples), "decoding pictures", len(samples))
             for sample, result in zip(samples, decoded, strict=True):
                 if isinstance(result, PictureError):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.benchmark.machine.nvml import boards
+from edgekit.cores import cpu_numbers, cpu_quota
 from edgekit.version import __version__
 
 PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "opencv-python-headless", "pillow", "torch")
@@ -38,8 +39,8 @@ def environment(root: Path | None = None) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "cores": _cores(cpuinfo),
-        "usable_cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "quota_cpus": _quota(root),
+        "usable_cpus": len(cpu_numbers()),
+        "quota_cpus": cpu_quota(root),
         "isa": [flag for flag in FLAGS if flag in flags],
         "memory_mb": _memory(root),
         "virtual": "hypervisor" in cpuinfo,
@@ -108,7 +109,7 @@ def busy_seconds(cpus: Iterable[int] | None = None, root: Path | None = None) ->
         cpus: which; default those that this process may use.
     """
     if cpus is None:
-        cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        cpus = cpu_numbers()
     names = {f"cpu{n}" for n in cpus}
     lines = (_text((root or Path("/")) / "proc/stat") or "").splitlines()
     ticks = [sum(map(int, (*w[1:4], *w[6:9]))) for w in map(str.split, lines) if w and w[0] in names and len(w) > 8]
@@ -119,7 +120,7 @@ def busy_seconds(cpus: Iterable[int] | None = None, root: Path | None = None) ->
 
 def _busy_share(root: Path, seconds: float) -> float | None:
     """The share of the usable CPUs that others had while this process slept; None where it cannot be read."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = len(cpu_numbers())
     before, began = busy_seconds(root=root), time.perf_counter()
     time.sleep(seconds)
     after, ended = busy_seconds(root=root), time.perf_counter()
@@ -193,12 +194,6 @@ def _cores(cpuinfo: str) -> int | None:
 def _memory(root: Path) -> int | None:
     total = _field(_text(root / "proc/meminfo") or "", "MemTotal")
     return int(total.split()[0]) // 1024 if total else None
-
-
-def _quota(root: Path) -> float | None:
-    """CPUs that the container may use, where it is limited (cgroup v2)."""
-    words = (_text(root / "sys/fs/cgroup/cpu.max") or "").split()
-    return float(words[0]) / float(words[1]) if len(words) == 2 and words[0] != "max" else None
 
 
 def _steal(root: Path) -> int | None:

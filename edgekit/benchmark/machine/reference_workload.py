@@ -7,10 +7,11 @@ of that is gone, so that a report can be compared with an older one.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
+
+from edgekit.cores import usable_cpus
 
 BYTES = 1 << 20
 NAME = "blake2b of 1 MiB"  # of the work: reports with another are not compared
@@ -26,7 +27,7 @@ class ReferenceWorkload:
     """
 
     def __init__(self) -> None:
-        count = os.cpu_count() or 1
+        count = usable_cpus()
         self._work = [bytes(BYTES)] * count
         self._pool = ThreadPoolExecutor(count)
 

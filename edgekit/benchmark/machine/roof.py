@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.benchmark.schema import Peak
+from edgekit.cores import usable_cpus
 
 SIDE = 1024
 COPY_MB = 96
@@ -33,7 +33,7 @@ def measure_peak(threads: int = 0, seconds: float = SECONDS) -> Peak:
     gmacs = {name: SIDE**3 / took / 1e9 for name, took in best.items()}
     return Peak(
         gmacs=gmacs,
-        copy_gb=_copy(threads or os.cpu_count() or 1, seconds),
+        copy_gb=_copy(threads or usable_cpus(), seconds),
         how=f"The roofs are a {SIDE} x {SIDE} matrix product and a copy of {COPY_MB} MB, the best of this same run.",
     )
 

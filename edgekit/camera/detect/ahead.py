@@ -6,7 +6,6 @@ lost by answers that come later, so each core gets a frame of its own: measured 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.detect.detectors import Detector
 from edgekit.camera.source.uri import is_file
+from edgekit.cores import usable_cpus
 from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame
 
@@ -34,12 +34,7 @@ def streams_of(config: CameraConfig) -> int:
     on_cpu = model.provider == "cpu" and model.path.suffix in (".onnx", "")  # a shipped one has a name only
     if not (on_cpu and looks_ahead(config)):
         return 1
-    return model.streams or min(_MOST, model.threads or cores())
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return model.streams or min(_MOST, model.threads or usable_cpus())
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from edgekit.artifacts.atomic import make_folder
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.config.recipe import Recipe
+from edgekit.cores import usable_cpus
 from edgekit.data.sample import some
 from edgekit.errors import DataError, EdgekitError, OutputError, UsageError
 from edgekit.spec import ModelSpec
@@ -243,7 +243,7 @@ class _Run:
         done = progress.step % plan.epoch_steps
         workers = self.recipe.data.workers
         if workers is None:
-            workers = min(8, max(1, (os.cpu_count() or 2) - 1)) if self.device.type == "cuda" else 0
+            workers = min(8, max(1, usable_cpus() - 1)) if self.device.type == "cuda" else 0
         began, seen = time.monotonic(), 0
         fed = feed(self.task, self.order, epoch, done, rank=self.rank, processes=self.processes, workers=workers)
         for part in fed:
