@@ -9,8 +9,9 @@ import numpy as np
 from edgekit.benchmark.measure import END_TO_END, Run
 from edgekit.benchmark.schema import Block, Figures, Peak, Span, Steadiness, Timing, Warmup, rounded
 from edgekit.benchmark.subject import STAGES
+from edgekit.metrics.bootstrap import of_blocks
 from edgekit.metrics.percentiles import enough, percentile
-from edgekit.metrics.statistics import Interval, bootstrap, stability, summary
+from edgekit.metrics.statistics import Interval, stability, summary
 
 OTHERS = 0.1  # share of the CPUs' time, taken by others, from which on a timing is of a busy machine
 
@@ -32,7 +33,7 @@ def timing(run: Run) -> Timing:
         {"session": alone} if alone else {}
     )
     intervals = {
-        f"{stage}.{name}": span(bootstrap(measured, partial(percentile, percent=q), 300))
+        f"{stage}.{name}": span(of_blocks(measured, partial(percentile, percent=q), 300))
         for stage, measured in blocks.items()
         for name, q in (("p50", 50), ("p95", 95))
         if sum(map(len, measured)) >= enough(q)

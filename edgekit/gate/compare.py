@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgekit.config.target import Limits
 from edgekit.data import Dataset
 from edgekit.errors import UsageError
+from edgekit.metrics.matching import NOBODY, take_turns
 from edgekit.predictor import Answers, Logits, Predictor
 from edgekit.progress import track
 from edgekit.spec import ModelSpec
@@ -225,16 +226,11 @@ def _partners(
     fits = same & (one["labels"][counted][:, None] == other["labels"]) & (other["scores"] > 0)
     alike = other["labels"] == one["labels"][counted][:, None]
     alike &= (apart <= PLATEAU) & (np.abs(other["scores"] - scores[counted][:, None]) <= CUT)
-    pairs, tied, free = [], 0, np.ones(len(other["scores"]), dtype=np.bool_)
-    for row, a in enumerate(counted.tolist()):
-        left = np.flatnonzero(fits[row] & free)
-        if len(left):  # of several at one place the one of the nearest score
-            b = int(left[np.abs(other["scores"][left] - scores[a]).argmin()])
-            free[b] = False
-            pairs.append((a, b))
-        else:
-            tied += bool(alike[row].any())
-    return len(counted), pairs, tied
+    # of several at one place the one of the nearest score
+    (taken,) = take_turns(np.where(fits, -np.abs(other["scores"] - scores[counted][:, None]), -np.inf))
+    paired = taken != NOBODY
+    pairs = list(zip(counted[paired].tolist(), taken[paired].tolist(), strict=True))
+    return len(counted), pairs, int(alike[~paired].any(axis=1).sum())
 
 
 def compare_answers(

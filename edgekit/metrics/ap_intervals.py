@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.metrics.coco_ap import IOUS, RECALLS, Matched, match
+from edgekit.metrics.bootstrap import interval, picked
+from edgekit.metrics.coco_ap import IOUS, Matched, interpolated, match
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.statistics import Interval
-from edgekit.progress import track
 
-RESAMPLES = 300
+ROUNDS = 300
+DOING = "resampling pictures"
 
 Parts = list[list[Matched]]  # of each class, of each picture
 
@@ -30,61 +31,39 @@ def matched_parts(
     return [[match([t], [f], label, ious)[0] for t, f in pairs] for label in range(n_classes)]
 
 
-def drawn_ap(parts: Parts, picked: NDArray[np.intp]) -> float | None:
-    """AP of the pictures `picked`, [n] indices with repetition; None where they hold no object."""
+def drawn_ap(parts: Parts, chosen: NDArray[np.intp]) -> float | None:
+    """AP of the pictures `chosen`, [n] indices with repetition; None where they hold no object."""
     values = []
     for pictures in parts:
-        held = [pictures[i] for i in picked]
+        held = [pictures[i] for i in chosen]
         objects = sum(m.objects for m in held)
         if objects:
-            values.append(_average(held, objects))
+            order = np.argsort(-np.concatenate([m.scores for m in held]), kind="stable")
+            right, ignored = (
+                np.concatenate(flags, axis=1)[:, order]
+                for flags in ([m.right for m in held], [m.ignored for m in held])
+            )
+            values.append(float(interpolated(right, ignored, objects).mean()))
     return float(np.mean(values)) if values else None
 
 
-def ap_interval(parts: Parts, value: float, resamples: int = RESAMPLES) -> Interval:
-    """`value` with the 95 % percentile-bootstrap interval over pictures."""
+def ap_interval(parts: Parts, value: float, rounds: int = ROUNDS) -> Interval:
+    """`value` with the 95 % bootstrap interval over pictures, which holds it; 0 to 1 where no draw has an object."""
     count = len(parts[0])
-    rng = np.random.default_rng(0)
-    drawn = [
-        ap
-        for _ in track(range(resamples), "resampling pictures")
-        if (ap := drawn_ap(parts, rng.integers(count, size=count))) is not None
-    ]
-    low, high = np.percentile(drawn, [2.5, 97.5]) if drawn else (0.0, 1.0)
-    return Interval(value, min(float(low), value), max(float(high), value))
+    found = interval(value, lambda rng: drawn_ap(parts, picked(rng, count)), rounds, doing=DOING)
+    return Interval(value, max(0.0, min(found.low, value)), min(1.0, max(found.high, value)))
 
 
-def ap_difference(reference: Parts, candidate: Parts, resamples: int = RESAMPLES) -> Interval | None:
+def ap_difference(reference: Parts, candidate: Parts, rounds: int = ROUNDS) -> Interval | None:
     """AP of the candidate minus that of the reference, the same pictures drawn for both; None without objects."""
     count = len(reference[0])
-    rng = np.random.default_rng(0)
-    everything = np.arange(count)
-    a, b = drawn_ap(reference, everything), drawn_ap(candidate, everything)
-    if a is None or b is None:
+
+    def difference(chosen: NDArray[np.intp]) -> float | None:
+        a, b = drawn_ap(reference, chosen), drawn_ap(candidate, chosen)
+        return None if a is None or b is None else b - a
+
+    value = difference(np.arange(count))
+    if value is None:
         return None
-    drawn = []
-    for _ in track(range(resamples), "resampling pictures"):
-        picked = rng.integers(count, size=count)
-        x, y = drawn_ap(reference, picked), drawn_ap(candidate, picked)
-        if x is not None and y is not None:
-            drawn.append(y - x)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Interval(b - a, float(low), float(high))
-
-
-def _average(held: Sequence[Matched], objects: int) -> float:
-    """Mean over IoUs and 101 recalls of the best precision at each recall or beyond, as in `coco_ap`."""
-    scores = np.concatenate([m.scores for m in held])
-    order = np.argsort(-scores, kind="stable")
-    hit = np.concatenate([m.right for m in held], axis=1)[:, order]
-    spared = np.concatenate([m.ignored for m in held], axis=1)[:, order]
-    right = np.cumsum(hit, axis=1, dtype=np.float64)
-    wrong = np.cumsum(~hit & ~spared, axis=1, dtype=np.float64)
-    precision = right / (wrong + right + np.spacing(1))
-    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    total = 0.0
-    for t in range(len(right)):
-        at = np.searchsorted(right[t] / objects, RECALLS, side="left")
-        reached = at < right.shape[1]
-        total += float(best[t, at[reached]].sum())
-    return total / len(right) / len(RECALLS)
+    found = interval(value, lambda rng: difference(picked(rng, count)), rounds, doing=DOING)
+    return Interval(value, max(-1.0, found.low), min(1.0, found.high))

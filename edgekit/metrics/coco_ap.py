@@ -1,7 +1,8 @@
 """COCO's average precision, equal to pycocotools to rounding. numpy only: a board evaluates too.
 
 Source: the COCO evaluation (cocodataset.org/#detection-eval) and its reference, pycocotools/cocoeval.py 2.0.11, whose
-rules for ties, crowds and areas are followed one by one.
+rules for ties, crowds and areas are followed one by one. Own code, since a board has no pycocotools and the intervals
+need each picture's own matching; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
+from edgekit.metrics.matching import NOBODY, take_turns
 from edgekit.vision.boxes import area, iou_matrix
 
 Floats = NDArray[np.float64]
@@ -76,7 +78,7 @@ def coco_ap(truths: Sequence[GroundTruth], founds: Sequence[Predictions], n_clas
     for label in range(n_classes):
         for a, matched in enumerate(match(truths, founds, label, IOUS, tuple(AREAS.values()))):
             if matched.objects:
-                precision[:, :, label, a] = _interpolated(matched)
+                precision[:, :, label, a] = interpolated(matched.right, matched.ignored, matched.objects)
     return CocoAP(precision)
 
 
@@ -112,9 +114,10 @@ def match(
         if len(crowds) or mine.any():
             crowd = np.arange(outside.shape[1] + len(crowds)) >= outside.shape[1]
             passed = np.repeat(np.pad(outside, ((0, 0), (0, len(crowds))), constant_values=True), len(ious), axis=0)
-            hits, spared = _matches(
-                iou_matrix(boxes, np.concatenate([truth.boxes[mine], crowds]), crowd), floors, passed, crowd
-            )
+            overlap = iou_matrix(boxes, np.concatenate([truth.boxes[mine], crowds]), crowd)
+            taken = take_turns(overlap, floors, second=passed, shared=crowd, ties="last")
+            hits = taken != NOBODY
+            spared = hits & np.take_along_axis(passed, taken, axis=1)
         scores.append(found.scores[chosen])
         right.append(hits & ~spared)
         ignored.append(spared | (~hits & strays))
@@ -124,42 +127,20 @@ def match(
     return [Matched(score[order], r, i, int(n)) for r, i, n in zip(rights, ignoreds, objects, strict=True)]
 
 
-def _matches(overlap: Floats, floors: Floats, passed: Flags, crowd: Flags) -> tuple[Flags, Flags]:
-    """bool [R, D] twice: which detections match an object, and which of these one that is ignored.
+def interpolated(right: Flags, ignored: Flags, objects: int) -> Floats:
+    """float64 [T, 101]: the best precision at each of `RECALLS` or beyond it; its mean is AP.
 
     Args:
-        overlap: [D, G], detections in the order in which they choose.
-        floors: [R], the IoU that it takes.
-        passed: bool [R, G], ignored objects.
-        crowd: bool [G], objects that never count as taken.
+        right, ignored: bool [T, D] as in `Matched`, best score first.
+        objects: how many there were to find, at least 1.
     """
-    hits, spared = np.zeros((2, len(floors), len(overlap)), dtype=np.bool_)
-    free = np.ones(passed.shape, dtype=np.bool_)
-    rows, last = np.arange(len(floors)), len(crowd) - 1
-    some_passed = passed.any()
-    for d in np.flatnonzero(overlap.max(axis=1) >= floors.min()):
-        near = np.where(free & (overlap[d] >= floors[:, None]), overlap[d], -1.0)
-        counted = np.where(passed, -1.0, near) if some_passed else near
-        best = last - counted[:, ::-1].argmax(axis=1)  # of equal overlaps the last, as the reference
-        got = counted[rows, best] >= 0
-        if some_passed and not got.all():  # an ignored object only where no other is near enough
-            best = np.where(got, best, last - near[:, ::-1].argmax(axis=1))
-            got = near[rows, best] >= 0
-        hits[:, d] = got
-        spared[:, d] = got & passed[rows, best]
-        free[rows[got], best[got]] = crowd[best[got]]
-    return hits, spared
-
-
-def _interpolated(matched: Matched) -> Floats:
-    """float64 [T, 101]: the best precision at each recall or beyond it."""
-    right = np.cumsum(matched.right, axis=1, dtype=np.float64)
-    wrong = np.cumsum(~matched.right & ~matched.ignored, axis=1, dtype=np.float64)
-    recall = right / matched.objects
-    precision = right / (wrong + right + np.spacing(1))
+    hits = np.cumsum(right, axis=1, dtype=np.float64)
+    wrong = np.cumsum(~right & ~ignored, axis=1, dtype=np.float64)
+    recall = hits / objects
+    precision = hits / (wrong + hits + np.spacing(1))
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    result = np.zeros((len(right), len(RECALLS)))
-    for t in range(len(right)):
+    result = np.zeros((len(hits), len(RECALLS)))
+    for t in range(len(hits)):
         at = np.searchsorted(recall[t], RECALLS, side="left")
         reached = at < recall.shape[1]
         result[t, reached] = best[t, at[reached]]

@@ -1,6 +1,7 @@
 """How good a detector is, in one report: COCO and VOC average precision, boxes at a threshold, and the alarm.
 
-truth.py has what is compared; coco_ap.py, voc_ap.py, operating.py and alarm.py what is computed. numpy only.
+ground_truth.py has what is compared; coco_ap.py, voc_ap.py, operating_point.py and alarm.py what is computed.
+numpy only.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from edgekit.errors import UsageError
 from edgekit.metrics.classification import Rate, rate
 from edgekit.metrics.coco_ap import match
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
+from edgekit.metrics.matching import NOBODY, take_turns
 from edgekit.vision.boxes import iou_matrix
 
 
@@ -83,24 +84,16 @@ def confusion(
         shown = shown[np.argsort(-found.scores[shown], kind="stable")]
         overlap = iou_matrix(found.boxes[shown], truth.boxes)
         crowds = iou_matrix(found.boxes[shown], truth.ignored_boxes, np.ones(len(truth.ignored_boxes), dtype=np.bool_))
+        labels = found.labels[shown]
+        of_own = np.where(labels[:, None] == truth.labels, overlap, -np.inf)
+        (taken,) = take_turns(of_own, [iou])
+        left = np.flatnonzero(taken == NOBODY)
+        of_others = overlap[left]
+        of_others[:, taken[taken != NOBODY]] = -np.inf
+        (taken[left],) = take_turns(of_others, [iou])
         as_class = np.full(len(truth.labels), n_classes)
-        left = []
-        for row, label in enumerate(found.labels[shown].tolist()):
-            if not _take(overlap[row], (truth.labels == label) & (as_class == n_classes), iou, as_class, label):
-                left.append((row, label))
-        for row, label in left:
-            if not _take(overlap[row], as_class == n_classes, iou, as_class, label) and not (crowds[row] >= iou).any():
-                table[n_classes, label] += 1
+        as_class[taken[taken != NOBODY]] = labels[taken != NOBODY]
+        nowhere = (taken == NOBODY) & ~(crowds >= iou).any(axis=1)
+        np.add.at(table, (n_classes, labels[nowhere]), 1)
         np.add.at(table, (truth.labels, as_class), 1)
     return table
-
-
-def _take(
-    overlap: NDArray[np.float64], free: NDArray[np.bool_], iou: float, as_class: NDArray[np.int64], label: int
-) -> bool:
-    """Gives the free object that overlaps most to `label`, if it overlaps enough."""
-    near = np.where(free, overlap, -1.0)
-    if not len(near) or near.max() < iou:
-        return False
-    as_class[int(near.argmax())] = label
-    return True

@@ -1,9 +1,12 @@
-"""Figures of timing samples and paired answers: percentiles, intervals, drift, and McNemar's test. numpy only."""
+"""Figures of timing samples and paired answers: percentiles, intervals, drift, and McNemar's test. numpy only.
+
+Own code, since a device that measures itself has no scipy; the tests compare with scipy's.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -66,41 +69,6 @@ class Interval:
 
     def to_dict(self) -> dict[str, float]:
         return asdict(self)
-
-
-def bootstrap(
-    blocks: Sequence[ArrayLike],
-    figure: Callable[[NDArray[np.float64]], float],
-    rounds: int = 1000,
-    seed: int = 0,
-) -> Interval:
-    """The 95 % percentile-bootstrap interval of a figure of timings, resampled in the blocks they came in.
-
-    Neighbouring timings share the machine's mood, so single ones are not independent and an interval from them would
-    be too narrow; whole blocks are drawn, and timings inside each (Davison and Hinkley 1997, sec. 3.8).
-
-    Args:
-        blocks: [n_i] timings of each block, at least one.
-        figure: of [n] timings.
-        rounds: bootstrap repetitions.
-    """
-    held = [np.asarray(b, dtype=np.float64) for b in blocks]
-    rng = np.random.default_rng(seed)
-    drawn = np.empty(rounds)
-    for i in range(rounds):
-        chosen = rng.integers(len(held), size=len(held))
-        drawn[i] = figure(np.concatenate([rng.choice(held[j], size=len(held[j])) for j in chosen]))
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Interval(figure(np.concatenate(held)), float(low), float(high))
-
-
-def mean_interval(values: ArrayLike, rounds: int = 2000, seed: int = 0) -> Interval:
-    """The mean of independent values with its 95 % bootstrap interval."""
-    held = np.asarray(values, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    drawn = held[rng.integers(len(held), size=(rounds, len(held)))].mean(axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Interval(float(held.mean()), float(low), float(high))
 
 
 def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Interval:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
+from edgekit.metrics.matching import NOBODY, take_best
 from edgekit.vision.boxes import iou_matrix
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,7 @@ def voc_curve(truths: Sequence[GroundTruth], founds: Sequence[Predictions], labe
     neither way. Every detection counts, not the best 100 of a picture only.
     """
     scores: list[Floats] = []
-    went: list[tuple[int, int, bool]] = []  # picture, object (or -1), set aside
+    went: list[tuple[int, int, bool]] = []  # picture, object or NOBODY, set aside
     objects = 0
     for i, (truth, found) in enumerate(zip(truths, founds, strict=True)):
         mine, ignored = truth.boxes[truth.labels == label], truth.ignored_boxes[truth.ignored_labels == label]
@@ -67,10 +68,9 @@ def voc_curve(truths: Sequence[GroundTruth], founds: Sequence[Predictions], labe
         chosen = found.labels == label
         scores.append(found.scores[chosen])
         overlap = iou_matrix(found.boxes[chosen], np.concatenate([mine, ignored]))
-        for row in overlap:
-            best = int(row.argmax()) if len(row) else -1
-            hit = best >= 0 and row[best] >= iou
-            went.append((i, best if hit else -1, hit and best >= len(mine)))
+        for d, best in enumerate(take_best(overlap).tolist()):
+            hit = best != NOBODY and bool(overlap[d, best] >= iou)
+            went.append((i, best if hit else NOBODY, hit and best >= len(mine)))
     score = np.concatenate(scores) if scores else np.zeros(0)
     order = np.argsort(-score, kind="stable")
     used: set[tuple[int, int]] = set()
@@ -80,7 +80,7 @@ def voc_curve(truths: Sequence[GroundTruth], founds: Sequence[Predictions], labe
         if ignored_hit:
             continue
         kept.append(index)
-        right.append(target >= 0 and (picture, target) not in used)
+        right.append(target != NOBODY and (picture, target) not in used)
         used.add((picture, target))
     hits = np.cumsum(np.array(right, dtype=np.int64))
     n = np.arange(1, len(hits) + 1)

@@ -15,8 +15,10 @@ from edgekit.benchmark.schema import Accuracy, Agreement, Disagreement, Span
 from edgekit.data import Dataset, Sample
 from edgekit.errors import PictureError
 from edgekit.metrics.ap_intervals import Parts, ap_difference, ap_interval, matched_parts
+from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.classification import Rate, rate, topk_hits
 from edgekit.metrics.ground_truth import Predictions
+from edgekit.metrics.matching import best_pairs
 from edgekit.metrics.statistics import Interval, mcnemar
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.decode import DEFAULT_SCORE, softmax
@@ -116,7 +118,7 @@ def _boxes(
     matched, seen = np.zeros(len(a.founds)), np.zeros(len(a.founds))
     for i, (x, y) in enumerate(zip(a.founds, b.founds, strict=True)):
         matched[i], seen[i] = matches(_shown(x, limits), _shown(y, limits))
-    share = _share(matched, seen)
+    share = of_share(matched, seen)
     difference = ap_difference(_parts(a, n, True), _parts(b, n, True))
     order = [i for i in np.argsort(matched - seen, kind="stable") if matched[i] < seen[i]][:WORST]
     worst = []
@@ -139,7 +141,7 @@ def _boxes(
         verdict = "better" if difference.low > 0 else "worse"
     return Agreement(
         reference=name,
-        share=share,
+        share=None if share is None else _interval(share),
         difference=None if difference is None else _interval(difference),
         verdict=verdict,
         worst=worst,
@@ -152,13 +154,7 @@ def matches(a: Predictions, b: Predictions) -> tuple[float, float]:
     if not len(a.scores) or not len(b.scores):
         return 0.0, total
     overlap = iou_matrix(a.boxes, b.boxes) * (np.asarray(a.labels)[:, None] == np.asarray(b.labels)[None, :])
-    pairs = 0
-    while overlap.size and overlap.max() >= MATCH:
-        i, j = np.unravel_index(int(overlap.argmax()), overlap.shape)
-        overlap[i, :] = 0
-        overlap[:, j] = 0
-        pairs += 1
-    return 2.0 * pairs, total
+    return 2.0 * len(best_pairs(overlap, MATCH)), total
 
 
 def thumbnail(frame: Frame | None, side: int = THUMBNAIL) -> str | None:
@@ -202,18 +198,6 @@ def _shown(found: Predictions, limits: NDArray[Any]) -> Predictions:
 
 def _parts(evaluation: DetectionEvaluation, n: int, only_half: bool) -> Parts:
     return matched_parts(evaluation.truths, evaluation.founds, n, only_half)
-
-
-def _share(matched: NDArray[Any], seen: NDArray[Any]) -> Span | None:
-    """Of the boxes that either shows; None where neither shows one. Draws of pictures without any say nothing."""
-    if not seen.sum():
-        return None
-    rng = np.random.default_rng(0)
-    picked = rng.integers(len(seen), size=(1000, len(seen)))
-    total = seen[picked].sum(axis=1)
-    shares = matched[picked].sum(axis=1)[total > 0] / total[total > 0]
-    low, high = np.percentile(shares, [2.5, 97.5])
-    return Span(value=float(matched.sum() / seen.sum()), low=float(low), high=float(high))
 
 
 def _frame(sample: Sample) -> Frame | None:

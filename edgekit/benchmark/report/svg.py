@@ -1,6 +1,7 @@
 """Charts as text: scales, ticks, labels that keep apart. Colours are classes, so a page has two themes.
 
 Coordinates are pixels of the drawing, y downwards. Text is measured by estimate, since there is no font here to ask.
+Own code: a device that measures has no matplotlib, and its drawings follow no theme of the page.
 """
 
 from __future__ import annotations
