@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Literal
 
 from edgekit.data.layouts.annotations import choose_split
-from edgekit.data.layouts.coco import coco_files, load_coco
+from edgekit.data.layouts.coco import load_coco
 from edgekit.data.layouts.csv_ import load_csv
 from edgekit.data.layouts.folder import load_folder
 from edgekit.data.layouts.split_folders import subfolders
 from edgekit.data.layouts.unread_labels import refuse_unread
-from edgekit.data.layouts.voc import is_voc, load_voc
-from edgekit.data.layouts.yolo import find_config, is_split, load_yolo
+from edgekit.data.layouts.yolo import load_yolo
 from edgekit.data.made import is_made, load_made
 from edgekit.data.names import ALL, split_of
 from edgekit.data.pictures import load_pictures
@@ -25,11 +26,12 @@ from edgekit.vision.clutter import is_clutter
 from edgekit.vision.image import SUFFIXES, holds_pictures
 
 TABLE = "labels.csv"
-# layouts of a folder with boxes: whether one has it, and its loader
-BOXED: tuple[tuple[Callable[[Path], object], Callable[..., Dataset]], ...] = (
-    (lambda path: find_config(path) is not None or is_split(path), load_yolo),
-    (is_voc, load_voc),
-    (coco_files, load_coco),
+# Layouts of a folder with boxes, in the order that they are tried: each a file NAME in layouts/ with the functions
+# is_NAME(path) and load_NAME(path, classes, split)
+BOXED = (
+    "yolo",
+    "voc",
+    "coco",
 )
 
 
@@ -88,9 +90,9 @@ def _load(path: Path, classes: Sequence[str] | None, split: str | None) -> Datas
     if (path / TABLE).is_file():
         _no_split(path, split)
         return load_csv(path / TABLE, classes)
-    for fits, load in BOXED:
-        if fits(path):
-            return load(path, classes, split)
+    if (layout := _boxed(path)) is not None:
+        loaded: Dataset = _function(layout, "load")(path, classes, split)
+        return loaded
     if split not in (None, ALL):
         return _in_folder(path, classes, split)
     if any(map(holds_pictures, subfolders(path))):
@@ -126,11 +128,21 @@ def has_boxes(path: Path) -> bool:
         return True
     if is_file(path):
         return path.suffix.lower() in (".yaml", ".yml", ".json")
-    return any(fits(unwrapped(path)[0]) for fits, _ in BOXED)
+    return _boxed(unwrapped(path)[0]) is not None
 
 
 def _has_layout(path: Path) -> bool:
-    return (path / TABLE).is_file() or any(fits(path) for fits, _ in BOXED)
+    return (path / TABLE).is_file() or _boxed(path) is not None
+
+
+def _boxed(path: Path) -> str | None:
+    """The layout of `BOXED` that the folder `path` has."""
+    return next((name for name in BOXED if _function(name, "is")(path)), None)
+
+
+def _function(name: str, what: Literal["is", "load"]) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(import_module(f"edgekit.data.layouts.{name}"), f"{what}_{name}")
+    return function
 
 
 def _pictures_in(path: Path) -> bool:

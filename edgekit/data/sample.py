@@ -19,8 +19,6 @@ from edgekit.progress import track
 from edgekit.spec import canonical_json
 from edgekit.vision.image import Frame, check_frame, read_picture
 
-Layout = Literal["folder", "csv", "pictures", "made", "yolo", "voc", "coco"]
-
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -123,14 +121,14 @@ class Dataset:
     Attributes:
         samples: at least one.
         classes: names in the order of the labels, or None where only numbers or nothing are known.
-        layout: where it came from.
+        layout: what it was read as: `made`, `folder`, `csv`, `pictures`, or a name of `edgekit.data.load.BOXED`.
         notes: what was found on the way, one sentence each: left out, unreadable, doubled, clipped; for boxes also
             how many of each class. Empty when all was used.
     """
 
     samples: tuple[Sample, ...]
     classes: tuple[str, ...] | None
-    layout: Layout
+    layout: str
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

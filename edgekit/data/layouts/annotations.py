@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.data.names import ALL, SPLITS, alike, plain, split_of, written_differently
 from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
-from edgekit.data.sample import Dataset, Layout, Sample, class_index, some
+from edgekit.data.sample import Dataset, Sample, class_index, some
 from edgekit.errors import DataError, SplitError
 from edgekit.vision.boxes import clip
 from edgekit.vision.image import picture_problem, scan
@@ -157,7 +157,7 @@ class Collector:
             )
         )
 
-    def dataset(self, layout: Layout, notes: Sequence[str] = ()) -> Dataset:
+    def dataset(self, layout: str, notes: Sequence[str] = ()) -> Dataset:
         """What was added, with `notes` and those that this object made.
 
         Raises:

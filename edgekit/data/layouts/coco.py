@@ -26,6 +26,11 @@ from edgekit.vision.masks import mask_bounds
 ROBOFLOW = "_annotations.coco.json"
 
 
+def is_coco(path: Path) -> bool:
+    """Whether the folder `path` holds instance files."""
+    return bool(coco_files(path))
+
+
 def coco_files(path: Path) -> dict[str, Path]:
     """The instance files of the folder `path` by split: `train` for instances_train2017.json or train/_annotations...
 

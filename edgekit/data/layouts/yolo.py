@@ -89,6 +89,11 @@ def load_yolo(path: Path, classes: Sequence[str] | None = None, split: str | Non
     return _load(config_file.parent, config, classes, places, tuple(notes))
 
 
+def is_yolo(path: Path) -> bool:
+    """Whether the folder `path` has a data.yaml, or images/ and labels/."""
+    return find_config(path) is not None or is_split(path)
+
+
 def find_config(path: Path) -> Path | None:
     """The data.yaml that `path` is or holds, or that its parent holds where `path` has images/ and labels/."""
     if path.is_file():
