@@ -14,8 +14,9 @@ from edgekit.backends import Session, open_session
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.progress import track
 from edgekit.spec import ModelSpec, TensorSpec
-from edgekit.vision.decode import DEFAULT_SCORE, Classification, Detections, classify, detections
+from edgekit.vision.decode import DEFAULT_SCORE, classify, detections
 from edgekit.vision.preprocess import geometry, normalise, preprocess
+from edgekit.vision.results import Classification, Detections
 
 Frame = NDArray[np.uint8]  # [h, w, 3] BGR
 Logits = NDArray[np.float32]  # [N, C]

@@ -24,9 +24,9 @@ from edgekit.camera.store.clips import Clips
 from edgekit.camera.store.reader import local_day
 from edgekit.camera.store.store import Store, crashed
 from edgekit.errors import EdgekitError
-from edgekit.vision.decode import Detections
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
+from edgekit.vision.results import Detections
 
 Event = dict[str, Any]
 

@@ -27,7 +27,7 @@ from edgekit.camera.source.open import open_grabber
 from edgekit.camera.thermal import hottest
 from edgekit.camera.track.tracker import Track
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.vision.decode import Detections
+from edgekit.vision.results import Detections
 
 _SLICE = 0.2  # seconds, the longest wait without looking whether to stop
 _TRIM, _FIRST_TRIM = 60.0, 8.0  # seconds between two returns of freed memory, and until the first

@@ -29,7 +29,7 @@ from edgekit.progress import track
 
 if TYPE_CHECKING:
     from edgekit.predictor import Frame, Predictor
-    from edgekit.vision.decode import Classification, Detections
+    from edgekit.vision.results import Classification, Detections
 
 
 def predict(
@@ -149,7 +149,7 @@ def _answer(
 
 def _line(path: Path, answer: Classification | Detections, output_format: Format) -> str:
     from edgekit.screen import shown
-    from edgekit.vision.decode import Classification
+    from edgekit.vision.results import Classification
 
     if output_format is Format.json:
         return json.dumps({"file": str(path), **_content(answer)}, ensure_ascii=False)
@@ -163,7 +163,7 @@ def _line(path: Path, answer: Classification | Detections, output_format: Format
 
 
 def _content(answer: Classification | Detections) -> dict[str, Any]:
-    from edgekit.vision.decode import Classification
+    from edgekit.vision.results import Classification
 
     if isinstance(answer, Classification):
         best = [{"label": label, "score": round(score, 6)} for label, score in answer.top]

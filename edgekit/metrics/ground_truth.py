@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import DataError
 from edgekit.vision.boxes import area
-from edgekit.vision.decode import Detections
+from edgekit.vision.results import Detections
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,10 +34,11 @@ from edgekit.training.losses import LOSSES, counts
 from edgekit.training.pictures import Pictures
 from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets
 from edgekit.training.task import Batch, Boxes, Score, Task, normalised, stacked
-from edgekit.vision.decode import DEFAULT_SCORE, Detections, detections
+from edgekit.vision.decode import DEFAULT_SCORE, detections
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
 from edgekit.vision.preprocess import geometry, normalise, preprocess
+from edgekit.vision.results import Detections
 
 EVAL_BATCH = 8
 

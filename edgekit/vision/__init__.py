@@ -1,8 +1,8 @@
 """Pictures to numbers and numbers to answers: numpy, Pillow and OpenCV, never torch.
 
 image       read, find and encode pictures            preprocess  frame -> net pixels -> normalised tensor
-decode      logits -> Classification                  metrics     accuracy with exact intervals
-draw        an answer drawn onto its picture
+decode      outputs -> results                       results     Classification, Detections
+draw        a result drawn onto its picture          boxes       arithmetic on boxes
 
 Nothing is imported here, so that reading a picture does not load OpenCV.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,46 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from edgekit.errors import InputError, UsageError
 from edgekit.vision.boxes import clip
 from edgekit.vision.preprocess import Geometry
-
-
-@dataclass(frozen=True)
-class Classification:
-    """What a picture shows.
-
-    Attributes:
-        index: class index of the best answer.
-        label: its name.
-        score: its softmax probability, 0..1.
-        top: the best answers as (label, score), best first; the first one is (label, score).
-        logits: float32 [C], read-only; left out of == and of the text form.
-    """
-
-    index: int
-    label: str
-    score: float
-    top: tuple[tuple[str, float], ...]
-    logits: NDArray[np.float32] = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True, eq=False)
-class Detections:
-    """What was found in a picture, best first.
-
-    Attributes:
-        boxes: float32 [M, 4], x1 y1 x2 y2 in continuous pixels of the picture, inside it.
-        scores: float32 [M], 0..1, descending.
-        labels: int64 [M], class indices.
-        names: M class names.
-    """
-
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
+from edgekit.vision.results import Classification, Detections
 
 DEFAULT_SCORE = (
     0.3  # the score from which on a box is shown where no threshold was chosen on data (the official demo's)

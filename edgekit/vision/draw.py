@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgekit.vision.decode import Classification, Detections
 from edgekit.vision.image import Frame, check_frame
+from edgekit.vision.results import Classification, Detections
 
 # Apart in hue and of similar lightness on a dark bar (Okabe and Ito 2008, the lighter six), BGR
 _ACCENTS = ((0, 159, 230), (233, 180, 86), (115, 158, 0), (66, 228, 240), (0, 94, 213), (167, 121, 204))

@@ -18,8 +18,8 @@ from edgekit.camera.detect.motion import Motion
 from edgekit.camera.rules import Model
 from edgekit.camera.source.grabber import Ended, Grabber
 from edgekit.data import HIVE_CLASSES, HiveClip
-from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame
+from edgekit.vision.results import Detections
 
 pytest.importorskip("cv2")
 

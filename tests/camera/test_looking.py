@@ -21,8 +21,8 @@ from edgekit.camera.rate import RateController
 from edgekit.camera.thermal import ThermalLadder, hottest
 from edgekit.camera.track.zones import Zones, inside
 from edgekit.errors import UsageError
-from edgekit.vision.decode import Classification, Detections
 from edgekit.vision.image import Frame
+from edgekit.vision.results import Classification, Detections
 from tests.camera.conftest import at, config_of, found, spot
 
 RNG = np.random.default_rng(0)

@@ -21,8 +21,8 @@ from edgekit.camera.source.grabber import Grabber
 from edgekit.camera.store.reader import Reader
 from edgekit.data import HiveClip
 from edgekit.errors import SourceError, UsageError
-from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame
+from edgekit.vision.results import Detections
 from tests.camera.conftest import (
     HIVE_CLASSES,
     HiveDetector,

@@ -9,7 +9,7 @@ from edgekit.camera.track.assign import assign
 from edgekit.camera.track.tracker import Tracker, median_score
 from edgekit.camera.track.zones import Zones
 from edgekit.data import HIVE_CLASSES, HiveClip
-from edgekit.vision.decode import Detections
+from edgekit.vision.results import Detections
 from tests.camera.conftest import at, found
 
 

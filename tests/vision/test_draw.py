@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edgekit.errors import PictureError
-from edgekit.vision.decode import Classification
 from edgekit.vision.draw import annotate, ascii_only
+from edgekit.vision.results import Classification
 
 pytest.importorskip("cv2")
 

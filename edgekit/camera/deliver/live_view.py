@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgekit.camera.source.opencv import quiet_cv2
-from edgekit.vision.decode import Detections
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
+from edgekit.vision.results import Detections
 
 _QUALITY = 85
 

@@ -15,8 +15,8 @@ from edgekit.camera.config import CameraConfig
 from edgekit.camera.detect.detectors import Detector
 from edgekit.camera.source.uri import is_file
 from edgekit.cores import usable_cpus
-from edgekit.vision.decode import Detections
 from edgekit.vision.image import Frame
+from edgekit.vision.results import Detections
 
 _MOST = 4  # frames at once where nobody said how many: each takes memory
 _LEAST = 2  # threads: one prepares the next frame while the model has the other's

@@ -13,8 +13,8 @@ from edgekit.camera.detect.motion import Motion
 from edgekit.errors import UsageError
 from edgekit.predictor import Predictor
 from edgekit.vision.boxes import iou_matrix
-from edgekit.vision.decode import Classification, Detections
 from edgekit.vision.image import Frame
+from edgekit.vision.results import Classification, Detections
 
 _SAME = 0.5  # IoU from which on boxes of two tiles are one insect
 _ONE = 0.65  # IoU from which on two classes name one insect; a bee that clings to a hornet overlaps it less

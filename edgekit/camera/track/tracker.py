@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgekit.camera.config import TrackConfig
 from edgekit.camera.track.assign import assign
 from edgekit.camera.track.kalman import KalmanFilter
-from edgekit.vision.decode import Detections
+from edgekit.vision.results import Detections
 
 Floats = NDArray[np.float64]
 Limit = Callable[[str], float]  # of a label

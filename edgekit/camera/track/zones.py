@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.camera.config import Zone
-from edgekit.vision.decode import Detections
+from edgekit.vision.results import Detections
 
 _MASK = (90, 160)  # rows, columns of the mask for motion
 
