@@ -6,7 +6,7 @@ The file is made first: the hive clip in EDGEKIT_DATA enlarged to 1280x720, or a
 runs alone on a ready picture, with all threads on one run and with a run in each, then the camera reads the whole file
 as fast as it can; rates are of the loop from its first answer to its last. Processor time outside the session is the
 process's a frame, less that of the session's own threads and of its callers while it runs (Linux). Decode, preprocess
-and boxes are timed by themselves beside it, and the rest is hand-over, tracks, the outbox and what sharing the caches
+and boxes are timed by themselves beside it, and the rest is hand-over, tracks, the writer and what sharing the caches
 costs.
 --peer adds Ultralytics' predict loop on YOLO11n, where it is installed: random weights, since none are here, which is
 as quick; its ONNX runs in onnxruntime, beside the bare session of that file.
@@ -34,8 +34,8 @@ import numpy as np
 from edgekit import loading
 from edgekit.benchmark.machine.environment import busy_seconds, conditions, environment
 from edgekit.camera.config import CameraConfig, ModelConfig, SourceConfig, StoreConfig
-from edgekit.camera.detect.ahead import streams_of
 from edgekit.camera.detect.detectors import make_eye
+from edgekit.camera.detect.lookahead import streams_of
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera
 from edgekit.data import HiveClip

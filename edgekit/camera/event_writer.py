@@ -18,7 +18,7 @@ from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver.lines import Lines
 from edgekit.camera.deliver.live_view import encode
 from edgekit.camera.deliver.video_file import VideoSink
-from edgekit.camera.events.counts import CountBook
+from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.visits import VisitEvent
 from edgekit.camera.store.clips import Clips
 from edgekit.camera.store.reader import local_day
@@ -30,7 +30,7 @@ from edgekit.vision.results import Detections
 
 Event = dict[str, Any]
 
-_WAITING = 8  # outcomes
+_WAITING = 8  # results
 _EVERY = 5.0  # seconds between two writes of counts
 _ORDER = ("schema", "id", "seq", "type", "device", "camera")  # first in an event, for people
 
@@ -49,7 +49,7 @@ class FrameResult:
     frame: Frame | None
     shown: Detections
     at: float
-    news: tuple[VisitEvent, ...] = ()
+    events: tuple[VisitEvent, ...] = ()
     pictured: tuple[str, ...] = ()
     model: Mapping[str, str] | None = None
 
@@ -67,7 +67,7 @@ class EventWriter:
         self,
         config: CameraConfig,
         model: Mapping[str, str],
-        counts: CountBook,
+        counts: QuarterCounts,
         say: Callable[[str], None],
         *,
         patient: bool,
@@ -97,20 +97,20 @@ class EventWriter:
         self._thread = threading.Thread(target=self._run, name="camera-output", daemon=True)
 
     def start(self) -> None:
-        """Ends the visits in which an earlier process died, then takes outcomes."""
+        """Ends the visits in which an earlier process died, then takes results."""
         if self.store and self.store.open_to_others:
             self._say(f"warning: others on this machine may read {len(self.store.open_to_others)} parts "
                       "of the store: its disk or their owner allows no less")  # fmt: skip
         self._recover()
         self._thread.start()
 
-    def put(self, outcome: FrameResult) -> None:
+    def put(self, result: FrameResult) -> None:
         with self._changed:
             if self._patient:
                 self._changed.wait_for(lambda: len(self._queue) < _WAITING or self._done)
             elif len(self._queue) >= _WAITING:
                 self._give_up()
-            self._queue.append(outcome)
+            self._queue.append(result)
             self._changed.notify_all()
 
     def stop(self, timeout: float = 10) -> bool:
@@ -123,7 +123,7 @@ class EventWriter:
         if not self._thread.is_alive():
             return True
         with self._changed:
-            self.unwritten = sum(len(outcome.news) for outcome in self._queue) + (
+            self.unwritten = sum(len(result.events) for result in self._queue) + (
                 self.store.waiting if self.store else 0
             )
         self._say(f"error: the output did not end within {timeout:g} s: {self.unwritten} events were not written")
@@ -131,12 +131,12 @@ class EventWriter:
 
     @property
     def stuck_for(self) -> float:
-        """Seconds that the thread has been at one outcome."""
+        """Seconds that the thread has been at one result."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """What cannot be written now, or nothing."""
         return (self.store.problem if self.store else "") or next(iter(list(self._problems.values())), "")
 
@@ -148,8 +148,8 @@ class EventWriter:
         return {**lost, "lines_lost": self._lines.lost if self._lines else 0}
 
     def _give_up(self) -> None:
-        """The oldest outcome without news and pictures goes; where all have some, the oldest picture."""
-        plain = next((o for o in self._queue if not o.news and not o.pictured and not o.model), None)
+        """The oldest result without events and pictures goes; where all have some, the oldest picture."""
+        plain = next((o for o in self._queue if not o.events and not o.pictured and not o.model), None)
         self.skipped += 1
         if plain is not None:
             self._queue.remove(plain)
@@ -162,12 +162,12 @@ class EventWriter:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._queue) or self._done, 1.0)
-                outcome = self._queue.popleft() if self._queue else None
-                over = self._done and outcome is None
+                result = self._queue.popleft() if self._queue else None
+                over = self._done and result is None
                 self._changed.notify_all()
             self._busy_since = time.monotonic()
-            if outcome is not None:
-                self._try("events", partial(self._write, outcome))
+            if result is not None:
+                self._try("events", partial(self._write, result))
             self._try("output", partial(self._regularly, over))
             self._busy_since = None
             if over:
@@ -196,19 +196,19 @@ class EventWriter:
         elif before and not problem:
             self._say(f"{part}: all is well again")
 
-    def _write(self, outcome: FrameResult) -> None:
-        self._model = dict(outcome.model or self._model)
-        if outcome.frame is not None and (self._video or self._clips or outcome.pictured):
-            self._try("pictures", partial(self._picture, outcome))
-        for news in outcome.news:
-            self._tell(self._event(news))
+    def _write(self, result: FrameResult) -> None:
+        self._model = dict(result.model or self._model)
+        if result.frame is not None and (self._video or self._clips or result.pictured):
+            self._try("pictures", partial(self._picture, result))
+        for event in result.events:
+            self._tell(self._completed(event))
 
-    def _picture(self, outcome: FrameResult) -> None:
-        assert outcome.frame is not None
-        drawn, at = with_boxes(outcome.frame, outcome.shown), outcome.at
-        if self._clips or (outcome.pictured and self.store and self._config.visits.snapshot):
+    def _picture(self, result: FrameResult) -> None:
+        assert result.frame is not None
+        drawn, at = with_boxes(result.frame, result.shown), result.at
+        if self._clips or (result.pictured and self.store and self._config.visits.snapshot):
             jpeg = encode(drawn)
-            self._pictures.update(dict.fromkeys(outcome.pictured, jpeg))
+            self._pictures.update(dict.fromkeys(result.pictured, jpeg))
             for ident in self._clips.see(jpeg, at) if self._clips else ():
                 self._finish(ident)
         if self._video:
@@ -240,24 +240,24 @@ class EventWriter:
         self._seq = self.store.next_seq() if self.store else self._seq + 1
         return self._seq
 
-    def _event(self, news: VisitEvent) -> Event:
+    def _completed(self, event: VisitEvent) -> Event:
         number = self._next()
-        day = local_day(wall(news.at) if news.moment is None else news.moment)
-        if self._clips and news.kind == "start":
-            self._clips.begin(news.ident, news.at, day)
-        picture = self._pictures.pop(news.ident, None)
+        day = local_day(wall(event.at) if event.moment is None else event.moment)
+        if self._clips and event.kind == "start":
+            self._clips.begin(event.ident, event.at, day)
+        picture = self._pictures.pop(event.ident, None)
         if picture is not None and self.store and self._config.visits.snapshot:
-            kept = self._files.get(news.ident)
+            kept = self._files.get(event.ident)
             folder = kept["path"].split("/")[1] if kept else day
-            written = self.store.keep_file("snapshots", f"{news.ident}.jpg", picture, folder)
+            written = self.store.keep_file("snapshots", f"{event.ident}.jpg", picture, folder)
             if written:
-                self._files[news.ident] = written
-        clip = self._clips.name(news.ident) if self._clips else None
-        if self._clips and news.kind == "end":
-            self._clips.end(news.ident, news.at)
-        snapshot = self._files.pop(news.ident, None) if news.kind == "end" else self._files.get(news.ident)
+                self._files[event.ident] = written
+        clip = self._clips.name(event.ident) if self._clips else None
+        if self._clips and event.kind == "end":
+            self._clips.end(event.ident, event.at)
+        snapshot = self._files.pop(event.ident, None) if event.kind == "end" else self._files.get(event.ident)
         whole = {
-            **news.content,
+            **event.content,
             "seq": number,
             "device": self._config.device,
             "camera": self._config.camera,

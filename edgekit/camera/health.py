@@ -26,8 +26,8 @@ class Health:
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.feed: Feed | None = None
-        self.pace: RateController | None = None
-        self.outbox: EventWriter | None = None
+        self.rate: RateController | None = None
+        self.writer: EventWriter | None = None
         self.inferred = 0
         self.gated = 0
         self.model_errors = 0
@@ -72,7 +72,7 @@ class Health:
         quiet = time.monotonic() - self._beat
         if quiet > _HUNG:
             return False, f"the loop has not gone round for {quiet:.0f} s"
-        stuck = self.outbox.stuck_for if self.outbox else 0.0
+        stuck = self.writer.stuck_for if self.writer else 0.0
         if stuck > 2 * _HUNG:
             return False, f"the output has been at one frame for {stuck:.0f} s"
         return True, ""
@@ -82,28 +82,28 @@ class Health:
         alive, why = self.alive()
         if not alive:
             return False, why
-        if self.feed is None or self.pace is None:
+        if self.feed is None or self.rate is None:
             return False, "starting"
         state = self.feed.state()
         if state not in ("online", "dark"):
             return False, f"camera {state}" + (f": {self.feed.detail}" if self.feed.detail else "")
         if self._in_a_row >= _FAILURES:
             return False, f"the model fails: {self.model_problem}"
-        if self.pace.mode == "paused":
-            return False, f"paused at {self.pace.ladder.celsius:.0f} degrees Celsius"
+        if self.rate.mode == "paused":
+            return False, f"paused at {self.rate.ladder.celsius:.0f} degrees Celsius"
         last = self._looks[-1] if self._looks else None
-        fps = self.pace.fps
+        fps = self.rate.fps
         patience = max(_QUIET, 3 / fps if 0 < fps < float("inf") else 0.0)
         if last is None or time.monotonic() - last > patience:
             return False, "no frame has been looked at" + ("" if last is None else f" for {patience:.0f} s")
-        if self.outbox is not None and self.outbox.trouble:
-            return False, self.outbox.trouble
+        if self.writer is not None and self.writer.problem:
+            return False, self.writer.problem
         return True, ""
 
     def status(self) -> dict[str, Any]:
         """All of it as plain data, for the page and for tests."""
         ready, why = self.ready()
-        feed, pace, box = self.feed, self.pace, self.outbox
+        feed, rate, writer = self.feed, self.rate, self.writer
         return {
             "ready": ready,
             "why": why,
@@ -117,9 +117,9 @@ class Health:
                 **(vars(feed.counters) if feed else {}),
             },
             "rate": {
-                "mode": pace.mode if pace else "normal",
+                "mode": rate.mode if rate else "normal",
                 "fps": round(self.fps, 2),
-                "celsius": pace.ladder.celsius if pace else None,
+                "celsius": rate.ladder.celsius if rate else None,
             },
             "model": {
                 "inferred": self.inferred,
@@ -131,10 +131,10 @@ class Health:
             },
             "age": {"ms_p50": _ms(self.ages, 50), "ms_p99": _ms(self.ages, 99)},
             "output": {
-                "events": box.events if box else 0,
-                "pictures_given_up": box.skipped if box else 0,
-                **(box.dropped if box else {"events_lost": 0}),
-                "trouble": box.trouble if box else "",
+                "events": writer.events if writer else 0,
+                "pictures_given_up": writer.skipped if writer else 0,
+                **(writer.dropped if writer else {"events_lost": 0}),
+                "trouble": writer.problem if writer else "",
             },
         }
 

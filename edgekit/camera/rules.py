@@ -12,7 +12,7 @@ from edgekit.camera.clock import Clock
 from edgekit.camera.config import CameraConfig, LabelRule
 from edgekit.camera.detect.detectors import Detector
 from edgekit.camera.detect.motion import MotionWatch
-from edgekit.camera.events.visits import VisitBook
+from edgekit.camera.events.visits import Visits
 from edgekit.camera.track.tracker import Tracker
 from edgekit.camera.track.zones import Zones
 from edgekit.errors import UsageError
@@ -58,7 +58,7 @@ class Rules:
     unwatched: NDArray[np.bool_] | None
     motion: MotionWatch | None
     tracker: Tracker
-    book: VisitBook
+    visits: Visits
 
 
 def make_rules(config: CameraConfig, model: Model, clock: Clock | None = None) -> Rules:
@@ -90,7 +90,7 @@ def make_rules(config: CameraConfig, model: Model, clock: Clock | None = None) -
         unwatched=zones.unwatched(),
         motion=MotionWatch(config.motion) if config.motion.gate or detector.needs_motion else None,
         tracker=Tracker(config.track, least.__getitem__, threshold.__getitem__),
-        book=VisitBook(config.visits, threshold, zones, clock),
+        visits=Visits(config.visits, threshold, zones, clock),
     )
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgekit.camera.config import CameraConfig
-from edgekit.camera.deliver.live_view import View
-from edgekit.camera.detect.ahead import Ahead, streams_of
+from edgekit.camera.deliver.live_view import LiveView
 from edgekit.camera.detect.detectors import one_label_each
+from edgekit.camera.detect.lookahead import Lookahead, streams_of
 from edgekit.camera.detect.motion import Motion
 from edgekit.camera.event_writer import Event, EventWriter, FrameResult
-from edgekit.camera.events.counts import CountBook
+from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.visits import Visit
 from edgekit.camera.health import Health, notify_systemd
 from edgekit.camera.memory import give_back
@@ -86,19 +86,19 @@ class Camera:
     ) -> None:
         self.config = config
         self._open_model, self._opener, self._say = open_model, opener, say
-        self.health, self.view, self.counts = Health(), View(), CountBook()
+        self.health, self.view, self.counts = Health(), LiveView(), QuarterCounts()
         self._stop = threading.Event()
         self._wanted: CameraConfig | None = None
         self._started: dict[str, int] = {}
         self._most: dict[str, int] = {}
-        self._ahead = Ahead()
+        self._lookahead = Lookahead()
         self._feed = self._new_feed(config)
         self._model = open_model(config)
         self._last_at = time.monotonic()
         self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
         self._chore_failed = ""
         self._take(make_rules(config, self._model, self._feed.clock))
-        self.outbox = EventWriter(
+        self.writer = EventWriter(
             config,
             self._model.info,
             self.counts,
@@ -107,13 +107,13 @@ class Camera:
             fps=lambda: self._feed.fps or _VIDEO_FPS,
             listeners=(self._note, *listeners),
         )
-        self.health.feed, self.health.outbox = self._feed, self.outbox
+        self.health.feed, self.health.writer = self._feed, self.writer
         self.health.trained_on = self._model.info.get("trained_on", "")
 
     def run(self, seconds: float | None = None) -> Summary:
         """Looks until the source ends, `stop` is called, or `seconds` are over."""
         began = time.monotonic()
-        self.outbox.start()
+        self.writer.start()
         self._feed.start()
         notify_systemd("READY=1")
         try:
@@ -125,10 +125,10 @@ class Camera:
                     break
         finally:
             self._feed.stop()
-            self._ahead.close()
-            news = self._rules.book.close(self._last_at, "shutdown")
-            self.outbox.put(FrameResult(None, _nothing(), self._last_at, tuple(news)))
-            self.outbox.stop()
+            self._lookahead.close()
+            events = self._rules.visits.close(self._last_at, "shutdown")
+            self.writer.put(FrameResult(None, _nothing(), self._last_at, tuple(events)))
+            self.writer.stop()
             self.view.close()
             self._model.close()
         return self._summary(time.monotonic() - began)
@@ -154,13 +154,13 @@ class Camera:
     @property
     def visits(self) -> tuple[Visit, ...]:
         """Those that are going on."""
-        return self._rules.book.open
+        return self._rules.visits.open
 
     def _take(self, rules: Rules) -> None:
         """Makes these the rules from the next frame on."""
         self._rules = rules
-        self._ahead.watch(rules.detector, rules.config)
-        self._pace = self.health.pace = RateController(rules.config, time.monotonic())
+        self._lookahead.watch(rules.detector, rules.config)
+        self._rate = self.health.rate = RateController(rules.config, time.monotonic())
         self._shape: tuple[int, ...] = ()
         self._inferred_at = self._heat_at = float("-inf")
         self.config = rules.config
@@ -168,7 +168,7 @@ class Camera:
     def _step(self) -> bool:
         """One frame, or a short wait for one; False when the source is over."""
         if self._feed.live:
-            wait = self._pace.wait(time.monotonic())
+            wait = self._rate.wait(time.monotonic())
             if wait > 0:
                 self._stop.wait(min(wait, _SLICE))
                 self._tick()
@@ -181,11 +181,11 @@ class Camera:
             self._tick()
             return True
         now = shot.captured if self._feed.live else shot.at
-        if not self._feed.live and self._pace.wait(now) > 0:
+        if not self._feed.live and self._rate.wait(now) > 0:
             self._feed.counters.processed -= 1
             self._feed.counters.dropped += 1
             return True
-        self._pace.looked(time.monotonic() if self._feed.live else now)
+        self._rate.looked(time.monotonic() if self._feed.live else now)
         self._look(shot)
         return True
 
@@ -202,14 +202,14 @@ class Camera:
             found, seconds = self._found(shot, motion)
             self._inferred_at = at
         tracks = self._rules.tracker.update(found, at) if found is not None else []
-        news = self._rules.book.update(tracks, frame.shape, at)
+        events = self._rules.visits.update(tracks, frame.shape, at)
         if found is not None:
             self._count(tracks, at)
-        busy = bool(self._rules.book.open) or (motion is not None and motion.moved)
-        self._pace.saw(frame, busy, at)
+        busy = bool(self._rules.visits.open) or (motion is not None and motion.moved)
+        self._rate.saw(frame, busy, at)
         shown = _drawn(tracks, found, self._rules.least)
         self.view.show(frame, shown)
-        self.outbox.put(FrameResult(frame, shown, at, tuple(news), self._rules.book.pictured))
+        self.writer.put(FrameResult(frame, shown, at, tuple(events), self._rules.visits.pictured))
         self.health.looked(time.monotonic() - shot.captured, seconds)
 
     def _worth(self, motion: Motion | None, at: float) -> bool:
@@ -241,7 +241,7 @@ class Camera:
 
     def _new_feed(self, config: CameraConfig) -> Feed:
         feed = make_feed(config.source, self._opener, self._say, ahead=max(2, streams_of(config)))
-        feed.prepare = self._ahead.begin
+        feed.prepare = self._lookahead.begin
         return feed
 
     def _count(self, tracks: list[Track], at: float) -> None:
@@ -257,9 +257,9 @@ class Camera:
         """Time goes by without a frame of a live source."""
         if self._feed.live:
             now = self._last_at = time.monotonic()
-            news = self._rules.book.tick(now, self._feed.state() in ("offline", "stalled", "connecting"))
-            if news:
-                self.outbox.put(FrameResult(None, _nothing(), now, tuple(news)))
+            events = self._rules.visits.tick(now, self._feed.state() in ("offline", "stalled", "connecting"))
+            if events:
+                self.writer.put(FrameResult(None, _nothing(), now, tuple(events)))
 
     def _regularly(self) -> None:
         now = time.monotonic()
@@ -282,10 +282,10 @@ class Camera:
             give_back()
 
     def _cool(self, now: float) -> None:
-        if self._feed.live and self._pace.ladder.see(hottest(), now):
-            fps = self._pace.ladder.fps
+        if self._feed.live and self._rate.ladder.see(hottest(), now):
+            fps = self._rate.ladder.fps
             told = "as asked" if fps is None else f"{fps:g} times a second" if fps else "not at all"
-            self._say(f"{self._pace.ladder.celsius:.0f} degrees Celsius: looking {told}")
+            self._say(f"{self._rate.ladder.celsius:.0f} degrees Celsius: looking {told}")
 
     def _reload_if_asked(self) -> None:
         wanted, self._wanted = self._wanted, None
@@ -312,11 +312,11 @@ class Camera:
             told = error if isinstance(error, EdgekitError) else f"{type(error).__name__}: {error}"
             self._say(f"error: the configuration was not taken, and all goes on as it was: {told}")
             return
-        self.outbox.put(FrameResult(None, _nothing(), self._last_at, tuple(self._rules.book.close(self._last_at))))
+        self.writer.put(FrameResult(None, _nothing(), self._last_at, tuple(self._rules.visits.close(self._last_at))))
         self._take(rules)
         if self._model is not old_model:
             old_model.close()
-            self.outbox.put(FrameResult(None, _nothing(), self._last_at, model=self._model.info))
+            self.writer.put(FrameResult(None, _nothing(), self._last_at, model=self._model.info))
             self.health.trained_on = self._model.info.get("trained_on", "")
         if feed is not old_feed:
             old_feed.stop()
@@ -341,12 +341,12 @@ class Camera:
             unreadable=counters.unreadable,
             inferred=health.inferred,
             gated=health.gated,
-            events=self.outbox.events,
+            events=self.writer.events,
             visits=dict(self._started),
             most_at_once=dict(self._most),
             age_p99_ms=status["age"]["ms_p99"],
             inference_p50_ms=status["model"]["ms_p50"],
-            not_kept=self.outbox.dropped,
+            not_kept=self.writer.dropped,
         )
 
 

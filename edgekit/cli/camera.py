@@ -164,8 +164,8 @@ def _counted(config: CameraConfig, runtime: Camera) -> Iterator[None]:
 def open_model(config: CameraConfig) -> Model:
     """Opens the model that the configuration names; the wiring between `loading` and the camera room."""
     from edgekit import loading
-    from edgekit.camera.detect.ahead import streams_of
     from edgekit.camera.detect.detectors import make_detector
+    from edgekit.camera.detect.lookahead import streams_of
     from edgekit.camera.memory import give_back
     from edgekit.camera.rules import Model
     from edgekit.errors import UsageError

@@ -12,7 +12,7 @@ import pytest
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver.live_view import encode
 from edgekit.camera.event_writer import Event, EventWriter, FrameResult
-from edgekit.camera.events.counts import CountBook
+from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.uuid7 import uuid7
 from edgekit.camera.events.visits import VisitEvent
 from edgekit.camera.store.avi import AviWriter, read_avi, recover
@@ -23,25 +23,25 @@ from tests.camera.test_store import Disk, rows_of
 
 
 class Told:
-    """An outbox that is told of visits, a frame at a time; its clock is the test's."""
+    """A writer that is told of visits, a frame at a time; its clock is the test's."""
 
     def __init__(self, config: CameraConfig, **options: Any) -> None:
         self.events: list[Event] = []
         self.said: list[str] = []
         self.now = time.monotonic()
         patient = options.get("patient", True)
-        self.box = EventWriter(config, {}, CountBook(), self.said.append, patient=patient, fps=lambda: 10.0,
+        self.writer = EventWriter(config, {}, QuarterCounts(), self.said.append, patient=patient, fps=lambda: 10.0,
                           listeners=(self.events.append, *options.get("listeners", ())))  # fmt: skip
-        self.box.start()
+        self.writer.start()
 
     def tell(self, kind: str = "", ident: str = "") -> None:
         """A frame, with an event where `kind` is given; returns when it was written."""
         self.now += 0.1
         content = {"schema": "edgekit.visit/1", "id": ident, "type": kind, "label": "hornet", "start": "", "count": 1,
                    "last_seen": "2026-08-01T10:00:00.000Z", "end": None, "end_reason": None}  # fmt: skip
-        news = (VisitEvent(kind, ident, "hornet", self.now, content),) if kind else ()  # type: ignore[arg-type]
-        self.box.put(FrameResult(spot(50, 50), found(), self.now, news, (ident,) if kind else ()))
-        wait_for(lambda: not self.box._queue and self.box._busy_since is None, 10)
+        events = (VisitEvent(kind, ident, "hornet", self.now, content),) if kind else ()  # type: ignore[arg-type]
+        self.writer.put(FrameResult(spot(50, 50), found(), self.now, events, (ident,) if kind else ()))
+        wait_for(lambda: not self.writer._queue and self.writer._busy_since is None, 10)
 
     def visit(self, frames: int = 5, after: int = 30) -> str:
         """A whole visit and what follows it; its id."""
@@ -61,7 +61,7 @@ def telling(folder: Path, *changes: str, **options: Any) -> Iterator[Told]:
     try:
         yield told
     finally:
-        told.box.stop()
+        told.writer.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -85,13 +85,13 @@ def test_a_clip_that_cannot_be_written_costs_no_event_and_readiness_returns(
             "edgekit.camera.store.pictures.write_bytes", lambda *_, **__: full(AviWriter(tmp_path), b"", 0)
         )
         lost = told.visit()
-        assert "No space left" in told.box.trouble
+        assert "No space left" in told.writer.problem
         assert sum("No space left" in line for line in told.said) == 1
         monkeypatch.setattr(AviWriter, "write", write)
         monkeypatch.undo()
-        told.box.store._probe_at = told.box.store._look_at = 0.0  # type: ignore[union-attr]
+        told.writer.store._probe_at = told.writer.store._look_at = 0.0  # type: ignore[union-attr]
         told.tell()
-        assert told.box.trouble == ""
+        assert told.writer.problem == ""
         kept = told.visit()
     assert [(e["id"], e["type"]) for e in told.events] == [
         (ident, kind) for ident in (lost, kept) for kind in ("start", "end")
@@ -100,8 +100,8 @@ def test_a_clip_that_cannot_be_written_costs_no_event_and_readiness_returns(
     visits = {v["id"]: v for v in Reader(tmp_path).visits()}
     assert visits[lost]["clip"] is None
     assert read_avi(tmp_path / visits[kept]["clip"]["path"])
-    assert told.box.dropped["clips_lost"] == 1
-    assert told.box.dropped["pictures_lost"] >= 1
+    assert told.writer.dropped["clips_lost"] == 1
+    assert told.writer.dropped["pictures_lost"] >= 1
     assert not [path for path in tmp_path.rglob("*") if ".tmp" in path.name]
 
 
@@ -112,11 +112,11 @@ def test_a_disk_that_was_full_and_has_room_again_is_no_trouble_any_more(
     with telling(tmp_path, "store.reserve_mb=10") as told:
         disk.room = 5_000_000
         told.tell()
-        assert "less than 10 MB" in told.box.trouble  # known before an insect comes
+        assert "less than 10 MB" in told.writer.problem  # known before an insect comes
         without = told.visit()
         disk.room = 10**9
         told.tell()
-        assert told.box.trouble == ""
+        assert told.writer.problem == ""
         whole = told.visit()
         disk.room = 5_000_000
         cut = told.visit(frames=3)
@@ -136,10 +136,10 @@ def test_a_listener_that_fails_costs_the_others_nothing(tmp_path: Path) -> None:
 
     with telling(tmp_path, listeners=(fails,)) as told:
         told.visit(after=1)
-        assert "Broken pipe" in told.box.trouble
+        assert "Broken pipe" in told.writer.problem
         broken[0] = False
         told.visit(after=1)
-        assert told.box.trouble == ""
+        assert told.writer.problem == ""
     assert len(told.events) == len(rows_of(tmp_path)) == 4
 
 
@@ -152,11 +152,11 @@ def test_a_dead_consumer_of_the_lines_is_told_and_costs_no_row(tmp_path: Path, m
         monkeypatch.setattr("edgekit.camera.deliver.lines.os.write", dead)
         with telling(tmp_path / "store", "output.json_lines=true") as told:
             told.visit(after=1)
-            assert "Broken pipe" in told.box.trouble
+            assert "Broken pipe" in told.writer.problem
             monkeypatch.undo()
             monkeypatch.setattr("sys.stdout", stdout)
             told.tell()
-            assert told.box.trouble == ""
+            assert told.writer.problem == ""
             told.visit(after=1)
     assert len(told.events) == len(rows_of(tmp_path / "store")) == 4
     assert (tmp_path / "lines").read_bytes().count(b"\n") == 4
@@ -209,8 +209,8 @@ def test_what_a_kill_left_of_a_clip_is_a_shorter_clip(tmp_path: Path) -> None:
         for _ in range(4):
             told.tell()
         half = next(tmp_path.rglob("*.tmp.avi"))
-        assert told.box._clips is not None
-        told.box._clips._open[ident].sink._file.flush()  # type: ignore[union-attr]
+        assert told.writer._clips is not None
+        told.writer._clips._open[ident].sink._file.flush()  # type: ignore[union-attr]
         left = half.read_bytes()[:-100]
     half.parent.mkdir(exist_ok=True)
     for path in (tmp_path / "clips").rglob("*.avi"):
@@ -243,9 +243,9 @@ def test_an_output_that_does_not_end_says_how_much_it_did_not_write(
     monkeypatch.setattr("edgekit.camera.store.store.Store.add", lambda *_: time.sleep(0.6))
     told = Told(config_of(f"store.folder={tmp_path}"))
     for kind in ("start", "update", "end"):
-        told.box.put(FrameResult(None, found(), told.now, (VisitEvent(kind, uuid7(), "hornet", told.now, {  # type: ignore[arg-type]
+        told.writer.put(FrameResult(None, found(), told.now, (VisitEvent(kind, uuid7(), "hornet", told.now, {  # type: ignore[arg-type]
             "schema": "", "id": "x", "type": kind}),)))  # fmt: skip
-    assert not told.box.stop(timeout=0.2)
-    assert told.box.dropped["events_lost"] == 2
+    assert not told.writer.stop(timeout=0.2)
+    assert told.writer.dropped["events_lost"] == 2
     assert any("2 events were not written" in line for line in told.said)
-    told.box._thread.join(10)
+    told.writer._thread.join(10)

@@ -1,4 +1,4 @@
-"""What decides whether and where to look: motion, zones, tiles, crops, pace and heat."""
+"""What decides whether and where to look: motion, zones, tiles, crops, rate and heat."""
 
 from pathlib import Path
 
@@ -222,17 +222,17 @@ def test_the_eye_fits_the_model() -> None:
         make_detector(model, config_of("model.crops=true"), 0.1)  # type: ignore[arg-type]
 
 
-# --- pace ---
+# --- rate ---
 
 
-def looks(pace: RateController, seconds: float, source_fps: float, busy: bool = True, grey: int = 120) -> int:
+def looks(rate: RateController, seconds: float, source_fps: float, busy: bool = True, grey: int = 120) -> int:
     """How many frames of a source are looked at."""
     frame, count = np.full((32, 32, 3), grey, np.uint8), 0
     for i in range(int(seconds * source_fps)):
         now = i / source_fps
-        if pace.wait(now) <= 0:
-            pace.looked(now)
-            pace.saw(frame, busy, now)
+        if rate.wait(now) <= 0:
+            rate.looked(now)
+            rate.saw(frame, busy, now)
             count += 1
     return count
 
@@ -243,28 +243,28 @@ def test_the_rate_that_was_asked_for(asked: float, expected: int) -> None:
 
 
 def test_idle_while_nothing_moves() -> None:
-    pace = RateController(config_of("rate.fps=5", "rate.idle_fps=1", "rate.idle_after=10", "motion.gate=true"), 0)
-    assert looks(pace, 60, 20, busy=False) == pytest.approx(10 * 5 + 50, abs=4)
-    assert pace.mode == "idle"
-    pace.saw(np.zeros((32, 32, 3), np.uint8), True, 60)
-    assert (pace.mode, pace.fps) == ("normal", 5)
+    rate = RateController(config_of("rate.fps=5", "rate.idle_fps=1", "rate.idle_after=10", "motion.gate=true"), 0)
+    assert looks(rate, 60, 20, busy=False) == pytest.approx(10 * 5 + 50, abs=4)
+    assert rate.mode == "idle"
+    rate.saw(np.zeros((32, 32, 3), np.uint8), True, 60)
+    assert (rate.mode, rate.fps) == ("normal", 5)
 
 
 def test_night_comes_and_goes_with_hysteresis() -> None:
-    pace = RateController(config_of("rate.fps=5", "rate.night_below=25", "rate.night_fps=0.5"), 0)
+    rate = RateController(config_of("rate.fps=5", "rate.night_below=25", "rate.night_fps=0.5"), 0)
     dark, dusk, day = (np.full((32, 32, 3), v, np.uint8) for v in (10, 27, 60))
-    pace.saw(dark, False, 0)
-    pace.saw(day, False, 10)  # a hand before the lens
-    assert not pace.night
+    rate.saw(dark, False, 0)
+    rate.saw(day, False, 10)  # a hand before the lens
+    assert not rate.night
     for t in (20, 30, 41):
-        pace.saw(dark, False, t)
-    assert (pace.mode, pace.fps) == ("night", 0.5)
+        rate.saw(dark, False, t)
+    assert (rate.mode, rate.fps) == ("night", 0.5)
     for t in (50, 60, 80):
-        pace.saw(dusk, False, t)
-    assert pace.night
+        rate.saw(dusk, False, t)
+    assert rate.night
     for t in (90, 100, 111):
-        pace.saw(day, False, t)
-    assert not pace.night
+        rate.saw(day, False, t)
+    assert not rate.night
 
 
 def test_the_ladder_goes_down_at_once_and_up_slowly() -> None:
@@ -295,13 +295,13 @@ def test_at_a_limit_nothing_flaps() -> None:
 
 
 def test_heat_pauses_the_pace() -> None:
-    pace = RateController(config_of(), 0)
-    assert not pace.ladder.see(None, 0)
-    pace.ladder.see(95, 1)
-    assert (pace.mode, pace.fps, pace.wait(2)) == ("paused", 0, float("inf"))
-    pace.ladder.see(70, 30)
-    assert (pace.mode, pace.fps) == ("hot", 1)
-    assert pace.wait(31) == 0
+    rate = RateController(config_of(), 0)
+    assert not rate.ladder.see(None, 0)
+    rate.ladder.see(95, 1)
+    assert (rate.mode, rate.fps, rate.wait(2)) == ("paused", 0, float("inf"))
+    rate.ladder.see(70, 30)
+    assert (rate.mode, rate.fps) == ("hot", 1)
+    assert rate.wait(31) == 0
 
 
 def test_the_hottest_zone_is_read_and_nonsense_is_left_out(tmp_path: Path) -> None:

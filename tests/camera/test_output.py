@@ -1,4 +1,4 @@
-"""Video, clips, the live view and the outbox: whole files, right times, nothing half written."""
+"""Video, clips, the live view and the writer: whole files, right times, nothing half written."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgekit.camera.config import VisitConfig
-from edgekit.camera.deliver.live_view import View, encode
+from edgekit.camera.deliver.live_view import LiveView, encode
 from edgekit.camera.deliver.video_file import VideoSink
 from edgekit.camera.store.avi import AviWriter, read_avi
 from edgekit.camera.store.clips import Clips
@@ -133,7 +133,7 @@ def test_a_clip_has_its_longest(tmp_path: Path) -> None:
 def test_a_picture_is_encoded_once_and_only_for_those_who_look(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     monkeypatch.setattr("edgekit.camera.deliver.live_view.encode", lambda f: made.append(1) or encode(f))
-    view = View()
+    view = LiveView()
     assert view.newest() is None
     view.show(spot(50, 50), found(at(50, 50)))
     assert made == []

@@ -61,7 +61,7 @@ def test_a_disk_filled_by_others_costs_pictures_as_far_as_the_reserve_and_no_row
     assert 0 < store.tidy(force=True).pictures < 10
     disk.room -= 400_000
     said: list[str] = []
-    store._trouble.say = said.append
+    store._problems.say = said.append
     tell(store, uuid7())
     assert 0 < store.dropped.pictures_removed < 15
     assert store.dropped.pictures_lost == 0
@@ -111,13 +111,13 @@ def test_a_picture_that_went_for_want_of_any_room_is_no_longer_named(
     monkeypatch.setattr("edgekit.camera.store.store._RETRY", 0.0)
     store, idents = filled(tmp_path, 5)
     Disk(monkeypatch).room = 0
-    assert store._held.db is not None
-    store._held.db.execute(f"PRAGMA max_page_count = {store._held.db.execute('PRAGMA page_count').fetchone()[0]}")
+    assert store._locked.db is not None
+    store._locked.db.execute(f"PRAGMA max_page_count = {store._locked.db.execute('PRAGMA page_count').fetchone()[0]}")
     waiting = uuid7()
     store.add(event(waiting, seq=store.next_seq(), padding="x" * 20_000))
     assert store.dropped.pictures_removed == 5
     assert "full" in store.problem
-    store._held.db.execute("PRAGMA max_page_count = 1000000")
+    store._locked.db.execute("PRAGMA max_page_count = 1000000")
     store.flush()
     assert store.problem == ""
     assert pictured(tmp_path) == []

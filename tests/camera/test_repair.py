@@ -115,11 +115,11 @@ def test_a_large_database_is_checked_meanwhile(whole: Path, tmp_path: Path, monk
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "visits.db"
     path.write_bytes(flipped(path.read_bytes()))
-    monkeypatch.setattr("edgekit.camera.store.held._QUICKLY", 0)
+    monkeypatch.setattr("edgekit.camera.store.locked_database._QUICKLY", 0)
     monkeypatch.setattr("edgekit.camera.store.store._LOOK", 0.0)
     said: list[str] = []
     store = Store(tmp_path, StoreConfig(reserve_mb=0), said.append)
-    wait_for(lambda: bool(store._held._found), 10)
+    wait_for(lambda: bool(store._locked._found), 10)
     store.watch()
     assert any("is damaged" in line for line in said)
     ident = uuid7()

@@ -289,7 +289,7 @@ def test_a_slow_disk_costs_pictures_and_no_events(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("edgekit.camera.event_writer.VideoSink.write", lambda *_: time.sleep(0.5))
     config = live_config(f"output.video={tmp_path / 'v.avi'}", "visits.update_every=0.2")
     with Running(config, SpotDetector(), moving) as running:
-        wait_for(lambda: running.camera.outbox.skipped > 5, 15)
+        wait_for(lambda: running.camera.writer.skipped > 5, 15)
         status = running.camera.health.status()
         assert status["age"]["ms_p50"] < 400  # a frame that waited for the disk would be 500
     kinds = [e["type"] for e in running.events]

@@ -15,7 +15,7 @@ import pytest
 
 from edgekit.camera.config import StoreConfig
 from edgekit.camera.events.uuid7 import uuid7
-from edgekit.camera.store import held as held_module
+from edgekit.camera.store import locked_database as database_module
 from edgekit.camera.store import store as store_module
 from edgekit.camera.store.reader import Reader
 from edgekit.camera.store.store import Store, crashed
@@ -47,8 +47,8 @@ class Disk:
 
 
 def db_of(store: Store) -> sqlite3.Connection:
-    assert store._held.db is not None
-    return store._held.db
+    assert store._locked.db is not None
+    return store._locked.db
 
 
 def rows_of(folder: Path) -> dict[int, dict[str, Any]]:
@@ -113,12 +113,12 @@ def test_it_starts_on_a_full_disk_and_writes_when_there_is_room(
     first.close()
     free = Disk(monkeypatch)
     free.room = 0
-    whole = held_module.open_database
+    whole = database_module.open_database
 
     def full(_: Path) -> sqlite3.Connection:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(held_module, "open_database", full)
+    monkeypatch.setattr(database_module, "open_database", full)
     store = opened(tmp_path)
     assert "disk I/O error" in store.problem
     assert store.seq > seq
@@ -126,7 +126,7 @@ def test_it_starts_on_a_full_disk_and_writes_when_there_is_room(
     later = uuid7()
     store.add(event(later, seq=store.next_seq()))
     assert (store.unfinished(), store.sweep(), bool(store.tidy(force=True))) == ([], 0, False)
-    monkeypatch.setattr(held_module, "open_database", whole)
+    monkeypatch.setattr(database_module, "open_database", whole)
     store.flush()
     assert store.problem == ""
     kept = Reader(tmp_path).visits()
@@ -242,16 +242,16 @@ def test_a_later_edgekits_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_database_that_could_not_be_made_yet_was_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "_RETRY", 0.0)
-    whole, said = held_module.open_database, []
+    whole, said = database_module.open_database, []
 
     def full(path: Path) -> sqlite3.Connection:
         path.touch()
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(held_module, "open_database", full)
+    monkeypatch.setattr(database_module, "open_database", full)
     store = Store(tmp_path, StoreConfig(reserve_mb=0), said.append)
     store.add(event(uuid7(), seq=store.next_seq()))
-    monkeypatch.setattr(held_module, "open_database", whole)
+    monkeypatch.setattr(database_module, "open_database", whole)
     store.flush()
     assert list(rows_of(tmp_path)) == [1]
     assert not any("gone" in line for line in said)

@@ -13,7 +13,7 @@ import pytest
 
 from edgekit.camera.config import SourceConfig, parse_config
 from edgekit.camera.deliver.video_file import VideoSink
-from edgekit.camera.events.visits import VisitBook
+from edgekit.camera.events.visits import Visits
 from edgekit.camera.runtime import Camera, Summary
 from edgekit.camera.source.disk import video as video_module
 from edgekit.camera.source.disk.files import begins
@@ -234,9 +234,9 @@ def test_no_event_is_of_the_future(tmp_path: Path) -> None:
 
 
 def test_a_clock_set_back_in_the_midst_of_a_visit_makes_no_future(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.camera.test_visits import SHAPE, book, track
+    from tests.camera.test_visits import SHAPE, track, visits
 
-    b: VisitBook = book()
+    b: Visits = visits()
     b.update([track()], SHAPE, 1000)
     monkeypatch.setattr("edgekit.camera.events.visits.time.time", lambda t=time.time: t() - 3600)
     (end,) = b.close(1100)

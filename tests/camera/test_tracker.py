@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgekit.camera.config import TrackConfig, VisitConfig
-from edgekit.camera.events.visits import VisitBook
+from edgekit.camera.events.visits import Visits
 from edgekit.camera.track.assign import assign
 from edgekit.camera.track.tracker import Tracker, median_score
 from edgekit.camera.track.zones import Zones
@@ -132,13 +132,13 @@ def test_one_frame_alarms_for_a_day_raise_no_visit() -> None:
     rng = np.random.default_rng(3)
     frames = np.flatnonzero(rng.random(24 * 3600 * 5) < 0.01)  # 5 fps, one frame in a hundred
     assert len(frames) > 4000
-    t, book = tracker(), VisitBook(VisitConfig(), {"hornet": 0.7, "bee": 0.7}, Zones(()))
+    t, visits = tracker(), Visits(VisitConfig(), {"hornet": 0.7, "bee": 0.7}, Zones(()))
     for before, frame in zip((-9, *frames.tolist()), frames.tolist(), strict=False):
         for empty in range(max(before + 1, frame - 3), frame):
             t.update(found(), empty / 5)  # more of them change nothing
         x, y = rng.uniform(20, 620), rng.uniform(20, 340)
         tracks = t.update(found(at(x, y, float(rng.uniform(0.7, 1)), size=float(rng.uniform(15, 40)))), frame / 5)
-        assert book.update(tracks, (360, 640, 3), frame / 5) == []
+        assert visits.update(tracks, (360, 640, 3), frame / 5) == []
 
 
 @pytest.mark.parametrize(("fps", "frames", "switches"), [(20, 500, 0.05), (10, 300, 0.12)])

@@ -9,9 +9,9 @@ import pytest
 
 from edgekit.camera.clock import boot_id, iso, synchronised, wall
 from edgekit.camera.config import VisitConfig, Zone
-from edgekit.camera.events.counts import BUCKET, CountBook, level_of, pressure
+from edgekit.camera.events.counts import BUCKET, QuarterCounts, level_of, pressure
 from edgekit.camera.events.uuid7 import uuid7
-from edgekit.camera.events.visits import VisitBook
+from edgekit.camera.events.visits import Visits
 from edgekit.camera.track.kalman import KalmanFilter
 from edgekit.camera.track.tracker import Track
 from edgekit.camera.track.zones import Zones
@@ -41,18 +41,18 @@ KEYS = [
 
 def track(ident: int = 1, x: float = 100, score: float = 0.9, label: str = "hornet", confirmed: bool = True) -> Track:
     box = np.array([x - 10, 40, x + 10, 60], np.float64)
-    course = KalmanFilter.begin(x, 50, 20)
-    return Track(ident, box, 20, course, score, 0, 0, 0, deque([score] * 3), {label: score}, score, 3, confirmed, label,
+    kalman = KalmanFilter.begin(x, 50, 20)
+    return Track(ident, box, 20, kalman, score, 0, 0, 0, deque([score] * 3), {label: score}, score, 3, confirmed, label,
                  label)  # fmt: skip
 
 
-def book(zones: tuple[Zone, ...] = (), **keys: object) -> VisitBook:
+def visits(zones: tuple[Zone, ...] = (), **keys: object) -> Visits:
     config = VisitConfig.model_validate({"end_after": 3, "cooldown": 5, **keys})
-    return VisitBook(config, {"hornet": 0.7, "bee": 0.6}, Zones(zones))
+    return Visits(config, {"hornet": 0.7, "bee": 0.6}, Zones(zones))
 
 
 def test_a_visit_from_start_to_end() -> None:
-    b = book()
+    b = visits()
     assert b.update([], SHAPE, 0) == []
     (start,) = b.update([track()], SHAPE, 1)
     assert (start.kind, start.label) == ("start", "hornet")
@@ -72,7 +72,7 @@ def test_a_visit_from_start_to_end() -> None:
 
 
 def test_more_at_once_is_told_at_once_and_the_rest_now_and_then() -> None:
-    b = book(update_every=10)
+    b = visits(update_every=10)
     b.update([track(1)], SHAPE, 0)
     (more,) = b.update([track(1), track(2, 150)], SHAPE, 1)
     assert (more.kind, more.content["count_max"], more.content["tracks"]) == ("update", 2, [1, 2])
@@ -82,17 +82,19 @@ def test_more_at_once_is_told_at_once_and_the_rest_now_and_then() -> None:
 
 
 def test_each_label_has_its_own_visit_and_others_have_none() -> None:
-    news = book().update([track(1), track(2, 30, label="bee")], SHAPE, 0)
-    assert sorted(n.label for n in news) == ["bee", "hornet"]
-    assert [n.label for n in book(labels=("hornet",)).update([track(1), track(2, label="bee")], SHAPE, 0)] == ["hornet"]
+    events = visits().update([track(1), track(2, 30, label="bee")], SHAPE, 0)
+    assert sorted(n.label for n in events) == ["bee", "hornet"]
+    assert [n.label for n in visits(labels=("hornet",)).update([track(1), track(2, label="bee")], SHAPE, 0)] == [
+        "hornet"
+    ]
 
 
 def test_what_is_not_believed_makes_no_visit() -> None:
-    assert book().update([track(confirmed=False)], SHAPE, 0) == []
+    assert visits().update([track(confirmed=False)], SHAPE, 0) == []
 
 
 def test_the_cool_down_keeps_the_next_visit_back() -> None:
-    b = book()
+    b = visits()
     b.update([track()], SHAPE, 0)
     b.update([], SHAPE, 3)
     assert b.update([track(2)], SHAPE, 7.9) == []
@@ -100,7 +102,7 @@ def test_the_cool_down_keeps_the_next_visit_back() -> None:
 
 
 def test_a_lost_camera_and_a_shutdown_end_visits_by_their_name() -> None:
-    b = book()
+    b = visits()
     b.update([track()], SHAPE, 0)
     assert b.tick(2, offline=True) == []
     assert b.tick(3.1, offline=True)[0].content["end_reason"] == "camera_offline"
@@ -111,11 +113,11 @@ def test_a_lost_camera_and_a_shutdown_end_visits_by_their_name() -> None:
 
 def test_zones_are_named() -> None:
     zones = (Zone(name="door", points=((0.4, 0), (0.6, 0), (0.6, 1), (0.4, 1))), Zone(name="far", points=((0, 0), (0.1, 0), (0, 0.1))))  # noqa: E501 # fmt: skip
-    assert book(zones).update([track()], SHAPE, 0)[0].content["zones"] == ["door"]
+    assert visits(zones).update([track()], SHAPE, 0)[0].content["zones"] == ["door"]
 
 
 def test_the_best_frame_is_pictured() -> None:
-    b = book()
+    b = visits()
     b.update([track(score=0.8)], SHAPE, 0)
     assert len(b.pictured) == 1
     b.update([track(score=0.805)], SHAPE, 1)
@@ -143,7 +145,7 @@ def test_times_for_people() -> None:
 
 
 def test_counts_are_the_most_at_once_of_each_quarter() -> None:
-    counts, start = CountBook(), BUCKET * 1000.0
+    counts, start = QuarterCounts(), BUCKET * 1000.0
     for i, n in enumerate((0, 2, 1, 3, 0)):
         counts.see({"hornet": n}, start + i)
     counts.see({"hornet": 1}, start + BUCKET)

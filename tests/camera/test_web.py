@@ -14,7 +14,7 @@ import pytest
 
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.avi import read_avi
-from edgekit.camera.web.attempts import Attempts
+from edgekit.camera.web.throttle import TokenThrottle
 from edgekit.camera.web.token_auth import check_web, is_loopback
 from edgekit.errors import SourceError, UsageError
 from tests.browser import Browser
@@ -97,7 +97,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("guarded"), token=True)
-    site.page._guard._attempts = Attempts(sleep=lambda _: asyncio.sleep(0))  # test_door.py is about the waits
+    site.page._auth._throttle = TokenThrottle(sleep=lambda _: asyncio.sleep(0))  # its waits: test_connections.py
     wait_for(lambda: site.camera.health.inferred > 5, 10)
     yield site
     site.close()

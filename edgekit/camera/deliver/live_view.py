@@ -24,7 +24,7 @@ class _Held:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class View:
+class LiveView:
     """One slot. Encoding happens in the thread of the first who asks, and once a picture."""
 
     def __init__(self) -> None:

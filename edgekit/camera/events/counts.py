@@ -22,7 +22,7 @@ def level_of(label: str, most: int) -> str | None:
     return pressure(most) if any(name in label.lower() for name in _HORNETS) else None
 
 
-class CountBook:
+class QuarterCounts:
     """The most at once of each label in each quarter of an hour, and for how long anybody looked."""
 
     def __init__(self) -> None:

@@ -58,7 +58,7 @@ class VisitEvent:
     moment: float | None = None
 
 
-class VisitBook:
+class Visits:
     """Opens and closes visits.
 
     Args:
@@ -87,7 +87,7 @@ class VisitBook:
         for track in tracks:
             if track.counts and (not self._config.labels or track.label in self._config.labels):
                 by_label.setdefault(track.label, []).append(track)
-        news, pictured = self._close(at, "lost", set(by_label)), []
+        events, pictured = self._close(at, "lost", set(by_label)), []
         for label, seen in by_label.items():
             visit = self._open.get(label)
             begins = visit is None
@@ -99,10 +99,10 @@ class VisitBook:
                 self._open[label] = visit
             more = self._take(visit, seen, shape, at)
             if begins:
-                news.append(self._news("start", visit, at))
+                events.append(self._event("start", visit, at))
             elif more or at - visit.updated >= self._config.update_every:
                 visit.updated = at
-                news.append(self._news("update", visit, at))
+                events.append(self._event("update", visit, at))
             if visit.top_score > visit.pictured + _BETTER or more:
                 visit.pictured = visit.top_score
                 pictured.append(visit.ident)
@@ -110,7 +110,7 @@ class VisitBook:
             if visit.label not in by_label:
                 visit.count = 0
         self.pictured = tuple(pictured)
-        return news
+        return events
 
     def tick(self, at: float, offline: bool) -> list[VisitEvent]:
         """Time goes by without a frame."""
@@ -118,9 +118,9 @@ class VisitBook:
 
     def close(self, at: float, reason: Reason = "shutdown") -> list[VisitEvent]:
         """Ends every visit."""
-        news = [self._end(visit, at, reason) for visit in self._open.values()]
+        events = [self._end(visit, at, reason) for visit in self._open.values()]
         self._open.clear()
-        return news
+        return events
 
     def _close(self, at: float, reason: Reason, seen: set[str]) -> list[VisitEvent]:
         over = [v for v in self._open.values() if v.label not in seen and at - v.seen >= self._config.end_after]
@@ -147,9 +147,9 @@ class VisitBook:
 
     def _end(self, visit: Visit, at: float, reason: Reason) -> VisitEvent:
         visit.count = 0
-        return self._news("end", visit, at, reason)
+        return self._event("end", visit, at, reason)
 
-    def _news(self, kind: Kind, visit: Visit, at: float, reason: Reason | None = None) -> VisitEvent:
+    def _event(self, kind: Kind, visit: Visit, at: float, reason: Reason | None = None) -> VisitEvent:
         # a clock that was set back meanwhile, or a file that reaches beyond now, makes no event of the future
         latest = max(visit.started, min(visit.started + visit.seen - visit.start, time.time()))
         seen = iso(latest)

@@ -13,8 +13,8 @@ from edgekit.artifacts.atomic import sync_folder, write_bytes
 from edgekit.camera.clock import iso, plausible
 from edgekit.camera.config import MB, StoreConfig
 from edgekit.camera.store.permissions import FILE, private_folder
+from edgekit.camera.store.problems import Problems
 from edgekit.camera.store.quota import ROOM, Removed, free_bytes, make_room, win_room
-from edgekit.camera.store.trouble import Trouble
 from edgekit.errors import EdgekitError, OutputError
 
 _PART = "pictures"
@@ -38,11 +38,11 @@ class Pictures:
         self,
         folder: Path,
         config: StoreConfig,
-        trouble: Trouble,
+        problems: Problems,
         database: Callable[[], sqlite3.Connection | None],
         waiting: Callable[[], Collection[str]],
     ) -> None:
-        self._folder, self._config, self._trouble = folder, config, trouble
+        self._folder, self._config, self._problems = folder, config, problems
         self._database, self._waiting, self._newest = database, waiting, 0.0
         self._began_at, self._check_at, self._clock_known = time.monotonic(), 0.0, False
         self.nameless: list[str] = []
@@ -51,7 +51,7 @@ class Pictures:
         """Takes the time of the newest event kept, wall-clock seconds: while the clock is before it nothing goes."""
         self._newest, self._clock_known = newest, plausible(newest)
         if not self._clock_known:
-            self._trouble.say(f"the clock says {iso(time.time())}, which cannot be right: nothing is removed until it "
+            self._problems.say(f"the clock says {iso(time.time())}, which cannot be right: nothing is removed until it "
                               f"can, or for {_HOLD / 60:.0f} minutes")  # fmt: skip
 
     def keep(self, kind: str, name: str, data: bytes, day: str) -> dict[str, Any] | None:
@@ -65,8 +65,8 @@ class Pictures:
                 sync_folder(path.parent.parent)
             write_bytes(path, data, overwrite=True, mode=FILE)
         except (OutputError, OSError) as error:
-            self._trouble.dropped.pictures_lost += 1
-            self._trouble.fails(_PART, f"pictures are not kept: {told(error)}")
+            self._problems.dropped.pictures_lost += 1
+            self._problems.fails(_PART, f"pictures are not kept: {told(error)}")
             return None
         return {
             "path": path.relative_to(self._folder).as_posix(),
@@ -76,12 +76,12 @@ class Pictures:
 
     def clip_lost(self, why: str) -> None:
         """A clip could not be written, or not to its end."""
-        self._trouble.dropped.clips_lost += 1
-        self._trouble.fails(_PART, f"a clip was not kept whole: {why}")
+        self._problems.dropped.clips_lost += 1
+        self._problems.fails(_PART, f"a clip was not kept whole: {why}")
 
     def room_for(self, size: int) -> bool:
         """Whether so many bytes of pictures leave the reserve free, older ones having made room."""
-        if not self._has_room(size) and _PART not in self._trouble:  # else `probe` tries, every few seconds
+        if not self._has_room(size) and _PART not in self._problems:  # else `probe` tries, every few seconds
             self.tidy(force=True, wanted=size)
         return self._has_room(size)
 
@@ -99,9 +99,9 @@ class Pictures:
             return removed
         try:
             removed = make_room(db, self._folder, self._config, self._waiting(), wanted)
-            self._trouble.works("tidying")
+            self._problems.works("tidying")
         except (sqlite3.Error, OSError) as error:
-            self._trouble.fails("tidying", f"the store cannot be tidied: {error}")
+            self._problems.fails("tidying", f"the store cannot be tidied: {error}")
         self._count(removed)
         return removed
 
@@ -125,15 +125,15 @@ class Pictures:
         if not self._has_room():
             self.tidy(force=True)
         if not self._has_room():
-            self._trouble.fails(_PART, f"pictures are not kept: {self._no_room}")
-        elif _PART in self._trouble:
+            self._problems.fails(_PART, f"pictures are not kept: {self._no_room}")
+        elif _PART in self._problems:
             path = self._folder / ".probe.tmp"
             try:
                 write_bytes(path, _PROBE, overwrite=True, mode=FILE)
                 path.unlink()
             except (EdgekitError, OSError):
                 return
-            self._trouble.works(_PART)
+            self._problems.works(_PART)
 
     @property
     def _no_room(self) -> str:
@@ -146,16 +146,16 @@ class Pictures:
             return True
 
     def _count(self, removed: Removed) -> None:
-        dropped, config = self._trouble.dropped, self._config
+        dropped, config = self._problems.dropped, self._config
         self.nameless += removed.nameless
         dropped.pictures_removed += removed.pictures
         dropped.clips_removed += removed.clips
         dropped.visits_removed += removed.visits
         if removed.pictures or removed.clips:
-            self._trouble.once(f"the oldest pictures and clips go, to make room (quota_mb = {config.quota_mb:g}, "
+            self._problems.once(f"the oldest pictures and clips go, to make room (quota_mb = {config.quota_mb:g}, "
                                f"reserve_mb = {config.reserve_mb:g})")  # fmt: skip
         if removed.visits:
-            self._trouble.once(f"the oldest visits go, to make room (rows_mb = {config.most_rows_mb:g})")
+            self._problems.once(f"the oldest visits go, to make room (rows_mb = {config.most_rows_mb:g})")
 
 
 def told(error: Exception) -> str:

@@ -18,11 +18,11 @@ from edgekit.camera.clock import seconds_of
 from edgekit.camera.config import StoreConfig
 from edgekit.camera.store.avi import recover
 from edgekit.camera.store.database import Event, insert_counts, insert_event, name_files, parsed
-from edgekit.camera.store.held import Held
+from edgekit.camera.store.locked_database import LockedDatabase
 from edgekit.camera.store.permissions import close_to_others
 from edgekit.camera.store.pictures import Pictures, told
+from edgekit.camera.store.problems import Problems
 from edgekit.camera.store.quota import Removed, forget, orders, orders_of, walk
-from edgekit.camera.store.trouble import Trouble
 from edgekit.errors import EdgekitError
 
 _WAITING = 2000  # events that are kept in memory while they cannot be written
@@ -48,21 +48,25 @@ class Store:
         make_folder(folder)
         self.open_to_others = close_to_others(folder)  # an earlier edgekit's was
         self.folder, self._say = folder.resolve(), say
-        self._trouble = Trouble(say)
-        self.dropped = self._trouble.dropped
+        self._problems = Problems(say)
+        self.dropped = self._problems.dropped
         self._waiting: deque[Event] = deque()
         self._clips: dict[str, str] = {}  # finished, and not yet named by their visits
         self._mine: set[str] = set()  # visits that are going on
         self._most: dict[tuple[str, int], int] = {}
         self._watched: dict[int, float] = {}
         self._retry_at = self._look_at = self._probe_at = 0.0
-        self._held = Held(self.folder, say)
+        self._locked = LockedDatabase(self.folder, say)
         self.pictures = Pictures(
-            self.folder, config, self._trouble, lambda: self._held.db, lambda: {event["id"] for event in self._waiting}
+            self.folder,
+            config,
+            self._problems,
+            lambda: self._locked.db,
+            lambda: {event["id"] for event in self._waiting},
         )
         self.keep_file, self.room_for = self.pictures.keep, self.pictures.room_for
-        lock, seq, text = self._held.lock, 0, ""
-        self.seq = lock.mark or (int(time.time() * 1000) if self._held.path.exists() else 0)
+        lock, seq, text = self._locked.lock, 0, ""
+        self.seq = lock.mark or (int(time.time() * 1000) if self._locked.path.exists() else 0)
         self._begun = False
         try:
             db = self._opened()
@@ -72,13 +76,13 @@ class Store:
         self._begun = True
         if db is not None:
             seq, text = db.execute("SELECT seq, event FROM events ORDER BY seq DESC LIMIT 1").fetchone() or (0, "")
-            self.seq = max(seq, lock.mark if self._held.anew else 0)
+            self.seq = max(seq, lock.mark if self._locked.anew else 0)
         self.pictures.begin(seconds_of((parsed(text) or {}).get("last_seen")))
 
     @property
     def problem(self) -> str:
         """What cannot be kept now, or nothing."""
-        return self._trouble.problem
+        return self._problems.problem
 
     @property
     def waiting(self) -> int:
@@ -88,7 +92,7 @@ class Store:
     @property
     def readable(self) -> bool:
         """Whether the database is open."""
-        return self._held.db is not None
+        return self._locked.db is not None
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -96,9 +100,9 @@ class Store:
 
     def unfinished(self) -> list[Event]:
         """The last events of visits that never ended: an earlier process died in them."""
-        if self._held.db is None:
+        if self._locked.db is None:
             return []
-        rows = self._held.db.execute("SELECT event FROM visits WHERE NOT ended ORDER BY first")
+        rows = self._locked.db.execute("SELECT event FROM visits WHERE NOT ended ORDER BY first")
         return [event for row in rows if (event := parsed(row[0])) and event["id"] not in self._mine]
 
     def add(self, event: Event) -> None:
@@ -107,7 +111,7 @@ class Store:
         A row names a clip only once the clip is whole: see `name_clip`.
         """
         self.seq = max(self.seq, event["seq"])
-        self._held.lock.cover(self.seq)
+        self._locked.lock.cover(self.seq)
         self._mine.add(event["id"])
         if event["type"] == "end":
             self._mine.discard(event["id"])
@@ -122,7 +126,7 @@ class Store:
         self.flush()
 
     def count(self, most: list[tuple[str, int, int]], watched: list[tuple[int, float]]) -> None:
-        """Keeps counts, as `CountBook.take` gives them. Never raises."""
+        """Keeps counts, as `QuarterCounts.take` gives them. Never raises."""
         for label, bucket, number in most:
             self._most[label, bucket] = max(self._most.get((label, bucket), 0), number)
         for bucket, seconds in watched:
@@ -142,27 +146,27 @@ class Store:
             if not self._written(db):
                 if self._retry_at:
                     return
-            elif not self._held.in_place:
+            elif not self._locked.in_place:
                 self._begin_anew(len(self._waiting))
             else:
                 for part in (self._waiting, self._clips, self._most, self._watched, self.pictures.nameless):
                     part.clear()
-                self._trouble.works("rows")
+                self._problems.works("rows")
                 return
 
     def watch(self) -> None:
         """Looks whether all is where it was and whether there is room again; every second at most. Never raises."""
-        now, held = time.monotonic(), self._held
+        now, locked = time.monotonic(), self._locked
         if now < self._look_at:
             return
         self._look_at = now + _LOOK
-        if held.db is not None and not held.in_place:
+        if locked.db is not None and not locked.in_place:
             self._begin_anew(0)
-        elif held.db is not None and not held.whole:
-            held.close()
-        elif held.db is not None and (found := held.take_damage()):
+        elif locked.db is not None and not locked.whole:
+            locked.close()
+        elif locked.db is not None and (found := locked.take_damage()):
             self._replace(found)
-        if held.db is None and now >= self._retry_at:
+        if locked.db is None and now >= self._retry_at:
             self._opened()
         if now >= self._probe_at:
             self._probe_at = now + _RETRY
@@ -178,7 +182,7 @@ class Store:
         Args:
             running: visits whose clip this process writes.
         """
-        db = self._held.db
+        db = self._locked.db
         if db is None:
             return 0
         found = [path for kind in ("snapshots", "clips") for path, _ in walk(self.folder / kind)]
@@ -207,26 +211,26 @@ class Store:
             self.dropped.events_lost += len(self._waiting)
             self._say(f"error: {len(self._waiting)} events could not be kept: {self.problem}")
             self._waiting.clear()
-        self._held.close()
-        self._held.lock.release()
+        self._locked.close()
+        self._locked.lock.release()
 
     def _give_up(self) -> None:
         """An update goes first: a later event of its visit says more."""
         del self._waiting[next((i for i, event in enumerate(self._waiting) if event["type"] == "update"), 0)]
         self.dropped.events_lost += 1
-        self._trouble.once(f"error: more than {_WAITING} events wait to be written: the oldest are lost")
+        self._problems.once(f"error: more than {_WAITING} events wait to be written: the oldest are lost")
 
     def _opened(self) -> sqlite3.Connection | None:
         """The database; None while it cannot be opened. On a disk too full for that the oldest pictures make room."""
-        if self._held.db is not None:
-            return self._held.db
+        if self._locked.db is not None:
+            return self._locked.db
         try:
             try:
-                db = self._held.open(self.seq)
+                db = self._locked.open(self.seq)
             except sqlite3.OperationalError:
-                if not self.pictures.win_room(lambda: orders_of(self._held.path)):
+                if not self.pictures.win_room(lambda: orders_of(self._locked.path)):
                     raise
-                db = self._held.open(self.seq)
+                db = self._locked.open(self.seq)
         except (sqlite3.Error, EdgekitError, OSError) as error:
             if not self._begun and isinstance(error, EdgekitError):
                 raise
@@ -234,11 +238,11 @@ class Store:
             return None
         self._retry_at = 0.0
         if not self._waiting:
-            self._trouble.works("rows")
+            self._problems.works("rows")
         return db
 
     def _later(self, problem: str) -> None:
-        self._trouble.fails("rows", problem)
+        self._problems.fails("rows", problem)
         self._retry_at = time.monotonic() + _RETRY
 
     def _written(self, db: sqlite3.Connection) -> bool:
@@ -261,18 +265,18 @@ class Store:
     def _refused(self, error: sqlite3.Error) -> None:
         """What could not be written is tried again: at once where something was done about it, or later."""
         self._retry_at = 0.0
-        if not self._held.in_place:
+        if not self._locked.in_place:
             self._begin_anew(0)
         elif type(error) is sqlite3.DatabaseError:  # malformed, or no database any more
             self._replace(str(error))
         elif not self.pictures.win_room(self._orders):
             self._later(f"the database cannot be written: {error}")
             if "full" not in str(error):  # an I/O error sticks to a connection
-                self._held.close()
+                self._locked.close()
 
     def _orders(self) -> dict[str, int | None]:
         try:
-            known = orders(self._held.db) if self._held.db is not None else {}
+            known = orders(self._locked.db) if self._locked.db is not None else {}
         except sqlite3.Error:
             known = {}
         return {**known, **dict.fromkeys(event["id"] for event in self._waiting)}
@@ -283,20 +287,20 @@ class Store:
         Args:
             unwritten: events that are in the deleted one and will be in the new one too.
         """
-        events, visits, pictured = self._held.content()
+        events, visits, pictured = self._locked.content()
         self.dropped.events_lost += events - unwritten
         if not (self.folder / "snapshots").exists():
             self.dropped.pictures_lost += pictured
-        self._say(f"error: {self._held.path} was deleted or replaced: {events - unwritten} events of {visits} visits "
+        self._say(f"error: {self._locked.path} was deleted or replaced: {events - unwritten} events of {visits} visits "
                   "are lost, and a new one is begun")  # fmt: skip
-        self._held.close()
-        self._held.anew = True
+        self._locked.close()
+        self._locked.anew = True
         self._opened()
 
     def _replace(self, found: str) -> None:
         """The database turned out to be damaged while it was open."""
         try:
-            self._held.replace(found)
+            self._locked.replace(found)
         except (sqlite3.Error, EdgekitError, OSError) as error:
             self._later(f"the database cannot be opened: {error}")
 

@@ -34,7 +34,7 @@ class Track:
         ident: 1, 2, ... in the order of appearance.
         box: x1 y1 x2 y2 pixels where it was last seen.
         size: of the box, see `box_size`.
-        course: where it is expected.
+        kalman: where it is expected.
         score, top_score: of the last detection, and the best one.
         scores: the last ones, 0 for a detection below the label's min_score.
         first, seen: monotonic seconds of the first and last detection.
@@ -166,8 +166,8 @@ class Tracker:
         self._count += 1
         box = found.boxes[row].astype(np.float64)
         size = box_size(box)
-        course = KalmanFilter.begin(*_centre(box), size)
-        track = Track(self._count, box, size, course, 0.0, at, at, at, deque(maxlen=self._config.history))
+        kalman = KalmanFilter.begin(*_centre(box), size)
+        track = Track(self._count, box, size, kalman, 0.0, at, at, at, deque(maxlen=self._config.history))
         self._tracks.append(track)
         self._note(track, found, row, sure=True)
         return track

@@ -18,9 +18,9 @@ from edgekit.camera.events.counts import BUCKET, level_of
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.avi import read_avi
 from edgekit.camera.store.reader import Reader, local_day
-from edgekit.camera.web.answers import Raw, json_answer, page_text, part, plain
-from edgekit.camera.web.door import listening, make_server
+from edgekit.camera.web.connections import listening, make_server
 from edgekit.camera.web.metrics import exposition
+from edgekit.camera.web.responses import Raw, json_response, page_text, part, plain
 from edgekit.camera.web.token_auth import TokenAuth, check_web
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Page:
         self._told_at = float("-inf")
         self._socket = listening(config.host, config.port)
         self.port = int(self._socket.getsockname()[1])
-        self._guard = TokenAuth(self._app(), self._token)
-        self._server = make_server(self._guard)
+        self._auth = TokenAuth(self._app(), self._token)
+        self._server = make_server(self._auth)
         self._thread = threading.Thread(target=self._serve, name="camera-web", daemon=True)
 
     @property
@@ -125,7 +125,7 @@ class Page:
             if len(body) > _BODY:
                 return plain("too long", 413)
         token = parse_qs(body.decode("latin-1")).get("token", [""])[0]
-        return Raw(lambda scope, _, send: self._guard.login(token, scope, send))
+        return Raw(lambda scope, _, send: self._auth.login(token, scope, send))
 
     async def _live(self, request: Request) -> Any:
         return self._stream(request, self._parts)
@@ -187,7 +187,7 @@ class Page:
         status = self._camera.health.status()
         open_now = [{"label": v.label, "count": v.count} for v in self._camera.visits]
         store = {"kept": self._reader is not None}
-        return json_answer(
+        return json_response(
             {"device": config.device, "camera": config.camera, "open": open_now, "store": store, **status}
         )
 
@@ -195,12 +195,12 @@ class Page:
         before, label = request.query_params.get("before", ""), request.query_params.get("label", "")
         limit = min(200, _number(request.query_params.get("limit"), 30))
         if self._reader is None:
-            return json_answer([])
-        return json_answer(await asyncio.to_thread(self._reader.visits, before, limit, label))
+            return json_response([])
+        return json_response(await asyncio.to_thread(self._reader.visits, before, limit, label))
 
     async def _counts(self, request: Request) -> Response:
         days = min(366, _number(request.query_params.get("days"), 14))
-        return json_answer(await asyncio.to_thread(self._counted, days))
+        return json_response(await asyncio.to_thread(self._counted, days))
 
     def _counted(self, days: int) -> dict[str, Any]:
         """Per label the most at once and the level on each of the last `days` days, and a day of quarters."""

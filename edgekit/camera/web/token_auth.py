@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote
 
 from edgekit.camera.config import WebConfig
 from edgekit.camera.source.uri import expand
-from edgekit.camera.web.attempts import LONGEST, Attempts
+from edgekit.camera.web.throttle import LONGEST, TokenThrottle
 from edgekit.errors import UsageError
 
 COOKIE = "edgekit-camera"
@@ -53,14 +53,14 @@ class TokenAuth:
     """ASGI middleware. Takes the token as `Authorization: Bearer`, once as `?token=`, or as the cookie that gives.
 
     Without a token only requests to a loopback name are served: a foreign page that makes a browser ask here under
-    its own name (DNS rebinding) gets nothing. Tokens are looked at as `Attempts` lets them; a cookie is made with what
-    only this machine knows, so that guessing one is hopeless, and who has one is never kept waiting.
+    its own name (DNS rebinding) gets nothing. Tokens are looked at as `TokenThrottle` lets them; a cookie is made with
+    what only this machine knows, so that guessing one is hopeless, and who has one is never kept waiting.
     """
 
     def __init__(self, app: Any, token: str | None) -> None:
         self._app, self._token = app, token
         self._pass = hmac.new(_secret(), f"edgekit page {token}".encode(), hashlib.sha256).hexdigest() if token else ""
-        self._attempts = Attempts()
+        self._throttle = TokenThrottle()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -84,7 +84,7 @@ class TokenAuth:
         elif not asked and not borne:
             await _answer(send, 401, LOGIN, HTML)
         else:
-            found = await self._attempts.look(_address(scope), lambda: self._right(asked) or self._right(borne))
+            found = await self._throttle.look(_address(scope), lambda: self._right(asked) or self._right(borne))
             if not found:
                 await self._refuse(send, found, LOGIN)
             elif asked:
@@ -94,7 +94,7 @@ class TokenAuth:
 
     async def login(self, token: str, scope: Any, send: Any) -> None:
         """Answers a form with a token."""
-        found = self._token is not None and await self._attempts.look(_address(scope), lambda: self._right(token))
+        found = self._token is not None and await self._throttle.look(_address(scope), lambda: self._right(token))
         if found:
             await self.welcome(send, "/")
         else:

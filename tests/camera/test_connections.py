@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from edgekit.camera.web.attempts import ADDRESSES, AT_ONCE, FORGIVEN, LONGEST, Attempts, network_of
-from edgekit.camera.web.door import Places
+from edgekit.camera.web.connections import ConnectionLimit
+from edgekit.camera.web.throttle import ADDRESSES, AT_ONCE, FORGIVEN, LONGEST, TokenThrottle, network_of
 from tests.camera.conftest import wait_for
 from tests.camera.test_web import TOKEN, Site
 
 pytest.importorskip("uvicorn")
-from edgekit.camera.web import door
+from edgekit.camera.web import connections
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -36,7 +36,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
 @pytest.fixture
 def hasty(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page waits for less; whole requests are made before."""
-    monkeypatch.setattr(door, "REQUEST", 0.3)
+    monkeypatch.setattr(connections, "REQUEST", 0.3)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_silent_connections_lock_nobody_out(site: Site, links: Any) -> None:
     for path in ("/livez", "/readyz", "/api/status", "/"):
         assert site.get(path)[0] == 200
     held = descriptors() - before - len(silent)
-    assert held < door.CONNECTIONS + 2 * door.ACCEPTED  # the page's side of them
+    assert held < connections.CONNECTIONS + 2 * connections.ACCEPTED  # the page's side of them
     assert site.camera.health.alive()[0]
 
 
@@ -129,27 +129,27 @@ class _Someone:
 
 
 def test_who_has_waited_longest_gives_way_of_the_address_that_holds_most() -> None:
-    places = Places(4)
+    limit = ConnectionLimit(4)
     owner, *crowd = [_Someone() for _ in range(5)]
-    assert places.enter(owner, "10.0.0.1") is None
+    assert limit.enter(owner, "10.0.0.1") is None
     for one in crowd[:3]:
-        assert places.enter(one, "10.0.0.9") is None
-    assert places.enter(crowd[3], "10.0.0.9") is crowd[0]
+        assert limit.enter(one, "10.0.0.9") is None
+    assert limit.enter(crowd[3], "10.0.0.9") is crowd[0]
     another = _Someone()
-    assert places.enter(another, "10.0.0.2") is crowd[1]
-    places.leave(another)
-    places.leave(another)
-    assert len(places) == 3
+    assert limit.enter(another, "10.0.0.2") is crowd[1]
+    limit.leave(another)
+    limit.leave(another)
+    assert len(limit) == 3
 
 
 def test_who_is_being_answered_keeps_the_place() -> None:
-    places = Places(2)
+    limit = ConnectionLimit(2)
     busy = [_Someone(waiting=False) for _ in range(2)]
     for one in busy:
-        assert places.enter(one, "10.0.0.9") is None
+        assert limit.enter(one, "10.0.0.9") is None
     newcomer = _Someone()
-    assert places.enter(newcomer, "10.0.0.1") is newcomer
-    assert len(places) == 2
+    assert limit.enter(newcomer, "10.0.0.1") is newcomer
+    assert len(limit) == 2
 
 
 # --- viewers ---
@@ -157,7 +157,7 @@ def test_who_is_being_answered_keeps_the_place() -> None:
 
 @pytest.mark.parametrize("site", [("web.viewers=4", "web.live_fps=60")], indirect=True)
 def test_viewers_that_stop_reading_free_their_places(site: Site, links: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "STUCK", 2.0)  # a busy machine lets four in meanwhile
+    monkeypatch.setattr(connections, "STUCK", 2.0)  # a busy machine lets four in meanwhile
     big = os.urandom(400_000)  # as if the pictures were large, so that buffers are soon full
     monkeypatch.setattr(site.camera.view, "newest", lambda after=0, timeout=0: (after + 1, big))
     for _ in range(4):
@@ -248,7 +248,7 @@ def test_security_headers_are_on_refusals(tmp_path: Path) -> None:
         async def full(*_: object) -> None:
             return None
 
-        site.page._guard._attempts.look = full  # type: ignore[method-assign]
+        site.page._auth._throttle.look = full  # type: ignore[method-assign]
         found, headers = told(site, "/", Authorization="Bearer guess")
         assert (found, headers["retry-after"]) == (429, str(round(LONGEST)))
         check_headers(headers)
@@ -280,8 +280,8 @@ class Waits:
         self.now += seconds
         await asyncio.sleep(0)
 
-    def attempts(self) -> Attempts:
-        return Attempts(self.sleep, lambda: self.now)
+    def attempts(self) -> TokenThrottle:
+        return TokenThrottle(self.sleep, lambda: self.now)
 
 
 def test_each_wrong_token_of_an_address_costs_more_and_nobody_else_anything() -> None:
@@ -341,7 +341,7 @@ def test_who_has_the_cookie_is_not_kept_waiting_by_guesses_from_the_same_address
     try:
         cookie = site.get(f"/?token={TOKEN}")[2]["set-cookie"].split(";")[0]
         waits = Waits()
-        site.page._guard._attempts = waits.attempts()
+        site.page._auth._throttle = waits.attempts()
         for _ in range(5):
             assert site.get("/", Authorization="Bearer a-guess-of-letters")[0] == 401
         assert len(waits.waited) == 4
@@ -380,7 +380,7 @@ def test_making_the_server_closes_nobodys_log() -> None:
     handler = Handler(io.StringIO())
     logging.getLogger("somebody else's").addHandler(handler)
     try:
-        door.make_server(None)
+        connections.make_server(None)
         assert not handler.stream.closed
     finally:
         logging.getLogger("somebody else's").removeHandler(handler)

@@ -38,14 +38,14 @@ def streams_of(config: CameraConfig) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
+class PendingLook:
     """A look that was begun: whose, and its answer with the seconds that it took, waiting for the model included."""
 
     detector: Detector
     answer: Future[tuple[Detections, float]]
 
 
-class Ahead:
+class Lookahead:
     """Looks at frames in threads of its own."""
 
     def __init__(self) -> None:
@@ -63,12 +63,12 @@ class Ahead:
         if before is not None:
             before.shutdown()
 
-    def begin(self, frame: Frame) -> Glance | None:
+    def begin(self, frame: Frame) -> PendingLook | None:
         """A look at uint8 [h, w, 3] BGR, or None where it has to wait for the loop."""
         with self._lock:
             if self._pool is None or self._detector is None:
                 return None
-            return Glance(self._detector, self._pool.submit(_look, self._detector, frame))
+            return PendingLook(self._detector, self._pool.submit(_look, self._detector, frame))
 
     def close(self) -> None:
         """Ends when the looks that go on have; those that wait are not begun."""

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from edgekit.camera.web.answers import security_headers
+from edgekit.camera.web.responses import security_headers
 from edgekit.errors import UsageError
 
 CONNECTIONS = 128  # a tenth of systemd's 1024 descriptors; 64 viewers and whoever asks
@@ -26,7 +26,7 @@ _BUFFER = 131072  # bytes that the kernel takes for a reader that is behind; by 
 _GONE = 30  # seconds until a reader whose machine went away is given up
 
 
-class Visitor(Protocol):
+class Connection(Protocol):
     """A connection."""
 
     @property
@@ -34,7 +34,7 @@ class Visitor(Protocol):
         """Whether it has no answer to come: nothing, or half a request, was said."""
 
 
-class Places:
+class ConnectionLimit:
     """Who is connected from where. Not for more than one thread.
 
     Args:
@@ -43,27 +43,27 @@ class Places:
 
     def __init__(self, most: int = CONNECTIONS) -> None:
         self._most = most
-        self._held: dict[Visitor, str] = {}  # in the order they came
+        self._held: dict[Connection, str] = {}  # in the order they came
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def enter(self, visitor: Visitor, address: str) -> Visitor | None:
+    def enter(self, connection: Connection, address: str) -> Connection | None:
         """Takes a place; who has to go for it, which is the newcomer where nobody else can, or None."""
-        self._held[visitor] = address
+        self._held[connection] = address
         if len(self._held) <= self._most:
             return None
         count = Counter(self._held.values())
-        idle = (v for v in self._held if v is visitor or v.waiting)
+        idle = (v for v in self._held if v is connection or v.waiting)
         out = max(idle, key=lambda v: count[self._held[v]])  # the first of equals: the oldest
         del self._held[out]
         return out
 
-    def leave(self, visitor: Visitor) -> None:
-        self._held.pop(visitor, None)
+    def leave(self, connection: Connection) -> None:
+        self._held.pop(connection, None)
 
 
-def http_protocol(places: Places, headers: Mapping[str, str]) -> Any:
+def http_protocol(limit: ConnectionLimit, headers: Mapping[str, str]) -> Any:
     """uvicorn's HTTP/1.1 protocol with places and time-outs, a class for `uvicorn.Config(http=...)`.
 
     Args:
@@ -72,7 +72,7 @@ def http_protocol(places: Places, headers: Mapping[str, str]) -> Any:
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    class Door(H11Protocol):
+    class LimitedProtocol(H11Protocol):
         _late: asyncio.TimerHandle | None = None
         _stuck: asyncio.TimerHandle | None = None
 
@@ -85,12 +85,12 @@ def http_protocol(places: Places, headers: Mapping[str, str]) -> Any:
             super().connection_made(transport)
             _small_and_watched(transport.get_extra_info("socket"))
             self._watch()
-            out = places.enter(self, self.client[0] if self.client else "")
-            if isinstance(out, Door):
+            out = limit.enter(self, self.client[0] if self.client else "")
+            if isinstance(out, LimitedProtocol):
                 out.transport.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            places.leave(self)
+            limit.leave(self)
             for timer in (self._late, self._stuck):
                 if timer is not None:
                     timer.cancel()
@@ -141,7 +141,7 @@ def http_protocol(places: Places, headers: Mapping[str, str]) -> Any:
 
             self._stuck = self.loop.call_later(STUCK, look)
 
-    return Door
+    return LimitedProtocol
 
 
 def make_server(app: Any) -> Any:
@@ -159,7 +159,7 @@ def make_server(app: Any) -> Any:
     return Server(
         uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", server_header=False, ws="none",
                        timeout_graceful_shutdown=1, timeout_keep_alive=5, loop="asyncio", backlog=ACCEPTED,
-                       http=http_protocol(Places(), headers), headers=list(headers.items()),
+                       http=http_protocol(ConnectionLimit(), headers), headers=list(headers.items()),
                        log_config=None)  # its own would close every log handler of this process, and their streams
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ class Dropped:
     visits_removed: int = 0
 
 
-class Trouble:
+class Problems:
     """The parts of a store that don't work, and why. Read from any thread, changed by one."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -21,7 +21,7 @@ from edgekit.camera.store.repair import damage, damage_of, salvage, set_aside
 _QUICKLY = 32 * MB  # of a database, that are checked before anything else; larger ones meanwhile
 
 
-class Held:
+class LockedDatabase:
     """Locked from its making on; `open` opens the database.
 
     Attributes:

@@ -22,7 +22,7 @@ class _Known:
     waiting: int = 0
 
 
-class Attempts:
+class TokenThrottle:
     """Lets tokens be looked at. For one event loop.
 
     The wait is before the look, and the same for a right token as for a wrong one: else the answer that comes at once

@@ -53,7 +53,7 @@ def plain(text: str, status: int) -> Response:
     return PlainTextResponse(text, status)
 
 
-def json_answer(value: Any) -> Response:
+def json_response(value: Any) -> Response:
     """Plain data as JSON, 200."""
     from starlette.responses import Response
 
