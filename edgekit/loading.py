@@ -120,7 +120,7 @@ def _refuse_contradiction(path: Path, spec: ModelSpec, told: Mapping[str, Any]) 
 
 
 def _shown(value: Any) -> str:
-    from edgekit.data.sample import some
+    from edgekit.screen import some
 
     if isinstance(value, PreprocessSpec):
         return value.describe()

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.backends import Session, open_session
-from edgekit.errors import ArtifactError, UsageError, VerificationError
+from edgekit.errors import ArtifactError, VerificationError
 from edgekit.progress import track
 from edgekit.spec import ModelSpec, TensorSpec
-from edgekit.vision.decode import DEFAULT_SCORE, classify, detections
-from edgekit.vision.preprocess import geometry, normalise, preprocess
+from edgekit.tasks import ANY, TASKS, Asked, Task, task_of
+from edgekit.vision.preprocess import normalise, preprocess
 from edgekit.vision.results import Classification, Detections
 
 Frame = NDArray[np.uint8]  # [h, w, 3] BGR
@@ -84,14 +84,20 @@ class Predictor:
             what=what,
         )
 
-    def __call__(self, frames: Sequence[Frame]) -> list[Classification] | list[Detections]:
-        """`classify` or `detect`, as the model's task is."""
-        return self.classify(frames) if self.spec.task == "classification" else self.detect(frames)
+    @property
+    def task(self) -> Task:
+        """What the model is for: how its answers are decoded, drawn, compared and measured."""
+        return task_of(self.spec.task)
+
+    def __call__(self, frames: Sequence[Frame], asked: Asked = ANY) -> list[Any]:
+        """The task's results for uint8 [h, w, 3] BGR frames of any sizes: `Classification`, `Detections` and so on."""
+        pixels = [preprocess(frame, self.spec.preprocess) for frame in frames]
+        return self.task.decode(self.answers(pixels), [frame.shape for frame in frames], self.spec, asked)
 
     def classify(self, frames: Sequence[Frame], top: int = 5) -> list[Classification]:
         """What uint8 [h, w, 3] BGR frames of any sizes show, with their `top` classes."""
-        self._require("classification")
-        return classify(self.logits(frames), self.spec.classes, top)
+        TASKS["classification"].only(self.spec.task, self.name)
+        return self(frames, Asked(top=top))
 
     def detect(self, frames: Iterable[Frame], threshold: float | None = None) -> list[Detections]:
         """What is where in uint8 [h, w, 3] BGR frames of any sizes, in each frame's own pixels.
@@ -105,14 +111,10 @@ class Predictor:
         self, frames: Iterable[Frame], threshold: float | None = None, batch: int = 16
     ) -> Iterator[Detections]:
         """`detect` of many frames, with at most `batch` of them in memory; `threshold` 0 gives all K places."""
-        self._require("detection")
-        spec = self.spec
-        limits = spec.thresholds or (DEFAULT_SCORE,) * len(spec.classes)
-        if threshold is not None:
-            limits = (threshold,) * len(spec.classes)
-        for row, shape in self._rows(frames, batch):
-            place = geometry(shape, spec.preprocess)
-            yield detections(row["boxes"], row["scores"], row["labels"], place, shape, spec.classes, limits)
+        TASKS["detection"].only(self.spec.task, self.name)
+        for row, shape in self.rows(frames, batch):
+            one = {name: values[None] for name, values in row.items()}
+            yield from self.task.decode(one, [shape], self.spec, Asked(threshold=threshold))
 
     def logits(self, frames: Iterable[Frame]) -> Logits:
         """float32 [N, C], one row per frame, in batches that the session takes."""
@@ -120,12 +122,12 @@ class Predictor:
 
     def stream(self, frames: Iterable[Frame], batch: int = 16) -> Iterator[Logits]:
         """`logits` of many frames, one [C] row at a time, with at most `batch` frames in memory."""
-        for row, _ in self._rows(frames, batch):
+        for row, _ in self.rows(frames, batch):
             yield row["logits"]
 
     def logits_of_pixels(self, pixels: Sequence[Frame], batch: int = 16) -> Logits:
         """float32 [N, C] of frames that are resized already: uint8 [H, W, 3] BGR each."""
-        self._require("classification")
+        TASKS["classification"].only(self.spec.task, self.name)
         return self.answers(pixels, batch)["logits"]
 
     def answers(self, pixels: Sequence[Frame], batch: int = 16) -> Answers:
@@ -154,8 +156,8 @@ class Predictor:
             for spec in self.spec.outputs
         }
 
-    def _rows(self, frames: Iterable[Frame], batch: int) -> Iterator[tuple[Answers, tuple[int, ...]]]:
-        """The outputs of each frame, and its shape."""
+    def rows(self, frames: Iterable[Frame], batch: int = 16) -> Iterator[tuple[Answers, tuple[int, ...]]]:
+        """The outputs of each frame by name, without the batch's axis, and the frame's shape; see `stream`."""
         held: list[Frame] = []
         shapes: list[tuple[int, ...]] = []
 
@@ -173,10 +175,6 @@ class Predictor:
                 yield from run()
         if held:
             yield from run()
-
-    def _require(self, task: str) -> None:
-        if self.spec.task != task:
-            raise UsageError(f"{self.name} is not for this.", got=f"a model for {self.spec.task}", expected=task)
 
     @property
     def fixed_batch(self) -> int | None:

@@ -10,7 +10,7 @@ import contextlib
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO, cast
 
 # C0 but tab and line feed, DEL, C1, marks that change the writing's direction (Unicode TR 36, 3.6), line and paragraph
@@ -33,6 +33,12 @@ HIDDEN = "***"
 def shown(text: object) -> str:
     """One value as text on one line: control characters, line breaks and tabs as `\\x1b`, `\\u202e`."""
     return _BREAKS.sub(_code, printable(str(text)))
+
+
+def some(names: Sequence[object], limit: int = 5) -> str:
+    """The first few of `names` for a message, with how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(str(n) for n in names[:limit]) + more
 
 
 def printable(text: str) -> str:

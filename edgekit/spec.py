@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any
 
+from edgekit.tasks import task_of
 from edgekit.vision.spec import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     PreprocessSpec,
     TensorSpec,
     canonical_json,
-    choice,
     digest,
     known_keys,
     require,
@@ -33,8 +33,6 @@ __all__ = [
     "digest",
 ]
 
-Task = Literal["classification", "detection"]
-
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -45,7 +43,7 @@ class ModelSpec:
         arch_args: keyword arguments of that net beside the number of classes.
         classes: names, in the order of the logits.
         preprocess: how pictures become its input.
-        task: `classification` or `detection`.
+        task: a name of `edgekit.tasks.TASKS`.
         temperature: logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks", sec. 4.2);
             1 for detection.
         max_detections: detections a picture, the K of the outputs; 0 for classification.
@@ -56,7 +54,7 @@ class ModelSpec:
     classes: tuple[str, ...]
     preprocess: PreprocessSpec
     arch_args: Mapping[str, Any] | None = None
-    task: Task = "classification"
+    task: str = "classification"
     temperature: float = 1.0
     max_detections: int = 0
     thresholds: tuple[float, ...] = ()
@@ -65,45 +63,17 @@ class ModelSpec:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
         object.__setattr__(self, "arch_args", dict(self.arch_args or {}))
-        choice("task", self.task, get_args(Task))
+        task = task_of(self.task)
         require(len(self.classes) >= 1, "classes", "none", "at least one class name")
         require(all(isinstance(c, str) and c for c in self.classes), "classes", self.classes, "non-empty names")
         ok = isinstance(self.temperature, (int, float)) and 0 < self.temperature < math.inf
         require(ok, "temperature", self.temperature, "a positive number")
-        if self.task == "classification":
-            require(
-                self.max_detections == 0 and not self.thresholds,
-                "max_detections",
-                self.max_detections,
-                "0, and no thresholds, for a classifier",
-            )
-            return
-        require(self.temperature == 1, "temperature", self.temperature, "1 for detection")
-        require(
-            isinstance(self.max_detections, int) and self.max_detections >= 1,
-            "max_detections",
-            self.max_detections,
-            "1 or more for detection",
-        )
-        ok = len(self.thresholds) in (0, len(self.classes)) and all(
-            isinstance(t, (int, float)) and 0 <= t <= 1 for t in self.thresholds
-        )
-        require(ok, "thresholds", self.thresholds, "one number 0 to 1 a class, or none")
+        task.check(self)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What the exported model gives, bound by name.
-
-        `logits` [N, C] for classification. For detection `boxes` [N, K, 4] (x1 y1 x2 y2 in input pixels), `scores`
-        [N, K] (0..1, descending) and `labels` [N, K].
-        """
-        if self.task == "classification":
-            return (TensorSpec("logits", "float32", ("N", len(self.classes))),)
-        return (
-            TensorSpec("boxes", "float32", ("N", self.max_detections, 4)),
-            TensorSpec("scores", "float32", ("N", self.max_detections)),
-            TensorSpec("labels", "int32", ("N", self.max_detections)),
-        )
+        """What the exported model gives, bound by name: as its task says, e.g. `logits` [N, C]."""
+        return task_of(self.task).outputs(self)
 
     def to_dict(self) -> dict[str, Any]:
         common = {
@@ -114,9 +84,8 @@ class ModelSpec:
             "preprocess": self.preprocess.to_dict(),
             "temperature": self.temperature,
         }
-        if self.task == "classification":
-            return common
-        return {**common, "max_detections": self.max_detections, "thresholds": list(self.thresholds)}
+        own = {name: getattr(self, name) for name in task_of(self.task).fields}
+        return {**common, **{name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:

@@ -49,6 +49,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "pipeline": ({"*"},),
     "quantize": ({"*"},),
     "reading": ({"*"},),
+    "tasks": ({"evaluation", "stage"}, {"base"}, {"*"}),
     "training": ({"augment", "task"}, {"loop", "*"}, {"classification", "detection"}, {"tasks"}),
     "vision": ({"*"},),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from PIL import Image
 
 from edgekit.artifacts.deployment import model_path, shipped_models
 from edgekit.artifacts.onnx_file import file_sha256, read_onnx
-from edgekit.benchmark.quality.accuracy import evaluate_detections
+from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.config.recipe import load_recipe
 from edgekit.data import hive_pictures
 from edgekit.loading import open_predictor
@@ -37,7 +37,7 @@ def test_it_was_proven_and_is_what_its_recipe_and_card_say() -> None:
 
 def test_it_finds_bees_and_hornets_that_it_never_saw() -> None:
     with open_predictor(Path("centernet-tiny")) as predictor:
-        report = evaluate_detections(predictor, hive_pictures(60, seed=77)).report
+        report = evaluate(predictor, hive_pictures(60, seed=77)).report
     assert report.mean.ap50 is not None
     assert report.mean.ap50 > 0.55
     hornet = report.alarms[1]

@@ -238,8 +238,7 @@ class Bench:
     def _accuracy(self, row: Row, predictor: Predictor, dataset: Dataset) -> None:
         """Once for each file and runtime: threads and batch change nothing that is measured here."""
         wanted = self.settings.accuracy
-        known = dataset.labelled if predictor.spec.task == "classification" else dataset.boxed
-        if wanted == 0 or not known:
+        if wanted == 0 or not predictor.task.known(dataset):
             return
         chosen = dataset if wanted is None else sample_evenly(dataset, wanted)
         key = (row.case.model, row.case.backend, row.case.provider)
@@ -247,7 +246,7 @@ class Bench:
             self.hooks.say(f"accuracy of {row.name} on {len(chosen)} pictures")
             evaluation = evaluate(predictor, chosen)
             samples = read_samples(chosen, evaluation.unread)
-            self.answers[key] = Answers(evaluation, samples, predictor.spec.classes, predictor.spec.thresholds)
+            self.answers[key] = Answers(predictor.spec.task, evaluation, samples)
         row.accuracy = accuracy(self.answers[key])
         self.measured[predictor.spec.task] = max(self.measured.get(predictor.spec.task, 0), row.accuracy.n)
         reference = self._reference(row)

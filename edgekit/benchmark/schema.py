@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edgekit.artifacts.atomic import write_bytes
 from edgekit.errors import InputError
 from edgekit.reading import read_json
 from edgekit.reading.limits import REPORT
+from edgekit.tasks import TASKS
 
 SCHEMA = "edgekit.bench"
 VERSION = 1
@@ -137,10 +138,16 @@ class Cold(Part):
     error: str | None = None
 
 
+def _known_task(name: str) -> str:
+    if name not in TASKS:
+        raise ValueError("Input should be " + " or ".join(map(repr, TASKS)))
+    return name
+
+
 class Accuracy(Part):
     """How right, on `n` pictures; `metrics` by name (top1, top5, or ap, ap50, ...), with intervals where known."""
 
-    task: Literal["classification", "detection"]
+    task: Annotated[str, AfterValidator(_known_task)]
     n: int
     metrics: dict[str, Span]
     classes: dict[str, float | None]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
 from edgekit.predictor import Frame, Predictor
-from edgekit.vision.decode import DEFAULT_SCORE, classify, detections
-from edgekit.vision.preprocess import geometry, normalise, preprocess
+from edgekit.tasks import ANY
+from edgekit.vision.preprocess import normalise, preprocess
 
 STAGES = ("decode", "preprocess", "inference", "post")
 TAKE_UP = 3  # runs at the start of a turn that bring the caches back; done, and not counted
@@ -65,16 +65,7 @@ class Subject:
         given = session.run(feed)
         marks.append(clock())
         cpu.append(used())
-        answers: Any
-        if spec.task == "classification":
-            answers = classify(given["logits"], spec.classes)
-        else:
-            limits = spec.thresholds or (DEFAULT_SCORE,) * len(spec.classes)
-            answers = [
-                detections(given["boxes"][i], given["scores"][i], given["labels"][i],
-                           geometry(frame.shape, spec.preprocess), frame.shape, spec.classes, limits)
-                for i, frame in enumerate(frames)
-            ]  # fmt: skip
+        answers = self.predictor.task.decode(given, [frame.shape for frame in frames], spec, ANY)
         marks.append(clock())
         cpu.append(used())
         return answers

@@ -12,6 +12,7 @@ from edgekit.artifacts.deployment import FORMAT, name_from
 from edgekit.benchmark.report.text import main_metric
 from edgekit.benchmark.schema import Case, Report, Row
 from edgekit.errors import ArtifactError, BackendError, EdgekitError, VerificationError
+from edgekit.tasks import metric_named
 
 Goal = Literal["latency", "throughput"]
 # failures that are the machine's or the file's: the exit code says so
@@ -97,7 +98,7 @@ def choose(report: Report, max_drop: float, goal: Goal = "latency") -> Deploymen
     refused: list[Refusal] = []
     for row in report.rows:
         metric = main_metric(row)
-        drop = None if metric is None else 100 * (base[1].value - metric[1].value)
+        drop = None if metric is None else metric_named(base[0]).drop(base[1].value, metric[1].value)
         why = _why_not(row, reference, drop, max_drop)
         if why is not None:
             refused.append(Refusal(row.name, why))

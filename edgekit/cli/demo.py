@@ -24,15 +24,13 @@ def demo(
 
     from edgekit import loading, pipeline
     from edgekit.artifacts.atomic import make_folder, refuse_existing, write_bytes
-    from edgekit.benchmark.quality.accuracy import evaluate_detections
+    from edgekit.benchmark.quality.accuracy import evaluate
     from edgekit.cli.train import draw
     from edgekit.config.recipe import load_recipe
     from edgekit.data import load_dataset
-    from edgekit.gate.compare import figures
     from edgekit.progress import working
     from edgekit.training.loop.run import train
     from edgekit.training.tasks import make_task
-    from edgekit.vision.draw import annotate
     from edgekit.vision.image import encode_picture
 
     make_folder(out / "pictures")
@@ -61,13 +59,14 @@ def demo(
     say("3/5 accuracy of the exported file on 100 pictures that were not trained on")
     unseen = load_dataset(source)
     with loading.open_predictor(result.model) as predictor:
-        evaluation = evaluate_detections(predictor, unseen)
+        model_task = predictor.task
+        evaluation = evaluate(predictor, unseen)
         say("4/5 twelve of them, marked")
         for sample in unseen.samples[:12]:
             frame = sample.read()
             found = predictor.detect([frame])[0]
             path = out / "pictures" / f"{sample.name}.jpg"
-            write_bytes(path, encode_picture(annotate(frame, found), ".jpg"), overwrite=not keep)
+            write_bytes(path, encode_picture(predictor.task.draw(frame, found), ".jpg"), overwrite=not keep)
             counts = ", ".join(f"{found.names.count(name)} {name}" for name in predictor.spec.classes)
             typer.echo(f"{path}  {counts}")
     say("5/5 watch a made hive with the shipped centernet-tiny, in a process that cannot import torch, as on a device")
@@ -77,10 +76,11 @@ def demo(
         return code
     typer.echo("")
     for stage in result.stages:
-        typer.echo(f"{stage.name:<11} {figures(stage)}")
+        typer.echo(f"{stage.name:<11} {model_task.figures(stage)}")
     typer.echo("")
-    for name, averages in evaluation.report.classes:
-        typer.echo(f"AP50 {name:<8} " + ("not measured" if averages.ap50 is None else f"{averages.ap50:.3f}"))
+    label = model_task.metric(model_task.main).label
+    for name, value in evaluation.classes.items():
+        typer.echo(f"{label} {name:<8} " + ("not measured" if value is None else f"{value:.3f}"))
     typer.echo(f"trained   {run}")
     typer.echo(f"model     {result.model}")
     typer.echo(f"verdict   {result.report}")

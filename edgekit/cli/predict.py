@@ -28,8 +28,8 @@ from edgekit.errors import EdgekitError
 from edgekit.progress import track
 
 if TYPE_CHECKING:
-    from edgekit.predictor import Frame, Predictor
-    from edgekit.vision.results import Classification, Detections
+    from edgekit.predictor import Frame
+    from edgekit.tasks import Task
 
 
 def predict(
@@ -59,7 +59,8 @@ def predict(
     A picture that cannot be read is reported and the others go on; the exit code is then 1.
     """
     from edgekit import loading
-    from edgekit.vision.image import find_pictures
+    from edgekit.tasks import Asked
+    from edgekit.vision.image import find_pictures, read_picture
 
     found = [path for given in pictures for path in find_pictures(given)]
     failed = 0
@@ -78,10 +79,11 @@ def predict(
         options.tell_origin(predictor.name, predictor.trained_on)
         for path in track(found, "looking at pictures"):
             try:
-                answer, frame = _answer(predictor, path, top, threshold)
-                typer.echo(_line(path, answer, output_format))
+                frame = read_picture(path)
+                (result,) = predictor([frame], Asked(top, threshold))
+                typer.echo(_line(path, predictor.task, result, output_format))
                 if path in copies:
-                    _draw(copies[path], frame, answer, force)
+                    _write(copies[path], predictor.task.draw(frame, result), force)
             except EdgekitError as error:
                 failed += 1
                 say(f"error: {error}")
@@ -136,50 +138,17 @@ def _collision(found: list[Path], copies: dict[Path, Path]) -> Path | None:
     return None
 
 
-def _answer(
-    predictor: Predictor, path: Path, top: int, threshold: float | None
-) -> tuple[Classification | Detections, Frame]:
-    from edgekit.vision.image import read_picture
-
-    frame = read_picture(path)
-    if predictor.spec.task == "detection":
-        return predictor.detect([frame], threshold)[0], frame
-    return predictor.classify([frame], top)[0], frame
-
-
-def _line(path: Path, answer: Classification | Detections, output_format: Format) -> str:
+def _line(path: Path, task: Task, result: Any, output_format: Format) -> str:
     from edgekit.screen import shown
-    from edgekit.vision.results import Classification
 
     if output_format is Format.json:
-        return json.dumps({"file": str(path), **_content(answer)}, ensure_ascii=False)
-    if isinstance(answer, Classification):
-        return f"{shown(path)}  " + "  ".join(f"{shown(label)} {score:.1%}" for label, score in answer.top)
-    boxes = [
-        f"{shown(name)} {score:.1%} [{' '.join(f'{v:.0f}' for v in box)}]"
-        for name, score, box in zip(answer.names, answer.scores.tolist(), answer.boxes.tolist(), strict=True)
-    ]
-    return f"{shown(path)}  " + ("  ".join(boxes) or "nothing")
+        return json.dumps({"file": str(path), **task.to_dict(result)}, ensure_ascii=False)
+    return f"{shown(path)}  {task.line(result)}"
 
 
-def _content(answer: Classification | Detections) -> dict[str, Any]:
-    from edgekit.vision.results import Classification
-
-    if isinstance(answer, Classification):
-        best = [{"label": label, "score": round(score, 6)} for label, score in answer.top]
-        return {"label": answer.label, "index": answer.index, "score": round(answer.score, 6), "top": best}
-    rows = zip(answer.names, answer.labels.tolist(), answer.scores.tolist(), answer.boxes.tolist(), strict=True)
-    found = [
-        {"label": name, "index": index, "score": round(score, 6), "box": [round(v, 2) for v in box]}
-        for name, index, score, box in rows
-    ]
-    return {"objects": found}
-
-
-def _draw(copy: Path, frame: Frame, answer: Classification | Detections, force: bool) -> None:
+def _write(copy: Path, picture: Frame, force: bool) -> None:
     from edgekit.artifacts.atomic import write_bytes
-    from edgekit.vision.draw import annotate
     from edgekit.vision.image import encode_picture
 
     copy.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(copy, encode_picture(annotate(frame, answer), ".jpg"), overwrite=force)
+    write_bytes(copy, encode_picture(picture, ".jpg"), overwrite=force)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from edgekit.training.task import Task
 
 SHEET = 32
-# of each task, in the order they are printed
-FIGURES = {"classification": ("top1", "balanced", "nll_calibrated"), "detection": ("ap50", "ap", "voc07")}
 
 
 def train(
@@ -61,6 +59,7 @@ def train(
         raise UsageError("There are no pictures to train on.", expected="--data DIR, or data.path in the recipe")
     run = out or Path("runs") / chosen.name
 
+    from edgekit.tasks import task_of
     from edgekit.training.loop.run import train as train_loop
     from edgekit.training.tasks import make_task
 
@@ -74,7 +73,7 @@ def train(
     if not _first_process():
         return 0
     draw(task, result, run, tell)
-    names = FIGURES[chosen.task]
+    names = task_of(chosen.task).training_figures
     if output_format is Format.json:
         print_json({"recipe": chosen.name, "seed": chosen.schedule.seed, **_content(result, names)})
     else:

@@ -28,7 +28,8 @@ from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
     from edgekit.config.target import Limits
-    from edgekit.gate.compare import Stage
+    from edgekit.tasks import Task
+    from edgekit.tasks.stage import Stage
 
 
 def verify(
@@ -107,11 +108,11 @@ def verify(
                 dataset = pipeline.pictures_for_gate(data, pictures, right.spec.task)
                 stage = compare_models(right, other, dataset, limits)
                 judgements.append(
-                    Judgement(f"{reference.name} ({right.what})", f" on {stage.pictures} pictures", stage)
+                    Judgement(f"{reference.name} ({right.what})", f" on {stage.pictures} pictures", stage, right.task)
                 )
         if expect is not None:
             stage = pipeline.expected_of(judged, other, expect, limits)
-            judgements.append(Judgement(f"{stage.pictures} recorded pairs of input and output", "", stage))
+            judgements.append(Judgement(f"{stage.pictures} recorded pairs of input and output", "", stage, other.task))
     passed = all(one.stage.passed for one in judgements)
     if output_format is Format.json:
         source = "made in code" if data is None else str(data)
@@ -134,13 +135,12 @@ class Judgement(NamedTuple):
     reference: str
     on: str
     stage: Stage
+    task: Task
 
     def text(self, precision: str, limits: Limits) -> str:
         """fp32 is equal, fp16 and int8 are within limits."""
-        from edgekit.gate.compare import figures
-
         stage = self.stage
         relation = "equal to" if precision == "fp32" else f"{precision} within the limits of"
         verdict = relation if stage.passed else f"NOT {relation}"
-        limit = limits.max_abs if stage.found is None else limits.score_shift
-        return f"{verdict} {self.reference}{self.on}: {figures(stage)} (limit {limit:g})"
+        figures, limit = self.task.figures(stage), self.task.limit(limits)
+        return f"{verdict} {self.reference}{self.on}: {figures} (limit {limit:g})"

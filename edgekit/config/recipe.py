@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from edgekit.config.tables import Kind, Table
 from edgekit.errors import InputError
 from edgekit.spec import PreprocessSpec
+from edgekit.tasks import TaskName, task_of
 
 
 class Net(Table):
@@ -156,7 +157,7 @@ class Recipe(Table):
 
     name: str
     description: str = ""
-    task: Literal["classification", "detection"] = "classification"
+    task: TaskName = "classification"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     net: Net = Field(default_factory=lambda: Net.model_validate({}))
     input: Input = Field(default_factory=lambda: Input.model_validate({}))
@@ -171,10 +172,9 @@ class Recipe(Table):
             self.input.preprocess()
         except InputError as error:
             raise ValueError(f"input: {error.what} {error.expected}") from error
-        if self.task == "detection" and self.input.resize == "crop":
-            raise ValueError("input.resize as letterbox or stretch: a crop would cut objects off")
-        if self.task == "detection" and any(n % 32 for s in (self.input.size, self.input.train_size) for n in sides(s)):
-            raise ValueError("input sizes that are multiples of 32 for detection")
+        lengths = [n for size in (self.input.size, self.input.train_size) for n in sides(size)]
+        if unfit := task_of(self.task).unfit_input(self.input.resize, lengths):
+            raise ValueError(unfit)
         return self
 
 

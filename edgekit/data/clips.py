@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from edgekit.data.sample import Dataset, some
+from edgekit.data.sample import Dataset
+from edgekit.screen import some
 
 # What a pattern for `data.group` must find: the name before its last number. Roboflow hangs a hash behind the name.
 PATTERN = r"([^/]*?)(?:[ _.-]*(?:frame|frm)?[ _.-]*\d+)?(?:_(?:jpe?g|png)\.rf\.\w+)?\.\w+$"

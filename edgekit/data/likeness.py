@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data.looks import ALIKE, Looks, alike, looks
-from edgekit.data.sample import Dataset, some
+from edgekit.data.sample import Dataset
 from edgekit.errors import DataError
+from edgekit.screen import some
 
 
 @dataclass(frozen=True)

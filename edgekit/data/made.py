@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 from edgekit.data.hive.made import HIVE_CLASSES, hive_pictures
 from edgekit.data.layouts.annotations import HELD_OUT
 from edgekit.data.names import ALL
 from edgekit.data.sample import Dataset
+from edgekit.data.synthetic import PATTERNS, made_pictures
 from edgekit.errors import DataError, SplitError
 
 SCHEME = "synthetic:"
 # far from any seed that people choose, so that no held-out picture is one of training's
 _HELD_OUT_SEED = 500_000_000
 _DEFAULTS = {"n": 400, "val": 100, "seed": 0, "height": 360, "width": 640}
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Pictures made in code, where none are given, that suit a task.
+
+    Attributes:
+        make: `make(n, seed)` gives n of them; without a seed it is 0.
+        classes: what they show.
+        gate_seed: of those that the gate compares on.
+    """
+
+    make: Callable[..., Dataset]
+    classes: tuple[str, ...]
+    gate_seed: int
+
+
+# by what `edgekit.tasks.Task.stand_in` says
+STAND_INS = {
+    "hive": StandIn(hive_pictures, HIVE_CLASSES, 7),
+    "patterns": StandIn(made_pictures, PATTERNS, 0),
+}
 
 
 def is_made(path: object) -> bool:

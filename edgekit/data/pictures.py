@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from edgekit.data.sample import Dataset, Sample, some
+from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import DataError
 from edgekit.progress import track
+from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note
 from edgekit.vision.image import SUFFIXES, picture_problem, scan
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -148,9 +148,9 @@ class Dataset:
         return all(s.boxes is not None for s in self.samples)
 
     @property
-    def task(self) -> Literal["classification", "detection"]:
-        """`detection` where any sample has boxes, else `classification`."""
-        return "detection" if any(s.boxes is not None for s in self.samples) else "classification"
+    def any_boxed(self) -> bool:
+        """Whether of any sample the objects are known."""
+        return any(s.boxes is not None for s in self.samples)
 
     @cached_property
     def box_counts(self) -> tuple[int, ...]:
@@ -209,12 +209,6 @@ def class_index(name: str, classes: Sequence[str]) -> int | None:
             fix="use a table with the columns file,class_index",
         )
     return same[0] if same else None
-
-
-def some(names: Sequence[object], limit: int = 5) -> str:
-    """The first few of `names` for a message, with how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(str(n) for n in names[:limit]) + more
 
 
 def _frozen(values: ArrayLike, dtype: Any) -> NDArray[Any]:

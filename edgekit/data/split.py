@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from edgekit.data.likeness import components
 from edgekit.data.looks import ALIKE, looks
-from edgekit.data.sample import Dataset, Sample, some
+from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import DataError, UsageError
+from edgekit.screen import some
 
 Group = Callable[[Sample], str]
 
@@ -171,7 +172,7 @@ def _choose(
 
 
 def _classes(dataset: Dataset) -> str:
-    if dataset.task == "detection":
+    if dataset.any_boxed:
         counted = dict(enumerate(dataset.box_counts))
     else:
         counted = dict(sorted(Counter(s.label for s in dataset if s.label is not None).items()))

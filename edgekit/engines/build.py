@@ -24,11 +24,13 @@ from edgekit.backends.trt.place import this_place
 from edgekit.backends.trt.refusal import RefusedError
 from edgekit.backends.trt.timing import timing_file
 from edgekit.config.target import EngineTable, Target, load_target
-from edgekit.data import Dataset, hive_pictures, made_pictures
+from edgekit.data import Dataset
+from edgekit.data.made import STAND_INS
 from edgekit.engines.fallbacks import in_lint_words, precision_of, refuse_lint, rungs_of
 from edgekit.errors import ArtifactError, BackendError, OutputError, UsageError, VerificationError
-from edgekit.gate.compare import figures, verify
+from edgekit.gate.compare import verify
 from edgekit.predictor import Predictor
+from edgekit.tasks import task_of
 
 Say = Callable[[str], None]
 
@@ -84,7 +86,7 @@ def build_engine(
     workspace_mib: int | None = None,
     timing_cache: Path | None = None,
     cpu_only: bool = False,
-    pictures: Callable[[str], Dataset] = lambda task: hive_pictures(16) if task == "detection" else made_pictures(16),
+    pictures: Callable[[str], Dataset] = lambda task: STAND_INS[task_of(task).stand_in].make(16),
     binding: str = "auto",
     force: bool = False,
     report: Callable[[float, str], None] = lambda share, phase: None,
@@ -179,7 +181,7 @@ def _proven(
     ):
         stage = verify(reference, candidate, dataset, limits)
     said = "ok" if stage.passed else "FAILED: " + "; ".join(stage.problems)
-    say(f"{stage.name:<11} {figures(stage)}   {said}")
+    say(f"{stage.name:<11} {task_of(described.model.task).figures(stage)}   {said}")
     proof = {**stage.to_dict(), "limits": limits.model_dump(), "data": dataset.layout}
     engine = replace(engine, card=replace(engine.card, proof=proof))
     if not stage.passed:

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from edgekit.errors import EdgekitError
 from edgekit.graph import passes
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.tasks import task_of
 
 
 class Deploy(nn.Module):
@@ -96,7 +97,7 @@ def onnx_from_torch(
         EdgekitError: the exporter gave another opset, kept a BatchNormalization, or made an invalid graph.
     """
     net = net.eval()
-    if spec.task == "classification":
+    if task_of(spec.task).temperature_in_head:
         net = divide_head(net, str(net.head), spec.temperature)
     size = (spec.preprocess.height, spec.preprocess.width)
     n = batch or 2  # a dynamic batch needs an example of two: one would be taken for a constant
@@ -129,9 +130,9 @@ class _Named(nn.Module):
 
 
 def _output_names(net: nn.Module, spec: ModelSpec) -> list[str]:
-    """Of a detector the fields of what it gives, which are its outputs and, if asked for, its maps."""
-    if spec.task == "classification":
-        return [spec.outputs[0].name]
+    """Where decoding is inside, the fields of what the net gives: its outputs and, if asked for, its maps."""
+    if not task_of(spec.task).decodes_in_graph:
+        return [output.name for output in spec.outputs]
     with torch.no_grad():
         given = net(torch.zeros(1, 3, spec.preprocess.height, spec.preprocess.width))
     return list(given._fields)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from edgekit.nets.centernet import CenterNet, check_size
 from edgekit.nets.decode import Decode
 from edgekit.spec import ModelSpec
+from edgekit.tasks import task_of
 
 
 class RawOffsetSize(NamedTuple):
@@ -66,7 +67,7 @@ def with_decoding(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Modu
     Raises:
         UsageError: an input size that the net cannot take.
     """
-    if spec.task == "classification":
+    if not task_of(spec.task).decodes_in_graph:
         return net
     check_size(spec.preprocess.height, spec.preprocess.width)
     assert isinstance(net, CenterNet)

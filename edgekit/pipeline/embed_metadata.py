@@ -12,7 +12,6 @@ import onnx
 from edgekit.artifacts.metadata import Metadata
 from edgekit.artifacts.onnx_file import Artifact, embed, parse_onnx
 from edgekit.config.target import Runtime
-from edgekit.gate.compare import Stage
 from edgekit.version import __version__
 
 
@@ -20,13 +19,6 @@ def sealed(model: onnx.ModelProto, described: Metadata, path: Path) -> Artifact:
     """The bytes of `model` with its metadata, read back from them as a loader does."""
     embed(model, described)
     return parse_onnx(model.SerializeToString(), path)
-
-
-def short(stage: Stage) -> dict[str, Any]:
-    """What of a stage travels in the file."""
-    if stage.found is None:
-        return {"name": stage.name, "max_abs": stage.max_abs, "top1_agreement": stage.top1_agreement}
-    return {"name": stage.name, "max_abs": stage.max_abs, "boxes_matched": stage.found.matched}
 
 
 def session_options(runtime: Runtime) -> dict[str, Any]:

@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 from edgekit.artifacts.atomic import reason
 from edgekit.config.target import Limits
 from edgekit.errors import DataError, UsageError
-from edgekit.gate.compare import Stage, compare
 from edgekit.predictor import Logits
 from edgekit.reading.archive import read_npz
 from edgekit.reading.limits import PAIRS
 from edgekit.spec import ModelSpec
+from edgekit.tasks import task_of
+from edgekit.tasks.classification_compare import compare_logits
+from edgekit.tasks.stage import Stage
 from edgekit.vision.preprocess import normalise, preprocess
 
 RECORD = "numpy.savez('pairs.npz', images=x.numpy(), logits=net.eval()(x).numpy()), x being float32 [N, 3, H, W]"
@@ -68,12 +70,13 @@ def read_pairs(path: Path, spec: ModelSpec) -> Pairs:
 
     Raises:
         DataError: not an .npz, no `images` or `logits`, other shapes or types, or values that are not finite.
-        UsageError: the model is a detector.
+        UsageError: a task whose outputs cannot be compared one by one, as a detector's boxes.
     """
-    if spec.task != "classification":
+    task = task_of(spec.task)
+    if task.unrecorded:
         raise UsageError(
             "Recorded pairs are for classifiers.",
-            got=f"{spec.arch}, a detector, whose boxes have no fixed order",
+            got=f"{spec.arch}, {task.noun}, {task.unrecorded}",
             expected="a model with logits",
             fix="edgekit verify REFERENCE CANDIDATE compares a detector's boxes as sets",
         )
@@ -126,11 +129,11 @@ def expect_stage(name: str, pairs: Pairs, spec: ModelSpec, limits: Limits, answe
         answer: float32 [N, 3, H, W], normalized -> logits [N, C].
     """
     inputs = net_inputs(pairs, spec)
-    stage = compare(name, pairs.logits, answer(inputs), limits)
+    stage = compare_logits(name, pairs.logits, answer(inputs), limits)
     if stage.passed:
         return stage
     found = next((why for why, logits in _readings(pairs, spec, inputs, answer)
-                  if compare(name, pairs.logits, logits, limits).passed), None)  # fmt: skip
+                  if compare_logits(name, pairs.logits, logits, limits).passed), None)  # fmt: skip
     why = found or "it is another net, or other weights, than the pairs were recorded from"
     return replace(stage, problems=(*stage.problems, why))
 

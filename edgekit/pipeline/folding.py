@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.gate.compare import FirstWrong, Gate, first_wrong
+from edgekit.gate.compare import Gate, first_wrong
 from edgekit.pipeline.expected import Pairs, expect_stage
 from edgekit.predictor import Answers
 from edgekit.progress import track
+from edgekit.tasks.stage import FirstWrong
 from edgekit.vision.preprocess import normalise, preprocess
 
 if TYPE_CHECKING:

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from edgekit.artifacts.metadata import Lineage, Metadata
 from edgekit.artifacts.onnx_file import Artifact
 from edgekit.config.target import Target
-from edgekit.gate.compare import FirstWrong, Gate, Stage, compare_answers, first_wrong
+from edgekit.gate.compare import Gate, compare_answers, first_wrong
 from edgekit.graph import lint, passes
-from edgekit.pipeline.embed_metadata import sealed, session_options, short, tools
+from edgekit.pipeline.embed_metadata import sealed, session_options, tools
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import working
+from edgekit.tasks import task_of
+from edgekit.tasks.stage import FirstWrong, Stage
 from edgekit.vision.preprocess import normalise
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def onnx_stages(
         "passed": gate.passed,
         "pictures": len(gate.pixels),
         "data": gate.dataset.layout,
-        "stages": [short(stage) for stage in gate.stages] if gate.passed else [],
+        "stages": [gate.task.short(stage) for stage in gate.stages] if gate.passed else [],
         "verdict": basis.verdict(gate, "fp32"),
     }
     return sealed(model, replace(described, verification=verdict), path)
@@ -83,7 +85,7 @@ def batch_stage(predictor: Predictor, alone: Answers, gate: Gate) -> Stage:
         rows.append(predictor.answers(gate.pixels[start : start + size], batch=size))
         start += size
     batched = {name: np.concatenate([row[name] for row in rows]) for name in alone}
-    return compare_answers("batch", alone, batched, gate.limits, gate.spec.thresholds)
+    return compare_answers("batch", alone, batched, gate.limits, gate.spec)
 
 
 def _blame_onnx(
@@ -98,7 +100,7 @@ def _blame_onnx(
     session = TorchSession(folded, spec)
     answers = session.run({"image": inputs})
     want = {**session.intermediates({"image": inputs}), **answers}
-    if spec.task == "classification":  # the exported head has the temperature in its weights
+    if task_of(spec.task).temperature_in_head:  # the exported head has the temperature in its weights
         want[str(folded.head)] = answers["logits"]
     feed = inputs if artifact.metadata.input == "float" else block
     got = run_once(passes.expose(artifact.model).SerializeToString(), {"image": feed})

@@ -13,10 +13,10 @@ from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.backends import Session, open_session
 from edgekit.config.target import Limits
 from edgekit.errors import UsageError
-from edgekit.gate.compare import Stage
 from edgekit.pipeline.expected import Answer, expect_stage, read_pairs
 from edgekit.predictor import Logits, Predictor
 from edgekit.spec import ModelSpec
+from edgekit.tasks.stage import Stage
 
 STEP = 8  # pictures at once
 WHOLE = 0.02  # levels of 255 that a float may lie beside a pixel's value and be that pixel

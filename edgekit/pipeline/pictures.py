@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.data import Dataset, hive_pictures, load_dataset, made_pictures, sample_evenly
+from edgekit.data import Dataset, load_dataset, sample_evenly
+from edgekit.data.made import STAND_INS
 from edgekit.data.names import ALL
 from edgekit.data.pictures import load_pictures
 from edgekit.errors import DataError, LayoutError, UsageError
 from edgekit.progress import track
 from edgekit.quantize.calibrate import FEWEST, refuse_unfit
+from edgekit.tasks import task_of
 
 
 def pictures_for_gate(data: Path | None, count: int, task: str) -> Dataset:
@@ -19,7 +21,8 @@ def pictures_for_gate(data: Path | None, count: int, task: str) -> Dataset:
     if count < 1:
         raise UsageError("--pictures needs at least one.", got=str(count), expected="1 or more; 64 is the default")
     if data is None:
-        return hive_pictures(count, seed=7) if task == "detection" else made_pictures(count)
+        made = STAND_INS[task_of(task).stand_in]
+        return made.make(count, made.gate_seed)
     return sample_evenly(_pictures(data), count)
 
 

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from edgekit.artifacts.onnx_file import Artifact, graph_digest
 from edgekit.config.target import Limits, Target, load_target, target_names
 from edgekit.data import Dataset
 from edgekit.errors import UsageError
-from edgekit.gate.compare import Gate, compare_found
+from edgekit.gate.compare import Gate
 from edgekit.graph import lint
-from edgekit.pipeline.embed_metadata import sealed, session_options, short
+from edgekit.pipeline.embed_metadata import sealed, session_options
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import working
@@ -29,6 +28,7 @@ from edgekit.quantize.search import Measured, SearchResult, search, search_key
 from edgekit.quantize.shift import ScoreShift, score_shift
 from edgekit.quantize.timing import layer_costs
 from edgekit.spec import ModelSpec
+from edgekit.tasks import task_of
 from edgekit.vision.preprocess import preprocess
 
 Say = Callable[[str], None]
@@ -118,7 +118,7 @@ def make(
     artifact = sealed(made, described, path)
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
         answers = predictor.answers(gate.pixels, batch=1)
-        if spec.task == "detection" and spec.thresholds:
+        if spec.thresholds:
             spec, shifts = _kept_operating_points(fp32, predictor, calibration, spec)
             facts["score_shift"] = shifts
             gate.spec = spec
@@ -133,7 +133,7 @@ def make(
         "passed": gate.passed,
         "pictures": len(gate.pixels),
         "data": gate.dataset.layout,
-        "stages": [short(stage) for stage in gate.stages] if gate.passed else [],
+        "stages": [gate.task.short(stage) for stage in gate.stages] if gate.passed else [],
         "verdict": basis.verdict(gate, name),
     }
     return Made(sealed(made, replace(described, model=spec, verification=verdict), path), facts)
@@ -201,18 +201,8 @@ def _int8(
 
 
 def measured(wanted: Answers, given: Answers, spec: ModelSpec, limits: Limits) -> Measured:
-    """How far answers are from those of the float32 graph.
-
-    The drop is the share of pictures with another first class, or of boxes that the gate's `limits` give no partner, in
-    points: an upper bound of what accuracy can lose.
-    """
-    if spec.task == "classification":
-        error = float(((given["logits"].astype(np.float64) - wanted["logits"]) ** 2).mean())
-        return Measured(error, float((given["logits"].argmax(1) != wanted["logits"].argmax(1)).mean() * 100))
-    stage = compare_found("search", wanted, given, limits, spec.thresholds)
-    lost = 1.0 - (stage.found.matched if stage.found is not None else 0.0)
-    spread = np.sort(given["scores"], 1) - np.sort(wanted["scores"], 1)
-    return Measured(float((spread.astype(np.float64) ** 2).mean()) + lost, 100 * lost)
+    """How far answers are from those of the float32 graph; the drop is an upper bound of what accuracy can lose."""
+    return Measured(*task_of(spec.task).drift(wanted, given, limits, spec))
 
 
 def _kept_operating_points(
@@ -223,10 +213,10 @@ def _kept_operating_points(
     with Predictor.from_artifact(fp32) as predictor:
         before = predictor.answers(pixels, batch=1)
     after = candidate.answers(pixels, batch=1)
+    scores = [task_of(spec.task).class_scores(side, len(spec.classes)) for side in (before, after)]
     thresholds, told = [], []
     for label, (name, threshold) in enumerate(zip(spec.classes, spec.thresholds, strict=True)):
-        scores = [np.where(side["labels"] == label, side["scores"], 0).max(1) for side in (before, after)]
-        shift: ScoreShift = score_shift(scores[0], scores[1], threshold)
+        shift: ScoreShift = score_shift(scores[0][:, label], scores[1][:, label], threshold)
         thresholds.append(shift.threshold)
         told.append({"class": name, **{k: getattr(shift, k) for k in ("n", "mean", "worst", "distance")},
                      "before": shift.before, "threshold": shift.threshold})  # fmt: skip

@@ -12,7 +12,7 @@ from edgekit.artifacts.atomic import output_folder, refuse_existing
 from edgekit.artifacts.kinds import checkpoint_stem
 from edgekit.config.target import Target, load_target
 from edgekit.errors import UsageError
-from edgekit.gate.compare import Gate, finite
+from edgekit.gate.compare import Gate
 from edgekit.pipeline.embed_metadata import environment
 from edgekit.pipeline.expected import read_pairs
 from edgekit.pipeline.folding import fold_stages
@@ -22,6 +22,8 @@ from edgekit.pipeline.precision import make, precision_name, require_drop
 from edgekit.pipeline.verdict import basis_of
 from edgekit.pipeline.writing import ExportResult, finish
 from edgekit.spec import PreprocessSpec
+from edgekit.tasks import task_of
+from edgekit.tasks.stage import finite
 from edgekit.version import __version__
 
 PICTURES = 64
@@ -114,8 +116,9 @@ def export(
     if pairs is not None:
         basis = basis.proven(len(pairs))
     gate = Gate(pictures_for_gate(data, pictures, loaded.spec.task), target.gate["fp32"], loaded.spec, say)
-    if raw_heads and loaded.spec.task != "detection":
-        raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, a classifier")
+    task = task_of(loaded.spec.task)
+    if raw_heads and not task.raw_heads:
+        raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, {task.noun}")
     pool = calibration_pictures(gate.dataset, data, calibrate) if data is not None and precision != "fp32" else None
     net = with_decoding(loaded.net(), loaded.spec)
     with output_folder(out):

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgekit.config.target import Limits
-from edgekit.gate.compare import Gate, Stage
+from edgekit.gate.compare import Gate
 
 if TYPE_CHECKING:
     from edgekit.checkpoints.checkpoint import Checkpoint
@@ -64,7 +63,7 @@ class Basis:
             precision: `fp32`, or another, which is within limits.
         """
         exact = precision == "fp32"
-        figures = "" if exact or not gate.stages else f" ({_figures(gate.stages[-1], gate.limits)})"
+        figures = "" if exact or not gate.stages else f" ({gate.task.against(gate.stages[-1], gate.limits)})"
         failed = next((stage.name for stage in gate.stages if not stage.passed), "")
         compared = self.equal_to[-1:] if failed.startswith("expect") else self.equal_to[: 1 if failed else None]
         said = f"{'equal to' if exact else f'within the limits{figures} of'} {' and '.join(compared)}"
@@ -90,16 +89,3 @@ def basis_of(loaded: Checkpoint) -> Basis:
         reference = f"our {spec.arch} ({norm} norm) with these weights, which torchvision has not"
     guesses = (*(() if loaded.named_by else ("the net",)), *loaded.guesses)
     return Basis(reference, loaded.named_by, spec.arch, guesses)
-
-
-def _figures(stage: Stage, limits: Limits) -> str:
-    """What was measured against what is allowed."""
-    if stage.found is None:
-        return (
-            f"max|d| {stage.max_abs:.3g} of at most {limits.max_abs:g}, agreement {stage.top1_agreement or 0.0:.2%} of "
-            f"at least {limits.top1_agreement:.2%}"
-        )
-    return (
-        f"boxes {stage.found.matched:.2%} of at least {limits.boxes_matched:.2%}, max|d score| {stage.max_abs:.3g} of "
-        f"at most {limits.score_shift:g}"
-    )

@@ -15,13 +15,14 @@ from edgekit.artifacts.metadata import Lineage
 from edgekit.artifacts.onnx_file import Artifact, file_sha256, parse_onnx
 from edgekit.config.target import Runtime, Target
 from edgekit.errors import ArtifactError
-from edgekit.gate.compare import Gate, Stage, compare_answers, finite
+from edgekit.gate.compare import Gate, compare_answers
 from edgekit.pipeline.embed_metadata import sealed, session_options
 from edgekit.pipeline.expected import Pairs, expect_stage
 from edgekit.pipeline.opened import file_answer
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Predictor
 from edgekit.progress import track
+from edgekit.tasks.stage import Stage, finite
 from edgekit.vision.preprocess import preprocess
 
 
@@ -88,7 +89,7 @@ def file_stage(
         problems.append("the preprocessing is not the checkpoint's")
     if not problems and found != expected:
         problems.append("the description (net, task, temperature) is not the checkpoint's")
-    stage = compare_answers("file", gate.reference, answers, gate.limits, gate.spec.thresholds)
+    stage = compare_answers("file", gate.reference, answers, gate.limits, gate.spec)
     gate.add(replace(stage, passed=stage.passed and not problems, problems=(*stage.problems, *problems)))
     if known is not None:
         gate.add(known)

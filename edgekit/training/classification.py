@@ -16,10 +16,11 @@ from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.recipe import Recipe, sides
 from edgekit.data import Dataset
-from edgekit.data.sample import Sample, some
+from edgekit.data.sample import Sample
 from edgekit.errors import DataError, PictureError
 from edgekit.metrics.classification import classification_report, mean_recall
 from edgekit.progress import track
+from edgekit.screen import some
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment.variations import cropped, mixed_seed, seeded
 from edgekit.training.pictures import Pictures

@@ -19,7 +19,7 @@ from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.recipe import Recipe, sides
 from edgekit.data import Dataset
-from edgekit.data.sample import Sample, some
+from edgekit.data.sample import Sample
 from edgekit.errors import DataError, InputError, PictureError
 from edgekit.metrics.detection import detection_report
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, predictions_of
@@ -27,6 +27,7 @@ from edgekit.metrics.operating_point import confusion
 from edgekit.nets.centernet import BRANCHES, CENTERNETS, LtrbMaps, OffsetSizeMaps
 from edgekit.nets.detector import with_decoding
 from edgekit.progress import track
+from edgekit.screen import some
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
 from edgekit.training.augment.variations import augmentation_sheet, seeded, variations

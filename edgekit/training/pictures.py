@@ -12,9 +12,9 @@ from torch import Tensor
 
 from edgekit.cores import usable_cpus
 from edgekit.data import Sample
-from edgekit.data.sample import some
 from edgekit.errors import DataError, PictureError
 from edgekit.progress import track
+from edgekit.screen import some
 from edgekit.vision.image import Frame
 
 

@@ -14,9 +14,10 @@ from edgekit.data.layouts.split_folders import SplitFolders, split_folders, subf
 from edgekit.data.layouts.yolo import CONFIGS, is_split
 from edgekit.data.load import has_boxes, unwrapped
 from edgekit.data.made import is_made
-from edgekit.data.sample import Sample, some
+from edgekit.data.sample import Sample
 from edgekit.errors import DataError, SplitError
 from edgekit.progress import track
+from edgekit.screen import some
 from edgekit.vision.image import holds_pictures
 
 IMBALANCED = 20  # times as many pictures of one class as of another are worth a word

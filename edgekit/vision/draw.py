@@ -19,11 +19,6 @@ _SMALLEST_TEXT = 10  # pixels, the height of a capital; below it letters run tog
 _SMALLEST_PICTURE = (20, 32)  # height, width: below it no label can be read, and the picture is more use bare
 
 
-def annotate(frame: Frame, answer: Classification | Detections) -> Frame:
-    """A copy of uint8 [h, w, 3] BGR with what the model answered drawn on it; see `with_label` and `with_boxes`."""
-    return with_label(frame, answer) if isinstance(answer, Classification) else with_boxes(frame, answer)
-
-
 def with_boxes(frame: Frame, found: Detections) -> Frame:
     """A copy of uint8 [h, w, 3] BGR with a frame around each object, one colour a class, its label and score above it.
 

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from edgekit import nets
-from edgekit.benchmark.quality.accuracy import DetectionEvaluation
 from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement
 from edgekit.benchmark.quality.robustness import robustness
 from edgekit.benchmark.schema import Accuracy, Agreement
@@ -22,6 +21,7 @@ from edgekit.errors import DataError
 from edgekit.loading import open_predictor
 from edgekit.metrics.detection import detection_report
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
+from edgekit.tasks.detection_quality import DetectionEvaluation
 from tests.benchmark.conftest import made_report, made_row
 from tests.training.conftest import TINY, TinyNet, write_pictures
 
@@ -135,7 +135,7 @@ def blind() -> tuple[Accuracy, Agreement]:
     truths = tuple(GroundTruth(EMPTY[0], EMPTY[2]) for _ in samples)
     founds = tuple(Predictions(*EMPTY) for _ in samples)
     evaluation = DetectionEvaluation(detection_report(truths, founds, HIVE_CLASSES), truths, founds)
-    answers = Answers(evaluation, samples, HIVE_CLASSES)
+    answers = Answers("detection", evaluation, samples)
     return accuracy(answers), agreement(answers, answers, "the other")
 
 

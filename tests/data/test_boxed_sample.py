@@ -69,12 +69,12 @@ def test_boxes_that_cannot_be_used(wrong: dict[str, Any]) -> None:
 
 def test_a_data_set_knows_its_task() -> None:
     boxed = Dataset((sample(), sample(boxes=[], box_labels=[])), ("a", "b", "c"), "yolo")
-    assert (boxed.task, boxed.boxed, boxed.labelled) == ("detection", True, False)
+    assert (boxed.any_boxed, boxed.boxed, boxed.labelled) == (True, True, False)
     assert boxed.box_counts == (1, 1, 0)
     named = Dataset((Sample(None, FRAME, 1),), ("a", "b"), "folder")
-    assert (named.task, named.boxed, named.labelled, named.box_counts) == ("classification", False, True, ())
+    assert (named.any_boxed, named.boxed, named.labelled, named.box_counts) == (False, False, True, ())
     mixed = Dataset((sample(), Sample(None, FRAME, None)), ("a", "b"), "yolo")
-    assert (mixed.task, mixed.boxed) == ("detection", False)
+    assert (mixed.any_boxed, mixed.boxed) == (True, False)
 
 
 def test_digest_sees_boxes() -> None:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edgekit.data.sample import Dataset, Sample, class_index, sample_evenly, some
+from edgekit.data.sample import Dataset, Sample, class_index, sample_evenly
 from edgekit.errors import DataError, PictureError, UsageError
+from edgekit.screen import some
 
 FRAME = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 

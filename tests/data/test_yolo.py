@@ -50,7 +50,7 @@ def note(dataset: Dataset, word: str) -> str:
 def test_a_data_set(make: Make) -> None:
     root = make()
     data = load_dataset(root)
-    assert (data.layout, data.task, data.classes, data.boxed) == ("yolo", "detection", ("bee", "hornet"), True)
+    assert (data.layout, data.classes, data.boxed) == ("yolo", ("bee", "hornet"), True)
     assert boxes(data) == [("valid/images/b.png", [[8, 3, 12, 7]], [1])]
     assert data.notes[0] == "val was taken, beside it left out: train"
     assert data.notes[1] == "1 objects in 1 pictures: hornet 1"

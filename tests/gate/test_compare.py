@@ -13,9 +13,11 @@ from edgekit.backends import Arrays, Session
 from edgekit.config.target import Limits
 from edgekit.data import Dataset, Sample, made_pictures
 from edgekit.errors import UsageError
-from edgekit.gate.compare import TENSOR_TOLERANCE, FirstWrong, Gate, Stage, compare, first_wrong, verify
+from edgekit.gate.compare import TENSOR_TOLERANCE, Gate, first_wrong, verify
 from edgekit.predictor import Predictor
 from edgekit.spec import ModelSpec, PreprocessSpec, TensorSpec
+from edgekit.tasks.classification_compare import compare_logits as compare
+from edgekit.tasks.stage import FirstWrong, Stage
 
 LIMITS = Limits(max_abs=0.01, top1_agreement=1.0)
 NAN, INF = float("nan"), float("inf")

@@ -9,9 +9,10 @@ import pytest
 
 from edgekit.config.target import Limits
 from edgekit.data import made_pictures
-from edgekit.gate.compare import BEST, COUNTED, Gate, compare_found
+from edgekit.gate.compare import Gate
 from edgekit.predictor import Answers
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.tasks.detection_compare import BEST, COUNTED, compare_found
 
 LIMITS = Limits(max_abs=1e-3, top1_agreement=1.0)
 K = 30

@@ -15,9 +15,10 @@ from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.config.target import Limits
 from edgekit.data import made_pictures
-from edgekit.gate.compare import Gate, Stage
+from edgekit.gate.compare import Gate
 from edgekit.pipeline.verdict import Basis, basis_of
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.tasks.stage import Stage
 
 USUAL = ("--pictures", 2)
 

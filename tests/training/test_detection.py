@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from edgekit.benchmark.quality.accuracy import evaluate_detections
+from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.checkpoints.pretrained import start_from
 from edgekit.config.recipe import Recipe, load_recipe, parse_recipe
@@ -122,7 +122,7 @@ def test_a_training_leaves_a_checkpoint_that_eval_scores_alike(tmp_path: Path, n
     assert len(loaded.spec.thresholds) == 2
     assert {"ap50", "ap"} <= set(result.final)
     with open_predictor(tmp_path / LAST) as predictor:
-        report = evaluate_detections(predictor, load_dataset(HIVE)).report
+        report = evaluate(predictor, load_dataset(HIVE)).report
     assert report.mean.ap50 == pytest.approx(result.final["ap50"], abs=1e-9)
     assert report.mean.ap == pytest.approx(result.final["ap"], abs=1e-9)
     rows = (tmp_path / "metrics.csv").read_text().splitlines()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from edgekit.benchmark.quality.accuracy import evaluate_classes
+from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.data import load_dataset
 from edgekit.loading import open_predictor
@@ -58,7 +58,7 @@ def evaluated(cli: Any, model: Path, data: Path) -> dict[str, float]:
     low, high = found["top1_interval"]
     balanced = float(np.mean([c["top1"] for c in found["classes"].values()]))
     with open_predictor(model) as predictor:  # what `eval` computes, with the logits: they tell nets apart
-        answers = evaluate_classes(predictor, load_dataset(data / "val", predictor.spec.classes))
+        answers = evaluate(predictor, load_dataset(data / "val", predictor.spec.classes))
     labels = [sample.label for sample in load_dataset(data / "val", predictor.spec.classes)]
     rates = {"top1": found["top1"], "top1_low": low, "top1_high": high, "balanced": balanced}
     return {**rates, "nll_calibrated": nll(answers.logits, labels)}

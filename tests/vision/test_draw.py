@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import PictureError
-from edgekit.vision.draw import annotate, ascii_only
+from edgekit.vision.draw import ascii_only, with_label
 from edgekit.vision.results import Classification
 
 pytest.importorskip("cv2")
@@ -18,7 +18,7 @@ def answer(label: str = "hornet", score: float = 0.75, index: int = 0) -> Classi
 @pytest.mark.parametrize("label", ["hornet", "", "x" * 500, "Frelon à pattes jaunes 胡蜂\n\0"])
 def test_any_picture_takes_any_label(size: tuple[int, int], label: str) -> None:
     frame = np.full((*size, 3), 128, np.uint8)
-    out = annotate(frame, answer(label))
+    out = with_label(frame, answer(label))
     assert out.shape == frame.shape
     assert out.dtype == np.uint8
     assert out.flags.c_contiguous
@@ -29,7 +29,7 @@ def test_any_picture_takes_any_label(size: tuple[int, int], label: str) -> None:
 
 @pytest.mark.parametrize("size", [(120, 160), (360, 640), (3000, 4000)])
 def test_the_bar_is_readable_and_leaves_the_picture(size: tuple[int, int]) -> None:
-    out = annotate(np.full((*size, 3), 128, np.uint8), answer())
+    out = with_label(np.full((*size, 3), 128, np.uint8), answer())
     changed = np.flatnonzero((out != 128).any(axis=(1, 2)))
     bar = len(changed)
     assert changed[0] == 0
@@ -44,7 +44,7 @@ def test_the_line_shows_the_score() -> None:
     plain = np.full((300, 400, 3), 128, np.uint8)
     lengths = []
     for score in (0.0, 0.25, 1.0):
-        out = annotate(plain, answer(score=score))
+        out = with_label(plain, answer(score=score))
         bottom = np.flatnonzero((out != 128).any(axis=(1, 2)))[-1]
         lengths.append(int((np.ptp(out[bottom].astype(int), axis=1) > 60).sum()))
     assert lengths == [0, 100, 400]
@@ -52,7 +52,7 @@ def test_the_line_shows_the_score() -> None:
 
 def test_labels_differ_in_the_picture() -> None:
     plain = np.full((120, 160, 3), 128, np.uint8)
-    assert (annotate(plain, answer("hornet")) != annotate(plain, answer("honeybee"))).any()
+    assert (with_label(plain, answer("hornet")) != with_label(plain, answer("honeybee"))).any()
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_text_becomes_ascii(text: str, plain: str) -> None:
 
 def test_a_frame_is_asked_for() -> None:
     with pytest.raises(PictureError):
-        annotate(np.zeros((30, 30), np.uint8), answer())
+        with_label(np.zeros((30, 30), np.uint8), answer())

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.benchmark.quality.accuracy import Evaluation, evaluate
+from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.benchmark.quality.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from edgekit.benchmark.schema import Robustness
 from edgekit.data import Dataset
-from edgekit.data.sample import some
 from edgekit.errors import DataError
 from edgekit.metrics.classification import topk_hits
 from edgekit.predictor import Predictor
 from edgekit.progress import track, working
+from edgekit.screen import some
 from edgekit.vision.image import Frame
 
 
@@ -44,17 +44,16 @@ def robustness(
 ) -> Robustness:
     """Accuracy of every corruption and severity, and of every attack.
 
-    The metric is top-1 of a classifier and AP50 of a detector. The average is over all corruptions and severities, the
-    worst is the worst single one.
+    The metric is the task's main one: top-1 of a classifier, AP50 of a detector. The average is over all corruptions
+    and severities, the worst is the worst single one.
 
     Raises:
         DataError: pictures without labels, or no object in any of them.
     """
-    metric = "top1" if predictor.spec.task == "classification" else "ap50"
-    known = dataset.labelled if metric == "top1" else dataset.boxed
-    if not known:
+    task = predictor.task
+    if not task.known(dataset):
         raise DataError("Robustness needs pictures with labels.", got=f"layout {dataset.layout!r}", expected="labels")
-    if metric == "ap50" and not sum(dataset.box_counts):
+    if not task.anything(dataset):
         raise DataError(
             "Robustness needs objects to find.",
             got=f"{len(dataset)} pictures without one",
@@ -72,25 +71,24 @@ def robustness(
                 found[kind].append(figure(predictor, replace(dataset, samples=changed)))
                 work.step(detail=kind)
     every = [v for values in found.values() for v in values]
-    scored = {a.kind: score(predictor, a) for a in track(attacks, "scoring attacks") if metric == "top1"}
+    scored = {a.kind: score(predictor, a) for a in track(attacks, "scoring attacks") if task.attackable}
     return Robustness(
-        metric=metric,
+        metric=task.main,
         n=len(dataset),
         clean=clean,
         corruptions=found,
         attacks=scored,
         average=float(np.mean(every)) if every else None,
-        worst=min(every) if every else None,
+        worst=(min if task.metric(task.main).larger_is_better else max)(every) if every else None,
     )
 
 
 def figure(predictor: Predictor, dataset: Dataset) -> float:
-    """Top-1 or AP50 of the pictures."""
+    """The task's main metric of the pictures."""
     evaluation = evaluate(predictor, dataset)
-    found = evaluation.report.top1.value if isinstance(evaluation, Evaluation) else evaluation.report.mean.ap50
-    if found is None:
+    if evaluation.main is None:
         raise DataError("No picture with an object can be read.", got=some(evaluation.unread), expected="one or more")
-    return found
+    return evaluation.main
 
 
 def score(predictor: Predictor, attacked: Attacked) -> dict[str, float]:

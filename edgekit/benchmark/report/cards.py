@@ -11,11 +11,11 @@ from edgekit.benchmark.report.charts import Point, Work
 from edgekit.benchmark.report.text import main_metric
 from edgekit.benchmark.report.winners import groups, short_names
 from edgekit.benchmark.schema import Disagreement, Report, Robustness, Row
+from edgekit.tasks import Metric, Task, metric_named, task_of
 
 HALF, FULL, PHONE = 520.0, 1090.0, 326.0
 SHOWN_CLASSES = 16
 SHOWN_LAYERS = 14
-GOALS = {"top1": "top-1", "ap50": "AP50", "ap": "AP"}
 
 Draw = Callable[[float], str]
 Names = Mapping[str, str]
@@ -44,14 +44,19 @@ def pareto(rows: Sequence[Row], names: Names) -> str:
         points.append(Point(names[row.name], x, y, x_low, x_high, y_low, y_high, series=i % 8 + 1))
     if not points:
         return ""
-    name = GOALS[metric_name]
+    metric_of_all = metric_named(metric_name)
+    name = metric_of_all.label
+    front, percent = metric_of_all.larger_is_better, metric_of_all.share
     log = max(p.x for p in points) / min(p.x for p in points) > 6
     x_title = "ms a picture, p50 end to end" + (", logarithmic" if log else "")
 
     def draw(width: float) -> str:
-        return charts.scatter(points, width, f"{name} against latency", x_title, name, log=log, front=True)
+        return charts.scatter(
+            points, width, f"{name} against latency", x_title, name, log=log, front=front, percent=percent
+        )
 
-    note = "Up and to the left is better. Bars are 95 % intervals; the dashed line joins what nothing beats in both."
+    note = f"{'Up' if front else 'Down'} and to the left is better. Bars are 95 % intervals"
+    note += "; the dashed line joins what nothing beats in both." if front else "."
     return card(f"{name} against latency", note, draw)
 
 
@@ -91,8 +96,10 @@ def classes(rows: Sequence[Row], names: Names) -> str:
     for i, row in _distinct(rows):
         if i == 0 or row.accuracy is None:
             continue
+        task = task_of(row.accuracy.task)
+        metric = task.metric(task.main)
         changes = {
-            name: 100 * (value - before)
+            name: metric.scale * (value - before)
             for name, value in row.accuracy.classes.items()
             if value is not None and (before := base.get(name)) is not None and value != before
         }
@@ -100,8 +107,7 @@ def classes(rows: Sequence[Row], names: Names) -> str:
             continue
         chosen = sorted(changes, key=lambda k: -abs(changes[k]))[:SHOWN_CLASSES]
         shown = {k: changes[k] for k in sorted(chosen, key=lambda k: changes[k])}
-        what = "AP50" if row.accuracy.task == "detection" else "top-1"
-        note = f"{what} against {names[rows[0].name]}, points"
+        note = f"{metric.label} against {names[rows[0].name]}{metric.unit}"
         if len(changes) > len(shown):
             note += f"; {len(changes) - len(shown)} others left out"
         counts = [row.accuracy.class_counts.get(k, 0) for k in shown]
@@ -118,7 +124,8 @@ def robustness(rows: Sequence[Row], names: Names) -> str:
     held = [(row, row.robustness) for row in rows if row.robustness and row.robustness.corruptions]
     if not held:
         return ""
-    metric = GOALS[held[0][1].metric]
+    named = metric_named(held[0][1].metric)
+    metric, percent = named.label, named.share
     curves = {}
     for row, r in held:
         by_severity = list(zip(*r.corruptions.values(), strict=True))
@@ -128,30 +135,30 @@ def robustness(rows: Sequence[Row], names: Names) -> str:
     chart = card(
         "What a camera meets",
         note,
-        lambda w: charts.lines(curves, w, "Robustness", "severity", metric, percent=True),
+        lambda w: charts.lines(curves, w, "Robustness", "severity", metric, percent=percent),
     )
     first = held[0][1]
-    cost = {k: 100 * (sum(v) / len(v) - first.clean) for k, v in first.corruptions.items()}
+    cost = {k: named.scale * (sum(v) / len(v) - first.clean) for k, v in first.corruptions.items()}
     ordered = dict(sorted(cost.items(), key=lambda item: item[1]))
     drop = card(
         f"What costs most: {names[held[0][0].name]}",
-        f"Mean change of {metric} over five severities, points.",
+        f"Mean change of {metric} over five severities{named.unit}.",
         lambda w: charts.bars(ordered, w, "Cost of each corruption", ""),
     )
-    return chart + drop + _corruption_table(held, names, metric)
+    return chart + drop + _corruption_table(held, names, named)
 
 
-def _corruption_table(held: Sequence[tuple[Row, Robustness]], names: Names, metric: str) -> str:
+def _corruption_table(held: Sequence[tuple[Row, Robustness]], names: Names, metric: Metric) -> str:
     kinds = list(held[0][1].corruptions)
     heads = ("clean", "mean", "worst", *kinds)
     lines = ""
     for row, r in held:
         cells = [r.clean, r.average, r.worst, *(sum(v) / len(v) for v in r.corruptions.values())]
-        texts = ["–" if c is None else f"{c:.1%}" for c in cells]
+        texts = ["–" if c is None else metric.text(c) for c in cells]
         shown = "".join(f'<td data-l="{escape(h)}">{c}</td>' for h, c in zip(heads, texts, strict=True))
         lines += f"<tr><td>{escape(names[row.name])}</td>{shown}</tr>"
     head = "".join(f"<th>{escape(h)}</th>" for h in ("case", *heads))
-    note = f"{metric}, the mean of five severities."
+    note = f"{metric.label}, the mean of five severities."
     return (
         f'<div class="card full"><h3>By corruption</h3><p class="note">{note}</p><div class="table">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>"
@@ -193,8 +200,7 @@ def disagreements(rows: Sequence[Row], names: Names) -> str:
     for _, row in _distinct(rows):
         if row.agreement is None or not row.agreement.worst:
             continue
-        boxes = row.accuracy is not None and row.accuracy.task == "detection"
-        told = "Blue boxes are the reference's, orange this file's." if boxes else "Where the answers differ most."
+        told = Task.disagreements if row.accuracy is None else task_of(row.accuracy.task).disagreements
         figures = "".join(map(_picture, row.agreement.worst))
         out += (
             f'<div class="card full"><h3>Disagreements: {escape(names[row.name])}</h3><p class="note">{told}</p>'
@@ -244,9 +250,10 @@ def operations(report: Report) -> str:
         )
     cards = ""
     for metric_name, group in points.items():
-        title = f"{GOALS[metric_name]} against operations"
+        label, percent = metric_named(metric_name).label, metric_named(metric_name).share
+        title = f"{label} against operations"
         draw = partial(charts.scatter, group, title=title, x_title="1e9 multiply-adds a picture",
-                       y_title=GOALS[metric_name], weights="parameters")  # fmt: skip
+                       y_title=label, weights="parameters", percent=percent)  # fmt: skip
         note = "The bubble's area is the number of parameters."
         cards += card(title, note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
     return f'<h2>Accuracy against operations</h2><div class="grid">{cards}</div>' if cards else ""

@@ -15,8 +15,12 @@ from edgekit.benchmark.schema import Report, Row, Timing
 from edgekit.errors import InputError, UsageError
 from edgekit.metrics.percentiles import enough, percentile
 from edgekit.metrics.statistics import Interval, t_quantile
+from edgekit.tasks import TASKS
 
-DEFAULT_LIMITS = "p50>+5%,p95>+10%,top1<-0.5,ap50<-0.5"
+METRICS = [metric for task in TASKS.values() for metric in task.metrics]
+# of each task's main figure, where it is a share, half a point
+_HALF = [f"{m.name}<-0.5" for task in TASKS.values() if (m := task.metric(task.main)).larger_is_better and m.share]
+DEFAULT_LIMITS = ",".join(("p50>+5%", "p95>+10%", *_HALF))
 # figures of time by name: the stage and the percentile; each is lower-is-better
 TIMES = {name: ("end_to_end", q) for name, q in (("p50", 50), ("p90", 90), ("p95", 95), ("p99", 99))}
 TIMES |= {f"inference.{name}": ("inference", q) for name, (_, q) in tuple(TIMES.items())}
@@ -30,7 +34,11 @@ SINGLE: dict[str, Callable[[Row], float | None]] = {
     "joules": lambda row: row.timing.energy.get("joules_per_inference") if row.timing else None,
     "throughput": lambda row: row.timing.throughput if row.timing else None,
 }
-SHARES = ("top1", "top5", "ap", "ap50", "agreement", "robust")  # limits in points of 100, unless in %
+SHARES = (
+    *(metric.name for metric in METRICS if metric.share),
+    "agreement",
+    "robust",
+)  # limits in points of 100, unless in %
 VERSIONS = (
     "onnxruntime",
     "onnxruntime-gpu",
@@ -119,7 +127,7 @@ class Comparison:
 
 def parse_limits(text: str) -> tuple[Limit, ...]:
     """`p95>+5%,top1<-0.5` as limits. Raises UsageError with the part that is wrong."""
-    known = (*TIMES, *SINGLE, *SHARES)
+    known = (*TIMES, *SINGLE, *(metric.name for metric in METRICS))
     limits = []
     for part in filter(None, (p.strip() for p in text.split(","))):
         found = _LIMIT.fullmatch(part)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from edgekit.benchmark.report import cards
-from edgekit.benchmark.report.cards import GOALS
 from edgekit.benchmark.report.style import CSS
 from edgekit.benchmark.report.text import main_metric, number, pictures_of, where
 from edgekit.benchmark.report.winners import groups, short_names, winners
 from edgekit.benchmark.schema import Report, Row, Span
+from edgekit.tasks import metric_named
 
 METHOD = (
     "Pictures are decoded, resized, run and answered one after the other, as in use; the clock runs all the time.",
@@ -172,8 +172,8 @@ def _accuracy(row: Row) -> str:
     metric = main_metric(row)
     if metric is None:
         return "–"
-    name, span = metric
-    return f"{GOALS[name]} {span.value:.1%}{_iv(f'{span.low:.1%}–{span.high:.1%}')}"
+    name, span = metric_named(metric[0]), metric[1]
+    return f"{name.label} {name.text(span.value)}{_iv(f'{name.text(span.low)}–{name.text(span.high)}')}"
 
 
 def _agreement(row: Row) -> str:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 
 from edgekit.benchmark.schema import Data, Report, Row, Span, Timing
+from edgekit.tasks import metric_named, task_of
 
 COLUMNS = (
     "name", "status", "model", "precision", "backend", "provider", "threads", "batch", "streams", "verified",
@@ -18,10 +19,11 @@ COLUMNS = (
 
 
 def main_metric(row: Row) -> tuple[str, Span] | None:
-    """`top1` of a classifier, `ap50` of a detector; None where it was not measured."""
+    """Of what tells which model is better, as `top1` or `ap50`, the name and value; None where it was not measured."""
     if row.accuracy is None:
         return None
-    for name in ("top1", "ap50", "ap"):
+    task = task_of(row.accuracy.task)
+    for name in (task.main, *(metric.name for metric in task.metrics)):
         if name in row.accuracy.metrics:
             return name, row.accuracy.metrics[name]
     return None
@@ -128,7 +130,10 @@ def where(report: Report) -> str:
 
 def _markdown(row: Row) -> list[str]:
     metric, t, c = main_metric(row), speed_of(row), row.cold
-    shown = f"{metric[0]} {metric[1].value:.1%} [{metric[1].low:.1%}, {metric[1].high:.1%}]" if metric else "-"
+    shown = "-"
+    if metric is not None:
+        value, low, high = (metric_named(metric[0]).text(v) for v in (metric[1].value, metric[1].low, metric[1].high))
+        shown = f"{metric[0]} {value} [{low}, {high}]"
     agree = f"{row.agreement.share.value:.1%}" if row.agreement and row.agreement.share else "-"
     if t is None:
         return [

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from edgekit.benchmark.report.text import main_metric
 from edgekit.benchmark.schema import Report, Row, Span
 from edgekit.metrics.classification import clopper_pearson
+from edgekit.tasks import metric_named
+from edgekit.tasks.evaluation import Metric
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,10 @@ def short_names(rows: Sequence[Row]) -> dict[str, str]:
 def winners(rows: Sequence[Row], names: dict[str, str]) -> list[Winner]:
     """One a goal; goals that were not measured for at least one row are left out."""
     usable = [row for row in rows if row.status == "ok" and row.verified is not False]
+    named = [main[0] for row in usable if (main := main_metric(row)) is not None]
+    metric = metric_named(named[0]) if named else Metric("", "")
     goals: list[tuple[str, Callable[[Row], Span | None], bool, Callable[[float], str]]] = [
-        ("Most accurate", lambda r: m[1] if (m := main_metric(r)) else None, True, lambda v: f"{v:.1%}"),
+        ("Most accurate", lambda r: m[1] if (m := main_metric(r)) else None, metric.larger_is_better, metric.text),
         ("Quickest answer, p50", lambda r: _interval(r, "end_to_end.p50"), False, _ms),
         ("Steadiest tail, p95", lambda r: _interval(r, "end_to_end.p95"), False, _ms),
         ("Pictures a second", lambda r: _point(r.timing.throughput if r.timing else None), True, lambda v: f"{v:.1f}"),
@@ -66,7 +70,7 @@ def winners(rows: Sequence[Row], names: dict[str, str]) -> list[Winner]:
         ("Quickest first result", lambda r: _point(r.cold.first_result if r.cold else None), False, _ms),
         ("Least memory", lambda r: _point(r.cold.peak_mb if r.cold else None), False, lambda v: f"{v:.0f} MB"),
         ("Smallest file", lambda r: _point(r.file_bytes), False, lambda v: f"{v / 1e6:.1f} MB"),
-        ("Most robust", _robust, True, lambda v: f"{v:.1%}"),
+        ("Most robust", _robust, metric.larger_is_better, metric.text),
         ("Least energy", _joules, False, lambda v: f"{v:.2g} J"),
     ]  # fmt: skip
     found = []
@@ -100,11 +104,11 @@ def _cpu(row: Row) -> Span | None:
 
 
 def _robust(row: Row) -> Span | None:
-    """The mean over corruptions; a classifier's as wide as its few pictures make it (Clopper-Pearson)."""
+    """The mean over corruptions; one that counts pictures is as wide as few of them make it (Clopper-Pearson)."""
     found = row.robustness
     if found is None or found.average is None:
         return None
-    if found.metric != "top1":
+    if not metric_named(found.metric).rate:
         return _point(found.average)
     low, high = clopper_pearson(round(found.average * found.n), found.n)
     return Span(value=found.average, low=low, high=high)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgekit.data import Dataset
     from edgekit.predictor import Predictor
 
-MADE = 24  # pictures made in code for a detector, twice as many for a classifier
+MADE = {"hive": 24, "patterns": 48}  # pictures made in code, where none are given
 Written = Callable[[Report], None]
 
 
@@ -121,16 +121,18 @@ class Pictures:
         return self._held[key]
 
     def _load(self, predictor: Predictor) -> Dataset:
-        from edgekit.data import HIVE_CLASSES, PATTERNS, hive_pictures, load_dataset, made_pictures
+        from edgekit.data import load_dataset
         from edgekit.data.load import has_boxes
+        from edgekit.data.made import STAND_INS
 
         spec = predictor.spec
-        boxed = spec.task == "detection"
-        fitting = [path for path in self.paths if has_boxes(path) == boxed]
+        task = predictor.task
+        fitting = [path for path in self.paths if has_boxes(path) == (task.truth == "boxes")]
         if fitting:
             return load_dataset(fitting[0], spec.classes, self.split)
-        made = hive_pictures(MADE) if boxed else made_pictures(2 * MADE)
-        return made if spec.classes == (HIVE_CLASSES if boxed else PATTERNS) else _unlabelled(made)
+        stand_in = STAND_INS[task.stand_in]
+        made = stand_in.make(MADE[task.stand_in])
+        return made if spec.classes == stand_in.classes else _unlabelled(made)
 
 
 def _unlabelled(made: Dataset) -> Dataset:
@@ -162,7 +164,7 @@ class Robust:
         return found
 
     def _crafted(self, predictor: Predictor, dataset: Dataset) -> list[Attacked]:
-        if self.checkpoint is None or predictor.spec.task != "classification":
+        if self.checkpoint is None or not predictor.task.attackable:
             return []
         if self._attacks is None:
             from edgekit.cli.shared.bench_attacks import craft

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from edgekit.data.names import ALL, SPLITS, alike, plain, split_of, written_differently
 from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
-from edgekit.data.sample import Dataset, Sample, class_index, some
+from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError, SplitError
+from edgekit.screen import some
 from edgekit.vision.boxes import clip
 from edgekit.vision.image import picture_problem, scan
 

@@ -16,11 +16,12 @@ from typing import Any
 from edgekit.data.layouts.annotations import Box, Collector, choose_split, unlisted
 from edgekit.data.names import ALL, existing, plain
 from edgekit.data.orientation import Size, upright
-from edgekit.data.sample import Dataset, some
+from edgekit.data.sample import Dataset
 from edgekit.errors import DataError
 from edgekit.progress import track
 from edgekit.reading import is_file, read_json
 from edgekit.reading.limits import COCO
+from edgekit.screen import some
 from edgekit.vision.masks import mask_bounds
 
 ROBOFLOW = "_annotations.coco.json"

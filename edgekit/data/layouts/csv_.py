@@ -10,10 +10,11 @@ from pathlib import Path
 
 from edgekit.data.names import alike, existing, plain, written_differently
 from edgekit.data.pictures import in_two_classes, left_out, readable
-from edgekit.data.sample import Dataset, Sample, class_index, some
+from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError
 from edgekit.reading import is_file, read_text
 from edgekit.reading.limits import LIST
+from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note
 from edgekit.vision.image import scan
 

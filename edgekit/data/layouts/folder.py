@@ -10,8 +10,9 @@ from edgekit.data.layouts.split_folders import held_out, split_folders, subfolde
 from edgekit.data.layouts.unread_labels import refuse_unread
 from edgekit.data.names import ALL, alike, plain, written_differently
 from edgekit.data.pictures import in_two_classes, left_out, load_pictures, readable
-from edgekit.data.sample import Dataset, Sample, class_index, some
+from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError
+from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.image import holds_pictures, scan
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgekit.data.names import SPLITS, split_of
-from edgekit.data.sample import class_index, some
+from edgekit.data.sample import class_index
 from edgekit.errors import DataError
+from edgekit.screen import some
 from edgekit.vision.clutter import is_clutter
 from edgekit.vision.image import holds_pictures
 

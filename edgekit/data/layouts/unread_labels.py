@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.data.names import split_of
-from edgekit.data.sample import some
 from edgekit.errors import LayoutError
 from edgekit.reading import is_file
+from edgekit.screen import some
 from edgekit.vision.image import scan
 
 KNOWN = (

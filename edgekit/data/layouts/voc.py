@@ -16,11 +16,12 @@ from xml.parsers import expat
 from edgekit.data.layouts.annotations import Box, Collector, choose_split, unlisted
 from edgekit.data.names import ALL, plain, written_differently
 from edgekit.data.orientation import Size, upright
-from edgekit.data.sample import Dataset, some
+from edgekit.data.sample import Dataset
 from edgekit.errors import DataError
 from edgekit.progress import track
 from edgekit.reading import read_bytes, read_text
 from edgekit.reading.limits import LIST, MB, over
+from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.image import SUFFIXES, scan
 

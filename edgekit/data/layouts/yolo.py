@@ -18,11 +18,12 @@ from edgekit.data.layouts.unread_labels import KNOWN
 from edgekit.data.layouts.yaml_subset import Value, sections, value
 from edgekit.data.names import ALL, SPLITS, existing, split_of
 from edgekit.data.orientation import Size
-from edgekit.data.sample import Dataset, some
+from edgekit.data.sample import Dataset
 from edgekit.errors import DataError, LayoutError
 from edgekit.progress import track
 from edgekit.reading import exists, is_file, read_text
 from edgekit.reading.limits import LABELS, LIST, SETTINGS
+from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.image import scan
 

@@ -21,8 +21,8 @@ from edgekit.artifacts.atomic import make_folder
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.cores import usable_cpus
-from edgekit.data.sample import some
 from edgekit.errors import DataError, EdgekitError, OutputError, UsageError
+from edgekit.screen import some
 from edgekit.spec import ModelSpec
 from edgekit.training.loop.batches import LoadedBatch, feed, order_for
 from edgekit.training.loop.ema import Ema

@@ -1,0 +1,243 @@
+"""A task: what a model of it gives, what that means, when two models are equal, and how good one is.
+
+Everything that edgekit does differently for classifiers and detectors is a method or an attribute here, so a new task
+is one file beside this one and one line in `TASKS`. numpy and OpenCV only: a device has no torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import DataError, UsageError
+from edgekit.tasks.evaluation import Answered, Evaluation, Metric, Pictures
+from edgekit.tasks.stage import Stage
+from edgekit.vision.image import Frame
+from edgekit.vision.spec import PreprocessSpec, TensorSpec, require
+
+Answers = Mapping[str, NDArray[Any]]  # the model's outputs by name, [N, ...] each
+
+
+class Spec(Protocol):
+    """What a task reads of a `edgekit.spec.ModelSpec`."""
+
+    @property
+    def arch(self) -> str: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def preprocess(self) -> PreprocessSpec: ...
+
+    @property
+    def temperature(self) -> float: ...
+
+    @property
+    def max_detections(self) -> int: ...
+
+    @property
+    def thresholds(self) -> tuple[float, ...]: ...
+
+
+class Limits(Protocol):
+    """What the gate allows; `edgekit.config.target.Limits` says what each means."""
+
+    @property
+    def max_abs(self) -> float: ...
+
+    @property
+    def top1_agreement(self) -> float: ...
+
+    @property
+    def boxes(self) -> str: ...
+
+    @property
+    def box_iou(self) -> float: ...
+
+    @property
+    def boxes_matched(self) -> float: ...
+
+    @property
+    def score_shift(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a caller wants of an answer; a task takes what concerns it.
+
+    Attributes:
+        top: how many classes, 1 or more.
+        threshold: smallest score, 0..1; None for the model's own.
+    """
+
+    top: int = 5
+    threshold: float | None = None
+
+
+ANY = Asked()
+
+
+class Task(ABC):
+    """One kind of model.
+
+    Attributes:
+        name: in specs, recipes and reports.
+        noun: a model of it, with its article, as in messages.
+        fields: of a ModelSpec, beyond those that every task has, in the order of its plain data.
+        metrics: the figures that limits may name, in order.
+        main: the name of the one that decides which model is better.
+        training_figures: of a training's record, in the order they are printed.
+        stand_in: pictures that are made in code where none are given: a hive's entrance, or patterns.
+        truth: what must be known of pictures to measure it: one label each, or boxes.
+        localizes: whether a result says where things are.
+        decodes_in_graph: whether the net's decoding is a part of the exported graph.
+        temperature_in_head: whether the exported head's weights hold the temperature.
+        raw_heads: whether a file may give the maps too that it was decoded from.
+        unrecorded: why its outputs cannot be compared one by one with recorded ones; empty: they can, as `logits`.
+        attackable: whether attacks on its labels can be made.
+        disagreements: how to read the pictures on which two models differ most.
+    """
+
+    name: ClassVar[str]
+    noun: ClassVar[str]
+    fields: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[tuple[Metric, ...]]
+    main: ClassVar[str]
+    training_figures: ClassVar[tuple[str, ...]] = ()
+    stand_in: ClassVar[Literal["hive", "patterns"]] = "patterns"
+    truth: ClassVar[Literal["labels", "boxes"]] = "labels"
+    localizes: ClassVar[bool] = False
+    decodes_in_graph: ClassVar[bool] = False
+    temperature_in_head: ClassVar[bool] = False
+    raw_heads: ClassVar[bool] = False
+    unrecorded: ClassVar[str] = "which gives no logits"
+    attackable: ClassVar[bool] = False
+    disagreements: ClassVar[str] = "Where the answers differ most."
+
+    # What a model of it is
+
+    @abstractmethod
+    def outputs(self, spec: Spec) -> tuple[TensorSpec, ...]:
+        """What the exported model gives, bound by name."""
+
+    def check(self, spec: Spec) -> None:
+        """Raises InputError for a field that has no meaning for this task."""
+        require(spec.temperature == 1, "temperature", spec.temperature, f"1 for {self.name}")
+        require(
+            spec.max_detections == 0 and not spec.thresholds,
+            "max_detections",
+            spec.max_detections,
+            f"0, and no thresholds, for {self.noun}",
+        )
+
+    def unfit_input(self, resize: str, sides: Iterable[int]) -> str:
+        """What a recipe's input should be instead, where a net of this task cannot take it; else nothing.
+
+        Args:
+            resize: as in PreprocessSpec.
+            sides: heights and widths in pixels, of training and of validation.
+        """
+        return ""
+
+    def only(self, given: str, name: str) -> None:
+        """Raises UsageError unless `given`, the task of the model `name`, is this one."""
+        if given != self.name:
+            raise UsageError(f"{name} is not for this.", got=f"a model for {given}", expected=self.name)
+
+    # What its answers mean
+
+    @abstractmethod
+    def decode(self, answers: Answers, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> list[Any]:
+        """One result for each of N pictures.
+
+        Args:
+            answers: the outputs by name, [N, ...] each.
+            shapes: (h, w, 3) of each picture's frame, before it was resized.
+
+        Raises:
+            InputError: values that are no answer, such as NaN.
+        """
+
+    @abstractmethod
+    def line(self, result: Any) -> str:
+        """A result on one line, control characters written out."""
+
+    @abstractmethod
+    def to_dict(self, result: Any) -> dict[str, Any]:
+        """A result as plain data for JSON."""
+
+    @abstractmethod
+    def draw(self, frame: Frame, result: Any) -> Frame:
+        """A copy of uint8 [h, w, 3] BGR with the result drawn on it."""
+
+    # When two models are equal
+
+    @abstractmethod
+    def compare(self, name: str, reference: Answers, candidate: Answers, limits: Limits, spec: Spec) -> Stage:
+        """Compares the outputs of N pictures against `limits`; `name` is the stage's."""
+
+    def reordered(self, answers: Answers, ours: Sequence[str], theirs: Sequence[str]) -> Answers:
+        """Outputs of a model with the classes `theirs` as if it had `ours`, the same names in another order."""
+        return answers
+
+    def figures(self, stage: Stage) -> str:
+        """What a stage measured, for one line."""
+        return f"max|d| {stage.max_abs:<9.3g}"
+
+    def short(self, stage: Stage) -> dict[str, Any]:
+        """What of a stage travels in the file."""
+        return {"name": stage.name, "max_abs": stage.max_abs, **stage.own}
+
+    def against(self, stage: Stage, limits: Limits) -> str:
+        """What was measured against what is allowed, for a verdict."""
+        return f"max|d| {stage.max_abs:.3g} of at most {self.limit(limits):g}"
+
+    def limit(self, limits: Limits) -> float:
+        """The largest difference that `limits` allow, in the unit of `Stage.max_abs`."""
+        return limits.max_abs
+
+    def drift(self, wanted: Answers, given: Answers, limits: Limits, spec: Spec) -> tuple[float, float]:
+        """How far a quantized graph's answers are from the float one's: (error, points lost).
+
+        The error ranks layers: smaller is better, in any unit. The points, 0 to 100, are the share of answers that
+        changed: an upper bound of what accuracy can lose. Here: of pictures with an output beyond the largest allowed
+        difference.
+        """
+        gaps = [np.abs(given[name].astype(np.float64) - wanted[name]) for name in wanted]
+        beyond = [gap.reshape(len(gap), -1).max(1) > self.limit(limits) for gap in gaps]
+        return float(np.mean([(gap**2).mean() for gap in gaps])), float(np.any(beyond, axis=0).mean() * 100)
+
+    def class_scores(self, answers: Answers, classes: int) -> NDArray[np.float64]:
+        """float64 [N, classes]: of each picture the best score of each class, which is what thresholds act on.
+
+        Asked only where a spec has thresholds.
+        """
+        raise NotImplementedError(f"{self.name} has no thresholds")
+
+    # How good a model is
+
+    @abstractmethod
+    def known(self, pictures: Pictures) -> bool:
+        """Whether of every picture is known what it takes to measure a model."""
+
+    @abstractmethod
+    def unknown(self, pictures: Pictures) -> DataError:
+        """The error for pictures of which that is not known."""
+
+    def anything(self, pictures: Pictures) -> bool:
+        """Whether there is something to be right or wrong about in any picture."""
+        return True
+
+    @abstractmethod
+    def evaluate(self, answered: Iterable[Answered], spec: Spec) -> Evaluation:
+        """Measures a model from its outputs of one picture after another, one at least."""
+
+    def metric(self, name: str) -> Metric:
+        """The metric of this name. Raises KeyError."""
+        return {metric.name: metric for metric in self.metrics}[name]

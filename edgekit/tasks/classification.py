@@ -1,0 +1,104 @@
+"""Classification: `logits` float32 [N, C], one row a picture; the largest one is the picture's class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import DataError
+from edgekit.metrics.classification import classification_report
+from edgekit.screen import shown
+from edgekit.tasks.base import Answers, Asked, Limits, Spec, Task
+from edgekit.tasks.classification_compare import compare_logits
+from edgekit.tasks.classification_quality import ClassificationEvaluation
+from edgekit.tasks.evaluation import Answered, Metric, Pictures
+from edgekit.tasks.stage import Stage
+from edgekit.vision.decode import classify
+from edgekit.vision.draw import with_label
+from edgekit.vision.image import Frame
+from edgekit.vision.results import Classification
+from edgekit.vision.spec import TensorSpec, require
+
+
+class ClassificationTask(Task):
+    """One label a picture."""
+
+    name = "classification"
+    noun = "a classifier"
+    metrics = (Metric("top1", "top-1", rate=True), Metric("top5", "top-5", rate=True))
+    main = "top1"
+    training_figures = ("top1", "balanced", "nll_calibrated")
+    temperature_in_head = True
+    unrecorded = ""
+    attackable = True
+
+    def outputs(self, spec: Spec) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("logits", "float32", ("N", len(spec.classes))),)
+
+    def check(self, spec: Spec) -> None:
+        require(
+            spec.max_detections == 0 and not spec.thresholds,
+            "max_detections",
+            spec.max_detections,
+            "0, and no thresholds, for a classifier",
+        )
+
+    def decode(
+        self, answers: Answers, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked
+    ) -> list[Classification]:
+        return classify(answers["logits"], spec.classes, asked.top)
+
+    def line(self, result: Classification) -> str:
+        return "  ".join(f"{shown(label)} {score:.1%}" for label, score in result.top)
+
+    def to_dict(self, result: Classification) -> dict[str, Any]:
+        best = [{"label": label, "score": round(score, 6)} for label, score in result.top]
+        return {"label": result.label, "index": result.index, "score": round(result.score, 6), "top": best}
+
+    def draw(self, frame: Frame, result: Classification) -> Frame:
+        return with_label(frame, result)
+
+    def compare(self, name: str, reference: Answers, candidate: Answers, limits: Limits, spec: Spec) -> Stage:
+        return compare_logits(name, reference["logits"], candidate["logits"], limits)
+
+    def reordered(self, answers: Answers, ours: Sequence[str], theirs: Sequence[str]) -> Answers:
+        return {**answers, "logits": answers["logits"][:, [theirs.index(name) for name in ours]]}
+
+    def figures(self, stage: Stage) -> str:
+        return f"max|d| {stage.max_abs:<9.3g} top-1 {stage.top1_agreement or 0.0:7.2%}"
+
+    def short(self, stage: Stage) -> dict[str, Any]:
+        return {"name": stage.name, "max_abs": stage.max_abs, "top1_agreement": stage.top1_agreement}
+
+    def against(self, stage: Stage, limits: Limits) -> str:
+        return (
+            f"max|d| {stage.max_abs:.3g} of at most {limits.max_abs:g}, agreement {stage.top1_agreement or 0.0:.2%} of "
+            f"at least {limits.top1_agreement:.2%}"
+        )
+
+    def drift(self, wanted: Answers, given: Answers, limits: Limits, spec: Spec) -> tuple[float, float]:
+        """The logits' mean squared error, and the share of pictures with another first class."""
+        error = float(((given["logits"].astype(np.float64) - wanted["logits"]) ** 2).mean())
+        return error, float((given["logits"].argmax(1) != wanted["logits"].argmax(1)).mean() * 100)
+
+    def known(self, pictures: Pictures) -> bool:
+        return pictures.labelled
+
+    def unknown(self, pictures: Pictures) -> DataError:
+        return DataError(
+            "The pictures have no labels, so nothing can be counted as right.",
+            got=f"layout {pictures.layout!r}",
+            expected="class folders, or a csv of file,class_index",
+            fix="edgekit predict labels pictures without measuring",
+        )
+
+    def evaluate(self, answered: Iterable[Answered], spec: Spec) -> ClassificationEvaluation:
+        rows, labels = [], []
+        for one in answered:
+            assert one.truth.label is not None  # `known`
+            rows.append(one.outputs["logits"])
+            labels.append(one.truth.label)
+        logits, truth = np.stack(rows), np.asarray(labels, np.int64)
+        return ClassificationEvaluation(classification_report(logits, truth, spec.classes), logits, truth)

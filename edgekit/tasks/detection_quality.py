@@ -1,0 +1,163 @@
+"""How good a detector is: average precision, boxes at a threshold and the alarm, and beside another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.metrics.ap_intervals import Parts, ap_difference, ap_interval, matched_parts
+from edgekit.metrics.bootstrap import of_share
+from edgekit.metrics.detection import DetectionReport
+from edgekit.metrics.ground_truth import GroundTruth, Predictions
+from edgekit.metrics.matching import best_pairs
+from edgekit.screen import shown
+from edgekit.tasks.classification_quality import rate_text
+from edgekit.tasks.evaluation import WORST, Comparison, Difference, Evaluation, Figures
+from edgekit.vision.boxes import iou_matrix
+from edgekit.vision.decode import DEFAULT_SCORE
+from edgekit.vision.image import Frame
+
+MATCH = 0.9  # IoU from which on two models' boxes are the same box, as at the gate
+AVERAGES = ("ap", "ap50", "ap75", "small", "medium", "large", "voc07")
+
+
+@dataclass(frozen=True)
+class DetectionEvaluation(Evaluation):
+    """A detector's report and the detections it was made from.
+
+    Attributes:
+        report: AP, the operating point and the alarm of each class.
+        truths, founds: one a picture, in the order of the data set, in the picture's pixels.
+        thresholds: the model's own, one a class; none: a box is shown from 0.3 on.
+    """
+
+    report: DetectionReport
+    truths: tuple[GroundTruth, ...]
+    founds: tuple[Predictions, ...]
+    thresholds: tuple[float, ...] = ()
+
+    @property
+    def main(self) -> float | None:
+        return self.report.mean.ap50
+
+    @property
+    def classes(self) -> dict[str, float | None]:
+        return {name: averages.ap50 for name, averages in self.report.classes}
+
+    def figures(self) -> Figures:
+        found = self.report
+        metrics = {}
+        for name in ("ap", "ap50"):
+            value = getattr(found.mean, name)
+            if value is not None:
+                metrics[name] = ap_interval(self._parts(name == "ap50"), value)
+        return Figures(
+            n=found.n,
+            metrics=metrics,
+            class_counts={name: n for (name, _), n in zip(found.classes, found.objects, strict=True)},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; what was not measured is null."""
+        return {**self.report.to_dict(), "confidence": 0.95, "unread": list(self.unread)}
+
+    def lines(self, model: str) -> list[str]:
+        report = self.report
+        told = [f"{model} on {report.n} pictures with {sum(report.objects)} objects"]
+        told.append(f"  {'':<20}{'objects':>8}" + "".join(f"{name:>8}" for name in AVERAGES))
+        classes = [
+            (name, objects, averages) for (name, averages), objects in zip(report.classes, report.objects, strict=True)
+        ]
+        for name, objects, averages in (("all classes", sum(report.objects), report.mean), *classes):
+            values = [getattr(averages, key) for key in AVERAGES]
+            figures = "".join(f"{'-':>8}" if v is None else f"{v:8.3f}" for v in values)
+            told.append(f"  {shown(name):<20.20}{objects:>8}{figures}")
+        told.append("boxes at the threshold, IoU 0.5, 95 % intervals")
+        for point in report.operating:
+            rates = f"precision {rate_text(point.precision, 'boxes')}  recall {rate_text(point.recall, 'objects')}"
+            told.append(f"  {shown(point.label):<20.20}{point.threshold:>8.3f}  {rates}")
+        return told + _alarm_lines(report)
+
+    def against(self, candidate: DetectionEvaluation) -> Comparison:
+        """Boxes that have the same box on the other side, AP50, and the pictures with the most that have not."""
+        limits = np.asarray(self.thresholds or (DEFAULT_SCORE,) * len(self.report.classes))
+        matched, seen = np.zeros(len(self.founds)), np.zeros(len(self.founds))
+        for i, (x, y) in enumerate(zip(self.founds, candidate.founds, strict=True)):
+            matched[i], seen[i] = matches(_shown(x, limits), _shown(y, limits))
+        difference = ap_difference(self._parts(True), candidate._parts(True))
+        order = [int(i) for i in np.argsort(matched - seen, kind="stable") if matched[i] < seen[i]][:WORST]
+        worst = []
+        for i in order:
+            one, two = _shown(self.founds[i], limits), _shown(candidate.founds[i], limits)
+            worst.append(
+                Difference(
+                    i,
+                    truth=f"{len(self.truths[i].labels)} objects",
+                    reference=f"{len(one.scores)} boxes",
+                    candidate=f"{len(two.scores)} boxes",
+                    weight=float(seen[i] - matched[i]),
+                    draw=_outliner(one, two),
+                )
+            )
+        clear = difference is not None and (difference.low > 0 or difference.high < 0)
+        verdict = "no difference shown" if difference is not None else "not measured"
+        if clear and difference is not None:
+            verdict = "better" if difference.low > 0 else "worse"
+        return Comparison(of_share(matched, seen), difference, verdict, worst=tuple(worst))
+
+    def _parts(self, only_half: bool) -> Parts:
+        return matched_parts(self.truths, self.founds, len(self.report.classes), only_half)
+
+
+def _alarm_lines(report: DetectionReport) -> list[str]:
+    told = ["alarm: is there one in the picture?"]
+    for alarm in report.alarms:
+        counts = f"{alarm.present} pictures with it, {alarm.absent} without"
+        if alarm.best is None or alarm.auroc is None:
+            told.append(f"  {shown(alarm.label):<20.20} not measured: {counts}")
+            continue
+        best = alarm.best
+        told.append(
+            f"  {shown(alarm.label):<20.20} AUROC {alarm.auroc:.3f}  F1 {best.f1:.3f} at {best.threshold:.3f}"
+            f"  ({counts})"
+        )
+        for limit, at in alarm.at_limits:
+            rates = f"recall {rate_text(at.recall)} at {at.threshold:.3f}"
+            sure = "" if at.false_positives.high <= limit else f"; too few pictures to be sure of {limit:g}"
+            told.append(f"  {'':<20} {rates} with {at.false_positives.hits} false alarms{sure}")
+    return told
+
+
+def matches(a: Predictions, b: Predictions) -> tuple[float, float]:
+    """(boxes with a partner, boxes) of two results of one picture, both sides counted: same class, IoU >= 0.9."""
+    total = float(len(a.scores) + len(b.scores))
+    if not len(a.scores) or not len(b.scores):
+        return 0.0, total
+    overlap = iou_matrix(a.boxes, b.boxes) * (np.asarray(a.labels)[:, None] == np.asarray(b.labels)[None, :])
+    return 2.0 * len(best_pairs(overlap, MATCH)), total
+
+
+def _shown(found: Predictions, limits: NDArray[Any]) -> Predictions:
+    keep = found.scores >= limits[found.labels] if len(found.labels) else np.zeros(0, dtype=bool)
+    return Predictions(found.boxes[keep], found.scores[keep], found.labels[keep])
+
+
+def _outliner(reference: Predictions, candidate: Predictions) -> Any:
+    """Draws blue the reference's boxes, orange the candidate's."""
+
+    def draw(frame: Frame) -> Frame:
+        picture = np.array(frame, copy=True)
+        line = max(2, round(max(frame.shape[:2]) / 120))
+        for found, colour in ((reference, (214, 140, 40)), (candidate, (0, 130, 240))):
+            for x1, y1, x2, y2 in np.asarray(found.boxes).round().astype(int).tolist():
+                x1, y1 = max(0, x1), max(0, y1)
+                picture[y1 : y1 + line, x1:x2] = colour
+                picture[max(y1, y2 - line) : y2, x1:x2] = colour
+                picture[y1:y2, x1 : x1 + line] = colour
+                picture[y1:y2, max(x1, x2 - line) : x2] = colour
+        return picture
+
+    return draw

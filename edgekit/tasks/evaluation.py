@@ -1,0 +1,186 @@
+"""What measuring a model on pictures with known answers gives, whatever its task: figures, lines, and a comparison."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from edgekit.metrics.ground_truth import GroundTruth
+from edgekit.metrics.statistics import Interval
+from edgekit.vision.image import Frame
+
+WORST = 6  # pictures on which two models differ most, that are kept
+
+
+class Truth(Protocol):
+    """What is known about one picture; `edgekit.data.Sample` is one."""
+
+    @property
+    def label(self) -> int | None: ...
+
+    def ground_truth(self) -> GroundTruth: ...
+
+
+class Pictures(Protocol):
+    """A data set, as far as a task asks what is known of it; `edgekit.data.Dataset` is one."""
+
+    @property
+    def layout(self) -> str: ...
+
+    @property
+    def labelled(self) -> bool: ...
+
+    @property
+    def boxed(self) -> bool: ...
+
+    @property
+    def box_counts(self) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One picture that a model answered.
+
+    Attributes:
+        outputs: the model's outputs of this picture by name, without the batch's axis.
+        shape: (h, w, 3) of its frame.
+        truth: what is known about it.
+    """
+
+    outputs: Mapping[str, NDArray[Any]]
+    shape: tuple[int, ...]
+    truth: Truth
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that says how good a model is.
+
+    Attributes:
+        name: its key in reports, for example `ap50`.
+        label: as people read it, `AP50`.
+        larger_is_better: whether more is better.
+        share: whether it lies in 0..1 and is shown in per cent.
+        rate: whether it counts pictures, right ones of all: then it has an exact interval (Clopper-Pearson).
+    """
+
+    name: str
+    label: str
+    larger_is_better: bool = True
+    share: bool = True
+    rate: bool = False
+
+    @property
+    def scale(self) -> float:
+        """What a difference of it is multiplied with, to be shown: a share's is in points of 100."""
+        return 100.0 if self.share else 1.0
+
+    @property
+    def unit(self) -> str:
+        """What follows a difference's description."""
+        return ", points" if self.share else ""
+
+    def text(self, value: float) -> str:
+        """A value of it, for people."""
+        return f"{value:.1%}" if self.share else f"{value:.4g}"
+
+    def drop(self, before: float, after: float) -> float:
+        """By how much it got worse, in points of 100 for a share; negative is better."""
+        worse = before - after if self.larger_is_better else after - before
+        return self.scale * worse
+
+
+@dataclass(frozen=True)
+class Figures:
+    """An evaluation as a report shows it.
+
+    Attributes:
+        n: pictures.
+        metrics: by name, with 95 % intervals; what was not measured is not among them.
+        class_counts: of each class how many pictures or objects there were.
+    """
+
+    n: int
+    metrics: Mapping[str, Interval]
+    class_counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A picture on which two models answer differently.
+
+    Attributes:
+        index: of the picture, among those that were read.
+        truth, reference, candidate: what is there, and what the two said, for people.
+        weight: how much they differ; the larger the more.
+        draw: draws both answers on the picture's frame; None leaves it as it is.
+    """
+
+    index: int
+    truth: str
+    reference: str
+    candidate: str
+    weight: float
+    draw: Callable[[Frame], Frame] | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same pictures.
+
+    Attributes:
+        share: of equal answers; None where neither answers anything.
+        difference: of the main metric, candidate minus reference; None where it was not measured.
+        verdict: `better`, `worse`, `no difference shown` or `not measured`.
+        p_value, only_reference, only_candidate: of McNemar's test, where pictures are right or wrong.
+        worst: the pictures that differ most, at most `WORST`.
+    """
+
+    share: Interval | None
+    difference: Interval | None
+    verdict: str
+    p_value: float | None = None
+    only_reference: int | None = None
+    only_candidate: int | None = None
+    worst: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluation(ABC):
+    """A report and the answers it was made from.
+
+    Attributes:
+        unread: names of the pictures that could not be read, with the reason; they are not among those measured.
+    """
+
+    unread: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @property
+    @abstractmethod
+    def main(self) -> float | None:
+        """The task's main metric; None where there was nothing to measure."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> Mapping[str, float | None]:
+        """The main metric of each class; None where there was nothing to measure."""
+
+    @abstractmethod
+    def figures(self) -> Figures:
+        """For a benchmark's report."""
+
+    @abstractmethod
+    def lines(self, model: str) -> list[str]:
+        """The evaluation of the model of this name, as text for people."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; what was not measured is null."""
+
+    @abstractmethod
+    def against(self, candidate: Any) -> Comparison:
+        """`candidate`, another evaluation of the same task and pictures, compared with this one, the reference."""
