@@ -95,7 +95,7 @@ class Task(ABC):
         training_figures: of a training's record, in the order they are printed.
         stand_in: pictures that are made in code where none are given: a hive's entrance, or patterns.
         truth: what must be known of pictures to measure it: one label each, or boxes.
-        localizes: whether a result says where things are.
+        finds: what a result says of things, which the camera watches by: boxes around them, one label, or neither.
         decodes_in_graph: whether the net's decoding is a part of the exported graph.
         temperature_in_head: whether the exported head's weights hold the temperature.
         raw_heads: whether a file may give the maps too that it was decoded from.
@@ -112,7 +112,7 @@ class Task(ABC):
     training_figures: ClassVar[tuple[str, ...]] = ()
     stand_in: ClassVar[Literal["hive", "patterns"]] = "patterns"
     truth: ClassVar[Literal["labels", "boxes"]] = "labels"
-    localizes: ClassVar[bool] = False
+    finds: ClassVar[Literal["boxes", "label", "nothing"]] = "nothing"
     decodes_in_graph: ClassVar[bool] = False
     temperature_in_head: ClassVar[bool] = False
     raw_heads: ClassVar[bool] = False

@@ -39,7 +39,7 @@ class DetectionTask(Task):
     training_figures = ("ap50", "ap", "voc07")
     stand_in = "hive"
     truth = "boxes"
-    localizes = True
+    finds = "boxes"
     decodes_in_graph = True
     raw_heads = True
     unrecorded = "whose boxes have no fixed order"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.config.recipe import Recipe
+from edgekit.errors import UsageError
 from edgekit.training.classification import ClassificationTask
 from edgekit.training.detection import DetectionTask
 from edgekit.training.splits import load_splits
@@ -18,10 +19,15 @@ def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _:
     Raises:
         DataError: pictures that cannot be trained on.
         CheckpointError: weights that do not fit.
+        UsageError: a task that nothing trains.
     """
     splits = load_splits(data, recipe.data, recipe.schedule.seed)
     for note in splits.notes:
         say(note)
+    if recipe.task not in TASKS:
+        raise UsageError(
+            "There is no training for this task.", got=f"task = {recipe.task!r}", expected="one of " + ", ".join(TASKS)
+        )
     return TASKS[recipe.task](recipe, splits.train, splits.val, say)
 
 

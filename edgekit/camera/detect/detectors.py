@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from edgekit.camera.config import CameraConfig
 from edgekit.camera.detect.motion import Motion
 from edgekit.errors import UsageError
 from edgekit.predictor import Predictor
+from edgekit.tasks import task_of
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.image import Frame
 from edgekit.vision.results import Classification, Detections
@@ -123,13 +125,31 @@ def make_detector(predictor: Predictor, config: CameraConfig, floor: float) -> D
     Args:
         floor: smallest score of interest.
     """
-    if predictor.spec.task == "classification":
-        return ClassifierDetector(predictor, predictor.spec.classes, floor, config.model.absent, config.model.crops)
+    task = task_of(predictor.spec.task)
+    make = _MAKERS.get(task.finds)
+    if make is None:
+        raise UsageError(
+            "The camera cannot watch with this model.",
+            got=f"{predictor.name}, a model for {task.name}",
+            expected="a detector or a classifier",
+        )
+    return make(predictor, config, floor)
+
+
+def _by_label(predictor: Predictor, config: CameraConfig, floor: float) -> Detector:
+    return ClassifierDetector(predictor, predictor.spec.classes, floor, config.model.absent, config.model.crops)
+
+
+def _by_boxes(predictor: Predictor, config: CameraConfig, floor: float) -> Detector:
     if config.model.absent or config.model.crops:
         raise UsageError("model.absent and model.crops are for classifiers.", got="a detector", fix="leave them out")
     if config.model.tiles != (1, 1):
         return SlicedDetector(predictor, floor, config.model.tiles, config.model.overlap)
     return WholeFrameDetector(predictor, floor)
+
+
+# by what a task's results say of things
+_MAKERS: dict[str, Callable[[Predictor, CameraConfig, float], Detector]] = {"label": _by_label, "boxes": _by_boxes}
 
 
 def tile_places(height: int, width: int, tiles: tuple[int, int], overlap: float) -> list[tuple[int, int, int, int]]:
