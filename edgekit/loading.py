@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ REJECTED = ".rejected"
 
 
 def open_predictor(
-    path: Path,
+    path: str | os.PathLike[str],
     *,
     backend: str = "onnxruntime",
     provider: str = "cpu",
@@ -62,7 +63,7 @@ def open_predictor(
     Raises:
         EdgekitError: of the kind that says why it cannot be opened.
     """
-    found = resolve(path, backend, provider, threads)
+    found = resolve(Path(path), backend, provider, threads)
     path, backend, provider, threads = found.path, found.backend, found.provider, found.threads
     if is_checkpoint(path):
         from edgekit.backends.torch_ import TorchSession

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class Predictor:
         self._batch = image.shape[0] if isinstance(image.shape[0], int) else None
 
     @classmethod
-    def open(cls, path: Path, backend: str = "onnxruntime", **options: Any) -> Predictor:
+    def open(cls, path: str | os.PathLike[str], backend: str = "onnxruntime", **options: Any) -> Predictor:
         """The predictor of an exported file, checked by `edgekit.artifacts.onnx_file.read_onnx`.
 
         Args:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,12 +103,13 @@ def embed(model: onnx.ModelProto, metadata: Metadata) -> Metadata:
     return metadata
 
 
-def read_onnx(path: Path) -> Artifact:
+def read_onnx(path: str | os.PathLike[str]) -> Artifact:
     """An edgekit ONNX, checked: whole, self-contained, standard operators, its own metadata.
 
     Raises:
         ArtifactError: anything else, with what was found.
     """
+    path = Path(path)
     try:
         regular_size(path)
         data = read_bytes(path, ONNX)

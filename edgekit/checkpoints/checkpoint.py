@@ -8,6 +8,7 @@ runs code from a file: what needs it to load is refused.
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -99,7 +100,7 @@ class Checkpoint:
         return net.float().eval()
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool = False) -> None:
+def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, *, overwrite: bool = False) -> None:
     """Writes edgekit's format, atomically. Raises OutputError as `edgekit.artifacts.atomic.atomic`."""
     content = {
         "edgekit": FORMAT,
@@ -110,12 +111,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, overwrite: bool = Fal
         "versions": {"edgekit": __version__, "torch": str(torch.__version__), **checkpoint.versions},
         "trained_on": checkpoint.trained_on,
     }
-    with atomic(path, overwrite=overwrite) as stream:
+    with atomic(Path(path), overwrite=overwrite) as stream:
         torch.save(content, stream)
 
 
 def load_checkpoint(
-    path: Path,
+    path: str | os.PathLike[str],
     *,
     classes: Sequence[str] | None = None,
     preprocess: PreprocessSpec | None = None,
@@ -142,6 +143,7 @@ def load_checkpoint(
             finite.
         UsageError: `classes`, `preprocess`, `arch` or `weights_key` contradict the file.
     """
+    path = Path(path)
     content = read_tensors(path)
     if isinstance(content.get("edgekit"), int):
         checkpoint = _own(content, path, classes, preprocess, arch, weights_key)

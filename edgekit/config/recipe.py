@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -186,7 +187,7 @@ def recipe_names() -> tuple[str, ...]:
     return RECIPES.names()
 
 
-def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str | os.PathLike[str], changes: Sequence[str] = ()) -> Recipe:
     """A shipped recipe by name, or one's own by the path of its TOML file.
 
     Args:

@@ -5,6 +5,7 @@ Targets, recipes, suites and the camera's configuration are each one `Kind`, so 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,12 +55,13 @@ class Kind(Generic[T]):
         found = (entry.name for entry in files(self.package).iterdir()) if self.package else ()
         return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
 
-    def load(self, name: str, changes: Sequence[str] = ()) -> T:
+    def load(self, name: str | os.PathLike[str], changes: Sequence[str] = ()) -> T:
         """A shipped one by name, or one's own by the path of its TOML file.
 
         Raises:
             UsageError: an unknown name, or as `read`.
         """
+        name = os.fspath(name)
         if name.endswith(".toml"):
             return self.read(Path(name), changes)
         if name not in self.names():

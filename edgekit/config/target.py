@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Literal
 
@@ -124,7 +125,7 @@ def target_names() -> tuple[str, ...]:
     return TARGETS.names()
 
 
-def load_target(name: str) -> Target:
+def load_target(name: str | os.PathLike[str]) -> Target:
     """A shipped target by name, or one's own by the path of its TOML file.
 
     Raises:

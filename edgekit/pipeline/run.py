@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -31,11 +32,11 @@ CALIBRATE = 96
 
 
 def export(
-    checkpoint: Path,
-    out: Path | None = None,
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
     *,
-    target: str | Target = "x86-cpu",
-    data: Path | None = None,
+    target: str | os.PathLike[str] | Target = "x86-cpu",
+    data: str | os.PathLike[str] | None = None,
     pictures: int = PICTURES,
     input_kind: str = "uint8",
     batch: int | None = None,
@@ -48,7 +49,7 @@ def export(
     norm: str | None = None,
     arch: str | None = None,
     weights_key: str | None = None,
-    expect: Path | None = None,
+    expect: str | os.PathLike[str] | None = None,
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> ExportResult:
@@ -81,7 +82,10 @@ def export(
         EdgekitError: of the kind that says what could not be read, built or written.
     """
     started = time.monotonic()
-    target = load_target(target) if isinstance(target, str) else target
+    checkpoint = Path(checkpoint)
+    out = checkpoint.parent if out is None else Path(out)
+    data, expect = (None if path is None else Path(path) for path in (data, expect))
+    target = target if isinstance(target, Target) else load_target(target)
     if batch is not None and batch < 1:
         raise UsageError(
             "--batch cannot be this.", got=str(batch), expected="1 or more; leave it out for a dynamic one"
@@ -97,7 +101,6 @@ def export(
             expected="pictures of what the camera will see",
             fix="--data DIR",
         )
-    out = checkpoint.parent if out is None else out
     stem = checkpoint_stem(checkpoint)
     model_path, report_path = out / f"{stem}.onnx", out / f"{stem}.verify.json"
 
