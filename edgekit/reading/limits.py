@@ -23,7 +23,8 @@ SAFETENSORS_HEADER = 16 * MB  # names and shapes; a thousand tensors take 100 KB
 CLIP_PICTURE = 32 * MB  # one picture in a clip or a stream
 
 # inside a file
-DEPTH = 64  # brackets in brackets, in JSON and TOML
+DEPTH = 64  # brackets in brackets, in JSON, TOML and YAML
+VALUES = 100_000  # texts, lists and mappings of a YAML; a data.yaml of ImageNet-21k has 44,000
 DIGITS = 20  # of a whole number; 2**64 has 20
 PIXELS = 100_000_000  # of a picture, by its header: width x height
 PASSES = 100  # of a JPEG over its picture; progressive ones have 10

@@ -10,8 +10,8 @@ from pathlib import Path
 from edgekit.config.recipe import Data
 from edgekit.data import Dataset, by_pattern, clips, load_dataset, near_duplicates, split_by_group
 from edgekit.data.layouts.annotations import HELD_OUT as VALIDATION
+from edgekit.data.layouts.data_yaml import CONFIGS, is_split
 from edgekit.data.layouts.split_folders import SplitFolders, split_folders, subfolders
-from edgekit.data.layouts.yolo import CONFIGS, is_split
 from edgekit.data.load import has_boxes, unwrapped
 from edgekit.data.made import is_made
 from edgekit.data.sample import Sample

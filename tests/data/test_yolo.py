@@ -69,6 +69,10 @@ def test_a_data_set(make: Make) -> None:
         "path: ROOT\ntrain: train/images\nval: [valid/images]\nnames: {0: bee, 1: hornet}\n",
         "train: ROOT/train/images\nval: ROOT/valid/images\nnames: ['bee', 'hornet']\nroboflow:\n  version: 2\n",
         "val: list.txt\nnames: [bee, hornet]\n",
+        "train: train/images\nval: &v valid/images\ntest: *v\nnames: &n [bee, hornet]\nold_names: *n\n",
+        "# a set\npath: ROOT\nval: valid/images # 1 picture\ntest:\nnames: {\n  0: bee,\n  1: hornet,\n}\n"
+        "download: |\n  from pathlib import Path\n  urls = ['http://a.b/c']\n",
+        '{"val": "valid/images", "names": {"0": "bee", "1": "hornet"}, "nc": 2}\n',
     ],
 )
 def test_places_and_names_in_many_forms(make: Make, config: str) -> None:
@@ -224,7 +228,12 @@ def test_classes_of_a_model(make: Make) -> None:
         ("val: valid/images\nnames: {1: a, 2: b}\n", "mapping from 0"),
         ("val: valid/images\nnc: 3\nnames: [a, b]\n", "nc: 3 and 2 names"),
         ("val: other/images\nnames: [a, b]\n", "(?s)not there.*other/images"),
-        ("val: valid/images\nnames: &x [a, b]\n", "cannot be read"),
+        ("val: valid/images\nnames: [a, b\n", "cannot be read"),
+        ("- val\n- names\n", "(?s)cannot be read.*a list, not keys"),
+        ("val: valid/images\nnames: [a, [b]]\n", "different names"),
+        ("val: {a: valid/images}\nnames: [a, b]\n", "no place"),
+        ("val: [[valid/images]]\nnames: [a, b]\n", "no place"),
+        ("val: valid/images\nnames: [a, b]\nkpt_shape: [1, 99999999999]\n", "kpt_shape that is none"),
         ("train: train/images\nnames: [a, b]\n", "trained on"),
         ("val: valid/images\nnames: [a]\n", "(?s)line 1 has a class that does not exist.*got: +1"),
     ],

@@ -216,7 +216,12 @@ bombs_of(
 bombs_of(
     dataset, "data.yaml",
     YAML_200_KB_of_blanks=lambda: "a" + " " * 200_000 + "!",
-    YAML_aliases=lambda: "a: &a [x, x]\n" + "".join(f"{c}: &{c} [{p}]\n" for c, p in zip("bcdefghij", [",".join(f"*{x}" * 1 for _ in range(9)) for x in "abcdefghi"], strict=True)) + "names: *j\n",
+    YAML_aliases=lambda: "a: &a [x, x]\n" + "".join(
+        f"{c}: &{c} [{', '.join([f'*{p}'] * 9)}]\n" for p, c in zip("abcdefghi", "bcdefghij", strict=True)
+    ) + "names: *j\nval: images\n",
+    YAML_aliases_as_names=lambda: "a: &a [x]\nnames: [" + "*a," * 300_000 + "]\n",
+    YAML_400000_deep=lambda: "names: " + "[" * 400_000,
+    YAML_300000_dashes=lambda: "- " * 300_000,
     YAML_200_MB=lambda: "names: [bee]\n" + "#" * (200 * MB),
 )  # fmt: skip
 

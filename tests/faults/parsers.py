@@ -345,6 +345,14 @@ names:
   0: bee
   1: "horn: et"
 """
+YAML_FLOW = b"""---
+train: &t images
+val: [*t, "val/im\\x61ges"]
+names: {"0": bee, ? 1 : 'horn''et',}
+download: |
+  print("[")
+roboflow: {tags: [!!str a, >-b], url: http://a.b/c}
+"""
 VOC = b"""<annotation><folder>x</folder><filename>a.png</filename><size><width>24</width><height>16</height><depth>3</depth>
 </size><object><name>bee</name><difficult>0</difficult><bndbox><xmin>2</xmin><ymin>3</ymin><xmax>9</xmax><ymax>12</ymax>
 </bndbox></object><object><name>hornet</name><polygon><x1>1</x1><y1>2</y1><x2>9</x2><y2>3</y2><x3>4</x3><y3>9</y3>
@@ -533,7 +541,7 @@ PARSERS = (
     Parser("search", _searches, lambda f, d: _Memory(put(f, "s.json", d), "key"), json_like(), 8),
     Parser("bench", lambda: [_report()], lambda f, d: read_report(put(f, "bench.json", d)), json_like(), 8),
     Parser("coco", _cocos, _folder_with("annotations/instances_val.json", "val/a.png"), json_like(), 14),
-    Parser("yolo-config", lambda: [YAML], _yolo_config, lines, 10),
+    Parser("yolo-config", lambda: [YAML, YAML_FLOW], _yolo_config, lines, 10),
     Parser("yolo-label", lambda: [b"0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.4 0.1 0.3 0.3\n"], _yolo_label, lines, 10),
     Parser("voc", lambda: [VOC], _folder_with("Annotations/a.xml", "JPEGImages/a.png"), blind, 10),
     Parser(

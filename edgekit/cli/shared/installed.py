@@ -69,15 +69,15 @@ def _parts(*rows: str) -> tuple[Part, ...]:
     return tuple(Part(*row.split()) for row in rows)
 
 
-_OPENCV = "opencv-python-headless cv2 4.8"
+_PICTURES = ("opencv-python-headless cv2 4.8", "pyyaml yaml 6")  # every command that looks at labelled pictures
 EXTRAS: dict[str, tuple[Part, ...]] = {
     "base": _parts(
         "numpy numpy 1.24", "onnx onnx 1.21", "pillow PIL 10.1", "pydantic pydantic 2.5", "rich rich 13",
         *(["tomli tomli 2"] if sys.version_info < (3, 11) else []), "typer typer 0.16",
     ),
-    "cpu": _parts("onnxruntime onnxruntime 1.18", _OPENCV),
-    "gpu": _parts("onnxruntime-gpu onnxruntime 1.18", _OPENCV),
-    "openvino": _parts("openvino openvino 2025.0", "onnxruntime onnxruntime 1.18", _OPENCV),
+    "cpu": _parts("onnxruntime onnxruntime 1.18", *_PICTURES),
+    "gpu": _parts("onnxruntime-gpu onnxruntime 1.18", *_PICTURES),
+    "openvino": _parts("openvino openvino 2025.0", "onnxruntime onnxruntime 1.18", *_PICTURES),
     "train": _parts(
         "torch torch 2.6", "torchvision torchvision 0.21", "onnxscript onnxscript 0.5", "safetensors safetensors 0.4",
         "accelerate accelerate 1.0", "tensorboard tensorboard 2.16", "matplotlib matplotlib 3.8",

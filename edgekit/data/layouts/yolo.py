@@ -8,40 +8,25 @@ kpt_shape, keypoints follow the box and are not read (/pose).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
 from edgekit.data.layouts.annotations import Box, Collector, choose_split
+from edgekit.data.layouts.data_yaml import Config, find_config, is_split, read_config
 from edgekit.data.layouts.unread_labels import KNOWN
-from edgekit.data.layouts.yaml_subset import Value, sections, value
-from edgekit.data.names import ALL, SPLITS, existing, split_of
+from edgekit.data.names import ALL, existing, split_of
 from edgekit.data.orientation import Size
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError, LayoutError
 from edgekit.progress import track
 from edgekit.reading import exists, is_file, read_text
-from edgekit.reading.limits import LABELS, LIST, SETTINGS
+from edgekit.reading.limits import LABELS, LIST
 from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.image import scan
 
-CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_SPLITS = tuple(name for names in SPLITS.values() for name in names)
 _FARTHEST = 2.0  # in parts of the picture: beyond it numbers are no parts, but pixels
-
-
-@dataclass(frozen=True)
-class Config:
-    """What a data.yaml says: class names in order, the folders or lists of each split, as written, and how many numbers
-    of keypoints stand behind a box."""
-
-    file: Path
-    root: str
-    names: tuple[str, ...]
-    splits: dict[str, tuple[str, ...]]
-    keypoints: int = 0
 
 
 def load_yolo(path: Path, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:
@@ -93,72 +78,6 @@ def load_yolo(path: Path, classes: Sequence[str] | None = None, split: str | Non
 def is_yolo(path: Path) -> bool:
     """Whether the folder `path` has a data.yaml, or images/ and labels/."""
     return find_config(path) is not None or is_split(path)
-
-
-def find_config(path: Path) -> Path | None:
-    """The data.yaml that `path` is or holds, or that its parent holds where `path` has images/ and labels/."""
-    if path.is_file():
-        return path
-    here = next((path / name for name in CONFIGS if (path / name).is_file()), None)
-    if here is None and is_split(path):
-        here = next((path.parent / name for name in CONFIGS if (path.parent / name).is_file()), None)
-    return here
-
-
-def is_split(path: Path) -> bool:
-    """Whether `path` holds pictures in images/ and texts in labels/."""
-    names = {p.name.lower() for p in path.iterdir() if p.is_dir()} if path.is_dir() else set()
-    return {"images", "labels"} <= names
-
-
-def read_config(file: Path) -> Config:
-    """What a data.yaml says. Raises DataError."""
-    try:
-        found = sections(read_text(file, SETTINGS))
-        given = {key: value(found[key]) for key in ("path", "names", "nc", "kpt_shape", *_SPLITS) if key in found}
-    except (OSError, ValueError) as error:  # YamlError too
-        raise DataError(
-            f"{file} cannot be read.",
-            got=str(error),
-            expected="names, and train, val or test, as plain YAML",
-            fix='write it simply, for example: names: ["bee", "hornet"]',
-        ) from error
-    names = _names(file, given.get("names"))
-    count = given.get("nc")
-    if count is not None and count != str(len(names)):
-        raise DataError(f"{file} contradicts itself.", got=f"nc: {count} and {len(names)} names", expected="one number")
-    splits = {k: _entries(file, given[k]) for k in _SPLITS if given.get(k) not in (None, "", "null", "~")}
-    root = given.get("path", "")
-    return Config(file, root if isinstance(root, str) else "", names, splits, _keypoints(file, given.get("kpt_shape")))
-
-
-def _keypoints(file: Path, given: Value | None) -> int:
-    """How many numbers the keypoints of a row are, by `kpt_shape: [17, 3]`."""
-    if given in (None, "", "null", "~"):
-        return 0
-    if not isinstance(given, list) or len(given) != 2 or not all(n.isdecimal() for n in given):
-        raise DataError(
-            f"{file} has a kpt_shape that is none.", got=str(given), expected="two numbers, such as [17, 3]"
-        )
-    return int(given[0]) * int(given[1])
-
-
-def _names(file: Path, given: Value | None) -> tuple[str, ...]:
-    if isinstance(given, dict) and sorted(given) == sorted(map(str, range(len(given)))):
-        given = [given[str(i)] for i in range(len(given))]
-    if not isinstance(given, list) or not given or not all(given) or len(set(given)) != len(given):
-        raise DataError(
-            f"{file} does not say what its classes are called.",
-            got=f"names: {given!r}"[:200] if given else "no names",
-            expected="a list of different names, or a mapping from 0, 1, 2, ...",
-        )
-    return tuple(given)
-
-
-def _entries(file: Path, given: Value) -> tuple[str, ...]:
-    if isinstance(given, dict):
-        raise DataError(f"{file} has a split that is no place.", got=str(given), expected="a path or several")
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _place(config: Config, entry: str) -> tuple[Path, list[str]]:
