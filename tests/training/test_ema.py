@@ -49,3 +49,30 @@ def test_it_learns_nothing_itself_and_survives_a_round_trip() -> None:
     assert other.steps == 1
     assert other.factor() == ema.factor()
     assert all(torch.equal(a, b) for a, b in zip(ema.net.parameters(), other.net.parameters(), strict=True))
+
+
+def test_the_mean_is_bit_for_bit_what_runs_written_before_have() -> None:
+    """So a run that was begun with an earlier edgekit goes on as it would have."""
+    torch.manual_seed(0)
+    followed = net()
+    ema = Ema(followed, 0.5)
+    state = ema.state_dict()
+    assert state.keys() == {"steps", "net"}
+    mean = {k: v.clone() for k, v in followed.state_dict().items()}
+    for step in range(12):
+        with torch.no_grad():
+            for value in followed.state_dict().values():
+                value.add_(torch.randn(value.shape) if value.is_floating_point() else 1)
+        weight = 1.0 - min(0.5, (1 + step) / (10 + step))
+        for name, value in followed.state_dict().items():
+            if value.is_floating_point():
+                mean[name].lerp_(value, weight)
+            else:
+                mean[name].copy_(value)
+        ema.update(followed)
+        if step == 6:  # resumed
+            resumed = Ema(net(), 0.5)
+            resumed.load_state_dict({"steps": 7, "net": {k: v.clone() for k, v in mean.items()}})
+            ema = resumed
+    assert ema.steps == 12
+    assert all(torch.equal(value, mean[name]) for name, value in ema.net.state_dict().items())
