@@ -12,7 +12,7 @@ from edgekit.cli.shared import after
 from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json, say
 
 if TYPE_CHECKING:
-    from edgekit.training.loop.run import TrainResult
+    from edgekit.training.loop.result import TrainResult
     from edgekit.training.task import Task
 
 SHEET = 32

@@ -25,7 +25,8 @@ from edgekit.loading import open_predictor
 from edgekit.nets.decode import Decode
 from edgekit.spec import ModelSpec
 from edgekit.training.detection import DetectionTask
-from edgekit.training.loop.run import LAST, STATE, train
+from edgekit.training.loop.result import LAST, STATE
+from edgekit.training.loop.run import train
 from edgekit.training.splits import load_splits
 from edgekit.training.tasks import make_task
 

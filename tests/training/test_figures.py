@@ -18,7 +18,7 @@ from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.data import load_dataset
 from edgekit.loading import open_predictor
 from edgekit.training.classification import ClassificationTask
-from edgekit.training.loop.run import BEST, LAST
+from edgekit.training.loop.result import BEST, LAST
 from edgekit.training.task import Score
 from edgekit.training.temperature import nll
 from tests.training.conftest import TINY, write_pictures

@@ -13,7 +13,8 @@ import torch
 
 from edgekit.training.classification import ClassificationTask
 from edgekit.training.loop.interrupt import Interrupt, Stopped
-from edgekit.training.loop.run import LAST, STATE, _Run, train
+from edgekit.training.loop.result import LAST, STATE
+from edgekit.training.loop.run import _Run, train
 from edgekit.training.tasks import make_task
 from tests.training.conftest import TINY, MakeRecipe
 from tests.training.test_resume import assert_same_run

@@ -18,7 +18,8 @@ from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_che
 from edgekit.config.recipe import Recipe
 from edgekit.spec import ModelSpec
 from edgekit.training.loop.batches import Order, feed, order_for
-from edgekit.training.loop.run import BEST, LAST, STATE, TrainResult, train
+from edgekit.training.loop.result import BEST, LAST, STATE, TrainResult
+from edgekit.training.loop.run import train
 from edgekit.training.loop.sync_norm import SharedBatchNorm2d
 from edgekit.training.task import normalised
 from edgekit.training.tasks import make_task

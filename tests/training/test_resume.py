@@ -14,7 +14,8 @@ import torch
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.errors import CheckpointError, OutputError, UsageError
-from edgekit.training.loop.run import BEST, LAST, STATE, train
+from edgekit.training.loop.result import BEST, LAST, STATE
+from edgekit.training.loop.run import train
 from edgekit.training.loop.state import Progress, load_state, random_state, restore_random
 from edgekit.training.tasks import make_task
 from tests.training.conftest import MakeRecipe

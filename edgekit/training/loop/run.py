@@ -2,68 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
-from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch import nn
 
 from edgekit.artifacts.atomic import make_folder
-from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.cores import usable_cpus
-from edgekit.errors import DataError, EdgekitError, OutputError, UsageError
 from edgekit.screen import some
 from edgekit.spec import ModelSpec
 from edgekit.training.loop.batches import LoadedBatch, feed, order_for
 from edgekit.training.loop.ema import Ema
 from edgekit.training.loop.interrupt import Interrupt, Stopped
 from edgekit.training.loop.journal import Journal
+from edgekit.training.loop.result import BEST, LAST, STATE, TrainResult
 from edgekit.training.loop.schedule import RatePlan, freeze, make_optimizer, require_parts, set_rates
-from edgekit.training.loop.state import Progress, load_state, restore_random, save_state, telling_why
+from edgekit.training.loop.state import Progress, check_state, load_state, restore_random, save_state, write_checkpoint
+from edgekit.training.loop.step import DivergedError, Stepper, full_precision, make_accelerator
 from edgekit.training.loop.sync_norm import shared_norms
 from edgekit.training.task import Score, Task
-
-STATE, LAST, BEST = "last.state.pt", "last.pt", "best.pt"
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How a training ended.
-
-    Attributes:
-        best, last: checkpoints, with the weights' running mean where the recipe has one.
-        metrics: of the best checkpoint, on the validation data, as the file itself has them.
-        final: of the last one. It was not chosen by its score, so it flatters less.
-        epochs: done.
-        best_epoch: the row of `best`: an epoch counted from 1, 0 for the fitted head alone, `epochs` + 1 for the head
-            that was fitted again at the end.
-        seconds: of this process, evaluation included.
-        images_per_second: while training, evaluation left out.
-        skipped: pictures that could not be read on the way.
-        rows: what metrics.csv has, one an epoch, and one each for the head that was fitted before and after. `scored`
-            marks those that were evaluated, `best` the one of the best checkpoint.
-    """
-
-    best: Path
-    last: Path
-    metrics: Mapping[str, float]
-    final: Mapping[str, float]
-    epochs: int
-    best_epoch: int
-    seconds: float
-    images_per_second: float
-    skipped: tuple[str, ...]
-    rows: tuple[Mapping[str, float], ...] = ()
 
 
 def train(
@@ -93,30 +56,18 @@ class _Run:
         self.began = time.monotonic()
         self.task, self.recipe, self.out = task, recipe, out
         schedule = recipe.schedule
-        self.accelerator = _accelerator(recipe)
+        self.accelerator = make_accelerator(recipe.precision)
         self.first = self.accelerator.is_main_process
         self.say = say if self.first else lambda _: None
         state = out / STATE
         make_folder(out)
-        if resume and not state.is_file():
-            raise OutputError(f"{out} holds no training to go on with.", got=f"no {STATE}", fix="leave --resume out")
         self.accelerator.wait_for_everyone()
-        if state.exists() and not resume:
-            raise OutputError(
-                f"{out} holds a training already.", got=STATE, fix="--resume goes on with it, or another --out"
-            )
-
+        check_state(state, resume)
         self.device = self.accelerator.device
         self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.order = order_for(task, schedule.batch, self.processes, schedule.seed)
-        self.plan = RatePlan(
-            self.order.steps,
-            schedule.epochs,
-            schedule.freeze_epochs,
-            schedule.warmup,
-            schedule.cosine,
-            schedule.drops,
-        )
+        beginning = (schedule.freeze_epochs, schedule.warmup)
+        self.plan = RatePlan(self.order.steps, schedule.epochs, *beginning, schedule.cosine, schedule.drops)
         require_parts(task.net, schedule.frozen)
         net = shared_norms(task.net, self.processes, self.device)
         self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -128,6 +79,7 @@ class _Run:
         self.ema = Ema(self.net, schedule.ema)
         optimizer = make_optimizer(self.net, schedule, task.heads)
         self.optimizer = self.accelerator.prepare_optimizer(optimizer, device_placement=False)
+        self.stepper = Stepper(task, self.net, self.optimizer, self.accelerator, schedule.clip)
         if content is not None:
             self.ema.load_state_dict(content["ema"])
             self.optimizer.load_state_dict(content["optimizer"])
@@ -249,7 +201,7 @@ class _Run:
         for part in fed:
             self._note_unread(part)
             rates = set_rates(self.optimizer, plan, progress.step)
-            losses = self._step(self.wrapped, part, epoch)
+            losses = self._step(part, epoch)
             progress.step += 1
             progress.count += 1
             self.changed = True
@@ -270,49 +222,17 @@ class _Run:
         progress.rows.append(row)
         progress.sums, progress.count = {}, 0
 
-    def _step(self, net: nn.Module, part: LoadedBatch, epoch: int) -> dict[str, float]:
-        if part.batch is None:
-            raise DataError("Not one picture of a batch can be read.", got=some(part.unread), fix="is the disk there?")
-        batch = {name: tensor.to(self.device, non_blocking=True) for name, tensor in part.batch.items()}
-        with self.accelerator.autocast():
-            losses = self.task.loss(net, batch)
-        values = self._mean({name: value.detach() for name, value in losses.items()})
-        if not math.isfinite(values["loss"]):
-            self._diverged("loss", values["loss"], part, epoch)
-        self.accelerator.backward(losses["loss"])
-        self._clip(part, epoch)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+    def _step(self, part: LoadedBatch, epoch: int) -> dict[str, float]:
+        assert self.wrapped is not None
+        try:
+            values = self.stepper(self.wrapped, part)
+        except DivergedError as error:
+            batch = (
+                f"epoch {epoch + 1}, batch {self.progress.step % self.plan.epoch_steps + 1} of {self.plan.epoch_steps}"
+            )
+            raise error.told(batch, some([self.task.name(i) for i in part.indices]), self.out) from None
         self.ema.update(self.net)
         return values
-
-    def _clip(self, part: LoadedBatch, epoch: int) -> None:
-        self.accelerator.unscale_gradients()
-        learning = [p for p in self.net.parameters() if p.grad is not None]
-        total = get_total_norm([p.grad for p in learning if p.grad is not None])
-        norm, most = float(total), self.recipe.schedule.clip
-        # with fp16 an overflow is the scaler's business: it skips the step and scales less
-        if self.accelerator.scaler is None and not math.isfinite(norm):
-            self._diverged("gradient", norm, part, epoch)
-        if most and math.isfinite(norm) and norm > most:
-            clip_grads_with_norm_(learning, most, total)
-
-    def _mean(self, values: dict[str, Tensor]) -> dict[str, float]:
-        if self.processes == 1:
-            return {name: float(value) for name, value in values.items()}
-        stacked = self.accelerator.reduce(torch.stack([v.float() for v in values.values()]), reduction="mean")
-        return dict(zip(values, stacked.tolist(), strict=True))
-
-    def _diverged(self, what: str, value: float, part: LoadedBatch, epoch: int) -> None:
-        step = self.progress.step % self.plan.epoch_steps + 1
-        kept = [name for name in (BEST, LAST) if (self.out / name).exists()]
-        raise EdgekitError(
-            f"The {what} is not a number any more, in epoch {epoch + 1}, batch {step} of {self.plan.epoch_steps}.",
-            got=f"{value} on {some([self.task.name(i) for i in part.indices])}",
-            expected="a finite number",
-            fix=f"a lower learning rate (--set schedule.lr_trunk=...), or look at these pictures; "
-            f"{' and '.join(kept) + ' in ' + str(self.out) + ' are from before' if kept else 'nothing was saved yet'}",
-        )
 
     def _note_unread(self, part: LoadedBatch) -> None:
         for name in part.unread:
@@ -323,7 +243,7 @@ class _Run:
     def _score(self, number: int) -> None:
         """Evaluates the mean; its figures go into the last row, and where they are the best the net into best.pt."""
         progress = self.progress
-        with self.interrupt.harmless(), _full_precision():
+        with self.interrupt.harmless(), full_precision():
             held: list[Any] = [self.task.evaluate(self.ema.net) if self.first else None]
         if self.processes > 1:
             broadcast_object_list(held)
@@ -372,31 +292,6 @@ class _Run:
             return
         # between two evaluations the figures at hand are those of other weights
         figures = {**self.metrics, "epoch": self.progress.rows[-1]["epoch"]} if self._scored else {}
-        checkpoint = Checkpoint(
-            self.spec,
-            self.ema.net.state_dict(),
-            metrics=figures | {"step": self.progress.step},
-            recipe=self.recipe.model_dump(mode="json"),
-            trained_on=self.task.trained_on,
+        write_checkpoint(
+            self.out / name, self.task, self.recipe, self.spec, self.ema, figures | {"step": self.progress.step}
         )
-        with telling_why(self.out / name):
-            save_checkpoint(self.out / name, checkpoint, overwrite=True)
-
-
-@contextlib.contextmanager
-def _full_precision() -> Iterator[None]:
-    """float32 as the CPU and an exported file compute it: on a GPU convolutions round to TF32's 10 bits otherwise."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
-def _accelerator(recipe: Recipe) -> Accelerator:
-    if recipe.precision == "fp16" and not torch.cuda.is_available():
-        raise UsageError("fp16 training needs a GPU.", got="a CPU", fix="--set precision=fp32, or bf16")
-    AcceleratorState._reset_state()  # one for the whole process: an earlier training's precision would bind this one
-    mixed = "no" if recipe.precision == "fp32" else recipe.precision
-    return Accelerator(mixed_precision=mixed, cpu=not torch.cuda.is_available())

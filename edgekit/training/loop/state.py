@@ -17,8 +17,13 @@ import numpy as np
 import torch
 
 from edgekit.artifacts.atomic import atomic, reason
+from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.checkpoints.tensors import read_tensors
+from edgekit.config.recipe import Recipe
 from edgekit.errors import CheckpointError, OutputError, UsageError
+from edgekit.spec import ModelSpec
+from edgekit.training.loop.ema import Ema
+from edgekit.training.task import Task
 
 FORMAT = 1
 # what may differ between a run and its continuation, because no pixel and no step depends on it
@@ -73,6 +78,20 @@ def restore_random(state: Mapping[str, Any]) -> None:
     random.setstate((version, tuple(words), gauss))
 
 
+def check_state(path: Path, resume: bool) -> None:
+    """Raises OutputError where a run's state, `path`, is not there to go on with, or is there and would be lost."""
+    if resume and not path.is_file():
+        raise OutputError(
+            f"{path.parent} holds no training to go on with.", got=f"no {path.name}", fix="leave --resume out"
+        )
+    if path.exists() and not resume:
+        raise OutputError(
+            f"{path.parent} holds a training already.",
+            got=path.name,
+            fix="--resume goes on with it, or another --out",
+        )
+
+
 def save_state(path: Path, content: Mapping[str, Any], progress: Progress) -> None:
     """Writes `content` (state dicts, recipe, digest) and `progress`, atomically.
 
@@ -82,6 +101,21 @@ def save_state(path: Path, content: Mapping[str, Any], progress: Progress) -> No
     whole = {"edgekit_state": FORMAT, **content, "progress": asdict(progress), "random": random_state()}
     with telling_why(path), atomic(path, overwrite=True) as stream:
         torch.save(whole, stream)
+
+
+def write_checkpoint(
+    path: Path, task: Task, recipe: Recipe, spec: ModelSpec, ema: Ema, metrics: Mapping[str, float]
+) -> None:
+    """Writes the mean of the weights as a checkpoint, atomically. Raises OutputError as `save_state`."""
+    checkpoint = Checkpoint(
+        spec,
+        ema.net.state_dict(),
+        metrics=metrics,
+        recipe=recipe.model_dump(mode="json"),
+        trained_on=task.trained_on,
+    )
+    with telling_why(path):
+        save_checkpoint(path, checkpoint, overwrite=True)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """BatchNorm over the batches of all processes, so that two with half the batch each learn what one would.
 
-torch's SyncBatchNorm does this on GPUs only; on a CPU it raises. Parameter names stay the same in both.
+torch's SyncBatchNorm does this on GPUs only: with processes on CPUs (gloo) it raises, up to torch 2.14 at least, hence
+the one here. Parameter names stay the same in both.
 """
 
 from __future__ import annotations

@@ -1,0 +1,39 @@
+"""What a training leaves in its folder, and what it says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE, LAST, BEST = "last.state.pt", "last.pt", "best.pt"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training ended.
+
+    Attributes:
+        best, last: checkpoints, with the weights' running mean where the recipe has one.
+        metrics: of the best checkpoint, on the validation data, as the file itself has them.
+        final: of the last one. It was not chosen by its score, so it flatters less.
+        epochs: done.
+        best_epoch: the row of `best`: an epoch counted from 1, 0 for the fitted head alone, `epochs` + 1 for the head
+            that was fitted again at the end.
+        seconds: of this process, evaluation included.
+        images_per_second: while training, evaluation left out.
+        skipped: pictures that could not be read on the way.
+        rows: what metrics.csv has, one an epoch, and one each for the head that was fitted before and after. `scored`
+            marks those that were evaluated, `best` the one of the best checkpoint.
+    """
+
+    best: Path
+    last: Path
+    metrics: Mapping[str, float]
+    final: Mapping[str, float]
+    epochs: int
+    best_epoch: int
+    seconds: float
+    images_per_second: float
+    skipped: tuple[str, ...]
+    rows: tuple[Mapping[str, float], ...] = ()
