@@ -92,7 +92,13 @@ class Predictor:
     def __call__(self, frames: Sequence[Frame], asked: Asked = ANY) -> list[Any]:
         """The task's results for uint8 [h, w, 3] BGR frames of any sizes: `Classification`, `Detections` and so on."""
         pixels = [preprocess(frame, self.spec.preprocess) for frame in frames]
-        return self.task.decode(self.answers(pixels), [frame.shape for frame in frames], self.spec, asked)
+        return list(self.task.decode(self.answers(pixels), [frame.shape for frame in frames], self.spec, asked))
+
+    def results(self, frames: Iterable[Frame], asked: Asked = ANY, batch: int = 16) -> Iterator[Any]:
+        """The task's result for each of many frames, with at most `batch` frames in memory."""
+        for row, shape in self.rows(frames, batch):
+            one = {name: values[None] for name, values in row.items()}
+            yield from self.task.decode(one, [shape], self.spec, asked)
 
     def classify(self, frames: Sequence[Frame], top: int = 5) -> list[Classification]:
         """What uint8 [h, w, 3] BGR frames of any sizes show, with their `top` classes."""
@@ -112,9 +118,7 @@ class Predictor:
     ) -> Iterator[Detections]:
         """`detect` of many frames, with at most `batch` of them in memory; `threshold` 0 gives all K places."""
         TASKS["detection"].only(self.spec.task, self.name)
-        for row, shape in self.rows(frames, batch):
-            one = {name: values[None] for name, values in row.items()}
-            yield from self.task.decode(one, [shape], self.spec, Asked(threshold=threshold))
+        yield from self.results(frames, Asked(threshold=threshold), batch)
 
     def logits(self, frames: Iterable[Frame]) -> Logits:
         """float32 [N, C], one row per frame, in batches that the session takes."""

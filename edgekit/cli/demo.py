@@ -66,7 +66,7 @@ def demo(
             frame = sample.read()
             found = predictor.detect([frame])[0]
             path = out / "pictures" / f"{sample.name}.jpg"
-            write_bytes(path, encode_picture(predictor.task.draw(frame, found), ".jpg"), overwrite=not keep)
+            write_bytes(path, encode_picture(found.draw(frame), ".jpg"), overwrite=not keep)
             counts = ", ".join(f"{found.names.count(name)} {name}" for name in predictor.spec.classes)
             typer.echo(f"{path}  {counts}")
     say("5/5 watch a made hive with the shipped centernet-tiny, in a process that cannot import torch, as on a device")

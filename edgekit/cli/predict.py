@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,7 +29,7 @@ from edgekit.progress import track
 
 if TYPE_CHECKING:
     from edgekit.predictor import Frame
-    from edgekit.tasks import Task
+    from edgekit.vision.results import Result
 
 
 def predict(
@@ -81,9 +81,9 @@ def predict(
             try:
                 frame = read_picture(path)
                 (result,) = predictor([frame], Asked(top, threshold))
-                typer.echo(_line(path, predictor.task, result, output_format))
+                typer.echo(_line(path, result, output_format))
                 if path in copies:
-                    _write(copies[path], predictor.task.draw(frame, result), force)
+                    _write(copies[path], result.draw(frame), force)
             except EdgekitError as error:
                 failed += 1
                 say(f"error: {error}")
@@ -138,12 +138,12 @@ def _collision(found: list[Path], copies: dict[Path, Path]) -> Path | None:
     return None
 
 
-def _line(path: Path, task: Task, result: Any, output_format: Format) -> str:
+def _line(path: Path, result: Result, output_format: Format) -> str:
     from edgekit.screen import shown
 
     if output_format is Format.json:
-        return json.dumps({"file": str(path), **task.to_dict(result)}, ensure_ascii=False)
-    return f"{shown(path)}  {task.line(result)}"
+        return json.dumps({"file": str(path), **result.to_dict()}, ensure_ascii=False)
+    return f"{shown(path)}  {result}"
 
 
 def _write(copy: Path, picture: Frame, force: bool) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgekit.errors import DataError, UsageError
 from edgekit.tasks.evaluation import Answered, Evaluation, Metric, Pictures
 from edgekit.tasks.stage import Stage
-from edgekit.vision.image import Frame
+from edgekit.vision.results import Result
 from edgekit.vision.spec import PreprocessSpec, TensorSpec, require
 
 Answers = Mapping[str, NDArray[Any]]  # the model's outputs by name, [N, ...] each
@@ -153,8 +153,8 @@ class Task(ABC):
     # What its answers mean
 
     @abstractmethod
-    def decode(self, answers: Answers, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> list[Any]:
-        """One result for each of N pictures.
+    def decode(self, answers: Answers, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> Sequence[Result]:
+        """One result for each of N pictures; what it is drawn and written as, it says itself.
 
         Args:
             answers: the outputs by name, [N, ...] each.
@@ -163,18 +163,6 @@ class Task(ABC):
         Raises:
             InputError: values that are no answer, such as NaN.
         """
-
-    @abstractmethod
-    def line(self, result: Any) -> str:
-        """A result on one line, control characters written out."""
-
-    @abstractmethod
-    def to_dict(self, result: Any) -> dict[str, Any]:
-        """A result as plain data for JSON."""
-
-    @abstractmethod
-    def draw(self, frame: Frame, result: Any) -> Frame:
-        """A copy of uint8 [h, w, 3] BGR with the result drawn on it."""
 
     # When two models are equal
 

@@ -9,15 +9,12 @@ import numpy as np
 
 from edgekit.errors import DataError
 from edgekit.metrics.classification import classification_report
-from edgekit.screen import shown
 from edgekit.tasks.base import Answers, Asked, Limits, Spec, Task
 from edgekit.tasks.classification_compare import compare_logits
 from edgekit.tasks.classification_quality import ClassificationEvaluation
 from edgekit.tasks.evaluation import Answered, Metric, Pictures
 from edgekit.tasks.stage import Stage
 from edgekit.vision.decode import classify
-from edgekit.vision.draw import with_label
-from edgekit.vision.image import Frame
 from edgekit.vision.results import Classification
 from edgekit.vision.spec import TensorSpec, require
 
@@ -50,16 +47,6 @@ class ClassificationTask(Task):
         self, answers: Answers, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked
     ) -> list[Classification]:
         return classify(answers["logits"], spec.classes, asked.top)
-
-    def line(self, result: Classification) -> str:
-        return "  ".join(f"{shown(label)} {score:.1%}" for label, score in result.top)
-
-    def to_dict(self, result: Classification) -> dict[str, Any]:
-        best = [{"label": label, "score": round(score, 6)} for label, score in result.top]
-        return {"label": result.label, "index": result.index, "score": round(result.score, 6), "top": best}
-
-    def draw(self, frame: Frame, result: Classification) -> Frame:
-        return with_label(frame, result)
 
     def compare(self, name: str, reference: Answers, candidate: Answers, limits: Limits, spec: Spec) -> Stage:
         return compare_logits(name, reference["logits"], candidate["logits"], limits)

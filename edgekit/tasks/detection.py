@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from edgekit.errors import DataError
 from edgekit.metrics.detection import detection_report
 from edgekit.metrics.ground_truth import predictions_of
-from edgekit.screen import shown
 from edgekit.tasks.base import Answers, Asked, Limits, Spec, Task
 from edgekit.tasks.detection_compare import compare_found
 from edgekit.tasks.detection_quality import DetectionEvaluation
 from edgekit.tasks.evaluation import Answered, Metric, Pictures
 from edgekit.tasks.stage import Stage
 from edgekit.vision.decode import DEFAULT_SCORE, detections
-from edgekit.vision.draw import with_boxes
-from edgekit.vision.image import Frame
 from edgekit.vision.preprocess import geometry
 from edgekit.vision.results import Detections
 from edgekit.vision.spec import TensorSpec, require
@@ -81,24 +78,6 @@ class DetectionTask(Task):
             detections(boxes, scores, labels, geometry(shape, spec.preprocess), shape, spec.classes, limits)
             for boxes, scores, labels, shape in rows
         ]
-
-    def line(self, result: Detections) -> str:
-        boxes = [
-            f"{shown(name)} {score:.1%} [{' '.join(f'{v:.0f}' for v in box)}]"
-            for name, score, box in zip(result.names, result.scores.tolist(), result.boxes.tolist(), strict=True)
-        ]
-        return "  ".join(boxes) or "nothing"
-
-    def to_dict(self, result: Detections) -> dict[str, Any]:
-        rows = zip(result.names, result.labels.tolist(), result.scores.tolist(), result.boxes.tolist(), strict=True)
-        found = [
-            {"label": name, "index": index, "score": round(score, 6), "box": [round(v, 2) for v in box]}
-            for name, index, score, box in rows
-        ]
-        return {"objects": found}
-
-    def draw(self, frame: Frame, result: Detections) -> Frame:
-        return with_boxes(frame, result)
 
     def compare(self, name: str, reference: Answers, candidate: Answers, limits: Limits, spec: Spec) -> Stage:
         return compare_found(name, reference, candidate, limits, spec.thresholds)

@@ -1,14 +1,15 @@
-"""An answer drawn onto its picture, for people to look at."""
+"""A result drawn onto its picture, for people to look at; `Result.draw` (results.py) calls these."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.vision.image import Frame, check_frame
-from edgekit.vision.results import Classification, Detections
 
 # Apart in hue and of similar lightness on a dark bar (Okabe and Ito 2008, the lighter six), BGR
 _ACCENTS = ((0, 159, 230), (233, 180, 86), (115, 158, 0), (66, 228, 240), (0, 94, 213), (167, 121, 204))
@@ -19,7 +20,36 @@ _SMALLEST_TEXT = 10  # pixels, the height of a capital; below it letters run tog
 _SMALLEST_PICTURE = (20, 32)  # height, width: below it no label can be read, and the picture is more use bare
 
 
-def with_boxes(frame: Frame, found: Detections) -> Frame:
+class Label(Protocol):
+    """What `with_label` draws; `edgekit.vision.results.Classification` is one."""
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def score(self) -> float: ...
+
+
+class Boxes(Protocol):
+    """What `with_boxes` draws; `edgekit.vision.results.Detections` is one."""
+
+    @property
+    def boxes(self) -> NDArray[np.float32]: ...
+
+    @property
+    def scores(self) -> NDArray[np.float32]: ...
+
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+
+def with_boxes(frame: Frame, found: Boxes) -> Frame:
     """A copy of uint8 [h, w, 3] BGR with a frame around each object, one colour a class, its label and score above it.
 
     Lines and text grow with the picture. A label that would leave the picture at the top stands inside its box.
@@ -53,7 +83,7 @@ def with_boxes(frame: Frame, found: Detections) -> Frame:
     return picture
 
 
-def with_label(frame: Frame, classification: Classification) -> Frame:
+def with_label(frame: Frame, classification: Label) -> Frame:
     """A copy of uint8 [h, w, 3] BGR with a bar on its upper edge: the label, the score, and the score as a line.
 
     Text grows with the picture and a label that is too long is cut with "..". Accents are dropped and what is not
