@@ -96,6 +96,17 @@ def test_a_dynamic_batch_has_no_fixed_size() -> None:
     assert [len(fed) for fed in session.fed] == [2, 2, 1]
 
 
+@pytest.mark.parametrize(("batch", "fed"), [(16, [4, 4, 1]), (4, [4, 4, 1]), (3, [3, 3, 3])])
+def test_no_run_holds_more_than_the_sessions_largest_batch(batch: int, fed: list[int]) -> None:
+    """As of an engine, whose batch is dynamic up to what it was built for."""
+    session = MeanColour()
+    session.largest_batch = 4
+    pixels = list(resized(frames(9)))
+    logits = Predictor(session, SPEC).logits_of_pixels(pixels, batch)
+    assert [len(block) for block in session.fed] == fed
+    np.testing.assert_array_equal(logits, Predictor(MeanColour(), SPEC).logits_of_pixels(pixels))
+
+
 @pytest.mark.parametrize("kind", ["uint8", "float32"])
 @pytest.mark.parametrize("size", ["N", 3])
 @pytest.mark.parametrize(("n", "batch"), [(0, 4), (1, 4), (7, 4), (8, 4), (40, 32)])

@@ -1,6 +1,7 @@
 """YOLO: data.yaml in its many forms, labels that are sound and labels that are not, and the real set."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from edgekit.data import Dataset, load_dataset
+from edgekit.data.layouts.yolo import label_file
 from edgekit.errors import DataError
 
 REAL = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
@@ -277,3 +279,23 @@ def test_the_real_set() -> None:
     assert not any("dropped" in n or "clipped" in n or "unreadable" in n for n in (*train.notes, *valid.notes))
     assert len(load_dataset(REAL / "hornets-yolo", split="all")) == 666
     assert len(load_dataset(REAL / "hornets-yolo" / "valid")) == 73
+
+
+@pytest.mark.parametrize(
+    "folder", ["images/set/images", "images/set/Images", "images/images", "images/set/images/deep"]
+)
+def test_of_several_folders_called_images_the_last_becomes_labels(tmp_path: Path, folder: str) -> None:
+    picture = tmp_path / folder / "a.png"
+    label = tmp_path / re.sub("[iI]mages(/deep)?$", r"labels\1", folder) / "a.txt"
+    for path in (picture, label):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(picture)
+    label.write_text("1 0.5 0.5 0.2 0.4")
+    (tmp_path / "data.yaml").write_text(f"val: {folder}\nnames: [bee, hornet]\n")
+    assert label_file(picture) == label
+    assert boxes(load_dataset(tmp_path)) == [(f"{folder}/a.png", [[8, 3, 12, 7]], [1])]
+
+
+def test_a_picture_called_images_is_no_folder(tmp_path: Path) -> None:
+    assert label_file(tmp_path / "images" / "images") == tmp_path / "labels" / "images.txt"
+    assert label_file(tmp_path / "other" / "a.png") == tmp_path / "other" / "a.txt"
