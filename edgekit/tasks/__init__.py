@@ -1,22 +1,22 @@
-"""What a model is for: one file a task. A new one is a subclass of `Task` in a file beside this one and a line here."""
+"""What a model is for: one file a task. A new one is a subclass of `Task` in a file beside this one and a name here."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edgekit.errors import InputError
 from edgekit.tasks.base import ANY, Asked, Task
-from edgekit.tasks.classification import ClassificationTask
-from edgekit.tasks.detection import DetectionTask
 from edgekit.tasks.evaluation import Metric
 
 __all__ = ["ANY", "TASKS", "Asked", "Metric", "Task", "TaskName", "metric_named", "task_of"]
 
-TASKS: dict[str, Task] = {
-    "classification": ClassificationTask(),
-    "detection": DetectionTask(),
-}
-
+# each is a file in this folder, and its `TASK` the object
+NAMES = (
+    "classification",
+    "detection",
+)
+TASKS: dict[str, Task] = {name: import_module(f"edgekit.tasks.{name}").TASK for name in NAMES}
 
 if TYPE_CHECKING:
     TaskName: TypeAlias = str  # a type checker can't read the table

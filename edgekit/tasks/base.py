@@ -83,6 +83,26 @@ class Asked:
 ANY = Asked()
 
 
+@np.errstate(invalid="ignore")  # infinity minus infinity: the NaN is what fails
+def compare_numbers(name: str, reference: Answers, candidate: Answers, limit: float) -> Stage:
+    """Compares outputs of N pictures number by number: none may differ by more than `limit`."""
+    n = len(next(iter(reference.values())))
+    shapes = [{key: list(values.shape) for key, values in side.items()} for side in (reference, candidate)]
+    if shapes[0] != shapes[1]:
+        problem = f"outputs {shapes[1]} instead of {shapes[0]}"
+        return Stage(name, False, float("inf"), float("inf"), None, 0, n, (problem,))
+    gaps = [np.abs(candidate[key].astype(np.float64) - values) for key, values in reference.items()]
+    finite = all(np.isfinite(gap).all() for gap in gaps)
+    worst = max(float(gap.max(initial=0.0)) for gap in gaps) if finite else float("nan")
+    peak = max(float(np.abs(values).max(initial=0.0)) for values in reference.values())
+    problems = [] if finite else ["outputs that are NaN or infinite"]
+    if worst > limit:
+        problems.append(f"max|d| {worst:.3g} > {limit:g}")
+    if not n:
+        problems.append("no pictures")
+    return Stage(name, not problems, worst, worst / peak if peak else worst, None, 0, n, tuple(problems))
+
+
 class Task(ABC):
     """One kind of model.
 
@@ -166,9 +186,9 @@ class Task(ABC):
 
     # When two models are equal
 
-    @abstractmethod
     def compare(self, name: str, reference: Answers, candidate: Answers, limits: Limits, spec: Spec) -> Stage:
-        """Compares the outputs of N pictures against `limits`; `name` is the stage's."""
+        """Compares the outputs of N pictures against `limits`; `name` is the stage's. Here: number by number."""
+        return compare_numbers(name, reference, candidate, self.limit(limits))
 
     def reordered(self, answers: Answers, ours: Sequence[str], theirs: Sequence[str]) -> Answers:
         """Outputs of a model with the classes `theirs` as if it had `ours`, the same names in another order."""
@@ -210,13 +230,17 @@ class Task(ABC):
 
     # How good a model is
 
-    @abstractmethod
     def known(self, pictures: Pictures) -> bool:
         """Whether of every picture is known what it takes to measure a model."""
+        return pictures.boxed if self.truth == "boxes" else pictures.labelled
 
-    @abstractmethod
     def unknown(self, pictures: Pictures) -> DataError:
         """The error for pictures of which that is not known."""
+        return DataError(
+            f"The pictures have no {self.truth}, so nothing can be measured.",
+            got=f"layout {pictures.layout!r}",
+            expected=f"a data set with {self.truth}",
+        )
 
     def anything(self, pictures: Pictures) -> bool:
         """Whether there is something to be right or wrong about in any picture."""

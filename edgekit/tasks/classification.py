@@ -71,9 +71,6 @@ class ClassificationTask(Task):
         error = float(((given["logits"].astype(np.float64) - wanted["logits"]) ** 2).mean())
         return error, float((given["logits"].argmax(1) != wanted["logits"].argmax(1)).mean() * 100)
 
-    def known(self, pictures: Pictures) -> bool:
-        return pictures.labelled
-
     def unknown(self, pictures: Pictures) -> DataError:
         return DataError(
             "The pictures have no labels, so nothing can be counted as right.",
@@ -90,3 +87,6 @@ class ClassificationTask(Task):
             labels.append(one.truth.label)
         logits, truth = np.stack(rows), np.asarray(labels, np.int64)
         return ClassificationEvaluation(classification_report(logits, truth, spec.classes), logits, truth)
+
+
+TASK = ClassificationTask()

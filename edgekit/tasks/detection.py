@@ -121,9 +121,6 @@ class DetectionTask(Task):
         best = [np.where(answers["labels"] == label, answers["scores"], 0).max(1) for label in range(classes)]
         return np.stack(best, axis=1).astype(np.float64)
 
-    def known(self, pictures: Pictures) -> bool:
-        return pictures.boxed
-
     def unknown(self, pictures: Pictures) -> DataError:
         return DataError(
             "The pictures have no boxes, so nothing can be counted as found.",
@@ -144,3 +141,6 @@ class DetectionTask(Task):
             truths.append(one.truth.ground_truth())
         report = detection_report(truths, founds, spec.classes, spec.thresholds or None)
         return DetectionEvaluation(report, tuple(truths), tuple(founds), spec.thresholds)
+
+
+TASK = DetectionTask()

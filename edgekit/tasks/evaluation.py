@@ -165,22 +165,33 @@ class Evaluation(ABC):
         """The task's main metric; None where there was nothing to measure."""
 
     @property
-    @abstractmethod
     def classes(self) -> Mapping[str, float | None]:
-        """The main metric of each class; None where there was nothing to measure."""
+        """The main metric of each class; None where there was nothing to measure. Here: of none."""
+        return {}
 
     @abstractmethod
     def figures(self) -> Figures:
         """For a benchmark's report."""
 
-    @abstractmethod
     def lines(self, model: str) -> list[str]:
-        """The evaluation of the model of this name, as text for people."""
+        """The evaluation of the model of this name, as text for people. Here: a line a metric."""
+        figures = self.figures()
+        told = [
+            f"  {name:<28} {value.value:.4g}   [{value.low:.4g}, {value.high:.4g}]"
+            for name, value in figures.metrics.items()
+        ]
+        return [f"{model} on {figures.n} pictures, 95 % intervals", *told]
 
-    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; what was not measured is null."""
+        """Plain data for JSON; what was not measured is null. Here: of each metric the value and its interval."""
+        figures = self.figures()
+        values = {name: value.value for name, value in figures.metrics.items()}
+        intervals = {f"{name}_interval": [value.low, value.high] for name, value in figures.metrics.items()}
+        return {"n": figures.n, **values, **intervals, "confidence": 0.95, "unread": list(self.unread)}
 
-    @abstractmethod
     def against(self, candidate: Any) -> Comparison:
-        """`candidate`, another evaluation of the same task and pictures, compared with this one, the reference."""
+        """`candidate`, another evaluation of the same task and pictures, compared with this one, the reference.
+
+        Here: that nothing is known of the difference.
+        """
+        return Comparison(None, None, "not measured")
