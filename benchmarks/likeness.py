@@ -24,7 +24,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from edgekit.data import Dataset, Sample, load_dataset
 from edgekit.data import looks as rule
-from edgekit.vision.image import Frame, scan
+from edgekit.vision.find import scan
+from edgekit.vision.image import Frame
 
 Picture = Image.Image
 LONGEST = 320  # pixels; what is larger is shrunk first, which only saves time

@@ -60,7 +60,8 @@ def predict(
     """
     from edgekit import loading
     from edgekit.tasks import Asked
-    from edgekit.vision.image import find_pictures, read_picture
+    from edgekit.vision.find import find_pictures
+    from edgekit.vision.image import read_picture
 
     found = [path for given in pictures for path in find_pictures(given)]
     failed = 0

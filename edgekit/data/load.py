@@ -23,7 +23,7 @@ from edgekit.data.sample import Dataset, class_index
 from edgekit.errors import DataError
 from edgekit.reading import is_file, is_folder
 from edgekit.vision.clutter import is_clutter
-from edgekit.vision.image import SUFFIXES, holds_pictures
+from edgekit.vision.find import SUFFIXES, holds_pictures
 
 TABLE = "labels.csv"
 # Layouts of a folder with boxes, in the order that they are tried: each a file NAME in layouts/ with the functions

@@ -10,7 +10,8 @@ from edgekit.errors import DataError
 from edgekit.progress import track
 from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note
-from edgekit.vision.image import SUFFIXES, picture_problem, scan
+from edgekit.vision.find import SUFFIXES, scan
+from edgekit.vision.image import picture_problem
 
 
 def load_pictures(path: Path) -> Dataset:

@@ -18,7 +18,7 @@ from edgekit.data.sample import Sample
 from edgekit.errors import DataError, SplitError
 from edgekit.progress import track
 from edgekit.screen import some
-from edgekit.vision.image import holds_pictures
+from edgekit.vision.find import holds_pictures
 
 IMBALANCED = 20  # times as many pictures of one class as of another are worth a word
 

@@ -1,8 +1,9 @@
 """Pictures to numbers and numbers to answers: numpy, Pillow and OpenCV, never torch.
 
-image       read, find and encode pictures            preprocess  frame -> net pixels -> normalised tensor
+image       read and encode pictures                 preprocess  frame -> net pixels -> normalised tensor
 decode      outputs -> results                       results     Classification, Detections: one class a task
-draw        a result drawn onto its picture          boxes       arithmetic on boxes
+find        pictures in folders                      boxes       arithmetic on boxes
+draw        a result drawn onto its picture          masks       the box around a segmentation
 
 Nothing is imported here, so that reading a picture does not load OpenCV.
 """

@@ -13,24 +13,19 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from edgekit.errors import DataError, OutputError, PictureError, UsageError
-from edgekit.reading import is_file, is_folder
+from edgekit.errors import OutputError, PictureError, UsageError
 from edgekit.reading.limits import PASSES, PIXELS, PIXELS_A_BYTE, SMALL_PICTURE, size
-from edgekit.vision.clutter import is_clutter
 
 Frame = NDArray[np.uint8]
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit here is not Pillow's
 
-# torchvision.datasets.folder.IMG_EXTENSIONS, so that a folder holds the same pictures here as in training
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
 _FORMATS = ("JPEG", "PNG", "BMP", "PPM", "GIF", "WEBP", "TIFF")
 _READABLE = "a JPEG, PNG, WebP, BMP, TIFF, PPM or GIF picture"
 _EXPORT_AGAIN = "export it with 8 or 16 bits a channel"
@@ -80,15 +75,37 @@ def read_picture(path: str | os.PathLike[str]) -> Frame:
     """
     path = Path(path)
     with open_picture(path) as image:
-        try:
-            check_passes(image, path)
-            image.load()
-            rgb = _rgb(image, path)
-        except _BROKEN as error:
-            raise _unreadable(path, f"broken or cut off: {error}", "copy the file again, or remove it") from error
-        except MemoryError as error:
-            raise _unreadable(path, f"{image.width} x {image.height} pixels, too many for memory") from error
-        turn = _UPRIGHT.get(_orientation(image))
+        return _frame(image, path, path)
+
+
+def frame_of(image: Image.Image) -> Frame:
+    """A picture that Pillow has opened or made, as `read_picture` would give it; `image` stays as it is.
+
+    Raises:
+        PictureError: cut off, of unknown range, no pixels, or more than docs/limits.md allows.
+    """
+    name = getattr(image, "filename", "") or f"This Pillow picture of mode {image.mode}"
+    if not 0 < image.width * image.height <= PIXELS:
+        got = f"{image.width} x {image.height} pixels, edgekit's limit is {PIXELS // 10**6} million"
+        raise _unreadable(name, got)
+    info = dict(image.info)
+    try:
+        return _frame(image, name)
+    finally:
+        image.info |= info  # what it was made to forget
+
+
+def _frame(image: Image.Image, name: object, file: Path | None = None) -> Frame:
+    try:
+        if file is not None:
+            check_passes(image, file)
+        image.load()
+        rgb = _rgb(image, name)
+    except _BROKEN as error:
+        raise _unreadable(name, f"broken or cut off: {error}", "copy the file again, or remove it") from error
+    except MemoryError as error:
+        raise _unreadable(name, f"{image.width} x {image.height} pixels, too many for memory") from error
+    turn = _UPRIGHT.get(_orientation(image))
     if turn is not None:
         rgb = rgb.transpose(turn)
     frame = np.empty((rgb.height, rgb.width, 3), np.uint8)
@@ -157,67 +174,6 @@ def check_frame(frame: object) -> None:
     raise PictureError("This is not a frame.", got=got, expected="uint8 [height, width, 3] in BGR order, not empty")
 
 
-class Scanned(NamedTuple):
-    """What lies below a folder, each sorted by path: pictures by their suffix, other files, and what was not looked at:
-    hidden files and folders and those that systems make for themselves (`is_clutter`)."""
-
-    pictures: list[Path]
-    others: list[Path]
-    clutter: list[Path]
-
-
-def scan(folder: Path) -> Scanned:
-    """What lies below `folder`. Links are followed, loops are not."""
-    found = Scanned([], [], [])
-    for files, clutter in _walk(folder):
-        found.clutter.extend(clutter)
-        for file in files:
-            (found.pictures if file.suffix.lower() in SUFFIXES else found.others).append(file)
-    return Scanned(*map(sorted, found))
-
-
-def holds_pictures(folder: Path) -> bool:
-    """Whether `scan` would find a picture; looks no further than the first."""
-    return any(file.suffix.lower() in SUFFIXES for files, _ in _walk(folder) for file in files)
-
-
-def _walk(folder: Path, is_clutter: Callable[[str], bool] = is_clutter) -> Iterator[tuple[list[Path], list[Path]]]:
-    """(files, what was not looked at) of each folder at and below `folder`."""
-    seen: set[str] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(root)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        clutter = [Path(root, name) for name in (*folders, *names) if is_clutter(name)]
-        folders[:] = sorted(name for name in folders if not is_clutter(name))  # of two links always the same one
-        yield [Path(root, name) for name in names if not is_clutter(name)], clutter
-
-
-def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
-    """The file `path`, or all pictures below the folder `path`, sorted; found by suffix, in any case.
-
-    Raises:
-        DataError: nothing there, or a folder without pictures.
-    """
-    path = Path(path)
-    if is_file(path):
-        return [path]
-    if not is_folder(path):
-        raise DataError(f"{path} is not there.", got="no such file or folder", expected="a picture or a folder of them")
-    # who names a folder to predict means all of it; "._x.jpg" is what macOS leaves beside "x.jpg", never a picture
-    files = [file for found, _ in _walk(path, lambda name: name.startswith("._")) for file in found]
-    pictures = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
-    if not pictures:
-        raise DataError(
-            f"{path} holds no pictures.",
-            got=f"{len(files)} other file(s)",
-            expected="files ending in " + " ".join(sorted(SUFFIXES)),
-        )
-    return pictures
-
-
 def open_picture(path: Path) -> Image.Image:
     """The picture with its header read, and nothing decoded.
 
@@ -261,7 +217,7 @@ def check_passes(image: Image.Image, path: Path) -> None:
         raise _unreadable(path, f"{passes} passes, over edgekit's limit of {PASSES}", "save the picture again")
 
 
-def _rgb(image: Image.Image, path: Path) -> Image.Image:
+def _rgb(image: Image.Image, path: object) -> Image.Image:
     if image.mode == "F":
         raise _unreadable(path, "floating-point grey, which has no known range", _EXPORT_AGAIN)
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -280,5 +236,5 @@ def _orientation(image: Image.Image) -> int:
         return 1  # cameras write broken EXIF blocks; the pixels are whole, and every viewer shows them so
 
 
-def _unreadable(path: Path, got: str, fix: str | None = None) -> PictureError:
+def _unreadable(path: object, got: str, fix: str | None = None) -> PictureError:
     return PictureError(f"{path} cannot be read as a picture.", got=got, expected=_READABLE, fix=fix)

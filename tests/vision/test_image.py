@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from edgekit.errors import DataError, OutputError, PictureError, UsageError
-from edgekit.vision.image import encode_picture, find_pictures, picture_problem, read_picture, scan
+from edgekit.vision.find import find_pictures, scan
+from edgekit.vision.image import encode_picture, frame_of, picture_problem, read_picture
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -211,3 +212,51 @@ def test_nothing_to_find(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError, match="1 other file"):
         find_pictures(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "LA", "RGBA", "P", "CMYK", "I;16"])
+def test_an_opened_picture_is_what_its_file_is(tmp_path: Path, mode: str) -> None:
+    suffix = ".tif" if mode == "CMYK" else ".png"
+    made = (
+        Image.fromarray(RGB[..., 0].astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(RGB).convert(mode)
+    )
+    path = saved(tmp_path / f"a{suffix}", made)
+    expected = read_picture(path)
+    np.testing.assert_array_equal(frame_of(made), expected)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(frame_of(opened), expected)
+        np.testing.assert_array_equal(frame_of(opened), expected)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_an_opened_picture_is_turned_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "a.png", Image.fromarray(RGB), exif=exif)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(frame_of(opened), read_picture(path))
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_opened_picture_keeps_what_it_is_told(tmp_path: Path) -> None:
+    palette = saved(tmp_path / "a.png", Image.fromarray(RGB).quantize(8), transparency=bytes([0, 128, 255]))
+    with Image.open(palette) as opened:
+        before = dict(opened.info)
+        frame_of(opened)
+        assert opened.info == before
+        assert opened.mode == "P"
+
+
+def test_an_opened_picture_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "cut.png", Image.fromarray(np.tile(RGB, (20, 20, 1))))
+    path.write_bytes(path.read_bytes()[:-100])
+    with Image.open(path) as opened, pytest.raises(PictureError, match=r"cut\.png cannot be read.*\n.*cut off"):
+        frame_of(opened)
+    closed = Image.open(saved(tmp_path / "b.png", Image.fromarray(RGB)))
+    closed.close()
+    huge = Image.new("1", (20_000, 10_000))
+    for wrong, told in ((closed, "broken"), (Image.new("RGB", (0, 3)), "0 x 3"), (huge, "100 million")):
+        with pytest.raises(PictureError, match=told):
+            frame_of(wrong)
+    with pytest.raises(PictureError, match="8 or 16 bits"):
+        frame_of(Image.new("F", (3, 3)))

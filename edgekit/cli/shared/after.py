@@ -79,7 +79,7 @@ def pictures_of(data: Path | None) -> Path | None:
     from edgekit.data import load_dataset
     from edgekit.data.names import ALL
     from edgekit.errors import DataError, EdgekitError
-    from edgekit.vision.image import SUFFIXES, find_pictures
+    from edgekit.vision.find import SUFFIXES, find_pictures
 
     if data is None or _is_made(data):
         return None

@@ -16,7 +16,8 @@ from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError, SplitError
 from edgekit.screen import some
 from edgekit.vision.boxes import clip
-from edgekit.vision.image import picture_problem, scan
+from edgekit.vision.find import scan
+from edgekit.vision.image import picture_problem
 
 # What layouts call their held-out splits; the first that is there is taken, as for class folders
 HELD_OUT = (*SPLITS["val"], *SPLITS["test"])

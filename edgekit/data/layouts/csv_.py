@@ -16,7 +16,7 @@ from edgekit.reading import is_file, read_text
 from edgekit.reading.limits import LIST
 from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note
-from edgekit.vision.image import scan
+from edgekit.vision.find import scan
 
 _HEADER = "file,class_index or file,class"
 

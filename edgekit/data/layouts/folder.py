@@ -14,7 +14,7 @@ from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError
 from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note, is_clutter
-from edgekit.vision.image import holds_pictures, scan
+from edgekit.vision.find import holds_pictures, scan
 
 
 def load_folder(path: Path, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:

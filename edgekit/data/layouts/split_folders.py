@@ -11,7 +11,7 @@ from edgekit.data.sample import class_index
 from edgekit.errors import DataError
 from edgekit.screen import some
 from edgekit.vision.clutter import is_clutter
-from edgekit.vision.image import holds_pictures
+from edgekit.vision.find import holds_pictures
 
 # Held-out splits first: this room serves evaluation and calibration, training names its own folder
 _HELD_OUT = ("val", "test")

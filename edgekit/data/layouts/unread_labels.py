@@ -10,7 +10,7 @@ from edgekit.data.names import split_of
 from edgekit.errors import LayoutError
 from edgekit.reading import is_file
 from edgekit.screen import some
-from edgekit.vision.image import scan
+from edgekit.vision.find import scan
 
 KNOWN = (
     "class folders; a table labels.csv (file,class_index or file,class); YOLO (data.yaml beside images/ and labels/); "

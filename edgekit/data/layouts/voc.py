@@ -23,7 +23,7 @@ from edgekit.reading import read_bytes, read_text
 from edgekit.reading.limits import LIST, MB, over
 from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note, is_clutter
-from edgekit.vision.image import SUFFIXES, scan
+from edgekit.vision.find import SUFFIXES, scan
 
 _LARGEST = 4 * MB  # a VOC file has 1 to 100 KB; an element takes 40 times its bytes in memory
 _DEEPEST = 32  # elements in elements; VOC has 4

@@ -24,7 +24,7 @@ from edgekit.reading import exists, is_file, read_text
 from edgekit.reading.limits import LABELS, LIST
 from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note, is_clutter
-from edgekit.vision.image import scan
+from edgekit.vision.find import scan
 
 _FARTHEST = 2.0  # in parts of the picture: beyond it numbers are no parts, but pixels
 

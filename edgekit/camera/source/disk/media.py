@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import DataError, SourceError
-from edgekit.vision.image import SUFFIXES, scan
+from edgekit.vision.find import SUFFIXES, scan
 
 # what cameras and people's programs write; a file that is named itself may have any suffix
 VIDEO_SUFFIXES = frozenset(
