@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from edgekit.artifacts.deployment import model_path, resolve, shipped_models
 from edgekit.artifacts.kinds import CHECKPOINTS, is_checkpoint
 from edgekit.artifacts.metadata import Metadata
 from edgekit.artifacts.onnx_file import file_sha256, read_onnx
+from edgekit.artifacts.opening import BY_DEFAULT, NOTHING_TOLD, CheckpointOptions, RunOptions
 from edgekit.errors import ArtifactError, UsageError, VerificationError
 from edgekit.predictor import Predictor, require_verified
 from edgekit.spec import ModelSpec, PreprocessSpec
@@ -21,6 +22,7 @@ __all__ = [
     "REJECTED",
     "metadata_of",
     "model_path",
+    "open_model",
     "open_predictor",
     "refuse_stale",
     "shipped_models",
@@ -63,17 +65,34 @@ def open_predictor(
     Raises:
         EdgekitError: of the kind that says why it cannot be opened.
     """
-    found = resolve(Path(path), backend, provider, threads)
-    path, backend, provider, threads = found.path, found.backend, found.provider, found.threads
+    return open_model(
+        path,
+        RunOptions(backend, provider, threads, streams, frugal),
+        CheckpointOptions(classes, preprocess_spec, norm, arch, weights_key),
+        unverified=unverified,
+        fallback=fallback,
+        say=say,
+    )
+
+
+def open_model(
+    path: str | os.PathLike[str],
+    run: RunOptions = BY_DEFAULT,
+    checkpoint: CheckpointOptions = NOTHING_TOLD,
+    *,
+    unverified: bool = False,
+    fallback: ModelSpec | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Predictor:
+    """As `open_predictor`, with the options in two objects as the commands hand them on."""
+    found = resolve(Path(path), run.backend, run.provider, run.threads)
+    path = found.path
     if is_checkpoint(path):
         from edgekit.backends.torch_ import TorchSession
         from edgekit.checkpoints.checkpoint import load_checkpoint
         from edgekit.nets.detector import with_decoding
 
-        loaded = load_checkpoint(
-            path, classes=classes, preprocess=preprocess_spec, norm=norm, arch=arch, weights_key=weights_key,
-            fallback=fallback,
-        )  # fmt: skip
+        loaded = load_checkpoint(path, **checkpoint.arguments(), fallback=fallback)
         for note in loaded.notes:
             say(note)
         session = TorchSession(with_decoding(loaded.net(), loaded.spec), loaded.spec)
@@ -81,11 +100,10 @@ def open_predictor(
         return Predictor(
             session, loaded.spec, name=path.name, sha256=loaded.sha256, trained_on=loaded.trained_on, what=what
         )
-    told = {"--classes": classes, "--preprocess": preprocess_spec, "--norm": norm, "--arch": arch}
-    if weights_key is not None and path.suffix in (".onnx", ENGINE, REJECTED):
+    if checkpoint.weights_key is not None and path.suffix in (".onnx", ENGINE, REJECTED):
         raise UsageError(f"{path} has one set of weights.", got="--weights-key", expected="a checkpoint with several")
     if path.suffix == ENGINE:
-        return _engine(path, unverified, told)
+        return _engine(path, unverified, checkpoint)
     if path.suffix not in (".onnx", REJECTED):
         raise UsageError(
             f"{path} is not a kind of model file that edgekit opens.",
@@ -93,29 +111,28 @@ def open_predictor(
             expected=", ".join((".onnx", ENGINE, *CHECKPOINTS, "deployment.json", *shipped_models())),
         )
     artifact = read_onnx(path)
-    _refuse_contradiction(path, artifact.metadata.model, told)
+    _refuse_contradiction(path, artifact.metadata.model, checkpoint)
     if not unverified:
         require_verified(artifact)
     # the others have one device by name
-    options: dict[str, Any] = {"provider": provider, "frugal": frugal} if backend == "onnxruntime" else {}
-    return Predictor.from_artifact(artifact, backend, threads=threads, streams=streams, **options)
+    own: dict[str, Any] = {"provider": found.provider, "frugal": run.frugal} if found.backend == "onnxruntime" else {}
+    return Predictor.from_artifact(artifact, found.backend, threads=found.threads, streams=run.streams, **own)
 
 
-def _refuse_contradiction(path: Path, spec: ModelSpec, told: Mapping[str, Any]) -> None:
+def _refuse_contradiction(path: Path, spec: ModelSpec, given: CheckpointOptions) -> None:
     """Raises UsageError where an option says another thing than a file that says all of it itself."""
-    own = {
-        "--classes": spec.classes,
-        "--preprocess": spec.preprocess,
-        "--norm": (spec.arch_args or {}).get("norm"),
-        "--arch": spec.arch,
-    }
-    for option, value in told.items():
-        given = tuple(value) if option == "--classes" and value is not None else value
-        if given is not None and given != own[option]:
+    classes = None if given.classes is None else tuple(given.classes)
+    for option, said, own in (
+        ("--classes", classes, spec.classes),
+        ("--preprocess", given.preprocess, spec.preprocess),
+        ("--norm", given.norm, (spec.arch_args or {}).get("norm")),
+        ("--arch", given.arch, spec.arch),
+    ):
+        if said is not None and said != own:
             raise UsageError(
                 f"{option} contradicts {path.name}, which says itself what it is.",
-                got=_shown(given),
-                expected=_shown(own[option]),
+                got=_shown(said),
+                expected=_shown(own),
                 fix=f"leave {option} out",
             )
 
@@ -128,12 +145,12 @@ def _shown(value: Any) -> str:
     return some(value, 5) if isinstance(value, tuple) else str(value)
 
 
-def _engine(path: Path, unverified: bool, told: Mapping[str, Any]) -> Predictor:
+def _engine(path: Path, unverified: bool, given: CheckpointOptions) -> Predictor:
     from edgekit.artifacts.engine import read_engine
     from edgekit.backends.tensorrt_ import TensorRTSession
 
     engine = read_engine(path)
-    _refuse_contradiction(path, engine.card.metadata.model, told)
+    _refuse_contradiction(path, engine.card.metadata.model, given)
     if not unverified and engine.card.proof.get("passed") is not True:
         raise VerificationError(
             f"{path} was not compared with its ONNX on this kind of GPU.",

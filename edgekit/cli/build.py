@@ -63,23 +63,27 @@ def build(
     from edgekit.artifacts.deployment import model_path
     from edgekit.artifacts.engine_key import Batch
     from edgekit.engines import build
+    from edgekit.engines.request import EngineRequest
 
     source = model_path(model)
     if out is None and source != model:
         out = Path()  # beside a shipped model are edgekit's own files
+    asked = EngineRequest(
+        fallbacks=fallback or (),
+        out=out,
+        sms=sm or (),
+        batch=None if batch is None else Batch.parse(batch),
+        workspace_mib=workspace,
+        timing_cache=timing_cache,
+        cpu_only=cpu_only,
+        force=force,
+    )
     with _progress() as report:
         result = build.build_engine(
             source,
             target,
-            fallbacks=fallback or (),
-            out=out,
-            sms=sm or (),
-            batch=None if batch is None else Batch.parse(batch),
-            workspace_mib=workspace,
-            timing_cache=timing_cache,
-            cpu_only=cpu_only,
+            asked,
             pictures=lambda task: pipeline.pictures_for_gate(data, pictures, task),
-            force=force,
             report=report,
             say=say,
         )

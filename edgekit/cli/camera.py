@@ -164,6 +164,7 @@ def _counted(config: CameraConfig, runtime: Camera) -> Iterator[None]:
 def open_model(config: CameraConfig) -> Model:
     """Opens the model that the configuration names; the wiring between `loading` and the camera room."""
     from edgekit import loading
+    from edgekit.artifacts.opening import RunOptions
     from edgekit.camera.detect.detectors import make_detector
     from edgekit.camera.detect.lookahead import streams_of
     from edgekit.camera.memory import give_back
@@ -175,14 +176,8 @@ def open_model(config: CameraConfig) -> Model:
     model = config.model
     # before it is read: what is put there meanwhile is another one. What is not there the loader names best
     before = _bytes_at(model.path) if loading.model_path(model.path).is_file() else ()
-    predictor = loading.open_predictor(
-        model.path,
-        backend=model.backend,
-        provider=model.provider,
-        threads=model.threads,
-        streams=streams_of(config),
-        frugal=True,
-    )
+    run = RunOptions(model.backend, model.provider, model.threads, streams_of(config), frugal=True)
+    predictor = loading.open_model(model.path, run)
     described = loading.metadata_of(config.model.path)
     give_back()
     tell_origin(predictor.name, predictor.trained_on)

@@ -51,20 +51,13 @@ def evaluate(
     recall at its thresholds, and the alarm (is there one in the picture?).
     """
     from edgekit import loading
+    from edgekit.artifacts.opening import RunOptions
     from edgekit.benchmark.quality.accuracy import evaluate as measure
     from edgekit.data import load_dataset, without_near_duplicates
 
-    with loading.open_predictor(
-        model,
-        provider=provider.value,
-        threads=threads,
-        classes=options.read_classes(classes),
-        preprocess_spec=options.read_preprocess(preprocess),
-        norm=norm,
-        arch=arch,
-        weights_key=weights_key,
-        say=say,
-    ) as predictor:
+    told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key)
+    run = RunOptions(provider=provider.value, threads=threads)
+    with loading.open_model(model, run, told, say=say) as predictor:
         dataset = load_dataset(data, predictor.spec.classes, split)
         if apart_from is not None:
             dataset = without_near_duplicates(dataset, load_dataset(data, predictor.spec.classes, apart_from))

@@ -73,9 +73,7 @@ def export(
     """
     from edgekit import pipeline
 
-    result = pipeline.export(
-        checkpoint,
-        out,
+    asked = pipeline.ExportOptions(
         target=target,
         data=data,
         pictures=pictures,
@@ -85,15 +83,11 @@ def export(
         precision=precision.value,
         calibrate=calibrate,
         max_drop=max_drop,
-        classes=options.read_classes(classes),
-        preprocess_spec=options.read_preprocess(preprocess),
-        norm=norm,
-        arch=arch,
-        weights_key=weights_key,
+        told=options.checkpoint_options(classes, preprocess, norm, arch, weights_key),
         expect=expect,
         force=force,
-        say=say,
     )
+    result = pipeline.run_export(checkpoint, out, asked, say)
     if output_format is Format.json:
         print_json(result.content)
     else:

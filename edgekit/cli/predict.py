@@ -59,23 +59,16 @@ def predict(
     A picture that cannot be read is reported and the others go on; the exit code is then 1.
     """
     from edgekit import loading
+    from edgekit.artifacts.opening import RunOptions
     from edgekit.tasks import Asked
     from edgekit.vision.find import find_pictures
     from edgekit.vision.image import read_picture
 
     found = [path for given in pictures for path in find_pictures(given)]
     failed = 0
-    with loading.open_predictor(
-        model,
-        provider=provider.value,
-        threads=threads,
-        classes=options.read_classes(classes),
-        preprocess_spec=options.read_preprocess(preprocess),
-        norm=norm,
-        arch=arch,
-        weights_key=weights_key,
-        say=say,
-    ) as predictor:
+    told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key)
+    run = RunOptions(provider=provider.value, threads=threads)
+    with loading.open_model(model, run, told, say=say) as predictor:
         copies = _copies(pictures, found, out, force)
         options.tell_origin(predictor.name, predictor.trained_on)
         for path in track(found, "looking at pictures"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -28,6 +28,7 @@ from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
     from edgekit.config.target import Limits
+    from edgekit.predictor import Predictor
     from edgekit.tasks import Task
     from edgekit.tasks.stage import Stage
 
@@ -67,6 +68,7 @@ def verify(
     """
     from edgekit import loading, pipeline
     from edgekit.artifacts.kinds import is_checkpoint
+    from edgekit.artifacts.opening import RunOptions
     from edgekit.config.target import load_target
     from edgekit.gate.compare import verify as compare_models
 
@@ -82,29 +84,23 @@ def verify(
     limits = load_target(target).limits(precision)
     if max_abs is not None:
         limits = limits.model_copy(update={"max_abs": max_abs, "score_shift": max_abs})
-    names = options.read_classes(classes)
-    spec = options.read_preprocess(preprocess)
+    told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key)
+    run = RunOptions(provider=provider.value, threads=threads)
     described = None
     if candidate is not None and is_checkpoint(reference) and made is not None:
         loading.refuse_stale(candidate, made, reference)
         described = made.model  # what the export of a plain state dict was told, since that says nothing
-    opened = functools.partial(
-        loading.open_predictor,
-        provider=provider.value,
-        threads=threads,
-        classes=names,
-        preprocess_spec=spec,
-        norm=norm,
-        arch=arch,
-        say=say,
-        fallback=described,
-        unverified=True,  # looking into a rejected file is what this command is for
-    )
-    sets = {path: weights_key for path in (reference, judged) if is_checkpoint(path)} or {judged: weights_key}
+    several = {path for path in (reference, judged) if is_checkpoint(path)} or {judged}  # may have --weights-key
+
+    def opened(path: Path) -> Predictor:
+        mine = told if path in several else replace(told, weights_key=None)
+        # looking into a rejected file is what this command is for
+        return loading.open_model(path, run, mine, unverified=True, fallback=described, say=say)
+
     judgements: list[Judgement] = []
-    with opened(judged, weights_key=sets.get(judged)) as other:
+    with opened(judged) as other:
         if candidate is not None:
-            with opened(reference, weights_key=sets.get(reference)) as right:
+            with opened(reference) as right:
                 dataset = pipeline.pictures_for_gate(data, pictures, right.spec.task)
                 stage = compare_models(right, other, dataset, limits)
                 judgements.append(

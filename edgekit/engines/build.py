@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgekit.artifacts.atomic import output_folder
 from edgekit.artifacts.engine import Card, Engine, changes, read_engine, sidecar_of, write_engine
-from edgekit.artifacts.engine_key import Batch, BuildOptions, engine_name
+from edgekit.artifacts.engine_key import BuildOptions, engine_name
 from edgekit.artifacts.onnx_file import Artifact
-from edgekit.backends.cuda.base import Device
-from edgekit.backends.cuda.open import open_cuda
 from edgekit.backends.tensorrt_ import TensorRTSession
 from edgekit.backends.trt import build as builder
 from edgekit.backends.trt.layers import convolutions
@@ -23,11 +20,12 @@ from edgekit.backends.trt.library import Library, load_library
 from edgekit.backends.trt.place import this_place
 from edgekit.backends.trt.refusal import RefusedError
 from edgekit.backends.trt.timing import timing_file
-from edgekit.config.target import EngineTable, Target, load_target
+from edgekit.config.target import Target, load_target
 from edgekit.data import Dataset
 from edgekit.data.made import STAND_INS
 from edgekit.engines.fallbacks import in_lint_words, precision_of, refuse_lint, rungs_of
-from edgekit.errors import ArtifactError, BackendError, OutputError, UsageError, VerificationError
+from edgekit.engines.request import AS_THE_TARGET, EngineRequest, build_options, engine_table, find_device, with_batch
+from edgekit.errors import ArtifactError, OutputError, VerificationError
 from edgekit.gate.compare import verify
 from edgekit.predictor import Predictor
 from edgekit.tasks import task_of
@@ -78,17 +76,9 @@ class BuildResult:
 def build_engine(
     model: Path,
     target: str | Target,
+    asked: EngineRequest = AS_THE_TARGET,
     *,
-    fallbacks: Sequence[Path] = (),
-    out: Path | None = None,
-    sms: Sequence[str] = (),
-    batch: Batch | None = None,
-    workspace_mib: int | None = None,
-    timing_cache: Path | None = None,
-    cpu_only: bool = False,
     pictures: Callable[[str], Dataset] = lambda task: STAND_INS[task_of(task).stand_in].make(16),
-    binding: str = "auto",
-    force: bool = False,
     report: Callable[[float, str], None] = lambda share, phase: None,
     say: Say = lambda line: None,
 ) -> BuildResult:
@@ -97,13 +87,9 @@ def build_engine(
     Args:
         model: a verified ONNX of edgekit.
         target: one with a table [engine]; its values hold where an argument is left out.
-        fallbacks: the same model with more bits (fp16, fp32), tried in this order when the board refuses the graph.
-        out: folder; default is the model's own.
-        sms: compute capabilities instead of the target's; TensorRT-RTX only.
-        timing_cache: folder for the builder's measurements.
-        cpu_only: build for the named GPUs without looking for one here; TensorRT-RTX only.
         pictures: gives what to prove it on, for a task. With `cpu_only` nothing is proven, and the sidecar says so.
-        force: replace an engine that was built otherwise.
+        report: gets the share that is done and the builder's phase.
+        say: gets a line for each thing that was decided.
 
     Raises:
         VerificationError: the engine does not answer as its ONNX; it is kept as NAME.engine.rejected.
@@ -111,29 +97,29 @@ def build_engine(
     """
     started = time.monotonic()
     target = load_target(target) if isinstance(target, str) else target
-    table = _engine_table(target, sms, cpu_only)
-    rungs = rungs_of(model, fallbacks)
+    table = engine_table(target, asked)
+    rungs = rungs_of(model, asked.fallbacks)
     for rung in rungs:
         refuse_lint(rung, target)
         target.limits(precision_of(rung))
     library = load_library(table.library)
-    device = None if cpu_only else _device(binding, table)
+    device = None if asked.cpu_only else find_device(asked.binding, table)
     place = this_place(library, device)
-    options = _options(table, target, sms, workspace_mib, device)
+    options = build_options(table, target, asked, device)
     refused: list[dict[str, str]] = []
     for i, rung in enumerate(rungs):
-        mine = _with_batch(options, rung, batch, table)
-        path = (out or rung.path.parent) / engine_name(rung.path, rung.metadata.precision, library.version, mine)
-        found = _existing(path, rung, library, mine, force)
+        mine = with_batch(options, rung, asked.batch, table)
+        path = (asked.out or rung.path.parent) / engine_name(rung.path, rung.metadata.precision, library.version, mine)
+        found = _existing(path, rung, library, mine, asked.force)
         if found is not None:
             say(f"{path} is there already, built from this file with these options")
             if device is not None and not found.card.proof:
                 for file in (path, sidecar_of(path)):
                     file.unlink()  # until it is proven; what fails is kept under another name
-                found = _proven(found, rung, target, pictures, binding, say)
+                found = _proven(found, rung, target, pictures, asked.binding, say)
                 write_engine(path, found.plan, found.card)
             return BuildResult(path, found.card, rung.path, True, round(time.monotonic() - started, 2))
-        timings = None if timing_cache is None else timing_file(timing_cache, library, mine.sms[0])
+        timings = None if asked.timing_cache is None else timing_file(asked.timing_cache, library, mine.sms[0])
         say(f"building {rung.metadata.precision} for {_goal(mine)}, with {library.title}")
         try:
             built = builder.build(rung.data, mine, library, timing_cache=timings, report=report, say=say)
@@ -162,8 +148,8 @@ def build_engine(
         engine = Engine(path, built.plan, card)
         with output_folder(path.parent):
             if device is not None:
-                engine = _proven(engine, rung, target, pictures, binding, say)
-            write_engine(path, engine.plan, engine.card, overwrite=force)
+                engine = _proven(engine, rung, target, pictures, asked.binding, say)
+            write_engine(path, engine.plan, engine.card, overwrite=asked.force)
         return BuildResult(path, engine.card, rung.path, False, round(time.monotonic() - started, 2), built.warnings)
     raise AssertionError("the last rung either builds or raises")
 
@@ -194,65 +180,6 @@ def _proven(
             fix="another precision; edgekit doctor --selftest tells whether this library computes right here",
         )
     return engine
-
-
-def _engine_table(target: Target, sms: Sequence[str], cpu_only: bool) -> EngineTable:
-    if target.engine is None:
-        raise UsageError(
-            f"{target.name} runs the ONNX itself: there is no engine to build.",
-            got=f"--target {target.name}",
-            expected="a target with a table [engine]",
-            fix="edgekit predict MODEL.onnx runs it; or --target jetson-orin-nano, rtx-ada and the like",
-        )
-    if target.engine.library != "tensorrt_rtx" and (cpu_only or sms):
-        raise UsageError(
-            "TensorRT builds for the GPU that it runs on.",
-            got="--cpu-only" if cpu_only else f"--sm {sms[0]}",
-            expected="neither --cpu-only nor --sm, which are for targets of TensorRT-RTX",
-            fix=f"edgekit build on the {target.name} itself",
-        )
-    wrong = [sm for sm in sms if not re.fullmatch(r"\d+\.\d", sm)]
-    if wrong:
-        raise UsageError("--sm cannot be this.", got=wrong[0], expected="a compute capability such as 8.9")
-    return target.engine
-
-
-def _device(binding: str, table: EngineTable) -> Device:
-    try:
-        return open_cuda(binding).device
-    except BackendError as error:
-        if table.library == "tensorrt_rtx":
-            error.fix = "--cpu-only builds for SM " + " and ".join(table.sms) + " without a GPU"
-        raise
-
-
-def _options(
-    table: EngineTable, target: Target, sms: Sequence[str], workspace_mib: int | None, device: Device | None
-) -> BuildOptions:
-    wanted = tuple(sms) or table.sms
-    if device is not None and device.sm not in wanted:
-        raise UsageError(
-            f"This machine is no {target.name}.",
-            got=f"{device.name}, SM {device.sm}",
-            expected="SM " + " or ".join(wanted),
-            fix="the --target of this machine"
-            + ("; --cpu-only builds for another one" if table.library == "tensorrt_rtx" else ""),
-        )
-    return BuildOptions(
-        library=table.library,
-        sms=wanted if table.library == "tensorrt_rtx" or device is None else (device.sm,),
-        workspace_mib=table.workspace_mib if workspace_mib is None else workspace_mib,
-        hardware=table.hardware,
-        version_compatible=table.version_compatible,
-        dla=table.dla,
-        level=table.level,
-    )
-
-
-def _with_batch(options: BuildOptions, artifact: Artifact, batch: Batch | None, table: EngineTable) -> BuildOptions:
-    """The target's batch where the graph's is dynamic; what was asked for in any case, so that it can be refused."""
-    dynamic = not artifact.model.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value")
-    return replace(options, batch=batch or (Batch(*table.batch) if dynamic else None))
 
 
 def _existing(path: Path, rung: Artifact, library: Library, options: BuildOptions, force: bool) -> Engine | None:

@@ -16,6 +16,7 @@ from edgekit.config.target import Target
 from edgekit.gate.compare import Gate, compare_answers, first_wrong
 from edgekit.graph import lint, passes
 from edgekit.pipeline.embed_metadata import sealed, session_options, tools
+from edgekit.pipeline.options import ExportOptions
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import working
@@ -36,10 +37,8 @@ def onnx_stages(
     folded: nn.Module,
     gate: Gate,
     target: Target,
-    input_kind: str,
-    batch: int | None,
+    options: ExportOptions,
     path: Path,
-    raw_heads: bool,
     basis: Basis,
 ) -> Artifact:
     """onnx, batch and file; returns what was written into memory, with the verdict so far inside."""
@@ -48,10 +47,11 @@ def onnx_stages(
     from edgekit.nets.detector import with_decoding
 
     lineage = Lineage(loaded.sha256, state_digest(folded.state_dict()))
-    answers = with_decoding(folded, loaded.spec, raw_heads)
+    answers = with_decoding(folded, loaded.spec, options.raw_heads)
+    kind = options.input_kind
     with working("exporting the graph"):
-        model = onnx_from_torch(answers, loaded.spec, opset=target.opset, batch=batch, input_kind=input_kind)
-    described = Metadata(loaded.spec, lineage, input_kind, "fp32", target.name, tools(), trained_on=loaded.trained_on)
+        model = onnx_from_torch(answers, loaded.spec, opset=target.opset, batch=options.batch, input_kind=kind)
+    described = Metadata(loaded.spec, lineage, kind, "fp32", target.name, tools(), trained_on=loaded.trained_on)
     artifact = sealed(model, described, path)
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
         step = predictor.fixed_batch or 1

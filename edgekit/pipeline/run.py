@@ -11,24 +11,23 @@ from typing import Any
 
 from edgekit.artifacts.atomic import output_folder, refuse_existing
 from edgekit.artifacts.kinds import checkpoint_stem
-from edgekit.config.target import Target, load_target
+from edgekit.artifacts.opening import CheckpointOptions
+from edgekit.config.target import Target
 from edgekit.errors import UsageError
 from edgekit.gate.compare import Gate
 from edgekit.pipeline.embed_metadata import environment
 from edgekit.pipeline.expected import read_pairs
 from edgekit.pipeline.folding import fold_stages
 from edgekit.pipeline.graph import onnx_stages
+from edgekit.pipeline.options import CALIBRATE, PICTURES, ExportOptions
 from edgekit.pipeline.pictures import calibration_pictures, describe, pictures_for_gate
-from edgekit.pipeline.precision import make, precision_name, require_drop
+from edgekit.pipeline.precision import make, precision_name
 from edgekit.pipeline.verdict import basis_of
 from edgekit.pipeline.writing import ExportResult, finish
 from edgekit.spec import PreprocessSpec
 from edgekit.tasks import task_of
 from edgekit.tasks.stage import finite
 from edgekit.version import __version__
-
-PICTURES = 64
-CALIBRATE = 96
 
 
 def export(
@@ -81,48 +80,54 @@ def export(
     Raises:
         EdgekitError: of the kind that says what could not be read, built or written.
     """
+    options = ExportOptions(
+        target=target if isinstance(target, Target) else os.fspath(target),
+        data=None if data is None else Path(data),
+        pictures=pictures,
+        input_kind=input_kind,
+        batch=batch,
+        raw_heads=raw_heads,
+        precision=precision,
+        calibrate=calibrate,
+        max_drop=max_drop,
+        told=CheckpointOptions(classes, preprocess_spec, norm, arch, weights_key),
+        expect=None if expect is None else Path(expect),
+        force=force,
+    )
+    return run_export(Path(checkpoint), None if out is None else Path(out), options, say)
+
+
+def run_export(
+    checkpoint: Path, out: Path | None, options: ExportOptions, say: Callable[[str], None] = lambda line: None
+) -> ExportResult:
+    """As `export`, with the options in one object as `edgekit export` hands them on."""
     started = time.monotonic()
-    checkpoint = Path(checkpoint)
-    out = checkpoint.parent if out is None else Path(out)
-    data, expect = (None if path is None else Path(path) for path in (data, expect))
-    target = target if isinstance(target, Target) else load_target(target)
-    if batch is not None and batch < 1:
-        raise UsageError(
-            "--batch cannot be this.", got=str(batch), expected="1 or more; leave it out for a dynamic one"
-        )
-    if input_kind not in ("uint8", "float"):
-        raise UsageError("--input cannot be this.", got=input_kind, expected="uint8 or float")
-    require_drop(max_drop, precision)
-    name = precision_name(target, precision)
-    if precision != "fp32" and data is None:
-        raise UsageError(
-            "Ranges of numbers come from real pictures.",
-            got=f"--precision {precision} without --data",
-            expected="pictures of what the camera will see",
-            fix="--data DIR",
-        )
+    out = checkpoint.parent if out is None else out
+    target = options.require_possible()
+    name = precision_name(target, options.precision)
     stem = checkpoint_stem(checkpoint)
     model_path, report_path = out / f"{stem}.onnx", out / f"{stem}.verify.json"
 
     from edgekit.checkpoints.checkpoint import load_checkpoint
     from edgekit.nets.detector import with_decoding
 
-    loaded = load_checkpoint(
-        checkpoint, classes=classes, preprocess=preprocess_spec, norm=norm, arch=arch, weights_key=weights_key
-    )
+    loaded = load_checkpoint(checkpoint, **options.told.arguments())
     made_path = out / f"{stem}.{name}.onnx"
-    wanted = (made_path, made_path.with_suffix(".verify.json")) if precision != "fp32" else ()
+    wanted = (made_path, made_path.with_suffix(".verify.json")) if options.precision != "fp32" else ()
     for path in (model_path, report_path, *wanted):
-        refuse_existing(path, force)
+        refuse_existing(path, options.force)
     basis = basis_of(loaded)
-    pairs = read_pairs(expect, loaded.spec) if expect is not None else None
+    pairs = read_pairs(options.expect, loaded.spec) if options.expect is not None else None
     if pairs is not None:
         basis = basis.proven(len(pairs))
-    gate = Gate(pictures_for_gate(data, pictures, loaded.spec.task), target.gate["fp32"], loaded.spec, say)
+    dataset = pictures_for_gate(options.data, options.pictures, loaded.spec.task)
+    gate = Gate(dataset, target.gate["fp32"], loaded.spec, say)
     task = task_of(loaded.spec.task)
-    if raw_heads and not task.raw_heads:
+    if options.raw_heads and not task.raw_heads:
         raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, {task.noun}")
-    pool = calibration_pictures(gate.dataset, data, calibrate) if data is not None and precision != "fp32" else None
+    pool = None
+    if options.data is not None and options.precision != "fp32":
+        pool = calibration_pictures(gate.dataset, options.data, options.calibrate)
     net = with_decoding(loaded.net(), loaded.spec)
     with output_folder(out):
         for note in (*loaded.notes, *gate.dataset.notes):
@@ -142,28 +147,28 @@ def export(
             },
             "target": target.name,
             "precision": "fp32",
-            "input": input_kind,
-            "data": describe(gate.dataset, data),
+            "input": options.input_kind,
+            "data": describe(gate.dataset, options.data),
             "limits": gate.limits.model_dump(),
         }
         artifact = None
         folded, fold_report = fold_stages(loaded, net, gate, pairs)
         if gate.passed:
-            artifact = onnx_stages(loaded, folded, gate, target, input_kind, batch, model_path, raw_heads, basis)
+            artifact = onnx_stages(loaded, folded, gate, target, options, model_path, basis)
         if fold_report is not None:
             content["fold"] = finite(
                 {"layers": [asdict(f) for f in fold_report.layers], "left": list(fold_report.left)}
             )
         content["environment"] = environment()
         content["seconds"] = round(time.monotonic() - started, 2)
-        result = finish(content, gate, artifact, model_path, target, force, basis, pairs)
-        if precision == "fp32" or not result.passed or artifact is None:
+        result = finish(content, gate, artifact, model_path, target, options.force, basis, pairs)
+        if options.precision == "fp32" or not result.passed or artifact is None:
             return result
         assert pool is not None
         say(f"{result.model}: proven; now {name}")
         started = time.monotonic()
         second = Gate(gate.dataset, target.limits(name), gate.spec, say, reference=gate.reference, pixels=gate.pixels)
-        made = make(artifact, second, target, name, made_path, pool, basis, max_drop=max_drop, say=say)
+        made = make(artifact, second, target, name, made_path, pool, basis, max_drop=options.max_drop, say=say)
         content = {
             **{k: content[k] for k in ("format", "edgekit", "checkpoint", "target", "input", "data", "environment")},
             "passed": False,
@@ -172,4 +177,4 @@ def export(
             **made.facts,
             "seconds": round(time.monotonic() - started, 2),
         }
-        return replace(finish(content, second, made.artifact, made_path, target, force, basis), base=result)
+        return replace(finish(content, second, made.artifact, made_path, target, options.force, basis), base=result)

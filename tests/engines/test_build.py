@@ -24,9 +24,10 @@ from edgekit.backends.trt.layers import EngineLayer
 from edgekit.backends.trt.library import Library, load_library
 from edgekit.backends.trt.refusal import RefusedError
 from edgekit.config.target import EngineTable, Target, load_target
-from edgekit.engines import build
-from edgekit.engines.build import build_engine
+from edgekit.engines import build, request
+from edgekit.engines.build import BuildResult
 from edgekit.engines.fallbacks import in_lint_words
+from edgekit.engines.request import EngineRequest
 from edgekit.errors import ArtifactError, BackendError, OutputError, UsageError, VerificationError
 from edgekit.spec import ModelSpec
 from tests.backends import graphs
@@ -36,6 +37,12 @@ needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx is not installed: nothing was built"
 )
 Write = Callable[..., Path]
+
+
+def build_engine(model: Path, target: str | Target, **asked: Any) -> BuildResult:
+    """With the request's fields as keyword arguments."""
+    told = {name: asked.pop(name) for name in ("report", "say") if name in asked}
+    return build.build_engine(model, target, EngineRequest(**asked), **told)
 
 
 @pytest.fixture
@@ -71,7 +78,7 @@ class Builder:
         self.library = Library("tensorrt", module, None)
         self.device = Device("Orin Nano", sm, "12.6", True)
         monkeypatch.setattr(build, "load_library", lambda name: replace(self.library, name=name))
-        monkeypatch.setattr(build, "open_cuda", lambda binding: self)
+        monkeypatch.setattr(request, "open_cuda", lambda binding: self)
         monkeypatch.setattr(build.builder, "build", self.build)
         monkeypatch.setattr(build, "_proven", self.prove)
         self.proofs = 0
@@ -295,7 +302,7 @@ def test_targets_and_options_that_do_not_go_together(write: Write) -> None:
         build_engine(path, "x86-cpu")
     for options in ({"cpu_only": True}, {"sms": ["8.9"]}):
         with pytest.raises(UsageError, match="for the GPU that it runs on"):
-            build_engine(path, "jetson-orin-nano", **options)  # type: ignore[arg-type]
+            build_engine(path, "jetson-orin-nano", **options)
     with pytest.raises(UsageError, match="--sm cannot be this"):
         build_engine(path, "rtx-ada", sms=["sm89"], cpu_only=True)
 
@@ -327,6 +334,7 @@ class Proof:
         library = Library("tensorrt", module, library_module._logger(module))
         for room in (build, tensorrt_):
             monkeypatch.setattr(room, "load_library", lambda name: library)
+        for room in (request, tensorrt_):
             monkeypatch.setattr(room, "open_cuda", lambda *_: FakeCuda(self.world))
 
     def compute(self, feeds: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 
 MORE = 20
 
@@ -14,6 +13,7 @@ def main(case: str, picture: str) -> None:
     """Opens the case's model, answers one picture, says so, answers some more and tells the memory."""
     begin = time.perf_counter()
     from edgekit import loading
+    from edgekit.artifacts.opening import RunOptions
     from edgekit.benchmark.cold import MARK
     from edgekit.benchmark.machine.environment import peak_memory_mb, resident_mb
     from edgekit.benchmark.schema import Case
@@ -21,9 +21,7 @@ def main(case: str, picture: str) -> None:
 
     asked = Case.model_validate_json(case)
     imported = time.perf_counter()
-    with loading.open_predictor(
-        Path(asked.model), backend=asked.backend, provider=asked.provider, threads=asked.threads
-    ) as predictor:
+    with loading.open_model(asked.model, RunOptions(asked.backend, asked.provider, asked.threads)) as predictor:
         opened = time.perf_counter()
         frames = [read_picture(picture)] * asked.batch
         predictor(frames)

@@ -58,7 +58,7 @@ def writer(out: Path) -> Written:
     return write
 
 
-@dataclass
+@dataclass(frozen=True)
 class Parts:
     """What is measured beside latency and accuracy, and on what."""
 
@@ -88,16 +88,11 @@ class Parts:
     def open(self, case: Case) -> Predictor:
         """A predictor of the case. Raises EdgekitError of the kind that says why not."""
         from edgekit import loading
+        from edgekit.artifacts.opening import RunOptions
 
-        return loading.open_predictor(
-            Path(case.model),
-            backend="onnxruntime" if case.backend == "torch" else case.backend,
-            provider=case.provider,
-            threads=case.threads,
-            streams=case.streams,
-            unverified=self.unverified,
-            say=say,
-        )
+        backend = "onnxruntime" if case.backend == "torch" else case.backend
+        run = RunOptions(backend, case.provider, case.threads, case.streams)
+        return loading.open_model(case.model, run, unverified=self.unverified, say=say)
 
     def _crafted_on(self, cases: Sequence[Case]) -> Path | None:
         found = [Path(c.model) for c in cases if is_checkpoint(Path(c.model))]

@@ -20,6 +20,7 @@ from edgekit.errors import UsageError
 from edgekit.screen import printable, quoted
 
 if TYPE_CHECKING:
+    from edgekit.artifacts.opening import CheckpointOptions
     from edgekit.spec import PreprocessSpec
 
 
@@ -150,6 +151,15 @@ def read_classes(path: Path | None) -> Sequence[str] | None:
         problem = "no names" if not names else "an empty line" if "" in names else "twice: " + ", ".join(twice[:5])
         raise UsageError(f"{path} is not a list of class names.", got=problem, expected="one name a line, each once")
     return names
+
+
+def checkpoint_options(
+    classes: Path | None, preprocess: Path | None, norm: str | None, arch: str | None, weights_key: str | None
+) -> CheckpointOptions:
+    """The options of a checkpoint, their files read. Raises UsageError as `read_classes` and `read_preprocess`."""
+    from edgekit.artifacts.opening import CheckpointOptions
+
+    return CheckpointOptions(read_classes(classes), read_preprocess(preprocess), norm, arch, weights_key)
 
 
 def read_preprocess(path: Path | None) -> PreprocessSpec | None:

@@ -1,0 +1,63 @@
+"""What an export is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.artifacts.opening import NOTHING_TOLD, CheckpointOptions
+from edgekit.config.target import Target, load_target
+from edgekit.errors import UsageError
+from edgekit.pipeline.precision import precision_name, require_drop
+
+PICTURES = 64
+CALIBRATE = 96
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What decides an export, beside the checkpoint and the folder; `edgekit.export` takes the same one by one.
+
+    Attributes:
+        target: the board; `resolved` has it read.
+        told: what a foreign checkpoint does not say of itself.
+    """
+
+    target: str | Target = "x86-cpu"
+    data: Path | None = None
+    pictures: int = PICTURES
+    input_kind: str = "uint8"
+    batch: int | None = None
+    raw_heads: bool = False
+    precision: str = "fp32"
+    calibrate: int = CALIBRATE
+    max_drop: float | None = None
+    told: CheckpointOptions = NOTHING_TOLD
+    expect: Path | None = None
+    force: bool = False
+
+    def require_possible(self) -> Target:
+        """The target, read. Raises UsageError for options that make no sense, alone or together."""
+        target = self.target if isinstance(self.target, Target) else load_target(self.target)
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(
+                "A batch has at least one picture.",
+                got=f"--batch {self.batch}",
+                expected="1 or more; leave it out for a batch of any size",
+            )
+        if self.input_kind not in ("uint8", "float"):
+            raise UsageError(
+                "There is no such kind of input.",
+                got=f"--input {self.input_kind}",
+                expected="uint8 (preprocessing in the graph) or float (normalized NCHW)",
+            )
+        require_drop(self.max_drop, self.precision)
+        precision_name(target, self.precision)
+        if self.precision != "fp32" and self.data is None:
+            raise UsageError(
+                "Ranges of numbers come from real pictures.",
+                got=f"--precision {self.precision} without --data",
+                expected="pictures of what the camera will see",
+                fix="--data DIR",
+            )
+        return target
