@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.benchmark.machine.environment import environment
-from edgekit.benchmark.schema import Report, read_report
+from edgekit.benchmark.report_file import read_report
+from edgekit.benchmark.schema import Report
 from edgekit.predictor import Predictor
 
 ALARMS = 1

@@ -19,19 +19,7 @@ from edgekit.benchmark.measure import END_TO_END, MeasurementPlan, Run, measure
 from edgekit.benchmark.pictures import name_of, timed_pictures
 from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement, read_samples
-from edgekit.benchmark.schema import (
-    Accuracy,
-    Case,
-    Cold,
-    Data,
-    Failure,
-    Layers,
-    Peak,
-    Ratio,
-    Report,
-    Robustness,
-    Row,
-)
+from edgekit.benchmark.schema import Accuracy, Case, Cold, Data, Failure, Layers, Peak, Ratio, Report, Robustness, Row
 from edgekit.benchmark.subject import Subject
 from edgekit.benchmark.timing import best_of, per_picture, span, timing
 from edgekit.cores import cpu_numbers

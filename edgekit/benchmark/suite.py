@@ -12,8 +12,9 @@ from pydantic import Field
 from edgekit.artifacts.atomic import make_folder
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.benchmark.measure import MeasurementPlan
+from edgekit.benchmark.report_file import read_report, write_report
 from edgekit.benchmark.run import Settings
-from edgekit.benchmark.schema import Case, Report, read_report, write_report
+from edgekit.benchmark.schema import Case, Report
 from edgekit.config.tables import Kind, Table
 from edgekit.errors import EdgekitError, InputError
 from edgekit.spec import canonical_json

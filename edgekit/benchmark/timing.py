@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 
 from edgekit.benchmark.measure import END_TO_END, Run
-from edgekit.benchmark.schema import Block, Figures, Peak, Span, Steadiness, Timing, Warmup, rounded
+from edgekit.benchmark.report_file import rounded
+from edgekit.benchmark.schema import Block, Figures, Peak, Span, Steadiness, Timing, Warmup
 from edgekit.benchmark.subject import STAGES
 from edgekit.metrics.bootstrap import of_blocks
 from edgekit.metrics.percentiles import enough, percentile

@@ -89,8 +89,8 @@ def bench(
     """
     from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.report.compare import DEFAULT_LIMITS, parse_limits
+    from edgekit.benchmark.report_file import read_report
     from edgekit.benchmark.run import Settings
-    from edgekit.benchmark.schema import read_report
     from edgekit.benchmark.suite import refuse_existing_report
     from edgekit.cli.shared import bench_wiring as wiring
     from edgekit.errors import UsageError

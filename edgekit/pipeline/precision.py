@@ -19,7 +19,8 @@ from edgekit.pipeline.embed_metadata import sealed, session_options
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import working
-from edgekit.quantize.calibrate import Calibration, calibrate
+from edgekit.quantize.calibrate import calibrate
+from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import layers_of

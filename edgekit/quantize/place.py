@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from edgekit.config.schemes import Scheme, scheme_named
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint.graph import Graph, operand
-from edgekit.quantize.calibrate import Calibration
+from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.observers import Method, choose_range
 from edgekit.quantize.plan import QuantizableLayer, QuantizationPlan, consumers_of, plan
 from edgekit.quantize.rounding import Rounder

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from edgekit.data import Dataset
 from edgekit.graph.lint.graph import Graph, attribute, operand
-from edgekit.quantize.calibrate import ActivationTap, Progress, refuse_unfit
+from edgekit.quantize.activation_tap import ActivationTap
+from edgekit.quantize.calibrate import Progress, refuse_unfit
 from edgekit.quantize.plan import layers_of
 from edgekit.quantize.weights import PEAK
 from edgekit.spec import PreprocessSpec

@@ -19,29 +19,21 @@ from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.recipe import Recipe, sides
 from edgekit.data import Dataset
-from edgekit.data.sample import Sample
-from edgekit.errors import DataError, InputError, PictureError
+from edgekit.errors import DataError
 from edgekit.metrics.detection import detection_report
-from edgekit.metrics.ground_truth import GroundTruth, Predictions, predictions_of
 from edgekit.metrics.operating_point import confusion
 from edgekit.nets.centernet import BRANCHES, CENTERNETS, LtrbMaps, OffsetSizeMaps
 from edgekit.nets.detector import with_decoding
-from edgekit.progress import track
 from edgekit.screen import some
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
-from edgekit.training.augment.variations import augmentation_sheet, seeded, variations
+from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import LOSSES, counts
 from edgekit.training.pictures import Pictures
 from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets
 from edgekit.training.task import Batch, Boxes, Score, Task, normalised, stacked
-from edgekit.vision.decode import DEFAULT_SCORE, detections
-from edgekit.vision.draw import with_boxes
-from edgekit.vision.image import Frame
-from edgekit.vision.preprocess import geometry, normalise, preprocess
-from edgekit.vision.results import Detections
-
-EVAL_BATCH = 8
+from edgekit.training.validation import Validation, unmeasured
+from edgekit.vision.decode import DEFAULT_SCORE
 
 
 class DetectionTask(Task):
@@ -74,8 +66,8 @@ class DetectionTask(Task):
         limit = recipe.data.cache_mb * 2**20
         # a picture enlarged by zoom shows no more than its own pixels, so those are kept
         self.pictures = Pictures(train.samples, shorter_side=2 * max(self._size), limit=limit, say=say)
-        self._val = _Validation(val.samples, self.spec, say)
-        for note in _unmeasured(self._val.truths, classes):
+        self._val = Validation(val.samples, self.spec, say)
+        for note in unmeasured(self._val.truths, classes):
             say(note)
         steps = variations(recipe.augment)
         self._vary = v2.Compose(steps) if steps else v2.Identity()
@@ -201,89 +193,6 @@ class DetectionTask(Task):
             return mosaic(lambda i: self._scene(others[i]), self._size, zooms, resize)
         place = torch.rand(2).tolist() if low != high or low != 1 else (0.5, 0.5)
         return placed(self._scene(index), self._size, zooms[0], (place[0], place[1]), resize)
-
-
-class _Validation:
-    """The validation pictures as the net sees them, and what is known to be in them."""
-
-    def __init__(self, samples: Sequence[Sample], spec: ModelSpec, say: Callable[[str], None]) -> None:
-        self.spec = spec
-        self.truths: list[GroundTruth] = []
-        self.pixels: list[Frame] = []
-        self.shapes: list[tuple[int, ...]] = []
-        self.names: list[str] = []
-        unread = []
-        for sample in track(samples, "reading the validation pictures"):
-            try:
-                frame = sample.read()
-            except PictureError as error:
-                unread.append(f"{sample.name} ({error.got or error.what})")
-                continue
-            self.pixels.append(preprocess(frame, spec.preprocess))
-            self.shapes.append(frame.shape)
-            self.names.append(sample.name)
-            self.truths.append(sample.ground_truth())
-        if not self.pixels:
-            raise DataError("None of the validation pictures can be read.", got=some(unread))
-        if unread:
-            say(f"{len(unread)} unreadable in validation, left out: {some(unread)}")
-
-    def found(self, detector: nn.Module) -> list[Predictions] | None:
-        """What `detector` finds in each, in the picture's own pixels, or None where its answers are not finite."""
-        device = next(detector.parameters()).device
-        founds: list[Predictions] = []
-        for start in track(range(0, len(self.pixels), EVAL_BATCH), "evaluating"):
-            block = normalise(np.stack(self.pixels[start : start + EVAL_BATCH]), self.spec.preprocess)
-            x = torch.from_numpy(block).to(device).contiguous(memory_format=torch.channels_last)
-            with torch.inference_mode():
-                boxes, scores, labels = (t.cpu().numpy() for t in detector(x))
-            for row, shape in zip(zip(boxes, scores, labels, strict=True), self.shapes[start:], strict=False):
-                place = geometry(shape, self.spec.preprocess)
-                try:
-                    founds.append(predictions_of(detections(*row, place, shape, self.spec.classes)))
-                except InputError:
-                    return None
-        return founds
-
-    def sheet(self, path: Path, founds: Sequence[Predictions], limits: Sequence[float]) -> None:
-        """24 of the pictures, spread evenly, with what was found in colour and what is there in white."""
-        classes, spec = self.spec.classes, self.spec.preprocess
-        chosen = sorted({i * len(self.pixels) // 24 for i in range(24)})
-        pictures, boxes = [], []
-        for i in chosen:
-            place, found = geometry(self.shapes[i], spec), founds[i]
-            shown = found.scores >= np.asarray(limits)[found.labels]
-            labels = found.labels[shown]
-            marked = Detections(
-                place.to_net(found.boxes[shown]).astype(np.float32),
-                found.scores[shown].astype(np.float32),
-                labels,
-                tuple(classes[label] for label in labels.tolist()),
-            )
-            pictures.append((with_boxes(self.pixels[i], marked), self.names[i][-48:]))
-            boxes.append([(a, b, c, d) for a, b, c, d in place.to_net(self.truths[i].boxes).tolist()])
-        augmentation_sheet(path, pictures, columns=6, boxes=boxes, colour=(255, 255, 255))
-
-
-def _tv_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    made: Tensor = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size, clamping_mode=None)
-    return made
-
-
-def _unmeasured(truths: Sequence[GroundTruth], classes: Sequence[str]) -> list[str]:
-    """What the validation pictures cannot tell: the AP of a class without objects, a threshold without both kinds."""
-    present = [sum(bool((truth.labels == i).any()) for truth in truths) for i in range(len(classes))]
-    without = [name for name, n in zip(classes, present, strict=True) if not n]
-    everywhere = [name for name, n in zip(classes, present, strict=True) if n == len(truths)]
-    notes = []
-    if without:
-        which = "nothing: AP is not measured, and best.pt is the last evaluated epoch"
-        which = which if len(without) == len(classes) else f"no {some(without)}: its AP is not measured"
-        notes.append(f"WARNING: validation has {which}")
-    if without or everywhere:
-        names = some([*without, *everywhere])
-        notes.append(f"threshold of {names} stays 0.5: to choose one takes pictures with it and without")
-    return notes
 
 
 def _array(values: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:

@@ -22,7 +22,8 @@ from edgekit.graph import lint
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.to_onnx import onnx_from_torch
 from edgekit.nets.detector import with_decoding
-from edgekit.quantize.calibrate import Calibration, calibrate
+from edgekit.quantize.calibrate import calibrate
+from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import quantize
 from edgekit.spec import ModelSpec, PreprocessSpec

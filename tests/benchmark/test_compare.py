@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edgekit.benchmark.report.compare import DEFAULT_LIMITS, compare, parse_limits
-from edgekit.benchmark.schema import Failure, read_report, write_report
+from edgekit.benchmark.report_file import read_report, write_report
+from edgekit.benchmark.schema import Failure
 from edgekit.errors import InputError, UsageError
 from tests.benchmark.conftest import made_report, made_row, noisy
 

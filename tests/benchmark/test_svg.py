@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.benchmark.report import charts
-from edgekit.benchmark.report.charts import Point, Work, pareto
+from edgekit.benchmark.report import charts, scatter
+from edgekit.benchmark.report.scatter import Point, Work, pareto
 from edgekit.benchmark.report.svg import (
     Box,
     Canvas,
     Scale,
+    Titles,
     log_ticks,
     nice_ticks,
     number,
@@ -116,19 +117,23 @@ def test_pareto() -> None:
     assert pareto([(1, 0.5), (2, 0.4), (3, 0.7), (3, 0.6), (9, 0.7)]) == [0, 2]
 
 
+TITLES = Titles("t", "x", "y")
 SAMPLES = {"a": [10.0, 11, 12, 50], "b <&>": [5.0, 5.0, 5.0]}
 DRAWINGS = {
-    "scatter": lambda w: charts.scatter(
-        [Point("a", 10, 0.7, 9, 11, 0.6, 0.8), Point("b", 4, 0.69, weight=1e6, series=2)], w, "t", "x", "y", front=True
+    "scatter": lambda w: scatter.scatter(
+        [Point("a", 10, 0.7, 9, 11, 0.6, 0.8), Point("b", 4, 0.69, weight=1e6, series=2)],
+        w,
+        Titles("t", "x", "y"),
+        front=True,
     ),
-    "one point": lambda w: charts.scatter([Point("a", 10, 0.7)], w, "t", "x", "y", log=True),
-    "lines": lambda w: charts.lines({"a": [(0, 0.5), (1, 0.2)], "b": [(0, 0.4)]}, w, "t", "x", "y", percent=True),
+    "one point": lambda w: scatter.scatter([Point("a", 10, 0.7)], w, TITLES, log=True),
+    "lines": lambda w: charts.lines({"a": [(0, 0.5), (1, 0.2)], "b": [(0, 0.4)]}, w, TITLES, percent=True),
     "time": lambda w: charts.time_series({"a": [(0, 2, [1.0, 2, 30]), (5, 1, [1.0])]}, w, "t"),
     "distributions": lambda w: charts.distributions(SAMPLES, w, "t"),
     "stacked": lambda w: charts.stacked({"a": {"x": 1.0, "y": 20.0}, "b": {"x": 0.0, "y": 3.0}}, w, "t"),
     "bars": lambda w: charts.bars({"up": 3.0, "a rather long name of something": -100.0}, w, "t", ""),
     "zero bars": lambda w: charts.bars({"none": 0.0}, w, "t", "%"),
-    "roofline": lambda w: charts.roofline(
+    "roofline": lambda w: scatter.roofline(
         {"a": [Work("conv", 30, 20, 0.6), Work("relu", 0, 0, 0.4)]}, {"fp32": 100, "int8": 400}, 20, w, "t"
     ),
 }

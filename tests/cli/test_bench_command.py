@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgekit import loading
-from edgekit.benchmark.schema import read_report
+from edgekit.benchmark.report_file import read_report
 from edgekit.predictor import Predictor
 
 QUICK = ("--iterations", 60, "--turns", 4, "--warmup", 0.3, "--no-cold")

@@ -103,7 +103,7 @@ def suite(path: Path) -> object:
 
 
 def report(path: Path) -> object:
-    from edgekit.benchmark.schema import read_report
+    from edgekit.benchmark.report_file import read_report
 
     return read_report(path)
 
@@ -115,7 +115,7 @@ def classes(path: Path) -> object:
 
 
 def calibration(path: Path) -> object:
-    from edgekit.quantize.calibrate import Key, load_calibration
+    from edgekit.quantize.calibration import Key, load_calibration
 
     return load_calibration(path, Key("a", "b", "c"))
 

@@ -30,7 +30,7 @@ from edgekit.artifacts.engine import Card, changes, differences, read_engine, wr
 from edgekit.artifacts.engine_key import Batch, BuildOptions, Place
 from edgekit.artifacts.metadata import Lineage, Metadata
 from edgekit.artifacts.onnx_file import KEY, embed, graph_digest, read_onnx
-from edgekit.benchmark.schema import read_report
+from edgekit.benchmark.report_file import read_report
 from edgekit.benchmark.suite import load_suite
 from edgekit.camera.config import StoreConfig, load_config
 from edgekit.camera.source.disk.video import VideoGrabber
@@ -48,7 +48,7 @@ from edgekit.data.looks import picture_hash
 from edgekit.data.sample import Sample
 from edgekit.errors import PictureError, SourceError
 from edgekit.pipeline.expected import read_pairs
-from edgekit.quantize.calibrate import Calibration, Key, load_calibration, save_calibration
+from edgekit.quantize.calibration import Calibration, Key, load_calibration, save_calibration
 from edgekit.quantize.observers import Histogram
 from edgekit.quantize.search import Measured, _Memory
 from edgekit.spec import ModelSpec, PreprocessSpec, digest

@@ -13,7 +13,8 @@ from onnx import numpy_helper
 
 from edgekit.data import made_pictures
 from edgekit.data.sample import Dataset
-from edgekit.quantize.calibrate import Calibration, calibrate
+from edgekit.quantize.calibrate import calibrate
+from edgekit.quantize.calibration import Calibration
 from edgekit.spec import PreprocessSpec
 
 SMALL = PreprocessSpec(32, 32, resize="stretch", shorter_side=None)

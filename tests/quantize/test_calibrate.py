@@ -16,16 +16,10 @@ from edgekit.backends.onnxruntime_ import run_once
 from edgekit.data import Dataset, Sample, made_pictures
 from edgekit.errors import ArtifactError, DataError
 from edgekit.graph import passes
-from edgekit.quantize import calibrate as module
-from edgekit.quantize.calibrate import (
-    Calibration,
-    Key,
-    calibrate,
-    is_noise,
-    load_calibration,
-    relu_masks,
-    save_calibration,
-)
+from edgekit.quantize import activation_tap as module
+from edgekit.quantize.activation_tap import relu_masks
+from edgekit.quantize.calibrate import calibrate, is_noise
+from edgekit.quantize.calibration import Calibration, Key, load_calibration, save_calibration
 from edgekit.vision.preprocess import normalise, preprocess
 from tests.quantize.conftest import SMALL
 

@@ -15,7 +15,8 @@ from edgekit.data import Dataset, made_pictures
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint import lint
 from edgekit.graph.lint.graph import Graph
-from edgekit.quantize.calibrate import Calibration, calibrate
+from edgekit.quantize.calibrate import calibrate
+from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.fp16 import scale_misfit, to_fp16, weight_misfit
 from edgekit.quantize.place import quantize
 from edgekit.vision.preprocess import normalise, preprocess

@@ -17,7 +17,8 @@ from edgekit.data import Dataset
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint import lint
 from edgekit.graph.lint.graph import Graph, attribute
-from edgekit.quantize.calibrate import Calibration, calibrate
+from edgekit.quantize.calibrate import calibrate
+from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import layers_of
 from edgekit.vision.preprocess import normalise, preprocess

@@ -17,7 +17,7 @@ from edgekit.data import Dataset, made_pictures
 from edgekit.errors import DataError
 from edgekit.graph.lint.graph import Graph
 from edgekit.quantize import rounding
-from edgekit.quantize.calibrate import Calibration
+from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.place import quantize
 from edgekit.quantize.rounding import InputStatistics, Rounder, geometries, left_over, output_error, round_rows, rounder
 from edgekit.quantize.weights import half_scale, quantize_bias, quantize_weight, room_for_bias, weight_scales

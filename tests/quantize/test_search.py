@@ -13,7 +13,7 @@ import pytest
 from edgekit.backends import open_session
 from edgekit.data import Dataset
 from edgekit.errors import ArtifactError, UsageError, VerificationError
-from edgekit.quantize.calibrate import Calibration
+from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import QuantizableLayer, layers_of
 from edgekit.quantize.search import Measured, SearchResult, search, search_key

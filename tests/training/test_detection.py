@@ -61,7 +61,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
 from edgekit.config.recipe import parse_recipe
-from edgekit.training import loop
+from edgekit.training.loop import run as loop
 from edgekit.training.tasks import make_task
 kill = int(sys.argv[2])
 honest = loop._Run._step

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 
-from edgekit.benchmark.report import charts
-from edgekit.benchmark.report.charts import Point, Work
+from edgekit.benchmark.report import charts, scatter
+from edgekit.benchmark.report.scatter import Point, Work
+from edgekit.benchmark.report.svg import Titles
 from edgekit.benchmark.report.text import main_metric
 from edgekit.benchmark.report.winners import groups, short_names
 from edgekit.benchmark.schema import Disagreement, Report, Robustness, Row
@@ -51,8 +52,8 @@ def pareto(rows: Sequence[Row], names: Names) -> str:
     x_title = "ms a picture, p50 end to end" + (", logarithmic" if log else "")
 
     def draw(width: float) -> str:
-        return charts.scatter(
-            points, width, f"{name} against latency", x_title, name, log=log, front=front, percent=percent
+        return scatter.scatter(
+            points, width, Titles(f"{name} against latency", x_title, name), log=log, front=front, percent=percent
         )
 
     note = f"{'Up' if front else 'Down'} and to the left is better. Bars are 95 % intervals"
@@ -135,7 +136,7 @@ def robustness(rows: Sequence[Row], names: Names) -> str:
     chart = card(
         "What a camera meets",
         note,
-        lambda w: charts.lines(curves, w, "Robustness", "severity", metric, percent=percent),
+        lambda w: charts.lines(curves, w, Titles("Robustness", "severity", metric), percent=percent),
     )
     first = held[0][1]
     cost = {k: named.scale * (sum(v) / len(v) - first.clean) for k, v in first.corruptions.items()}
@@ -176,7 +177,7 @@ def attacks(rows: Sequence[Row], names: Names) -> str:
             names[row.name]: [(float(e), v) for e, v in r.attacks[kind].items()] for row, r in held if kind in r.attacks
         }
         unit = "side of the patch, % of the picture's" if kind == "patch" else "eps in 255ths, pixels are whole levels"
-        draw = partial(charts.lines, curves, title=kind, x_title=unit, y_title="top-1", percent=True)
+        draw = partial(charts.lines, curves, titles=Titles(kind, unit, "top-1"), percent=True)
         note = "Made on the checkpoint, scored on every file."
         out += card(titles.get(kind, kind), note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
     example = next((e for _, r in held for e in r.examples), None)
@@ -252,8 +253,8 @@ def operations(report: Report) -> str:
     for metric_name, group in points.items():
         label, percent = metric_named(metric_name).label, metric_named(metric_name).share
         title = f"{label} against operations"
-        draw = partial(charts.scatter, group, title=title, x_title="1e9 multiply-adds a picture",
-                       y_title=label, weights="parameters", percent=percent)  # fmt: skip
+        draw = partial(scatter.scatter, group, titles=Titles(title, "1e9 multiply-adds a picture", label),
+                       weights="parameters", percent=percent)  # fmt: skip
         note = "The bubble's area is the number of parameters."
         cards += card(title, note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
     return f'<h2>Accuracy against operations</h2><div class="grid">{cards}</div>' if cards else ""
@@ -284,11 +285,8 @@ def roofline(report: Report) -> str:
     if peak is None or not series:
         return ""
     note = f"What bounds each layer. Circles are layers, their area the share of the time. {peak.how}"
-
-    def draw(width: float) -> str:
-        return charts.roofline(series, peak.gmacs, peak.copy_gb, width, "Roofline")
-
-    chart = card("Roofline", note, draw, full=True, extra=f"<dl>{shares}</dl>")
+    draw = partial(scatter.roofline, series, peak.gmacs, peak.copy_gb, title="Roofline")
+    chart = card("Roofline", note, lambda w: draw(width=w), full=True, extra=f"<dl>{shares}</dl>")
     return f'<h2>What bounds the model</h2><div class="grid">{chart}</div>'
 
 

@@ -5,21 +5,18 @@ Series take the colours s1 to s8 in order. A chart is drawn once wide and once f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from edgekit.benchmark.report.svg import (
-    Box,
     Canvas,
     Scale,
+    Titles,
     axes,
     legend,
     number,
     padded,
-    place_labels,
     shortened,
     text_width,
 )
@@ -29,102 +26,13 @@ LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 26.0, 42.0
 DENSITY = 120  # points of a distribution's outline
 
 
-@dataclass(frozen=True)
-class Point:
-    """A place in a scatter: x and y with what they may be off, and how big it is drawn."""
-
-    name: str
-    x: float
-    y: float
-    x_low: float | None = None
-    x_high: float | None = None
-    y_low: float | None = None
-    y_high: float | None = None
-    weight: float | None = None
-    series: int = 1
-
-
-def scatter(
-    points: Sequence[Point], width: float, title: str, x_title: str, y_title: str,
-    *, log: bool = False, front: bool = False, weights: str = "", percent: bool = True,
-) -> str:  # fmt: skip
-    """Points with error bars and names; with `front` the points that no other beats in both are joined.
-
-    Args:
-        front: small x and large y are better.
-        weights: what the area of a bubble stands for.
-        percent: y is a share, shown in percent.
-    """
-    height = 300.0 if width < 500 else 340.0
-    canvas = Canvas(width, height, title)
-    scale = 100.0 if percent else 1.0
-    xs = [v for p in points for v in (p.x, p.x_low, p.x_high) if v is not None and v > 0]
-    ys = [v * scale for p in points for v in (p.y, p.y_low, p.y_high) if v is not None]
-    x_range = padded(xs, log, 0.14)
-    y_range = padded(ys, share=0.1, floor=0.0, ceiling=100.0 if percent else None)
-    x = Scale(*x_range, LEFT, width - RIGHT - 8, log)
-    y = Scale(*y_range, height - BOTTOM, TOP)
-    axes(canvas, x, y, x_title, y_title, y_unit="%" if percent else "")
-    if front:
-        joined = pareto([(p.x, p.y) for p in points])
-        steps: list[tuple[float, float]] = []
-        for i in joined:
-            at = (x(points[i].x), y(points[i].y * scale))
-            if steps:
-                steps.append((at[0], steps[-1][1]))
-            steps.append(at)
-        canvas.path(steps, "l front")
-    largest = max((p.weight or 0 for p in points), default=0)
-    dots = []
-    bars: list[Box] = []
-    for p in points:
-        px, py = x(p.x), y(p.y * scale)
-        radius = 5.5 if p.weight is None or largest <= 0 else 5 + 17 * math.sqrt(p.weight / largest)
-        if p.x_low is not None and p.x_high is not None:
-            canvas.line(x(p.x_low), py, x(p.x_high), py, f"e s{p.series}")
-            bars.append(Box(x(p.x_low), py - 1, x(p.x_high), py + 1))
-        if p.y_low is not None and p.y_high is not None:
-            canvas.line(px, y(p.y_low * scale), px, y(p.y_high * scale), f"e s{p.series}")
-            bars.append(Box(px - 1, y(p.y_high * scale), px + 1, y(p.y_low * scale)))
-        tip = f"{p.name}: {number(p.x)} · {p.y * scale:.2f}{'%' if percent else ''}"
-        if p.weight is not None:
-            tip += f" · {number(p.weight)} {weights}"
-        canvas.add(
-            "circle", tip=tip, cx=px, cy=py, r=radius, cls=f"d s{p.series}{' o' if p.weight is not None else ''}"
-        )
-        dots.append((px, py, radius))
-    frame = Box(LEFT + 2, TOP, width - 2, height - BOTTOM - 2)
-    texts = [shortened(p.name, width * 0.5) for p in points]
-    for label, (px, py, radius) in zip(place_labels(dots, texts, frame, crossed=bars), dots, strict=True):
-        if label is None:
-            continue
-        if label.far:
-            edge = min(max(px, label.box.x0), label.box.x1), min(max(py, label.box.y0), label.box.y1)
-            away = math.hypot(edge[0] - px, edge[1] - py) or 1.0
-            start = px + (edge[0] - px) * radius / away, py + (edge[1] - py) * radius / away
-            canvas.line(*start, *edge, "lead")
-        canvas.text(label.x, label.y, label.text, "k hl")
-    return canvas.render()
-
-
-def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other beats in both (smaller x, larger y), by x."""
-    best = -math.inf
-    kept = []
-    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
-        if points[i][1] > best:
-            kept.append(i)
-            best = points[i][1]
-    return kept
-
-
 def lines(
-    series: Mapping[str, Sequence[tuple[float, float]]], width: float, title: str, x_title: str, y_title: str,
+    series: Mapping[str, Sequence[tuple[float, float]]], width: float, titles: Titles,
     *, percent: bool = False, dots: bool = True, first: int = 1, zero: bool = False,
 ) -> str:  # fmt: skip
     """Series over a common x, with a legend."""
     names = list(series)
-    canvas = Canvas(width, 0, title)
+    canvas = Canvas(width, 0, titles.chart)
     top = legend(canvas, names, LEFT, 12, width - LEFT - RIGHT, first) + 16
     canvas.height = top + 190 + BOTTOM
     scale = 100.0 if percent else 1.0
@@ -135,7 +43,7 @@ def lines(
     x = Scale(low, high if high > low else low + 1, LEFT, width - RIGHT)
     y_range = padded(ys, share=0.06, floor=0.0, ceiling=100.0 if percent else None)
     y = Scale(*y_range, canvas.height - BOTTOM, top)
-    axes(canvas, x, y, x_title, y_title, y_unit="%" if percent else "")
+    axes(canvas, x, y, titles.x, titles.y, y_unit="%" if percent else "")
     for i, name in enumerate(names):
         colour = (i + first - 1) % 8 + 1
         points = [(x(a), y(b * scale)) for a, b in series[name]]
@@ -261,51 +169,4 @@ def bars(values: Mapping[str, float], width: float, title: str, unit: str, digit
             x(value) + (5 if value >= 0 else -5), y + 14, shown[name], "k mono", "start" if value >= 0 else "end"
         )
     canvas.line(x(0), 4, x(0), canvas.height - 4, "a")
-    return canvas.render()
-
-
-@dataclass(frozen=True)
-class Work:
-    """A layer under the roof: its multiply-adds a byte, what it reached, and how much of the time it takes."""
-
-    name: str
-    intensity: float
-    gmacs: float
-    share: float
-
-
-def roofline(
-    series: Mapping[str, Sequence[Work]], peaks: Mapping[str, float], copy_gb: float, width: float, title: str
-) -> str:
-    """What bounds each layer: the copy (the slope) or the arithmetic (the flat roof). Williams et al. 2009.
-
-    Args:
-        peaks: 1e9 multiply-adds a second by precision, as measured.
-        copy_gb: 1e9 bytes a second, as measured.
-    """
-    canvas = Canvas(width, 0, title)
-    top = legend(canvas, list(series), LEFT, 12, width - LEFT - RIGHT) + 16
-    canvas.height = top + 240 + BOTTOM
-    works = [w for layers in series.values() for w in layers if w.gmacs > 0 and w.intensity > 0]
-    ridge = [p / copy_gb for p in peaks.values()]
-    x = Scale(*padded([*(w.intensity for w in works), *ridge], True, 0.06), LEFT, width - RIGHT, True)
-    least = max(min((w.gmacs for w in works), default=1.0), max(peaks.values()) / 1e4)
-    y = Scale(*padded([least, *peaks.values(), *(w.gmacs for w in works if w.gmacs >= least)], True, 0.05),
-              canvas.height - BOTTOM, top, True)  # fmt: skip
-    axes(canvas, x, y, "multiply-adds a byte", "1e9 multiply-adds a second")
-    roofs = sorted(peaks.items(), key=lambda item: item[1])
-    for name, peak in roofs:
-        start = max(x.low, y.low / copy_gb)
-        bend = peak / copy_gb
-        canvas.path([(x(start), y(start * copy_gb)), (x(bend), y(peak)), (x(x.high), y(peak))], "l roof")
-        canvas.text(width - RIGHT - 4, y(peak) - 5, f"{name} {number(peak)}", "k hl", "end")
-    at = max(x.low, y.low / copy_gb) * 1.3
-    canvas.text(x(at) + 8, y(at * copy_gb) + 14, f"copy {copy_gb:.3g} GB/s", "k hl")
-    for i, (_, layers) in enumerate(series.items()):
-        for work in sorted(layers, key=lambda w: -w.share):
-            if work.gmacs < least or work.intensity <= 0:
-                continue
-            tip = f"{work.name}: {number(work.gmacs)}e9 a second, {work.share:.1%} of the time"
-            canvas.add("circle", tip=tip, cx=x(work.intensity), cy=y(work.gmacs), r=3 + 14 * math.sqrt(work.share),
-                       cls=f"d o s{i % 8 + 1}")  # fmt: skip
     return canvas.render()

@@ -100,6 +100,15 @@ def padded(values: Iterable[float], log: bool = False, share: float = 0.08, floo
 
 
 @dataclass(frozen=True)
+class Titles:
+    """Of a chart, and of its two axes."""
+
+    chart: str
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
 class Box:
     """x0 <= x1, y0 <= y1."""
 

@@ -49,7 +49,7 @@ def writer(out: Path) -> Written:
     def write(report: Report) -> None:
         from edgekit.benchmark.report.page import as_html
         from edgekit.benchmark.report.text import as_csv, as_markdown
-        from edgekit.benchmark.schema import write_report
+        from edgekit.benchmark.report_file import write_report
 
         write_report(out / "bench.json", report, overwrite=True)
         for name, text in (("html", as_html(report)), ("md", as_markdown(report)), ("csv", as_csv(report))):

@@ -1,0 +1,103 @@
+"""What a detector in training is measured on: the validation pictures, decoded and resized once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgekit.data.sample import Sample
+from edgekit.errors import DataError, InputError, PictureError
+from edgekit.metrics.ground_truth import GroundTruth, Predictions, predictions_of
+from edgekit.progress import track
+from edgekit.screen import some
+from edgekit.spec import ModelSpec
+from edgekit.training.augment.variations import augmentation_sheet
+from edgekit.vision.decode import detections
+from edgekit.vision.draw import with_boxes
+from edgekit.vision.image import Frame
+from edgekit.vision.preprocess import geometry, normalise, preprocess
+from edgekit.vision.results import Detections
+
+EVAL_BATCH = 8
+
+
+class Validation:
+    """The validation pictures as the net sees them, and what is known to be in them."""
+
+    def __init__(self, samples: Sequence[Sample], spec: ModelSpec, say: Callable[[str], None]) -> None:
+        self.spec = spec
+        self.truths: list[GroundTruth] = []
+        self.pixels: list[Frame] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.names: list[str] = []
+        unread = []
+        for sample in track(samples, "reading the validation pictures"):
+            try:
+                frame = sample.read()
+            except PictureError as error:
+                unread.append(f"{sample.name} ({error.got or error.what})")
+                continue
+            self.pixels.append(preprocess(frame, spec.preprocess))
+            self.shapes.append(frame.shape)
+            self.names.append(sample.name)
+            self.truths.append(sample.ground_truth())
+        if not self.pixels:
+            raise DataError("None of the validation pictures can be read.", got=some(unread))
+        if unread:
+            say(f"{len(unread)} unreadable in validation, left out: {some(unread)}")
+
+    def found(self, detector: nn.Module) -> list[Predictions] | None:
+        """What `detector` finds in each, in the picture's own pixels, or None where its answers are not finite."""
+        device = next(detector.parameters()).device
+        founds: list[Predictions] = []
+        for start in track(range(0, len(self.pixels), EVAL_BATCH), "evaluating"):
+            block = normalise(np.stack(self.pixels[start : start + EVAL_BATCH]), self.spec.preprocess)
+            x = torch.from_numpy(block).to(device).contiguous(memory_format=torch.channels_last)
+            with torch.inference_mode():
+                boxes, scores, labels = (t.cpu().numpy() for t in detector(x))
+            for row, shape in zip(zip(boxes, scores, labels, strict=True), self.shapes[start:], strict=False):
+                place = geometry(shape, self.spec.preprocess)
+                try:
+                    founds.append(predictions_of(detections(*row, place, shape, self.spec.classes)))
+                except InputError:
+                    return None
+        return founds
+
+    def sheet(self, path: Path, founds: Sequence[Predictions], limits: Sequence[float]) -> None:
+        """24 of the pictures, spread evenly, with what was found in colour and what is there in white."""
+        classes, spec = self.spec.classes, self.spec.preprocess
+        chosen = sorted({i * len(self.pixels) // 24 for i in range(24)})
+        pictures, boxes = [], []
+        for i in chosen:
+            place, found = geometry(self.shapes[i], spec), founds[i]
+            shown = found.scores >= np.asarray(limits)[found.labels]
+            labels = found.labels[shown]
+            marked = Detections(
+                place.to_net(found.boxes[shown]).astype(np.float32),
+                found.scores[shown].astype(np.float32),
+                labels,
+                tuple(classes[label] for label in labels.tolist()),
+            )
+            pictures.append((with_boxes(self.pixels[i], marked), self.names[i][-48:]))
+            boxes.append([(a, b, c, d) for a, b, c, d in place.to_net(self.truths[i].boxes).tolist()])
+        augmentation_sheet(path, pictures, columns=6, boxes=boxes, colour=(255, 255, 255))
+
+
+def unmeasured(truths: Sequence[GroundTruth], classes: Sequence[str]) -> list[str]:
+    """What the validation pictures cannot tell: the AP of a class without objects, a threshold without both kinds."""
+    present = [sum(bool((truth.labels == i).any()) for truth in truths) for i in range(len(classes))]
+    without = [name for name, n in zip(classes, present, strict=True) if not n]
+    everywhere = [name for name, n in zip(classes, present, strict=True) if n == len(truths)]
+    notes = []
+    if without:
+        which = "nothing: AP is not measured, and best.pt is the last evaluated epoch"
+        which = which if len(without) == len(classes) else f"no {some(without)}: its AP is not measured"
+        notes.append(f"WARNING: validation has {which}")
+    if without or everywhere:
+        names = some([*without, *everywhere])
+        notes.append(f"threshold of {names} stays 0.5: to choose one takes pictures with it and without")
+    return notes
