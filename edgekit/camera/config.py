@@ -243,11 +243,18 @@ class CameraConfig(Table):
     store: StoreConfig = StoreConfig()
     web: WebConfig = WebConfig()
     output: OutputConfig = OutputConfig()
+    # [deliver.NAME]: each delivery knows its own keys; they may hold passwords
+    deliver: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
 
 
 def _secret(where: Where, value: Any) -> bool:
     """Of a value in the wrong place: whether it is, holds or may be meant as an address or token."""
-    return bool({"uri", "token"} & set(where)) or where in (("source",), ("web",)) or not _plain(value)
+    return (
+        bool({"uri", "token"} & set(where))
+        or where in (("source",), ("web",))
+        or where[:1] == ("deliver",)
+        or not _plain(value)
+    )
 
 
 def _plain(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Everything that is written, in a thread of its own, so that a slow disk delays no frame.
 
-Each part fails for itself: a clip that cannot be written costs no event, and a consumer that died no row.
+Each part fails for itself: a clip that cannot be written costs no event, and a delivery that raises costs neither a row
+nor what the other deliveries are told.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from typing import Any
 
 from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
-from edgekit.camera.deliver.lines import Lines
+from edgekit.camera.deliver import make_deliveries
+from edgekit.camera.deliver.base import Event, Setup
+from edgekit.camera.deliver.fan_out import FanOut
+from edgekit.camera.deliver.listener import Listener
 from edgekit.camera.deliver.live_view import encode
-from edgekit.camera.deliver.video_file import VideoSink
 from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.visits import VisitEvent
+from edgekit.camera.problems import Problems
 from edgekit.camera.store.clips import Clips
 from edgekit.camera.store.reader import local_day
 from edgekit.camera.store.store import Store, crashed
-from edgekit.errors import EdgekitError
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
 from edgekit.vision.results import Detections
-
-Event = dict[str, Any]
 
 _WAITING = 8  # results
 _EVERY = 5.0  # seconds between two writes of counts
@@ -55,12 +56,19 @@ class FrameResult:
 
 
 class EventWriter:
-    """Completes events and hands them to the store, stdout and who else listens; writes video, pictures and clips.
+    """Completes events and hands them to the store and the deliveries; writes pictures and clips.
 
     Args:
         model: name, sha256, precision, for the events.
         patient: whether `put` waits for a slow disk, as for files; else pictures are given up, and events never.
-        listeners: get every event.
+        fps: of the annotated frames, a second, once they come.
+        listeners: get every event, each a copy.
+
+    Attributes:
+        started: visits that began, by label.
+
+    Raises:
+        EdgekitError: the store or a delivery cannot be used as it is configured.
     """
 
     def __init__(
@@ -72,12 +80,10 @@ class EventWriter:
         *,
         patient: bool,
         fps: Callable[[], float],
-        listeners: tuple[Callable[[Event], None], ...] = (),
+        listeners: tuple[Listener, ...] = (),
     ) -> None:
         self._config, self._model, self._counts, self._say = config, dict(model), counts, say
-        self._listeners = listeners
-        self._video = VideoSink(config.output.video, fps) if config.output.video else None
-        self._lines = Lines(patient) if config.output.json_lines else None
+        self._fan_out = FanOut(make_deliveries(Setup(config, patient, fps), listeners), say)
         self.store = Store(config.store.folder, config.store, say) if config.store.folder else None
         self._clips = self._clips_of(self.store) if self.store and config.visits.clip else None
         self._patient = patient
@@ -90,7 +96,8 @@ class EventWriter:
         self._pictures: dict[str, bytes] = {}
         self._files: dict[str, dict[str, Any]] = {}
         self._counted = time.monotonic()
-        self._problems: dict[str, str] = {}
+        self._problems = Problems(say)
+        self.started: dict[str, int] = {}
         self.events = 0
         self.skipped = 0
         self.unwritten = 0
@@ -138,14 +145,19 @@ class EventWriter:
     @property
     def problem(self) -> str:
         """What cannot be written now, or nothing."""
-        return (self.store.problem if self.store else "") or next(iter(list(self._problems.values())), "")
+        return (self.store.problem if self.store else "") or self._problems.problem or self._fan_out.problem
 
     @property
     def dropped(self) -> dict[str, int]:
         """What was given up since the start, by kind: never kept or told (`lost`), or removed to make room."""
         lost = {"events_lost": 0, **(vars(self.store.dropped) if self.store else {})}
         lost["events_lost"] += self.unwritten
-        return {**lost, "lines_lost": self._lines.lost if self._lines else 0}
+        return {**lost, "lines_lost": self._fan_out.lost("lines")}
+
+    @property
+    def deliveries(self) -> list[dict[str, Any]]:
+        """How each delivery does, as `FanOut.status`."""
+        return self._fan_out.status()
 
     def _give_up(self) -> None:
         """The oldest result without events and pictures goes; where all have some, the oldest picture."""
@@ -167,39 +179,16 @@ class EventWriter:
                 self._changed.notify_all()
             self._busy_since = time.monotonic()
             if result is not None:
-                self._try("events", partial(self._write, result))
-            self._try("output", partial(self._regularly, over))
+                self._problems.attempt("events", partial(self._write, result))
+            self._problems.attempt("output", partial(self._regularly, over))
             self._busy_since = None
             if over:
                 return
 
-    def _try(self, part: str, work: Callable[[], object]) -> None:
-        """Does a part's work. What it raises costs the other parts nothing."""
-        problem = ""
-        try:
-            work()
-        except EdgekitError as error:
-            problem = f"{error.what} {error.got or ''}".strip()
-        except Exception as error:  # noqa: BLE001 - frames must go on whatever a disk or codec does
-            problem = f"{part} failed: {type(error).__name__}: {error}"
-        self._noted(part, problem)
-
-    def _noted(self, part: str, problem: str) -> None:
-        """Says a part's problem when it begins, and when it is over."""
-        before = self._problems.get(part, "")
-        if problem:
-            self._problems[part] = problem
-        elif before:
-            del self._problems[part]
-        if problem and not before:
-            self._say(f"error: {problem}")
-        elif before and not problem:
-            self._say(f"{part}: all is well again")
-
     def _write(self, result: FrameResult) -> None:
         self._model = dict(result.model or self._model)
-        if result.frame is not None and (self._video or self._clips or result.pictured):
-            self._try("pictures", partial(self._picture, result))
+        if result.frame is not None and (self._fan_out.takes_frames or self._clips or result.pictured):
+            self._problems.attempt("pictures", partial(self._picture, result))
         for event in result.events:
             self._tell(self._completed(event))
 
@@ -211,12 +200,7 @@ class EventWriter:
             self._pictures.update(dict.fromkeys(result.pictured, jpeg))
             for ident in self._clips.see(jpeg, at) if self._clips else ():
                 self._finish(ident)
-        if self._video:
-            try:
-                self._video.write(drawn, at)
-            except EdgekitError as error:
-                self._video = None  # said once; the rest goes on
-                self._say(f"error: the annotated video ends here: {error.what} {error.got or ''}".rstrip())
+        self._fan_out.show(drawn, at)
 
     def _clips_of(self, store: Store) -> Clips:
         return Clips(store.folder, self._config.visits, store.room_for, store.pictures.clip_lost)
@@ -270,23 +254,17 @@ class EventWriter:
     def _tell(self, event: Event) -> None:
         self.events += 1
         if self.store:
-            self.store.add(event)
-        if self._lines:
-            self._lines.write(event)
-            self._noted("lines", self._lines.problem)
-        for number, listener in enumerate(self._listeners):
-            self._try(f"listener {number}", partial(listener, event))
+            self._problems.attempt("store", partial(self.store.add, event))
+        if event["type"] == "start":
+            self.started[event["label"]] = self.started.get(event["label"], 0) + 1
+        self._fan_out.deliver(event)
 
     def _regularly(self, over: bool) -> None:
-        if over and self._video:
-            self._try("video", self._video.close)
         if self._clips:
             now = float("-inf") if self._patient else time.monotonic()  # of a file frames alone tell the time
             for ident in self._clips.open if over else self._clips.over(now):  # no frame comes of a lost camera
                 self._finish(ident)
-        if self._lines:
-            self._lines.close() if over else self._lines.flush()
-            self._noted("lines", self._lines.problem)
+        self._fan_out.close() if over else self._fan_out.flush()
         if self.store is None:
             return
         self.store.flush()

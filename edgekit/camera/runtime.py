@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgekit.camera.config import CameraConfig
+from edgekit.camera.deliver.listener import Listener
 from edgekit.camera.deliver.live_view import LiveView
 from edgekit.camera.detect.detectors import one_label_each
 from edgekit.camera.detect.lookahead import Lookahead, streams_of
 from edgekit.camera.detect.motion import Motion
-from edgekit.camera.event_writer import Event, EventWriter, FrameResult
+from edgekit.camera.event_writer import EventWriter, FrameResult
 from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.visits import Visit
 from edgekit.camera.health import Health, notify_systemd
 from edgekit.camera.memory import give_back
+from edgekit.camera.problems import Say
 from edgekit.camera.rate import RateController
 from edgekit.camera.rules import Model, Rules, make_rules
-from edgekit.camera.source.feed import Feed, Opener, Say, Shot, make_feed
+from edgekit.camera.source.feed import Feed, Opener, Shot, make_feed
 from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.open import open_grabber
 from edgekit.camera.thermal import hottest
@@ -69,7 +71,8 @@ class Camera:
         open_model: called now and when a reload names another model.
         opener: opens sources; another one in tests.
         say: takes lines for people.
-        listeners: get every event, in the output thread.
+        listeners: get every event, each a copy of its own, in the output's thread. What one raises is counted under
+            `listener 1`, `listener 2`, ... and costs the others nothing.
 
     Raises:
         EdgekitError: the model, the store or the source cannot be used. A live source that is not there is no error.
@@ -82,14 +85,13 @@ class Camera:
         *,
         opener: Opener = open_grabber,
         say: Say = print,
-        listeners: tuple[Callable[[Event], None], ...] = (),
+        listeners: tuple[Listener, ...] = (),
     ) -> None:
         self.config = config
         self._open_model, self._opener, self._say = open_model, opener, say
         self.health, self.view, self.counts = Health(), LiveView(), QuarterCounts()
         self._stop = threading.Event()
         self._wanted: CameraConfig | None = None
-        self._started: dict[str, int] = {}
         self._most: dict[str, int] = {}
         self._lookahead = Lookahead()
         self._feed = self._new_feed(config)
@@ -105,7 +107,7 @@ class Camera:
             say,
             patient=not self._feed.live,
             fps=lambda: self._feed.fps or _VIDEO_FPS,
-            listeners=(self._note, *listeners),
+            listeners=listeners,
         )
         self.health.feed, self.health.writer = self._feed, self.writer
         self.health.trained_on = self._model.info.get("trained_on", "")
@@ -291,7 +293,7 @@ class Camera:
         wanted, self._wanted = self._wanted, None
         if wanted is None:
             return
-        kept = ("device", "camera", "store", "web", "output")
+        kept = ("device", "camera", "store", "web", "output", "deliver")
         late = [name for name in kept if getattr(wanted, name) != getattr(self.config, name)]
         wanted = wanted.model_copy(update={name: getattr(self.config, name) for name in kept})
         old_model, old_feed = self._model, self._feed
@@ -325,10 +327,6 @@ class Camera:
         told = f"; the model is {_named(self._model)}, was {_named(old_model)}" if self._model is not old_model else ""
         self._say(f"configuration taken{told}" + (f"; after a restart also: {', '.join(late)}" if late else ""))
 
-    def _note(self, event: Event) -> None:
-        if event["type"] == "start":
-            self._started[event["label"]] = self._started.get(event["label"], 0) + 1
-
     def _summary(self, seconds: float) -> Summary:
         counters, health = self._feed.counters, self.health
         status = health.status()
@@ -342,7 +340,7 @@ class Camera:
             inferred=health.inferred,
             gated=health.gated,
             events=self.writer.events,
-            visits=dict(self._started),
+            visits=dict(self.writer.started),
             most_at_once=dict(self._most),
             age_p99_ms=status["age"]["ms_p99"],
             inference_p50_ms=status["model"]["ms_p50"],

@@ -92,6 +92,10 @@ class Kind(Generic[T]):
     def _checked(self, content: dict[str, Any], source: str, changes: Sequence[str]) -> T:
         for change in changes:
             self._set(content, change)
+        return self.check(content, source)
+
+    def check(self, content: dict[str, Any], source: str) -> T:
+        """Tables that were read already, checked; `source` is for the messages. Raises UsageError as `read`."""
         try:
             return self.model.model_validate(content)
         except ValidationError as error:

@@ -42,15 +42,15 @@ def test_who_opens_the_fifo_again_gets_what_was_told_meanwhile(
     with piped(tmp_path, monkeypatch) as fifo:
         lines = Lines(patient)
         reader = reading(fifo)
-        lines.write({"seq": 1})
+        lines.deliver({"seq": 1})
         assert lines.problem == ""
         assert numbers(os.read(reader, 999)) == [1]
         os.close(reader)
-        lines.write({"seq": 2})
-        lines.write({"seq": 3})
+        lines.deliver({"seq": 2})
+        lines.deliver({"seq": 3})
         assert "Broken pipe" in lines.problem
         reader = reading(fifo)
-        lines.write({"seq": 4})
+        lines.deliver({"seq": 4})
         assert lines.problem == ""
         assert numbers(os.read(reader, 999)) == [2, 3, 4]
         assert lines.lost == lines.waiting == 0
@@ -65,11 +65,11 @@ def test_a_consumer_that_hangs_holds_up_nobody_and_gets_whole_lines(
         lines, reader = Lines(patient=False), reading(fifo)
         told: list[Any] = [{"seq": i, "padding": "ä" * 4000} for i in range(200)]
         for event in told[:100]:
-            lines.write(event)  # a pipe holds 64 kB
+            lines.deliver(event)  # a pipe holds 64 kB
         assert lines.problem == ""
         assert lines.waiting > 80
         for event in told[100:]:
-            lines.write(event)
+            lines.deliver(event)
         assert lines.lost > 80
         assert "nobody reads" in lines.problem
         got = b""
@@ -86,7 +86,7 @@ def test_a_consumer_that_hangs_holds_up_nobody_and_gets_whole_lines(
 def test_of_a_file_a_slow_consumer_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with piped(tmp_path, monkeypatch) as fifo:
         lines, reader = Lines(patient=True), reading(fifo)
-        thread = threading.Thread(target=lambda: [lines.write({"seq": i, "padding": "x" * 9000}) for i in range(50)])
+        thread = threading.Thread(target=lambda: [lines.deliver({"seq": i, "padding": "x" * 9000}) for i in range(50)])
         thread.start()
         os.set_blocking(reader, True)
         got = b""
@@ -101,7 +101,7 @@ def test_what_nobody_took_at_the_end_is_counted(tmp_path: Path, monkeypatch: pyt
     with piped(tmp_path, monkeypatch):
         lines = Lines(patient=False)
         for i in range(3):
-            lines.write({"seq": i})
+            lines.deliver({"seq": i})
         lines.close()
         assert (lines.lost, lines.waiting) == (3, 0)
         assert "Broken pipe" in lines.problem
@@ -122,7 +122,7 @@ def test_a_full_disk_under_a_file_of_lines_breaks_none(tmp_path: Path, monkeypat
         monkeypatch.setattr(os, "write", write)
         lines = Lines(patient=False)
         for i in range(10):
-            lines.write({"seq": i, "padding": "xxxxxxx"})
+            lines.deliver({"seq": i, "padding": "xxxxxxx"})
         assert "No space left" in lines.problem
         room[0] = 10**6
         lines.flush()

@@ -8,7 +8,7 @@ import pytest
 
 from edgekit.camera.config import VisitConfig
 from edgekit.camera.deliver.live_view import LiveView, encode
-from edgekit.camera.deliver.video_file import VideoSink
+from edgekit.camera.deliver.video_file import VideoFile
 from edgekit.camera.store.avi import AviWriter, read_avi
 from edgekit.camera.store.clips import Clips
 from edgekit.errors import InputError, OutputError, UsageError
@@ -22,9 +22,9 @@ def frames_in(path: Path) -> int:
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
 def test_a_video_keeps_time_by_repeating(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "sub" / f"v{suffix}"
-    sink = VideoSink(path, lambda: 10)
+    sink = VideoFile(path, lambda: 10)
     for seconds in (100, 100.1, 101, 101.1):  # nothing for most of a second
-        sink.write(spot(50, 50), seconds)
+        sink.show(spot(50, 50), seconds)
     assert not path.exists()
     sink.close()
     assert frames_in(path) == 12
@@ -32,9 +32,9 @@ def test_a_video_keeps_time_by_repeating(tmp_path: Path, suffix: str) -> None:
 
 
 def test_odd_and_other_sizes_fit(tmp_path: Path) -> None:
-    sink = VideoSink(tmp_path / "v.avi", lambda: 10)
+    sink = VideoFile(tmp_path / "v.avi", lambda: 10)
     for i, shape in enumerate(((121, 161), (121, 161), (60, 200), (300, 90))):
-        sink.write(np.full((*shape, 3), 200, np.uint8), i / 10)
+        sink.show(np.full((*shape, 3), 200, np.uint8), i / 10)
     sink.close()
     capture = cv2.VideoCapture(str(tmp_path / "v.avi"))
     pictures = [capture.read()[1] for _ in range(4)]
@@ -45,10 +45,10 @@ def test_odd_and_other_sizes_fit(tmp_path: Path) -> None:
 
 def test_a_video_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="format"):
-        VideoSink(tmp_path / "v.gif", lambda: 10)
+        VideoFile(tmp_path / "v.gif", lambda: 10)
     with pytest.raises(OutputError):
-        VideoSink(tmp_path, lambda: 10) if tmp_path.suffix else VideoSink(_folder(tmp_path / "v.mp4"), lambda: 10)
-    empty = VideoSink(tmp_path / "none.mp4", lambda: 10)
+        VideoFile(tmp_path, lambda: 10) if tmp_path.suffix else VideoFile(_folder(tmp_path / "v.mp4"), lambda: 10)
+    empty = VideoFile(tmp_path / "none.mp4", lambda: 10)
     empty.close()
     assert not (tmp_path / "none.mp4").exists()
 

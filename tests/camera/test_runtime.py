@@ -286,7 +286,7 @@ def test_heat_pauses_and_readiness_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_slow_disk_costs_pictures_and_no_events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("edgekit.camera.event_writer.VideoSink.write", lambda *_: time.sleep(0.5))
+    monkeypatch.setattr("edgekit.camera.deliver.video_file.VideoFile.show", lambda *_: time.sleep(0.5))
     config = live_config(f"output.video={tmp_path / 'v.avi'}", "visits.update_every=0.2")
     with Running(config, SpotDetector(), moving) as running:
         wait_for(lambda: running.camera.writer.skipped > 5, 15)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgekit.camera.config import SourceConfig, parse_config
-from edgekit.camera.deliver.video_file import VideoSink
+from edgekit.camera.deliver.video_file import VideoFile
 from edgekit.camera.events.visits import Visits
 from edgekit.camera.runtime import Camera, Summary
 from edgekit.camera.source.disk import video as video_module
@@ -310,8 +310,8 @@ def test_a_transport_streams_length_without_its_jumps(size: int, jump: int, tmp_
 
 
 def test_a_gap_between_files_fills_no_video(tmp_path: Path) -> None:
-    sink = VideoSink(tmp_path / "v.avi", lambda: 10)
+    sink = VideoFile(tmp_path / "v.avi", lambda: 10)
     for at in (0, 0.1, 3600, 3600.1):
-        sink.write(spot(50, 50), at)
+        sink.show(spot(50, 50), at)
     sink.close()
     assert int(cv2.VideoCapture(str(tmp_path / "v.avi")).get(cv2.CAP_PROP_FRAME_COUNT)) == 4

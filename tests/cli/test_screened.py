@@ -95,6 +95,6 @@ def test_a_line_of_an_event_is_text_and_json(monkeypatch: pytest.MonkeyPatch) ->
 
     out = io.StringIO()
     monkeypatch.setattr(sys, "stdout", out)
-    Lines(patient=True).write({"label": EVIL})
+    Lines(patient=True).deliver({"label": EVIL})
     assert [c for c in out.getvalue() if not c.isprintable()] == ["\n"]
     assert json.loads(out.getvalue()) == {"label": EVIL}

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from typing import Any
 
+from edgekit.camera.deliver.base import Delivery, Event, Setup
 from edgekit.screen import printable
 
 _WAITING = 2000  # lines
@@ -21,29 +22,29 @@ _PIECE = 4096  # bytes that a pipe which has room takes at once (PIPE_BUF of pip
 _LAST = 3.0  # seconds that the end waits for a slow consumer
 
 
-class Lines:
+class Lines(Delivery):
     """Writes events to stdout.
 
     Args:
-        patient: whether `write` waits for a slow consumer, as for files.
-
-    Attributes:
-        lost: lines that nobody got.
-        problem: why lines cannot be written now, or nothing.
+        patient: whether `deliver` waits for a slow consumer, as for files.
     """
+
+    name = "lines"
 
     def __init__(self, patient: bool) -> None:
         self._patient = patient
-        self._waiting: deque[bytes] = deque()
+        self._lines: deque[bytes] = deque()
         self._written = 0  # bytes of the first one
-        self.lost = 0
-        self.problem = ""
 
-    def write(self, event: dict[str, Any]) -> None:
+    @classmethod
+    def wanted(cls, setup: Setup, keys: Any) -> Lines | None:
+        return cls(setup.patient) if setup.config.output.json_lines else None
+
+    def deliver(self, event: Event) -> None:
         """One line, at once where that can be. Never raises."""
-        self._waiting.append((printable(json.dumps(event, ensure_ascii=False)) + "\n").encode("utf-8", "replace"))
-        while len(self._waiting) > _WAITING:
-            del self._waiting[1 if self._written else 0]  # not one that is half written
+        self._lines.append((printable(json.dumps(event, ensure_ascii=False)) + "\n").encode("utf-8", "replace"))
+        while len(self._lines) > _WAITING:
+            del self._lines[1 if self._written else 0]  # not one that is half written
             self.lost += 1
         self.flush(float("inf") if self._patient else 0)
 
@@ -51,31 +52,29 @@ class Lines:
         """Writes what waits, as long as somebody reads, or for so many seconds."""
         until = time.monotonic() + seconds
         try:
-            while self._waiting:
+            while self._lines:
                 self._write_some(until)
-                if self._written >= len(self._waiting[0]):
-                    self._waiting.popleft()
+                if self._written >= len(self._lines[0]):
+                    self._lines.popleft()
                     self._written = 0
             self.problem = ""
         except BlockingIOError:  # it reads slowly: no trouble until lines are lost
-            self.problem = "nobody reads the lines on stdout" if len(self._waiting) >= _WAITING else ""
+            self.problem = "nobody reads the lines on stdout" if len(self._lines) >= _WAITING else ""
         except (OSError, ValueError) as error:  # ValueError: stdout was closed in this process
             if isinstance(error, BrokenPipeError):
                 self._written = 0  # who comes next gets whole lines
             self.problem = f"the lines on stdout cannot be written: {getattr(error, 'strerror', None) or error}"
+        self.waiting = len(self._lines)
 
     def close(self) -> None:
         """Gives a slow consumer a last chance; what it doesn't take is lost."""
         self.flush(_LAST)
-        self.lost += len(self._waiting)
-        self._waiting.clear()
-
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
+        self.lost += len(self._lines)
+        self._lines.clear()
+        self.waiting = 0
 
     def _write_some(self, until: float) -> None:
-        line = self._waiting[0]
+        line = self._lines[0]
         try:
             target = sys.stdout.fileno()
         except (OSError, ValueError, AttributeError):  # not a file: a test's, or a notebook's

@@ -1,4 +1,4 @@
-"""Where results go besides the store, the page and stdout: a video file."""
+"""The annotated video: frames with their boxes, in a file."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.camera.deliver.base import DeliveryEnded, FrameDelivery, Setup
+from edgekit.camera.problems import one_line
 from edgekit.camera.source.opencv import quiet_cv2
-from edgekit.errors import OutputError, UsageError
+from edgekit.errors import EdgekitError, OutputError, UsageError
 from edgekit.vision.image import Frame
 
 _LONGEST_GAP = 30.0  # seconds that are filled up with repeats
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
-class VideoSink:
+class VideoFile(FrameDelivery):
     """An annotated video with a constant rate: a frame that comes late is preceded by repeats of the one before.
 
     It is written under a hidden name and appears when it is closed. A frame of another size is fitted into the first
@@ -25,8 +27,10 @@ class VideoSink:
 
     Raises:
         UsageError: an unknown suffix.
-        OutputError: the file cannot be written.
+        OutputError: the place is not one for a file.
     """
+
+    name = "video"
 
     def __init__(self, path: Path, fps: Callable[[], float]) -> None:
         if path.suffix.lower() not in _CODECS:
@@ -44,10 +48,18 @@ class VideoSink:
         self._written = 0
         self._last: Frame | None = None
 
-    def write(self, frame: Frame, at: float) -> None:
-        """Adds uint8 [h, w, 3] BGR of scene time `at`, seconds."""
+    @classmethod
+    def wanted(cls, setup: Setup, keys: Any) -> VideoFile | None:
+        path = setup.config.output.video
+        return cls(path, setup.fps) if path else None
+
+    def show(self, frame: Frame, at: float) -> None:
+        """Adds a frame, uint8 [h, w, 3] BGR of scene time `at`, seconds. Raises DeliveryEnded where that cannot be."""
         if self._writer is None:
-            self._open(frame, at)
+            try:
+                self._open(frame, at)
+            except EdgekitError as error:
+                raise DeliveryEnded(f"the annotated video ends here: {one_line(error)}") from error
         fitted = self._fitted(frame)
         if self._last is not None and at - self._last_at > _LONGEST_GAP:
             self._start += at - self._last_at - 1 / self.fps

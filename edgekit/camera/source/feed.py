@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from edgekit.camera.clock import Clock, FileClock, iso
 from edgekit.camera.config import SourceConfig
+from edgekit.camera.problems import Problems, Say
 from edgekit.camera.source.backoff import Backoff, reachable
 from edgekit.camera.source.frozen import FrozenWatch
 from edgekit.camera.source.grabber import Ended, Grabber
@@ -22,7 +23,6 @@ from edgekit.vision.image import Frame
 
 State = Literal["connecting", "online", "dark", "stalled", "frozen", "offline", "ended"]
 Opener = Callable[[Source, SourceConfig], Grabber]
-Say = Callable[[str], None]
 
 _STOP = 2.5  # seconds that stopping waits for the thread; it is a daemon and blocks no exit after that
 _SETTLED = 10.0  # seconds online until the back-off starts from the beginning again
@@ -134,11 +134,11 @@ class LiveFeed(Feed):
         super().__init__(source, config, opener, say)
         self.watch = FrozenWatch(config.frozen_after)
         self._backoff = Backoff(config.retry_longest)
+        self._outage = Problems(lambda line: self._say(line), _REMIND)
         self._slot: Shot | None = None
         self._filled = threading.Condition()
         self._open = self._ended = self._closed = False
         self._frame_at = time.monotonic()
-        self._failed_at: float | None = None
         self._reopen_at = 0.0
 
     def next(self, timeout: float) -> Shot | None:
@@ -215,7 +215,7 @@ class LiveFeed(Feed):
                 self._frame_at = now
                 if frame.shape != shape:
                     shape = frame.shape
-                    self._online(f"{shape[1]}x{shape[0]}", now)
+                    self._online(f"{shape[1]}x{shape[0]}")
                 if now - began > _SETTLED:
                     self._backoff.reset()
                 self.watch.see(frame, now)
@@ -239,22 +239,23 @@ class LiveFeed(Feed):
             self.counters.captured += 1
             self._filled.notify()
 
-    def _online(self, size: str, now: float) -> None:
-        gone = f" after {now - self._failed_at:.0f} s" if self._failed_at is not None else ""
+    def _online(self, size: str) -> None:
+        lasted = self._outage.works("source")
+        gone = f" after {lasted:.0f} s" if lasted is not None else ""
         self._say(f"camera online: {self.source.shown} {size}{gone}")
-        self._failed_at, self.detail = None, ""
+        self.detail = ""
 
     def _lost(self, error: EdgekitError) -> None:
-        now = time.monotonic()
         self.counters.failed += 1
         self.detail = error.what + (f" {error.got}" if error.got else "")
-        if self._failed_at is None or now - self._said_at > _REMIND:
-            self._said_at = now
-            self._say(f"camera offline: {self.source.shown}: {self.detail}; trying again for as long as it takes")
-        self._failed_at = now if self._failed_at is None else self._failed_at
+        self._outage.fails(
+            "source",
+            self.detail,
+            f"camera offline: {self.source.shown}: {self.detail}; trying again for as long as it takes",
+        )
 
     def _wait(self) -> None:
-        """The back-off, cut short when a place that refused every knock begins to answer."""
+        """Waits out the back-off; less when the source's port or device, which did not answer before, does so now."""
         until = time.monotonic() + self._backoff.next()
         while not self._stop.wait(max(0.0, min(1.0, until - time.monotonic()))) and time.monotonic() < until:
             answers = reachable(self.source)
@@ -263,8 +264,6 @@ class LiveFeed(Feed):
             if back:
                 self._backoff.reset()  # it may answer before it is able to; then soon again
                 return
-
-    _said_at = 0.0
 
 
 class FileFeed(Feed):

@@ -12,8 +12,9 @@ from typing import Any
 from edgekit.artifacts.atomic import sync_folder, write_bytes
 from edgekit.camera.clock import iso, plausible
 from edgekit.camera.config import MB, StoreConfig
+from edgekit.camera.problems import one_line
+from edgekit.camera.store.dropped import StoreProblems
 from edgekit.camera.store.permissions import FILE, private_folder
-from edgekit.camera.store.problems import Problems
 from edgekit.camera.store.quota import ROOM, Removed, free_bytes, make_room, win_room
 from edgekit.errors import EdgekitError, OutputError
 
@@ -38,7 +39,7 @@ class Pictures:
         self,
         folder: Path,
         config: StoreConfig,
-        problems: Problems,
+        problems: StoreProblems,
         database: Callable[[], sqlite3.Connection | None],
         waiting: Callable[[], Collection[str]],
     ) -> None:
@@ -66,7 +67,7 @@ class Pictures:
             write_bytes(path, data, overwrite=True, mode=FILE)
         except (OutputError, OSError) as error:
             self._problems.dropped.pictures_lost += 1
-            self._problems.fails(_PART, f"pictures are not kept: {told(error)}")
+            self._problems.fails(_PART, f"pictures are not kept: {one_line(error)}")
             return None
         return {
             "path": path.relative_to(self._folder).as_posix(),
@@ -156,8 +157,3 @@ class Pictures:
                                f"reserve_mb = {config.reserve_mb:g})")  # fmt: skip
         if removed.visits:
             self._problems.once(f"the oldest visits go, to make room (rows_mb = {config.most_rows_mb:g})")
-
-
-def told(error: Exception) -> str:
-    """An error in one line."""
-    return f"{error.what} {error.got or ''}".strip() if isinstance(error, EdgekitError) else str(error)

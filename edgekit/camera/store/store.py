@@ -16,12 +16,13 @@ from pathlib import Path
 from edgekit.artifacts.atomic import make_folder
 from edgekit.camera.clock import seconds_of
 from edgekit.camera.config import StoreConfig
+from edgekit.camera.problems import one_line
 from edgekit.camera.store.avi import recover
 from edgekit.camera.store.database import Event, insert_counts, insert_event, name_files, parsed
+from edgekit.camera.store.dropped import StoreProblems
 from edgekit.camera.store.locked_database import LockedDatabase
 from edgekit.camera.store.permissions import close_to_others
-from edgekit.camera.store.pictures import Pictures, told
-from edgekit.camera.store.problems import Problems
+from edgekit.camera.store.pictures import Pictures
 from edgekit.camera.store.quota import Removed, forget, orders, orders_of, walk
 from edgekit.errors import EdgekitError
 
@@ -48,7 +49,7 @@ class Store:
         make_folder(folder)
         self.open_to_others = close_to_others(folder)  # an earlier edgekit's was
         self.folder, self._say = folder.resolve(), say
-        self._problems = Problems(say)
+        self._problems = StoreProblems(say)
         self.dropped = self._problems.dropped
         self._waiting: deque[Event] = deque()
         self._clips: dict[str, str] = {}  # finished, and not yet named by their visits
@@ -234,7 +235,7 @@ class Store:
         except (sqlite3.Error, EdgekitError, OSError) as error:
             if not self._begun and isinstance(error, EdgekitError):
                 raise
-            self._later(f"the database cannot be opened: {told(error)}")
+            self._later(f"the database cannot be opened: {one_line(error)}")
             return None
         self._retry_at = 0.0
         if not self._waiting:

@@ -63,6 +63,10 @@ class _Collector:
                         {"told": output["events"], "lost": output["events_lost"]})  # fmt: skip
         dropped = {key: n for key, n in output.items() if key.endswith(("_lost", "_removed")) and key != "events_lost"}
         yield from many(CounterMetricFamily, "dropped", "Never kept (lost), or removed to make room", "what", dropped)
+        delivered = {row["name"]: row["delivered"] for row in output["deliveries"]}
+        yield from many(CounterMetricFamily, "delivered", "Events, or frames of a video", "delivery", delivered)
+        failures = {row["name"]: row["failed"] for row in output["deliveries"]}
+        yield from many(CounterMetricFamily, "delivery_failures", "Those that did not arrive", "delivery", failures)
         yield from gauge("fps", "Frames looked at a second", status["rate"]["fps"])
         yield from gauge("celsius", "Of the hottest part of the board", status["rate"]["celsius"])
         for name, part in (("inference", model), ("age", status["age"])):

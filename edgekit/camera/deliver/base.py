@@ -1,0 +1,88 @@
+"""What every way out of the box is: a small class that takes events, one message of plain data at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edgekit.camera.config import CameraConfig
+from edgekit.config.tables import Table
+from edgekit.vision.image import Frame
+
+Event = dict[str, Any]
+"""One message: plain data with text keys, as JSON has it (docs/camera.md lists them)."""
+
+
+class DeliveryEnded(Exception):  # noqa: N818 - it is over, and the rest goes on
+    """Raised by a delivery that can never go on; its text is said once, and the delivery is not called again."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a delivery is made from.
+
+    Attributes:
+        config: the camera's; `store.folder` is where every event is a row before a delivery is told of it, so that one
+            that must lose nothing can read them again, in the order of `seq` (edgekit.camera.store.reader).
+        patient: whether `deliver` may wait for a slow consumer, as for a file's events; a live camera waits for nobody.
+        fps: of the annotated frames, a second; known once the source is open.
+    """
+
+    config: CameraConfig
+    patient: bool
+    fps: Callable[[], float]
+
+
+class Delivery(ABC):
+    """A way out of the box.
+
+    All calls come from the output's one thread, so none may take long. What a call raises is counted, told under
+    `name`, and costs the others nothing.
+
+    Attributes:
+        name: for messages, status and metrics.
+        Keys: the table of the keys below [deliver.NAME]; None where other keys switch it on.
+        problem: why nothing can be delivered now, or nothing; for one that holds events back by itself.
+        waiting, lost: messages that it holds back now, and that it took and nobody ever got.
+    """
+
+    name: str
+    Keys: type[Table] | None = None
+    problem = ""
+    waiting = 0
+    lost = 0
+
+    @classmethod
+    @abstractmethod
+    def wanted(cls, setup: Setup, keys: Any) -> Delivery | None:
+        """The delivery, or None where the configuration does not ask for it.
+
+        Args:
+            keys: a `Keys`, checked; None where there is no [deliver.NAME].
+
+        Raises:
+            EdgekitError: it cannot be used as it is configured.
+        """
+
+    @abstractmethod
+    def deliver(self, event: Event) -> None:
+        """Takes one event, a copy of its own. Raises whatever went wrong, or `DeliveryEnded`."""
+
+    def flush(self) -> None:  # noqa: B027 - most hold nothing back
+        """Called after every frame, and every second without one: the time to go on with what waits."""
+
+    def close(self) -> None:  # noqa: B027
+        """The run is over. What waits is delivered soon or counted as lost."""
+
+
+class FrameDelivery(Delivery):
+    """One that is shown the annotated frames, and no events."""
+
+    @abstractmethod
+    def show(self, frame: Frame, at: float) -> None:
+        """Takes a frame, uint8 [h, w, 3] BGR, of scene time `at`, seconds. Raises as `deliver`."""
+
+    def deliver(self, event: Event) -> None:
+        """What happened is drawn on the frames already."""

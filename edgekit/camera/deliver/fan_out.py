@@ -1,0 +1,107 @@
+"""Every event to every delivery. Each fails for itself: that is counted and told under its name, and the others lose
+nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from edgekit.camera.deliver.base import Delivery, DeliveryEnded, Event, FrameDelivery
+from edgekit.camera.problems import Problems, Say, caught
+from edgekit.screen import masked
+from edgekit.vision.image import Frame
+
+
+@dataclass
+class _Outlet:
+    delivery: Delivery
+    taken: int = 0
+    failed: int = 0
+    raised: bool = False  # by the last message
+    last_problem: str = ""
+    ended: bool = False
+
+
+class FanOut:
+    """Calls the deliveries, from one thread. Nothing is raised.
+
+    Args:
+        say: takes lines for people.
+    """
+
+    def __init__(self, deliveries: Sequence[Delivery], say: Say) -> None:
+        self._outlets = [_Outlet(delivery) for delivery in deliveries]
+        self._say, self._problems = say, Problems(say)
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether one of them is shown frames."""
+        return any(isinstance(outlet.delivery, FrameDelivery) and not outlet.ended for outlet in self._outlets)
+
+    @property
+    def problem(self) -> str:
+        """What cannot be delivered now, or nothing."""
+        return self._problems.problem
+
+    def deliver(self, event: Event) -> None:
+        """An event to all, to each a copy of its own: what one changes in it the next does not see."""
+        for outlet in self._outlets:
+            if not isinstance(outlet.delivery, FrameDelivery):
+                self._call(outlet, partial(outlet.delivery.deliver, deepcopy(event)), message=True)
+
+    def show(self, frame: Frame, at: float) -> None:
+        """An annotated frame, uint8 [h, w, 3] BGR of scene time `at`, to those that take frames."""
+        for outlet in self._outlets:
+            if isinstance(outlet.delivery, FrameDelivery):
+                self._call(outlet, partial(outlet.delivery.show, frame, at), message=True)
+
+    def flush(self) -> None:
+        """Lets all go on with what waits."""
+        for outlet in self._outlets:
+            self._call(outlet, outlet.delivery.flush)
+
+    def close(self) -> None:
+        """The run is over."""
+        for outlet in self._outlets:
+            self._call(outlet, outlet.delivery.close)
+
+    def lost(self, name: str) -> int:
+        """Messages that the delivery of this name took and nobody ever got."""
+        return sum(outlet.delivery.lost for outlet in self._outlets if outlet.delivery.name == name)
+
+    def status(self) -> list[dict[str, Any]]:
+        """Of each its name, how many messages were delivered, failed and wait, and its last problem; plain data."""
+        return [
+            {
+                "name": outlet.delivery.name,
+                "delivered": outlet.taken - outlet.delivery.waiting - outlet.delivery.lost,
+                "failed": outlet.failed + outlet.delivery.lost,
+                "waiting": outlet.delivery.waiting,
+                "last_problem": outlet.last_problem,
+            }
+            for outlet in self._outlets
+        ]
+
+    def _call(self, outlet: _Outlet, work: Callable[[], object], message: bool = False) -> None:
+        if outlet.ended:
+            return
+        name, raised = outlet.delivery.name, ""
+        try:
+            raised = masked(caught(name, work, DeliveryEnded))  # what a broker says may quote a password
+        except DeliveryEnded as error:
+            outlet.ended, outlet.last_problem = True, masked(str(error))
+            outlet.failed += 1
+            self._problems.works(name)
+            self._say(f"error: {outlet.last_problem}")
+            return
+        if message:
+            outlet.raised = bool(raised)
+            outlet.taken += not raised
+            outlet.failed += bool(raised)
+        problem = raised or outlet.delivery.problem
+        outlet.last_problem = problem or outlet.last_problem
+        if problem or message or not outlet.raised:  # a flush that went well does not mend a message that did not
+            self._problems.note(name, problem)
