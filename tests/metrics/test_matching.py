@@ -16,6 +16,7 @@ def test_each_takes_the_free_one_that_is_worth_most() -> None:
 
 def test_a_worth_at_the_floor_is_enough_and_each_floor_is_a_matching_of_its_own() -> None:
     worth = np.array([[0.5, 0.2], [0.6, 0.0]])
+    assert take_turns(worth[:1], [0.5]).tolist() == [[0]]
     assert take_turns(worth, [0.5, np.nextafter(0.5, 1), 0.1]).tolist() == [[0, NOBODY], [NOBODY, 0], [0, NOBODY]]
 
 
