@@ -13,7 +13,7 @@ from edgekit.cli.shared.options import Format, FormatOption, next_command, print
 
 if TYPE_CHECKING:
     from edgekit.training.loop.result import TrainResult
-    from edgekit.training.task import Task
+    from edgekit.training.task import Training
 
 SHEET = 32
 
@@ -86,7 +86,7 @@ def train(
     return 0
 
 
-def draw(task: Task, result: TrainResult, run: Path, tell: Callable[[str], None]) -> Path | None:
+def draw(task: Training, result: TrainResult, run: Path, tell: Callable[[str], None]) -> Path | None:
     """Curves of the run, and what the best net does on the validation data, as pictures; where the curves are."""
     from edgekit.checkpoints.checkpoint import load_checkpoint
 
@@ -146,7 +146,7 @@ def _row(number: int, epochs: int) -> str:
     return f"epoch {number}" if number <= epochs else f"the head fitted again after epoch {epochs}"
 
 
-def _write_sheet(path: Path, task: Task, seed: int) -> None:
+def _write_sheet(path: Path, task: Training, seed: int) -> None:
     from edgekit.artifacts.atomic import make_folder
     from edgekit.training.augment.variations import augmentation_sheet, frame_of, mixed_seed
 

@@ -20,7 +20,7 @@ from edgekit.tasks.stage import Stage
 from edgekit.vision.results import Result
 from edgekit.vision.spec import PreprocessSpec, TensorSpec, require
 
-Answers = Mapping[str, NDArray[Any]]  # the model's outputs by name, [N, ...] each
+Outputs = Mapping[str, NDArray[Any]]  # the model's outputs by name, [N, ...] each
 
 
 class Spec(Protocol):
@@ -45,7 +45,7 @@ class Spec(Protocol):
     def thresholds(self) -> tuple[float, ...]: ...
 
 
-class Limits(Protocol):
+class GateLimits(Protocol):
     """What the gate allows; `edgekit.config.target.Limits` says what each means."""
 
     @property
@@ -84,7 +84,7 @@ ANY = Asked()
 
 
 @np.errstate(invalid="ignore")  # infinity minus infinity: the NaN is what fails
-def compare_numbers(name: str, reference: Answers, candidate: Answers, limit: float) -> Stage:
+def compare_numbers(name: str, reference: Outputs, candidate: Outputs, limit: float) -> Stage:
     """Compares outputs of N pictures number by number: none may differ by more than `limit`."""
     n = len(next(iter(reference.values())))
     shapes = [{key: list(values.shape) for key, values in side.items()} for side in (reference, candidate)]
@@ -168,12 +168,12 @@ class Task(ABC):
     def only(self, given: str, name: str) -> None:
         """Raises UsageError unless `given`, the task of the model `name`, is this one."""
         if given != self.name:
-            raise UsageError(f"{name} is not for this.", got=f"a model for {given}", expected=self.name)
+            raise UsageError(f"{name} is not a model for {self.name}.", got=f"a model for {given}", expected=self.name)
 
     # What its answers mean
 
     @abstractmethod
-    def decode(self, answers: Answers, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> Sequence[Result]:
+    def decode(self, answers: Outputs, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> Sequence[Result]:
         """One result for each of N pictures; what it is drawn and written as, it says itself.
 
         Args:
@@ -186,11 +186,11 @@ class Task(ABC):
 
     # When two models are equal
 
-    def compare(self, name: str, reference: Answers, candidate: Answers, limits: Limits, spec: Spec) -> Stage:
+    def compare(self, name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, spec: Spec) -> Stage:
         """Compares the outputs of N pictures against `limits`; `name` is the stage's. Here: number by number."""
         return compare_numbers(name, reference, candidate, self.limit(limits))
 
-    def reordered(self, answers: Answers, ours: Sequence[str], theirs: Sequence[str]) -> Answers:
+    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
         """Outputs of a model with the classes `theirs` as if it had `ours`, the same names in another order."""
         return answers
 
@@ -202,15 +202,15 @@ class Task(ABC):
         """What of a stage travels in the file."""
         return {"name": stage.name, "max_abs": stage.max_abs, **stage.own}
 
-    def against(self, stage: Stage, limits: Limits) -> str:
+    def against(self, stage: Stage, limits: GateLimits) -> str:
         """What was measured against what is allowed, for a verdict."""
         return f"max|d| {stage.max_abs:.3g} of at most {self.limit(limits):g}"
 
-    def limit(self, limits: Limits) -> float:
+    def limit(self, limits: GateLimits) -> float:
         """The largest difference that `limits` allow, in the unit of `Stage.max_abs`."""
         return limits.max_abs
 
-    def drift(self, wanted: Answers, given: Answers, limits: Limits, spec: Spec) -> tuple[float, float]:
+    def drift(self, wanted: Outputs, given: Outputs, limits: GateLimits, spec: Spec) -> tuple[float, float]:
         """How far a quantized graph's answers are from the float one's: (error, points lost).
 
         The error ranks layers: smaller is better, in any unit. The points, 0 to 100, are the share of answers that
@@ -221,7 +221,7 @@ class Task(ABC):
         beyond = [gap.reshape(len(gap), -1).max(1) > self.limit(limits) for gap in gaps]
         return float(np.mean([(gap**2).mean() for gap in gaps])), float(np.any(beyond, axis=0).mean() * 100)
 
-    def class_scores(self, answers: Answers, classes: int) -> NDArray[np.float64]:
+    def class_scores(self, answers: Outputs, classes: int) -> NDArray[np.float64]:
         """float64 [N, classes]: of each picture the best score of each class, which is what thresholds act on.
 
         Asked only where a spec has thresholds.

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgekit.errors import DataError
 from edgekit.metrics.classification import classification_report
-from edgekit.tasks.base import Answers, Asked, Limits, Spec, Task
+from edgekit.tasks.base import Asked, GateLimits, Outputs, Spec, Task
 from edgekit.tasks.classification_compare import compare_logits
 from edgekit.tasks.classification_quality import ClassificationEvaluation
 from edgekit.tasks.evaluation import Answered, Metric, Pictures
@@ -44,14 +44,14 @@ class ClassificationTask(Task):
         )
 
     def decode(
-        self, answers: Answers, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked
+        self, answers: Outputs, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked
     ) -> list[Classification]:
         return classify(answers["logits"], spec.classes, asked.top)
 
-    def compare(self, name: str, reference: Answers, candidate: Answers, limits: Limits, spec: Spec) -> Stage:
+    def compare(self, name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, spec: Spec) -> Stage:
         return compare_logits(name, reference["logits"], candidate["logits"], limits)
 
-    def reordered(self, answers: Answers, ours: Sequence[str], theirs: Sequence[str]) -> Answers:
+    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
         return {**answers, "logits": answers["logits"][:, [theirs.index(name) for name in ours]]}
 
     def figures(self, stage: Stage) -> str:
@@ -60,13 +60,13 @@ class ClassificationTask(Task):
     def short(self, stage: Stage) -> dict[str, Any]:
         return {"name": stage.name, "max_abs": stage.max_abs, "top1_agreement": stage.top1_agreement}
 
-    def against(self, stage: Stage, limits: Limits) -> str:
+    def against(self, stage: Stage, limits: GateLimits) -> str:
         return (
             f"max|d| {stage.max_abs:.3g} of at most {limits.max_abs:g}, agreement {stage.top1_agreement or 0.0:.2%} of "
             f"at least {limits.top1_agreement:.2%}"
         )
 
-    def drift(self, wanted: Answers, given: Answers, limits: Limits, spec: Spec) -> tuple[float, float]:
+    def drift(self, wanted: Outputs, given: Outputs, limits: GateLimits, spec: Spec) -> tuple[float, float]:
         """The logits' mean squared error, and the share of pictures with another first class."""
         error = float(((given["logits"].astype(np.float64) - wanted["logits"]) ** 2).mean())
         return error, float((given["logits"].argmax(1) != wanted["logits"].argmax(1)).mean() * 100)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.tasks.base import Limits
+from edgekit.tasks.base import GateLimits
 from edgekit.tasks.stage import Stage
 
 # Logits nearer than this are a tie, whatever a precision's limit allows: with int8's, every flip would be one.
@@ -15,7 +15,7 @@ TIE = 1e-3
 
 
 @np.errstate(invalid="ignore")  # infinity minus infinity: the NaN is what fails
-def compare_logits(name: str, reference: NDArray[Any], candidate: NDArray[Any], limits: Limits) -> Stage:
+def compare_logits(name: str, reference: NDArray[Any], candidate: NDArray[Any], limits: GateLimits) -> Stage:
     """Compares two float32 [N, C] arrays of logits, row by row, against `limits`."""
     if reference.shape != candidate.shape:
         problem = f"logits {list(candidate.shape)} instead of {list(reference.shape)}"

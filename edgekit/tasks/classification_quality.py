@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekit.metrics.classification import ClassificationReport, Rate, rate, topk_hits
 from edgekit.metrics.statistics import Interval, mcnemar
 from edgekit.screen import shown, some
-from edgekit.tasks.evaluation import WORST, Comparison, Difference, Evaluation, Figures
+from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide
 from edgekit.vision.decode import softmax
 
 WEAKEST_SHOWN = 20
@@ -39,9 +39,9 @@ class ClassificationEvaluation(Evaluation):
     def classes(self) -> dict[str, float | None]:
         return {c.label: c.top1.value for c in self.report.classes if c.n}
 
-    def figures(self) -> Figures:
+    def figures(self) -> MetricValues:
         report = self.report
-        return Figures(
+        return MetricValues(
             n=report.n,
             metrics={"top1": _interval(report.top1), f"top{report.k}": _interval(report.top5)},
             class_counts={c.label: c.n for c in report.classes if c.n},
@@ -81,7 +81,7 @@ class ClassificationEvaluation(Evaluation):
         told += [f"  {shown(entry.label):<28.28} {rate_text(entry.top1)}  of {entry.n}" for entry in seen]
         return told
 
-    def against(self, candidate: ClassificationEvaluation) -> Comparison:
+    def against(self, candidate: ClassificationEvaluation) -> SideBySide:
         """First classes that are the same, McNemar's test, and the pictures whose probabilities lie farthest apart."""
         classes = [c.label for c in self.report.classes]
         first, second = self.logits.argmax(axis=1), candidate.logits.argmax(axis=1)
@@ -91,7 +91,7 @@ class ClassificationEvaluation(Evaluation):
         gap = np.abs(p - q).sum(axis=1) / 2  # total variation: 0 the same, 1 nothing in common
         order = [int(i) for i in np.argsort(-gap, kind="stable") if first[i] != second[i]][:WORST]
         worst = tuple(
-            Difference(
+            DifferingPicture(
                 i,
                 truth=classes[self.labels[i]],
                 reference=f"{classes[first[i]]} {100 * p[i, first[i]]:.0f} %",
@@ -100,7 +100,7 @@ class ClassificationEvaluation(Evaluation):
             )
             for i in order
         )
-        return Comparison(
+        return SideBySide(
             share=_interval(same),
             difference=test.difference,
             verdict=test.verdict,

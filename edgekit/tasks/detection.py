@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekit.errors import DataError
 from edgekit.metrics.detection import detection_report
 from edgekit.metrics.ground_truth import predictions_of
-from edgekit.tasks.base import Answers, Asked, Limits, Spec, Task
+from edgekit.tasks.base import Asked, GateLimits, Outputs, Spec, Task
 from edgekit.tasks.detection_compare import compare_found
 from edgekit.tasks.detection_quality import DetectionEvaluation
 from edgekit.tasks.evaluation import Answered, Metric, Pictures
@@ -69,7 +69,7 @@ class DetectionTask(Task):
             return "input sizes that are multiples of 32 for detection"
         return ""
 
-    def decode(self, answers: Answers, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> list[Detections]:
+    def decode(self, answers: Outputs, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> list[Detections]:
         limits = spec.thresholds or (DEFAULT_SCORE,) * len(spec.classes)
         if asked.threshold is not None:
             limits = (asked.threshold,) * len(spec.classes)
@@ -79,10 +79,10 @@ class DetectionTask(Task):
             for boxes, scores, labels, shape in rows
         ]
 
-    def compare(self, name: str, reference: Answers, candidate: Answers, limits: Limits, spec: Spec) -> Stage:
+    def compare(self, name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, spec: Spec) -> Stage:
         return compare_found(name, reference, candidate, limits, spec.thresholds)
 
-    def reordered(self, answers: Answers, ours: Sequence[str], theirs: Sequence[str]) -> Answers:
+    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
         places = np.array([ours.index(name) for name in theirs], dtype=np.int32)
         return {**answers, "labels": places[answers["labels"]]}
 
@@ -99,7 +99,7 @@ class DetectionTask(Task):
             return super().short(stage)
         return {"name": stage.name, "max_abs": stage.max_abs, "boxes_matched": stage.found.matched}
 
-    def against(self, stage: Stage, limits: Limits) -> str:
+    def against(self, stage: Stage, limits: GateLimits) -> str:
         if stage.found is None:  # a file that could not be run
             return super().against(stage, limits)
         return (
@@ -107,17 +107,17 @@ class DetectionTask(Task):
             f"of at most {limits.score_shift:g}"
         )
 
-    def limit(self, limits: Limits) -> float:
+    def limit(self, limits: GateLimits) -> float:
         return limits.score_shift
 
-    def drift(self, wanted: Answers, given: Answers, limits: Limits, spec: Spec) -> tuple[float, float]:
+    def drift(self, wanted: Outputs, given: Outputs, limits: GateLimits, spec: Spec) -> tuple[float, float]:
         """The share of boxes that the gate's limits give no partner; the error adds how far the scores moved."""
         stage = compare_found("search", wanted, given, limits, spec.thresholds)
         lost = 1.0 - (stage.found.matched if stage.found is not None else 0.0)
         spread = np.sort(given["scores"], 1) - np.sort(wanted["scores"], 1)
         return float((spread.astype(np.float64) ** 2).mean()) + lost, 100 * lost
 
-    def class_scores(self, answers: Answers, classes: int) -> NDArray[np.float64]:
+    def class_scores(self, answers: Outputs, classes: int) -> NDArray[np.float64]:
         best = [np.where(answers["labels"] == label, answers["scores"], 0).max(1) for label in range(classes)]
         return np.stack(best, axis=1).astype(np.float64)
 

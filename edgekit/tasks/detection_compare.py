@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgekit.metrics.matching import NOBODY, take_turns
-from edgekit.tasks.base import Answers, Limits
+from edgekit.tasks.base import GateLimits, Outputs
 from edgekit.tasks.stage import FoundShare, Stage
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.decode import DEFAULT_SCORE
@@ -24,7 +24,7 @@ SAME_CORNERS = 0.1  # pixels; so are two whose corners are all this near: boxes 
 
 
 def compare_found(
-    name: str, reference: Answers, candidate: Answers, limits: Limits, thresholds: Sequence[float] = ()
+    name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, thresholds: Sequence[float] = ()
 ) -> Stage:
     """Compares `boxes`, `scores` and `labels` of N pictures as sets, against `limits`.
 
@@ -69,7 +69,7 @@ def compare_found(
 
 
 def _partners(
-    one: Answers, other: Answers, limits: Limits, thresholds: Sequence[float]
+    one: Outputs, other: Outputs, limits: GateLimits, thresholds: Sequence[float]
 ) -> tuple[int, list[tuple[int, int]], int]:
     """How many of `one`'s detections count, which of `other`'s is the partner of each that has one, and the ties."""
     scores = one["scores"]

@@ -15,7 +15,7 @@ from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.matching import best_pairs
 from edgekit.screen import shown
 from edgekit.tasks.classification_quality import rate_text
-from edgekit.tasks.evaluation import WORST, Comparison, Difference, Evaluation, Figures
+from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.decode import DEFAULT_SCORE
 from edgekit.vision.image import Frame
@@ -47,14 +47,14 @@ class DetectionEvaluation(Evaluation):
     def classes(self) -> dict[str, float | None]:
         return {name: averages.ap50 for name, averages in self.report.classes}
 
-    def figures(self) -> Figures:
+    def figures(self) -> MetricValues:
         found = self.report
         metrics = {}
         for name in ("ap", "ap50"):
             value = getattr(found.mean, name)
             if value is not None:
                 metrics[name] = ap_interval(self._parts(name == "ap50"), value)
-        return Figures(
+        return MetricValues(
             n=found.n,
             metrics=metrics,
             class_counts={name: n for (name, _), n in zip(found.classes, found.objects, strict=True)},
@@ -81,7 +81,7 @@ class DetectionEvaluation(Evaluation):
             told.append(f"  {shown(point.label):<20.20}{point.threshold:>8.3f}  {rates}")
         return told + _alarm_lines(report)
 
-    def against(self, candidate: DetectionEvaluation) -> Comparison:
+    def against(self, candidate: DetectionEvaluation) -> SideBySide:
         """Boxes that have the same box on the other side, AP50, and the pictures with the most that have not."""
         limits = np.asarray(self.thresholds or (DEFAULT_SCORE,) * len(self.report.classes))
         matched, seen = np.zeros(len(self.founds)), np.zeros(len(self.founds))
@@ -93,7 +93,7 @@ class DetectionEvaluation(Evaluation):
         for i in order:
             one, two = _shown(self.founds[i], limits), _shown(candidate.founds[i], limits)
             worst.append(
-                Difference(
+                DifferingPicture(
                     i,
                     truth=f"{len(self.truths[i].labels)} objects",
                     reference=f"{len(one.scores)} boxes",
@@ -106,7 +106,7 @@ class DetectionEvaluation(Evaluation):
         verdict = "no difference shown" if difference is not None else "not measured"
         if clear and difference is not None:
             verdict = "better" if difference.low > 0 else "worse"
-        return Comparison(of_share(matched, seen), difference, verdict, worst=tuple(worst))
+        return SideBySide(of_share(matched, seen), difference, verdict, worst=tuple(worst))
 
     def _parts(self, only_half: bool) -> Parts:
         return matched_parts(self.truths, self.founds, len(self.report.classes), only_half)

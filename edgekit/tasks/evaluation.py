@@ -95,7 +95,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Figures:
+class MetricValues:
     """An evaluation as a report shows it.
 
     Attributes:
@@ -110,7 +110,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Difference:
+class DifferingPicture:
     """A picture on which two models answer differently.
 
     Attributes:
@@ -129,7 +129,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """Two models on the same pictures.
 
     Attributes:
@@ -146,7 +146,7 @@ class Comparison:
     p_value: float | None = None
     only_reference: int | None = None
     only_candidate: int | None = None
-    worst: tuple[Difference, ...] = ()
+    worst: tuple[DifferingPicture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class Evaluation(ABC):
         return {}
 
     @abstractmethod
-    def figures(self) -> Figures:
+    def figures(self) -> MetricValues:
         """For a benchmark's report."""
 
     def lines(self, model: str) -> list[str]:
@@ -189,9 +189,9 @@ class Evaluation(ABC):
         intervals = {f"{name}_interval": [value.low, value.high] for name, value in figures.metrics.items()}
         return {"n": figures.n, **values, **intervals, "confidence": 0.95, "unread": list(self.unread)}
 
-    def against(self, candidate: Any) -> Comparison:
+    def against(self, candidate: Any) -> SideBySide:
         """`candidate`, another evaluation of the same task and pictures, compared with this one, the reference.
 
         Here: that nothing is known of the difference.
         """
-        return Comparison(None, None, "not measured")
+        return SideBySide(None, None, "not measured")

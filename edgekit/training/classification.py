@@ -25,7 +25,7 @@ from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment.variations import cropped, mixed_seed, seeded
 from edgekit.training.pictures import Pictures
 from edgekit.training.probe import features, fit_head, linear_head
-from edgekit.training.task import Batch, Score, Task, normalised, stacked
+from edgekit.training.task import Batch, Score, Training, normalised, stacked
 from edgekit.training.temperature import fit_temperature, nll
 from edgekit.vision.image import Frame
 from edgekit.vision.preprocess import normalise, preprocess
@@ -33,7 +33,7 @@ from edgekit.vision.preprocess import normalise, preprocess
 EVAL_BATCH = 32
 
 
-class ClassificationTask(Task):
+class ClassificationTraining(Training):
     """Cross-entropy on augmented crops; top-1 on what `edgekit.vision.preprocess` makes of the validation pictures.
 
     Args:

@@ -31,12 +31,12 @@ from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import LOSSES, counts
 from edgekit.training.pictures import Pictures
 from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets
-from edgekit.training.task import Batch, Boxes, Score, Task, normalised, stacked
+from edgekit.training.task import Batch, Boxes, Score, Training, normalised, stacked
 from edgekit.training.validation import Validation, unmeasured
 from edgekit.vision.decode import DEFAULT_SCORE
 
 
-class DetectionTask(Task):
+class DetectionTraining(Training):
     """CenterNet's losses on augmented scenes; AP on what `edgekit.vision.preprocess` makes of the validation pictures.
 
     Args:

@@ -32,7 +32,7 @@ class Score:
     spec: ModelSpec
 
 
-class Task(ABC):
+class Training(ABC):
     """One kind of net on one set of data.
 
     Attributes:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from edgekit.config.recipe import Recipe
 from edgekit.errors import UsageError
-from edgekit.training.classification import ClassificationTask
-from edgekit.training.detection import DetectionTask
+from edgekit.training.classification import ClassificationTraining
+from edgekit.training.detection import DetectionTraining
 from edgekit.training.splits import load_splits
-from edgekit.training.task import Task
+from edgekit.training.task import Training
 
 
-def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _: None) -> Task:
+def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _: None) -> Training:
     """The task of `recipe` on the pictures in the folder `data`; `say` is told what was found there.
 
     Raises:
@@ -24,11 +24,16 @@ def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _:
     splits = load_splits(data, recipe.data, recipe.schedule.seed)
     for note in splits.notes:
         say(note)
-    if recipe.task not in TASKS:
+    if recipe.task not in TRAININGS:
         raise UsageError(
-            "There is no training for this task.", got=f"task = {recipe.task!r}", expected="one of " + ", ".join(TASKS)
+            "There is no training for this task.",
+            got=f"task = {recipe.task!r}",
+            expected="one of " + ", ".join(TRAININGS),
         )
-    return TASKS[recipe.task](recipe, splits.train, splits.val, say)
+    return TRAININGS[recipe.task](recipe, splits.train, splits.val, say)
 
 
-TASKS: dict[str, Callable[..., Task]] = {"classification": ClassificationTask, "detection": DetectionTask}
+TRAININGS: dict[str, Callable[..., Training]] = {
+    "classification": ClassificationTraining,
+    "detection": DetectionTraining,
+}

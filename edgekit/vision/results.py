@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.errors import UsageError
 from edgekit.screen import shown
 from edgekit.vision.draw import with_boxes, with_label
 from edgekit.vision.image import Frame
@@ -39,13 +40,14 @@ class Result(ABC):
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, as `edgekit predict --format json` prints it: scores to 6 decimals, pixels to 2."""
 
-    @abstractmethod
     def to_supervision(self) -> Any:
         """The answer as a class of roboflow's supervision, for its annotators, trackers and zones.
 
         Raises:
             ImportError: supervision is not installed.
+            UsageError: supervision has no class for such an answer.
         """
+        raise UsageError("supervision has no class for this answer.", got=type(self).__name__, fix="to_dict()")
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.metrics.statistics import Interval
-from edgekit.tasks.base import Answers, Asked, Spec, Task
-from edgekit.tasks.evaluation import Answered, Evaluation, Figures, Metric
+from edgekit.tasks.base import Asked, Outputs, Spec, Task
+from edgekit.tasks.evaluation import Answered, Evaluation, Metric, MetricValues
 from edgekit.vision.draw import with_label
 from edgekit.vision.image import Frame
-from edgekit.vision.results import Classification
+from edgekit.vision.results import Classification, Result
 from edgekit.vision.spec import TensorSpec
 
 
@@ -28,9 +28,25 @@ class BrightnessEvaluation(Evaluation):
     def main(self) -> float:
         return float(self.gaps.mean())
 
-    def figures(self) -> Figures:
+    def figures(self) -> MetricValues:
         spread = 1.96 * float(self.gaps.std()) / len(self.gaps) ** 0.5
-        return Figures(len(self.gaps), {"error": Interval(self.main, self.main - spread, self.main + spread)})
+        return MetricValues(len(self.gaps), {"error": Interval(self.main, self.main - spread, self.main + spread)})
+
+
+@dataclass(frozen=True)
+class Light(Result):
+    """How bright a picture is, 0..1."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"brightness {self.value:.3f}"
+
+    def draw(self, frame: Frame) -> Frame:
+        return with_label(frame, Classification(0, "brightness", self.value, (), np.zeros(1, np.float32)))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"brightness": round(self.value, 6)}
 
 
 class Brightness(Task):
@@ -44,17 +60,8 @@ class Brightness(Task):
     def outputs(self, spec: Spec) -> tuple[TensorSpec, ...]:
         return (TensorSpec("value", "float32", ("N", 1)),)
 
-    def decode(self, answers: Answers, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> list[float]:
-        return [float(row[0]) for row in answers["value"]]
-
-    def line(self, result: float) -> str:
-        return f"brightness {result:.3f}"
-
-    def to_dict(self, result: float) -> dict[str, Any]:
-        return {"brightness": round(result, 6)}
-
-    def draw(self, frame: Frame, result: float) -> Frame:
-        return with_label(frame, Classification(0, "brightness", result, (), np.zeros(1, np.float32)))
+    def decode(self, answers: Outputs, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> list[Light]:
+        return [Light(float(row[0])) for row in answers["value"]]
 
     def evaluate(self, answered: Iterable[Answered], spec: Spec) -> BrightnessEvaluation:
         gaps = [abs(float(one.outputs["value"][0]) - (one.truth.label or 0)) for one in answered]

@@ -97,10 +97,12 @@ def test_its_file_is_opened_answers_and_is_drawn(meter: Path, toy: Brightness) -
     with Predictor.open(meter) as predictor:
         assert predictor.task is toy
         values = predictor(frames)
-        with pytest.raises(UsageError, match="is not for this"):
+        with pytest.raises(UsageError, match="is not a model for classification"):
             predictor.classify(frames)
-    assert values == pytest.approx([0, 0.2, 1], abs=1e-6)
-    assert (toy.draw(frames[0], values[2]) != frames[0]).any()
+    assert [one.value for one in values] == pytest.approx([0, 0.2, 1], abs=1e-6)
+    assert (values[2].draw(frames[0]) != frames[0]).any()
+    with pytest.raises(UsageError, match="supervision has no class"):
+        values[0].to_supervision()
 
 
 def test_it_is_measured(meter: Path, greys: Path) -> None:

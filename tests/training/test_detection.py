@@ -24,7 +24,7 @@ from edgekit.errors import CheckpointError, DataError, SplitError, UsageError
 from edgekit.loading import open_predictor
 from edgekit.nets.decode import Decode
 from edgekit.spec import ModelSpec
-from edgekit.training.detection import DetectionTask
+from edgekit.training.detection import DetectionTraining
 from edgekit.training.loop.result import LAST, STATE
 from edgekit.training.loop.run import train
 from edgekit.training.splits import load_splits
@@ -95,7 +95,7 @@ def in_a_process(out: Path, *changes: str, kill: int = -1, processes: int = 1) -
 @pytest.mark.parametrize("head", ["ltrb", "offset_size"])
 def test_targets_are_those_of_the_picture_that_is_shown(head: str) -> None:
     task = make_task(small(f"net.head={head}"), Path(HIVE))
-    assert isinstance(task, DetectionTask)
+    assert isinstance(task, DetectionTraining)
     seen = 0
     for index in range(len(task)):
         scene = task.varied(index, 3)
@@ -162,15 +162,19 @@ def test_a_trunk_comes_from_a_classifier_or_a_detector(tmp_path: Path, resnet_we
     said: list[str] = []
     recipe = small("net.width=1.0", f"net.weights={resnet_weights}")
     splits = load_splits(Path(HIVE), recipe.data, 0)
-    task = DetectionTask(recipe, splits.train, splits.val, said.append)
+    task = DetectionTraining(recipe, splits.train, splits.val, said.append)
     state = torch.load(resnet_weights, weights_only=True)
     assert torch.equal(task.net.state_dict()["trunk.layer3.0.conv1.weight"], state["layer3.0.conv1.weight"])
     assert any("120 tensors of the trunk" in line for line in said)
     save_checkpoint(tmp_path / "detector.pt", Checkpoint(task.spec, task.net.state_dict()))
-    again = DetectionTask(small("net.width=1.0", f"net.weights={tmp_path / 'detector.pt'}"), splits.train, splits.val)
+    again = DetectionTraining(
+        small("net.width=1.0", f"net.weights={tmp_path / 'detector.pt'}"), splits.train, splits.val
+    )
     assert torch.equal(again.net.state_dict()["trunk.conv1.weight"], state["conv1.weight"])
     with pytest.raises(CheckpointError, match="another net"):
-        DetectionTask(small("net.arch=centernet-resnet34", f"net.weights={resnet_weights}"), splits.train, splits.val)
+        DetectionTraining(
+            small("net.arch=centernet-resnet34", f"net.weights={resnet_weights}"), splits.train, splits.val
+        )
     with pytest.raises(CheckpointError, match="do not fit"):
         start_from(
             make_task(small(), Path(HIVE)).net, {f"trunk.{k}": v for k, v in state.items()}, ("neck", "branches")
@@ -241,10 +245,10 @@ def test_splits_of_other_classes_are_refused() -> None:
     from dataclasses import replace
 
     with pytest.raises(DataError, match="different classes"):
-        DetectionTask(small(), train_set, replace(val_set, classes=("bee", "wasp")))
+        DetectionTraining(small(), train_set, replace(val_set, classes=("bee", "wasp")))
     bare = tuple(replace(s, boxes=np.zeros((0, 4), np.float32), box_labels=np.zeros(0, np.int64)) for s in train_set)
     with pytest.raises(DataError, match="No training picture has an object"):
-        DetectionTask(small(), replace(train_set, samples=bare), val_set)
+        DetectionTraining(small(), replace(train_set, samples=bare), val_set)
 
 
 def test_a_label_for_a_class_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -350,7 +354,7 @@ def by_heart(dataset: Any, tmp_path: Path) -> None:
     changes += ["schedule.batch=4", "schedule.ema=0", "schedule.lr_head=1e-3", "schedule.lr_trunk=1e-3"]
     changes += ["schedule.evaluate_every=60", "schedule.weight_decay=0", "schedule.save_steps=1000"]
     recipe = small(*changes)
-    task = DetectionTask(recipe, part, part)
+    task = DetectionTraining(recipe, part, part)
     result = train(task, recipe, tmp_path)
     assert result.final["ap50"] >= 0.95
     shutil.rmtree(tmp_path)

@@ -17,7 +17,7 @@ from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.data import load_dataset
 from edgekit.loading import open_predictor
-from edgekit.training.classification import ClassificationTask
+from edgekit.training.classification import ClassificationTraining
 from edgekit.training.loop.result import BEST, LAST
 from edgekit.training.task import Score
 from edgekit.training.temperature import nll
@@ -91,12 +91,12 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def judge(*values: float) -> None:
         left = iter(values)
-        honest = ClassificationTask.evaluate
+        honest = ClassificationTraining.evaluate
 
-        def evaluate(self: ClassificationTask, net: nn.Module) -> Score:
+        def evaluate(self: ClassificationTraining, net: nn.Module) -> Score:
             return replace(honest(self, net), key=(next(left),))
 
-        monkeypatch.setattr(ClassificationTask, "evaluate", evaluate)
+        monkeypatch.setattr(ClassificationTraining, "evaluate", evaluate)
 
     return judge
 

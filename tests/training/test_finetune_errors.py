@@ -24,7 +24,7 @@ from edgekit.training.loop.result import BEST, LAST, STATE
 from edgekit.training.loop.run import train
 from edgekit.training.pictures import Pictures
 from edgekit.training.splits import load_splits
-from edgekit.training.task import Task
+from edgekit.training.task import Training
 from edgekit.training.tasks import make_task
 from tests.training.conftest import MakeRecipe, write_pictures
 
@@ -153,7 +153,7 @@ def test_not_one_readable_picture(tmp_path: Path) -> None:
         Pictures([Sample(tmp_path / "a.png", None, 0)], shorter_side=8, limit=0)
 
 
-def poisoned(task: Task, step: int, poison: Callable[[Tensor], Tensor]) -> Task:
+def poisoned(task: Training, step: int, poison: Callable[[Tensor], Tensor]) -> Training:
     honest, count = task.loss, iter(range(10**6))
 
     def loss(net: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -246,7 +246,7 @@ def test_a_full_disk_is_told_and_earlier_files_stay(
     assert torch.load(tmp_path / STATE, weights_only=True)["progress"]["step"] >= 2
 
 
-def _ever_better(task: Task) -> Task:
+def _ever_better(task: Training) -> Training:
     from dataclasses import replace
 
     honest, count = task.evaluate, iter(range(100))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from edgekit.training.classification import ClassificationTask
+from edgekit.training.classification import ClassificationTraining
 from edgekit.training.loop.interrupt import Interrupt, Stopped
 from edgekit.training.loop.result import LAST, STATE
 from edgekit.training.loop.run import _Run, train
@@ -56,14 +56,14 @@ def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.mark.parametrize(
     ("kind", "name", "call", "step"),
     [
-        (ClassificationTask, "start", 1, 0),  # the head is being fitted
-        (ClassificationTask, "evaluate", 1, 0),  # row 0
+        (ClassificationTraining, "start", 1, 0),  # the head is being fitted
+        (ClassificationTraining, "evaluate", 1, 0),  # row 0
         (_Run, "_step", 1, 1),
         (_Run, "_step", 3, 3),
-        (ClassificationTask, "evaluate", 2, 5),  # the first epoch's
+        (ClassificationTraining, "evaluate", 2, 5),  # the first epoch's
         (_Run, "_step", 10, 10),  # the last step of all
-        (ClassificationTask, "start", 2, 10),  # the refit
-        (ClassificationTask, "evaluate", 4, 10),
+        (ClassificationTraining, "start", 2, 10),  # the refit
+        (ClassificationTraining, "evaluate", 4, 10),
     ],
 )
 def test_ctrl_c_at_any_moment_and_resumed_the_run_is_the_same(

@@ -12,7 +12,7 @@ from edgekit.benchmark.schema import Accuracy, Agreement, Disagreement, Span
 from edgekit.data import Dataset, Sample
 from edgekit.errors import PictureError
 from edgekit.metrics.statistics import Interval
-from edgekit.tasks.evaluation import Difference, Evaluation
+from edgekit.tasks.evaluation import DifferingPicture, Evaluation
 from edgekit.vision.image import Frame, encode_picture
 
 THUMBNAIL = 176  # pixels, the longer side
@@ -60,7 +60,7 @@ def agreement(reference: Answers, candidate: Answers, name: str, pictures: bool 
     )
 
 
-def _disagreement(found: Difference, sample: Sample, pictures: bool) -> Disagreement:
+def _disagreement(found: DifferingPicture, sample: Sample, pictures: bool) -> Disagreement:
     frame = _frame(sample) if pictures else None
     if frame is not None and found.draw is not None:
         frame = found.draw(frame)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edgekit.errors import PictureError, UsageError
 from edgekit.training.augment.variations import mixed_seed
-from edgekit.training.task import Batch, Task
+from edgekit.training.task import Batch, Training
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Order:
         return drawn[: self.steps * self.batch].view(self.steps, self.batch).tolist()
 
 
-def order_for(task: Task, batch: int, processes: int, seed: int) -> Order:
+def order_for(task: Training, batch: int, processes: int, seed: int) -> Order:
     """The order for `task`; a batch larger than the data shrinks to it.
 
     Raises:
@@ -73,7 +73,7 @@ def order_for(task: Task, batch: int, processes: int, seed: int) -> Order:
 
 
 def feed(
-    task: Task, order: Order, epoch: int, first: int, *, rank: int, processes: int, workers: int
+    task: Training, order: Order, epoch: int, first: int, *, rank: int, processes: int, workers: int
 ) -> Iterator[LoadedBatch]:
     """This process's share of each batch of `epoch`, from step `first` on.
 
@@ -120,7 +120,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Samples(Dataset[tuple[int, Batch | None, str]]):
-    def __init__(self, task: Task, seed: int, epoch: int) -> None:
+    def __init__(self, task: Training, seed: int, epoch: int) -> None:
         self.task = task
         self.seed = seed
         self.epoch = epoch

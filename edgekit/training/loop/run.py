@@ -26,11 +26,11 @@ from edgekit.training.loop.schedule import RatePlan, freeze, make_optimizer, req
 from edgekit.training.loop.state import Progress, check_state, load_state, restore_random, save_state, write_checkpoint
 from edgekit.training.loop.step import DivergedError, Stepper, full_precision, make_accelerator
 from edgekit.training.loop.sync_norm import shared_norms
-from edgekit.training.task import Score, Task
+from edgekit.training.task import Score, Training
 
 
 def train(
-    task: Task, recipe: Recipe, out: Path, *, resume: bool = False, say: Callable[[str], None] = lambda _: None
+    task: Training, recipe: Recipe, out: Path, *, resume: bool = False, say: Callable[[str], None] = lambda _: None
 ) -> TrainResult:
     """Trains `task` as `recipe` says and writes last.pt, best.pt, last.state.pt, metrics.csv and TensorBoard to `out`.
 
@@ -52,7 +52,7 @@ def train(
 
 
 class _Run:
-    def __init__(self, task: Task, recipe: Recipe, out: Path, resume: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, task: Training, recipe: Recipe, out: Path, resume: bool, say: Callable[[str], None]) -> None:
         self.began = time.monotonic()
         self.task, self.recipe, self.out = task, recipe, out
         schedule = recipe.schedule

@@ -23,7 +23,7 @@ from edgekit.config.recipe import Recipe
 from edgekit.errors import CheckpointError, OutputError, UsageError
 from edgekit.spec import ModelSpec
 from edgekit.training.loop.ema import Ema
-from edgekit.training.task import Task
+from edgekit.training.task import Training
 
 FORMAT = 1
 # what may differ between a run and its continuation, because no pixel and no step depends on it
@@ -104,7 +104,7 @@ def save_state(path: Path, content: Mapping[str, Any], progress: Progress) -> No
 
 
 def write_checkpoint(
-    path: Path, task: Task, recipe: Recipe, spec: ModelSpec, ema: Ema, metrics: Mapping[str, float]
+    path: Path, task: Training, recipe: Recipe, spec: ModelSpec, ema: Ema, metrics: Mapping[str, float]
 ) -> None:
     """Writes the mean of the weights as a checkpoint, atomically. Raises OutputError as `save_state`."""
     checkpoint = Checkpoint(

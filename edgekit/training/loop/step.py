@@ -19,7 +19,7 @@ from edgekit.errors import DataError, EdgekitError, UsageError
 from edgekit.screen import some
 from edgekit.training.loop.batches import LoadedBatch
 from edgekit.training.loop.result import BEST, LAST
-from edgekit.training.task import Task
+from edgekit.training.task import Training
 
 
 class DivergedError(Exception):
@@ -51,7 +51,7 @@ class Stepper:
     """
 
     def __init__(
-        self, task: Task, net: nn.Module, optimizer: AcceleratedOptimizer, accelerator: Accelerator, clip: float
+        self, task: Training, net: nn.Module, optimizer: AcceleratedOptimizer, accelerator: Accelerator, clip: float
     ) -> None:
         self._task, self._net, self._optimizer = task, net, optimizer
         self._accelerator, self._clip = accelerator, clip
