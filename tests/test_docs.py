@@ -108,8 +108,14 @@ def test_links_lead_somewhere() -> None:
 
 def test_packages_listed_are_the_packages_on_disk() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    disk = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "edgekit").rglob("__init__.py")}
-    assert set(config["packages"]) == disk | {"edgekit.recipes", "edgekit.targets"}
+    data = {"edgekit.recipes": ROOT / "models", "edgekit.targets": ROOT / "export" / "targets"}
+    disk = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "edgekit").rglob("*.py")}
+    assert sorted(config["packages"]) == sorted(disk | data.keys())
+    places = {package: data.get(package, ROOT.joinpath(*package.split("."))) for package in config["packages"]}
+    assert [package for package, place in places.items() if not (place / "__init__.py").is_file()] == []
+    shipped = {f for name, globs in config["package-data"].items() for glob in globs for f in places[name].glob(glob)}
+    here = {f for place in places.values() for f in place.iterdir() if f.is_file() and f.suffix != ".py"}
+    assert here - shipped == set()
 
 
 def test_changelog_names_this_version() -> None:

@@ -9,8 +9,12 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from tests.command_lines import calls, spans
+from tests.test_bare_import import modules
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
@@ -53,25 +57,74 @@ def test_contents(wheel: Path) -> None:
     assert not [n for n in names if not n.startswith(("edgekit/", "edgekit-"))]
 
 
-@pytest.mark.parametrize("python", pythons(), ids=lambda p: Path(p).parent.parent.name)
-def test_a_device_runs_an_exported_file(wheel: Path, python: str, good: Path, pictures: Path, tmp_path: Path) -> None:
-    run(python, "-m", "venv", "env", cwd=tmp_path)
-    bin_ = tmp_path / "env" / "bin"
-    run(bin_ / "pip", "install", "--quiet", f"{wheel}[cpu]", cwd=tmp_path)
-    assert "torch" not in run(bin_ / "pip", "list", cwd=tmp_path)
-    for name in ("tiny.onnx",):
-        shutil.copy2(good.with_name(name), tmp_path / name)
-    doctor = json.loads(run(bin_ / "edgekit", "doctor", "--format", "json", cwd=tmp_path))
+class Device(NamedTuple):
+    """A folder outside the repository with an environment that holds the wheel and its extra `cpu`, and no torch."""
+
+    folder: Path
+
+    def python(self, *words: object) -> str:
+        return run(self.folder / "env" / "bin" / "python", *words, cwd=self.folder)
+
+    def edgekit(self, *words: object) -> str:
+        return run(self.folder / "env" / "bin" / "edgekit", *words, cwd=self.folder)
+
+
+@pytest.fixture(scope="module", params=pythons(), ids=lambda p: Path(p).parent.parent.name)
+def device(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Device:
+    folder = tmp_path_factory.mktemp("device")
+    run(request.param, "-m", "venv", "env", cwd=folder)
+    run(folder / "env" / "bin" / "pip", "install", "--quiet", f"{wheel}[cpu]", cwd=folder)
+    assert "torch" not in run(folder / "env" / "bin" / "pip", "list", cwd=folder)
+    return Device(folder)
+
+
+def test_a_device_runs_an_exported_file(device: Device, good: Path, pictures: Path) -> None:
+    shutil.copy2(good, device.folder / "tiny.onnx")
+    doctor = json.loads(device.edgekit("doctor", "--format", "json"))
     assert doctor["extras"]["cpu"]["missing"] == []
     assert doctor["extras"]["train"]["missing"]
-    lines = run(bin_ / "edgekit", "predict", "tiny.onnx", pictures, "--out", "o", "--format", "json", cwd=tmp_path)
+    lines = device.edgekit("predict", "tiny.onnx", pictures, "--out", "o", "--format", "json")
     assert len(lines.splitlines()) == 8
-    assert len(list((tmp_path / "o").iterdir())) == 8
-    run(bin_ / "edgekit", "verify", "tiny.onnx", "tiny.onnx", "--pictures", "4", cwd=tmp_path)
-    marked = run(bin_ / "edgekit", "predict", "centernet-tiny", pictures, "--out", "m", cwd=tmp_path)
+    assert len(list((device.folder / "o").iterdir())) == 8
+    device.edgekit("verify", "tiny.onnx", "tiny.onnx", "--pictures", "4")
+    marked = device.edgekit("predict", "centernet-tiny", pictures, "--out", "m")
     assert len(marked.splitlines()) == 8
     # exporting needs torch, and says so in words
-    shutil.copy2(good.with_name("tiny.onnx"), tmp_path / "x.pt")
-    done = subprocess.run([bin_ / "edgekit", "export", "x.pt"], capture_output=True, text=True, cwd=tmp_path)
+    shutil.copy2(good, device.folder / "x.pt")
+    command = [device.folder / "env" / "bin" / "edgekit", "export", "x.pt"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=device.folder)
     assert done.returncode == 5
     assert "edgekit[train]" in done.stderr
+
+
+def test_every_room_is_in_the_wheel(device: Device) -> None:
+    """Each module imports, but those that need torch."""
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    device.python("-c", code, *modules())
+
+
+SHORT = ("--iterations", 24, "--turns", 2, "--warmup", 0.1, "--no-cold", "--pictures", 4)
+SOONER: dict[str, tuple[object, ...]] = {"bench": SHORT, "tune": ("--seconds", 0.1, "--max-drop", 100)}
+
+
+def readme() -> list[list[str]]:
+    """The command lines of the README's table that a device without torch can run."""
+    table = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `edgekit ")]
+    found = [words for line in table for words in calls(spans(line)[0])]
+    return [words for words in found if words[0] in ("eval", "bench", "tune", "predict", "camera", "doctor")]
+
+
+def test_the_readmes_lines_run(device: Device, pictures: Path) -> None:
+    """With a small detector and a made hive entrance under the names that the README has."""
+    assert len(readme()) == 6
+    place = device.python("-c", "from edgekit.recipes import __path__ as p; print(*p)").strip()
+    for name in ("hornets.onnx", "hornets.int8-x86.onnx"):
+        shutil.copy2(Path(place) / "centernet-tiny.onnx", device.folder / name)
+    uri = "synthetic://hive?seed=1&fps=10&height=120&width=160&frames=12"
+    (device.folder / "hive.toml").write_text(
+        f'[source]\nuri = "{uri}"\n[model]\npath = "hornets.onnx"\n[store]\nfolder = "visits"\n'
+    )
+    (device.folder / "pictures").symlink_to(pictures)
+    for command, *words in readme():
+        there = ["synthetic://hive?n=8&val=4" if word == "hornets/" else word for word in words]
+        assert device.edgekit(command, *there, *SOONER.get(command, ())), command
