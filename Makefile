@@ -12,8 +12,11 @@ READY  := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/edgekit demo --out demo-output
 
+# two processes, a file of tests in one of them; then alone those that time things or load the machine. torch's and
+# OpenBLAS's threads would only wait for each other: a process has one CPU
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not alone" $(PYTEST)
+	$(BIN)/python -m pytest -m "alone and not slow" $(PYTEST)
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow $(PYTEST)

@@ -86,6 +86,7 @@ def test_conditions_that_make_timings_doubtful(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.alone
 def test_a_look_finds_what_others_do_and_not_what_was(tmp_path: Path) -> None:
     assert conditions(look=0.01)["busy"] is not None
     assert conditions(tmp_path, look=0.01)["busy"] is None

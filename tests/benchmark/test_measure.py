@@ -123,6 +123,7 @@ def test_plans_that_measure_nothing(bad: dict[str, float]) -> None:
         MeasurementPlan(**bad)  # type: ignore[arg-type]
 
 
+@pytest.mark.alone
 def test_a_disturbed_machine_is_called_unstable(sleeping: Make) -> None:
     """A process spins on every CPU, and the sleeping session leaves them all to it."""
     spin = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(len(os.sched_getaffinity(0)))]

@@ -55,6 +55,7 @@ def drained(feed: FileFeed | LiveFeed) -> list[int]:
     return seen
 
 
+@pytest.mark.alone
 def test_a_slow_reader_gets_the_newest_frame_and_every_frame_is_accounted_for() -> None:
     feed = live([ListGrabber(x for i in range(60) for x in (0.02, numbered(i)))])
     feed.start()

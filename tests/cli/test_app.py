@@ -23,6 +23,7 @@ def seconds(command: list[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+@pytest.mark.alone
 def test_help_starts_quickly() -> None:
     # in turn, so that both see the same machine; the quickest of each is what the code itself costs
     pairs = [(seconds([*START, "--help"]), seconds([sys.executable, "-c", "pass"])) for _ in range(9)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import onnx
 import pytest
 from PIL import Image
 
+from edgekit.artifacts.deployment import model_path
 from edgekit.artifacts.onnx_file import embed, read_onnx
 from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.cli import app
@@ -111,8 +113,8 @@ def things(checkpoint: Path, good: Path, spec: Any, tmp_path_factory: pytest.Tem
 
 @pytest.fixture
 def there(terminal: Terminal, things: Path) -> Path:
-    """The things, beside the command: relative names reach them."""
-    shutil.copytree(things, terminal.folder, dirs_exist_ok=True)
+    """The things, beside the command: relative names reach them. Linked: no command changes a file in its place."""
+    shutil.copytree(things, terminal.folder, copy_function=os.link, dirs_exist_ok=True)
     return terminal.folder
 
 
@@ -221,8 +223,9 @@ def test_a_deployment_lies_anywhere(terminal: Terminal, there: Path, monkeypatch
     deep = there / "a" / "b" / "c"
     deep.mkdir(parents=True)
     (there / "linked").symlink_to(deep)
-    words = ("--data", "my bees; all", "--seconds", 0.1, "-b", "onnxruntime", "--max-drop", 100)
-    terminal.types("tune", "it's.onnx", *words, "--out", "linked/tuned")
+    shutil.copy(model_path(Path("centernet-tiny")), "it's small.onnx")
+    words = ("--data", HIVE, "--seconds", 0.1, "-b", "onnxruntime", "--max-drop", 100)
+    terminal.types("tune", "it's small.onnx", *words, "--out", "linked/tuned")
     monkeypatch.chdir(deep)
     terminal.types("predict", deep / "tuned" / "deployment.json", there / "my bees; all")
 

@@ -358,6 +358,7 @@ def test_a_frame_that_is_not_there(index: int) -> None:
 # --- cost ---
 
 
+@pytest.mark.alone
 def test_it_is_quick(clip: HiveClip) -> None:
     for i in range(40):
         clip.frame(i)

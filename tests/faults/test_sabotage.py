@@ -32,7 +32,7 @@ from edgekit.data import made_pictures
 from edgekit.graph import to_onnx
 from edgekit.nets import blocks
 from edgekit.nets.blocks import BasicBlock
-from edgekit.pipeline import folding, graph, writing
+from edgekit.pipeline import folding, graph, run, writing
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
 
 Patch = pytest.MonkeyPatch
@@ -380,6 +380,8 @@ FILE: dict[str, Any] = {"stage": "file", "reuses": True, "shows": False}
 GRAPH: dict[str, Any] = {"stage": "onnx", "reuses": True}
 FORM: dict[str, Any] = {**GRAPH, "shows": False}
 
+BEHIND_THE_FOLD = ("onnx", "batch", "file")
+
 DEFECTS = (
     Defect("BN eps wrong in the fold", fold_with(other_eps), "fold", "bn1", reuses=True),
     Defect("a gamma's sign flipped in the fold", spoil_folded(LAYER, flip_gamma), "fold", "layer1.1.bn2", reuses=True),
@@ -475,6 +477,29 @@ def refilled(kept: bytes, module: nn.Module) -> Graph:
     return model
 
 
+_folded: list[tuple[nn.Module, Any, dict[str, Any]]] = []
+_fold_stages = run.fold_stages
+
+
+def folded_once(loaded: Any, net: nn.Module, gate: Any, pairs: Any = None) -> tuple[nn.Module, Any]:
+    """What the stages before the graph came to on the checkpoint, run once: for defects that are planted behind them.
+
+    Nothing is hidden by it: such a defect changes no name that these stages look up, the net is copied so that none
+    spoils the next one's, the arrays are read-only, and the control of the checkpoint runs all stages.
+    """
+    if not _folded:
+        folded, report = _fold_stages(loaded, net, gate, pairs)
+        assert gate.passed
+        kept = {name: copy.copy(getattr(gate, name)) for name in ("reference", "pixels", "stages", "notes")}
+        for array in (*kept["reference"].values(), *kept["pixels"]):
+            array.setflags(write=False)
+        _folded.append((copy.deepcopy(folded), report, kept))
+    folded, report, kept = _folded[0]
+    for name, value in kept.items():
+        setattr(gate, name, copy.copy(value))
+    return copy.deepcopy(folded), report
+
+
 @pytest.fixture
 def export(
     cli: Any, checkpoint: Path, foreign: Path, preprocess_toml: Path, pictures: Path, tmp_path: Path, monkeypatch: Patch
@@ -488,6 +513,8 @@ def export(
             source += ["--preprocess", preprocess_toml]
         if defect.reuses:
             monkeypatch.setattr(to_onnx, "_export", exported)
+        if not defect.foreign and defect.stage in BEHIND_THE_FOLD:
+            monkeypatch.setattr(run, "fold_stages", folded_once)
         defect.seed(monkeypatch)
         out = tmp_path / "out"
         return cli("export", *source, "--data", pictures, "--out", out, *defect.arguments), out
