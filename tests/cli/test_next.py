@@ -23,7 +23,7 @@ from edgekit.cli import app
 from edgekit.cli.shared import options
 from edgekit.config import recipe
 from edgekit.data import hive_pictures, made_pictures
-from tests.conftest import Cli, Outcome
+from tests.conftest import NARROW, Cli, Outcome, lively
 
 HIVE = "synthetic://hive?n=8&val=4"
 MEASURED = ("--iterations", "24", "--turns", "2", "--warmup", "0.1", "--no-cold")
@@ -70,6 +70,22 @@ def terminal(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Termi
     folder.mkdir()
     monkeypatch.chdir(folder)
     return Terminal(cli, folder)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The narrow net: this file exports it and copies it beside each command."""
+    path = tmp_path_factory.mktemp("narrow") / "tiny.pt"
+    save_checkpoint(path, Checkpoint(NARROW, lively(NARROW).state_dict()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def good(cli: Cli, checkpoint: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("good")
+    outcome = cli("export", checkpoint, "--data", pictures, "--out", out)
+    assert outcome.code == 0, outcome.text
+    return out / "tiny.onnx"
 
 
 @pytest.fixture(scope="module")

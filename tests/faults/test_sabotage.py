@@ -32,8 +32,9 @@ from edgekit.data import made_pictures
 from edgekit.graph import to_onnx
 from edgekit.nets import blocks
 from edgekit.nets.blocks import BasicBlock
-from edgekit.pipeline import folding, graph, run, writing
+from edgekit.pipeline import folding, graph, writing
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
+from tests.conftest import NARROW, Cli, lively
 
 Patch = pytest.MonkeyPatch
 Graph = onnx.ModelProto
@@ -380,8 +381,6 @@ FILE: dict[str, Any] = {"stage": "file", "reuses": True, "shows": False}
 GRAPH: dict[str, Any] = {"stage": "onnx", "reuses": True}
 FORM: dict[str, Any] = {**GRAPH, "shows": False}
 
-BEHIND_THE_FOLD = ("onnx", "batch", "file")
-
 DEFECTS = (
     Defect("BN eps wrong in the fold", fold_with(other_eps), "fold", "bn1", reuses=True),
     Defect("a gamma's sign flipped in the fold", spoil_folded(LAYER, flip_gamma), "fold", "layer1.1.bn2", reuses=True),
@@ -447,23 +446,40 @@ DEFECTS = (
 
 
 @pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The narrow net: this file exports it fifty times."""
+    path = tmp_path_factory.mktemp("narrow") / "tiny.pt"
+    save_checkpoint(path, Checkpoint(NARROW, lively(NARROW).state_dict()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def good(cli: Cli, checkpoint: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("good")
+    outcome = cli("export", checkpoint, "--data", pictures, "--out", out)
+    assert outcome.code == 0, outcome.text
+    return out / "tiny.onnx"
+
+
+@pytest.fixture(scope="module")
 def foreign(net: nn.Module, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same weights as a plain state dict, with the names that it needs beside it."""
+    """A plain state dict, of torchvision's own width, with the names that it needs beside it."""
     folder = tmp_path_factory.mktemp("foreign")
     torch.save(net.state_dict(), folder / "tiny.pt")
     (folder / "classes.txt").write_text("\n".join(spec.classes))
     return folder
 
 
-_kept: list[bytes] = []
+_kept: dict[bool, bytes] = {}
 _export = to_onnx._export
 
 
 def exported(*arguments: Any, **options: Any) -> Graph:
-    """torch's export of the checkpoint's net, made once."""
-    if not _kept:
-        _kept.append(_export(*arguments, **options).SerializeToString())
-    return refilled(_kept[0], arguments[0])
+    """torch's export of such a net, narrow or not, made once."""
+    narrow = len(arguments[0].state_dict()["net.conv1.weight"]) < 64
+    if narrow not in _kept:
+        _kept[narrow] = _export(*arguments, **options).SerializeToString()
+    return refilled(_kept[narrow], arguments[0])
 
 
 def refilled(kept: bytes, module: nn.Module) -> Graph:
@@ -475,29 +491,6 @@ def refilled(kept: bytes, module: nn.Module) -> Graph:
             set_weight(tensor, state.pop(tensor.name))
     assert not state  # or a weight would be the earlier one's
     return model
-
-
-_folded: list[tuple[nn.Module, Any, dict[str, Any]]] = []
-_fold_stages = run.fold_stages
-
-
-def folded_once(loaded: Any, net: nn.Module, gate: Any, pairs: Any = None) -> tuple[nn.Module, Any]:
-    """What the stages before the graph came to on the checkpoint, run once: for defects that are planted behind them.
-
-    Nothing is hidden by it: such a defect changes no name that these stages look up, the net is copied so that none
-    spoils the next one's, the arrays are read-only, and the control of the checkpoint runs all stages.
-    """
-    if not _folded:
-        folded, report = _fold_stages(loaded, net, gate, pairs)
-        assert gate.passed
-        kept = {name: copy.copy(getattr(gate, name)) for name in ("reference", "pixels", "stages", "notes")}
-        for array in (*kept["reference"].values(), *kept["pixels"]):
-            array.setflags(write=False)
-        _folded.append((copy.deepcopy(folded), report, kept))
-    folded, report, kept = _folded[0]
-    for name, value in kept.items():
-        setattr(gate, name, copy.copy(value))
-    return copy.deepcopy(folded), report
 
 
 @pytest.fixture
@@ -513,8 +506,6 @@ def export(
             source += ["--preprocess", preprocess_toml]
         if defect.reuses:
             monkeypatch.setattr(to_onnx, "_export", exported)
-        if not defect.foreign and defect.stage in BEHIND_THE_FOLD:
-            monkeypatch.setattr(run, "fold_stages", folded_once)
         defect.seed(monkeypatch)
         out = tmp_path / "out"
         return cli("export", *source, "--data", pictures, "--out", out, *defect.arguments), out
@@ -650,13 +641,11 @@ def test_verify_sees_classes_in_another_order_under_a_good_hash(
     assert "class names in another order" in outcome.err
 
 
-def test_verify_refuses_the_lineage_of_another_checkpoint(
-    cli: Any, good: Path, spec: ModelSpec, net: nn.Module, pictures: Path, tmp_path: Path
-) -> None:
-    trained_on = copy.deepcopy(net)
+def test_verify_refuses_the_lineage_of_another_checkpoint(cli: Any, good: Path, pictures: Path, tmp_path: Path) -> None:
+    trained_on = lively(NARROW)
     with torch.no_grad():
         trained_on.get_submodule("fc").bias += 1e-4
-    save_checkpoint(tmp_path / "tiny.pt", Checkpoint(spec, trained_on.state_dict()))
+    save_checkpoint(tmp_path / "tiny.pt", Checkpoint(NARROW, trained_on.state_dict()))
     outcome = cli("verify", tmp_path / "tiny.pt", good, "--data", pictures)
     assert outcome.code == 5, outcome.text
     assert "was not made from" in outcome.err
