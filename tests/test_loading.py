@@ -78,12 +78,12 @@ def test_a_deployment_names_a_file_beside_it(tmp_path: Path, good: Path) -> None
     [
         ("", "cannot be read"),
         ("[1, 2", "cannot be read"),
-        ("[1, 2]", "no deployment.json"),
-        ('{"a": 1}', "no deployment.json"),
+        ("[1, 2]", "not a deployment.json"),
+        ('{"a": 1}', "not a deployment.json"),
         (json.dumps({**DEPLOYMENT, "format": 2, "artifact": "a.onnx", "sha256": ""}), "another format"),
         (json.dumps({**DEPLOYMENT, "artifact": "gone.onnx", "sha256": ""}), "not there"),
         (json.dumps({**DEPLOYMENT, "runtime": {"backend": "x", "provider": "cpu"}, "artifact": "a", "sha256": ""}),
-         "no deployment.json"),
+         "not a deployment.json"),
     ],
 )  # fmt: skip
 def test_a_deployment_that_is_none(tmp_path: Path, content: str, said: str) -> None:

@@ -103,7 +103,7 @@ def read_deployment(path: Path) -> Deployed:
         known = content["format"] == FORMAT
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
-            f"{path} is no deployment.json of edgekit tune.",
+            f"{path} is not a deployment.json of edgekit tune.",
             got=f"no {error}" if isinstance(error, KeyError) else str(error),
             expected="artifact, sha256 and runtime",
         ) from error

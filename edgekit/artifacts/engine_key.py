@@ -30,7 +30,7 @@ class Batch(NamedTuple):
         if len(sizes) == len(parts) == 1:
             sizes *= 3
         if len(sizes) != 3 or len(parts) not in (1, 3) or not 1 <= sizes[0] <= sizes[1] <= sizes[2]:
-            raise UsageError("--batch cannot be this.", got=text, expected="N or MIN:OPT:MAX, such as 1:4:8")
+            raise UsageError("--batch does not take this value.", got=text, expected="N or MIN:OPT:MAX, such as 1:4:8")
         return cls(*sizes)
 
     def __str__(self) -> str:

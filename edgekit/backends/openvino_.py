@@ -49,7 +49,7 @@ class OpenVinoSession(StreamSession):
     ) -> None:
         ov = _openvino()
         if precision not in PRECISIONS:
-            raise UsageError("OpenVINO cannot be asked for this.", got=precision, expected="one of f32, bf16, f16")
+            raise UsageError("OpenVINO has no such precision.", got=precision, expected="one of f32, bf16, f16")
         core = openvino_core()
         if device not in core.available_devices:
             raise BackendError(

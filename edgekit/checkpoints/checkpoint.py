@@ -263,7 +263,7 @@ def _net_of(state: Mapping[str, Tensor], told: _Told) -> tuple[str, int, dict[st
     guess = dict(state)
     if norm is not None:
         if norm not in NORMS_UNNAMED:
-            raise UsageError("--norm cannot be this.", got=norm, expected=", ".join(NORMS_UNNAMED))
+            raise UsageError("--norm does not take this value.", got=norm, expected=", ".join(NORMS_UNNAMED))
         if "bn1.running_mean" in state or "bn1.weight" not in state:
             raise UsageError(
                 "--norm contradicts the keys of the state dict.",

@@ -97,7 +97,7 @@ def bench(
 
     if bool(models) == (suite is not None):
         got = "models and --suite" if suite is not None else "neither"
-        raise UsageError("What is to be measured?", got=got, expected="MODEL..., or --suite FILE")
+        raise UsageError("bench measures either models or a suite.", got=got, expected="MODEL..., or --suite FILE")
     if (fail_on or anyway) and compare is None:
         raise UsageError("There is nothing to compare with.", got="--fail-on or --anyway alone", expected="--compare")
     limits = parse_limits(fail_on or DEFAULT_LIMITS)

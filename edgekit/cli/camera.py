@@ -172,7 +172,7 @@ def open_model(config: CameraConfig) -> Model:
     from edgekit.errors import UsageError
 
     if config.model.path == Path():
-        raise UsageError("There is no model to look with.", expected="--model FILE, or model.path in the TOML")
+        raise UsageError("No model is given.", expected="--model FILE, or model.path in the TOML")
     model = config.model
     # before it is read: what is put there meanwhile is another one. What is not there the loader names best
     before = _bytes_at(model.path) if loading.model_path(model.path).is_file() else ()

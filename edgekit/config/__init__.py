@@ -1,1 +1,1 @@
-"""What people write in TOML: targets and recipes."""
+"""Settings that people write in TOML, and the targets and recipes that edgekit ships."""

@@ -70,7 +70,7 @@ def load_made(name: str, classes: Sequence[str] | None = None, split: str | None
         )
     values = {**_DEFAULTS, **{k: int(v) for k, v in pairs.items()}}
     if split not in (None, ALL, "train", *HELD_OUT):
-        raise SplitError(f"{name} has not this split.", got=str(split), expected="train, val or all")
+        raise SplitError(f"{name} has no such split.", got=str(split), expected="train, val or all")
     parts = []
     if split in ("train", ALL):
         parts.append(_part(values, "n", values["seed"]))

@@ -38,7 +38,7 @@ def by_pattern(pattern: str) -> Group:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise UsageError("This is no regular expression.", got=f"{pattern!r}: {error}") from error
+        raise UsageError("The pattern is not a regular expression.", got=f"{pattern!r}: {error}") from error
 
     def group(sample: Sample) -> str:
         match = compiled.search(sample.name)
@@ -71,7 +71,11 @@ def split_by_group(
     """
     if not 0 < fraction < 1 or seed < 0 or (least is not None and not 0 < least <= 1):
         got = f"fraction={fraction}, seed={seed}, least={least}"
-        raise UsageError("This is no split.", got=got, expected="0 < fraction < 1, seed >= 0, 0 < least <= 1")
+        raise UsageError(
+            "The split cannot be made with these values.",
+            got=got,
+            expected="0 < fraction < 1, seed >= 0, 0 < least <= 1",
+        )
     if group is None and least is None:
         raise UsageError("Nothing says what belongs together.", expected="a group function, a likeness, or both")
     groups, notes = _groups(dataset, group, least)

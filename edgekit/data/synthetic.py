@@ -33,7 +33,7 @@ def made_pictures(n: int, seed: int = 0) -> Dataset:
         UsageError: n below 1 or a negative seed.
     """
     if n < 1 or seed < 0:
-        raise UsageError("Pictures cannot be made so.", got=f"n={n}, seed={seed}", expected="n >= 1 and seed >= 0")
+        raise UsageError("Such pictures cannot be made.", got=f"n={n}, seed={seed}", expected="n >= 1 and seed >= 0")
     samples = []
     for i in track(range(n), "making pictures"):
         label = i % len(PATTERNS)

@@ -195,7 +195,7 @@ def _existing(path: Path, rung: Artifact, library: Library, options: BuildOption
     wrong = changes(engine.card, rung.sha256, library.version, options)
     if wrong:
         raise OutputError(
-            f"{path} exists already and was built otherwise.",
+            f"{path} exists already and was built with other files or options.",
             got=", ".join(f"{d.what} {d.engine}" for d in wrong),
             expected=", ".join(f"{d.what} {d.wanted}" for d in wrong),
             fix="--force replaces it, --out DIR writes elsewhere",

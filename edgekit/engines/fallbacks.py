@@ -40,7 +40,7 @@ def rungs_of(model: Path, fallbacks: Sequence[Path]) -> list[Artifact]:
             )
         if ORDER.index(precision_of(rung)) <= ORDER.index(precision_of(before)):
             raise UsageError(
-                f"{rung.path} is no fallback for {before.path}.",
+                f"{rung.path} cannot be a fallback for {before.path}.",
                 got=f"{described.precision} after {before.metadata.precision}",
                 expected="more bits each time: int8, fp16, fp32",
             )

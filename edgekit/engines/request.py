@@ -28,7 +28,7 @@ class EngineRequest:
         timing_cache: folder for the builder's measurements.
         cpu_only: build for the named GPUs without looking for one here; TensorRT-RTX only.
         binding: how CUDA is reached, as `edgekit.backends.cuda.open.open_cuda` takes it.
-        force: replace an engine that was built otherwise.
+        force: replace an engine that was built with other files or options.
     """
 
     fallbacks: Sequence[Path] = ()
@@ -63,7 +63,7 @@ def engine_table(target: Target, asked: EngineRequest) -> EngineTable:
         )
     wrong = [sm for sm in asked.sms if not re.fullmatch(r"\d+\.\d", sm)]
     if wrong:
-        raise UsageError("--sm cannot be this.", got=wrong[0], expected="a compute capability such as 8.9")
+        raise UsageError("--sm does not take this value.", got=wrong[0], expected="a compute capability such as 8.9")
     return target.engine
 
 
@@ -86,7 +86,7 @@ def build_options(table: EngineTable, target: Target, asked: EngineRequest, devi
     wanted = tuple(asked.sms) or table.sms
     if device is not None and device.sm not in wanted:
         raise UsageError(
-            f"This machine is no {target.name}.",
+            f"This machine is not a {target.name}.",
             got=f"{device.name}, SM {device.sm}",
             expected="SM " + " or ".join(wanted),
             fix="the --target of this machine"

@@ -196,7 +196,9 @@ def _check_images(path: Path, images: NDArray[Any], spec: ModelSpec) -> None:
 def _color(path: Path, given: NDArray[Any] | None) -> str:
     said = "bgr" if given is None else str(given).lower()
     if said not in ("rgb", "bgr"):
-        raise DataError(f"{path} says a channel order that is none.", got=said, expected="color = 'rgb' or 'bgr'")
+        raise DataError(
+            f"{path} names a channel order that does not exist.", got=said, expected="color = 'rgb' or 'bgr'"
+        )
     return said
 
 

@@ -62,7 +62,7 @@ def file_answer(predictor: Predictor, artifact: Artifact | None) -> Answer:
         opened = _opened(artifact.model) if artifact is not None else None
         if opened is None:
             raise UsageError(
-                f"{predictor.name} takes uint8 pictures, and the recorded inputs are none.",
+                f"{predictor.name} takes uint8 pictures, and the recorded inputs are not pictures.",
                 got="normalized floats that are no pixels' values",
                 expected="uint8 pictures [N, h, w, 3], or floats that were made from whole pixels",
                 fix="record the pairs on real pictures",

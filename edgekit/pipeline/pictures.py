@@ -1,4 +1,4 @@
-"""The pictures of the gate."""
+"""The pictures that the gate compares on, and those that ranges are measured on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An export from beginning to end."""
+"""An export from beginning to end: the stages in their order, one for float32 and one for a smaller precision."""
 
 from __future__ import annotations
 

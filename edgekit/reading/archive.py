@@ -103,7 +103,7 @@ def read_npz(path: Path, most: int) -> dict[str, Any]:
         raise RefusedError(f"an array with a broken header: {error}") from error
     for name, array in found.items():
         if array.dtype.kind == "U" and (np.ascontiguousarray(array).view(np.uint32) > sys.maxunicode).any():
-            raise RefusedError(f"{name}: a text of numbers that are no characters")
+            raise RefusedError(f"{name}: a text with numbers that stand for no character")
     return found
 
 

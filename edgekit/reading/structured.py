@@ -105,13 +105,13 @@ def _blocks(raw: bytes) -> Iterator[bytes]:
 
 
 def _no_constant(name: str) -> Any:
-    raise RefusedError(f"{name}, which is no number of JSON's")
+    raise RefusedError(f"{name}, which JSON does not have")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise RefusedError(f"a number without end: {text[:40]}")
+        raise RefusedError(f"an infinite number: {text[:40]}")
     return number
 
 

@@ -1,1 +1,1 @@
-"""Everything that needs torch and is not a net: checkpoints now."""
+"""Training: data augmentation, losses, targets, the loop and its journal, for every task. Needs torch."""

@@ -290,7 +290,11 @@ def test_a_fallback_gives_way_to_what_is_given(light: dict[str, Tensor], tmp_pat
 
 @pytest.mark.parametrize(
     ("inside", "norm", "message"),
-    [("batch", "group", "contradicts"), ("none", "group", "contradicts"), ("group", "batch", "cannot be this")],
+    [
+        ("batch", "group", "contradicts"),
+        ("none", "group", "contradicts"),
+        ("group", "batch", "does not take this value"),
+    ],
 )
 def test_a_norm_that_contradicts_the_keys_is_refused(inside: str, norm: str, message: str, tmp_path: Path) -> None:
     path = written(tmp_path / "net.pth", light_of(inside))

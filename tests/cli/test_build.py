@@ -80,9 +80,9 @@ def test_it_is_kept_until_something_changes(cli: Any, good: Path, engine: tuple[
         (["--target", "x86-cpu"], 2, "no engine to build"),
         (["--target", "rtx-adda"], 2, "did you mean rtx-ada?"),
         (["--target", "jetson-orin-nano", "--cpu-only"], 2, "for the GPU that it runs on"),
-        (["--target", "rtx-ada", "--cpu-only", "--batch", "4:2:1"], 2, "--batch cannot be this"),
+        (["--target", "rtx-ada", "--cpu-only", "--batch", "4:2:1"], 2, "--batch does not take this value"),
         (["--target", "rtx-ada", "--cpu-only", "--workspace", "0"], 2, "--workspace"),
-        (["--target", "rtx-ada", "--cpu-only", "--fallback", "{good}"], 2, "no fallback"),
+        (["--target", "rtx-ada", "--cpu-only", "--fallback", "{good}"], 2, "cannot be a fallback"),
         ([], 2, "--target"),
     ],
 )

@@ -79,7 +79,7 @@ def test_splits(make: Make) -> None:
     assert data.notes[0] == "val was taken, beside it left out: train"
     assert boxes(load_dataset(root, split="train")) == [[1, 2, 4, 6]]
     assert [s.name for s in load_dataset(root, split="all")] == ["train2017/a.png", "val2017/a.png"]
-    with pytest.raises(DataError, match="(?s)has not this split.*test"):
+    with pytest.raises(DataError, match="(?s)has no such split.*test"):
         load_dataset(root, split="test")
 
 

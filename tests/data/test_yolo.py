@@ -166,7 +166,7 @@ def test_keypoints_are_not_part_of_the_box(make: Make) -> None:
     )
     assert boxes(data) == [("valid/images/b.png", [[8, 3, 12, 7]], [1])]
     assert "7 numbers, not class cx cy w h and 6 of keypoints" in note(data, "cannot be read")
-    with pytest.raises(DataError, match="kpt_shape that is none"):
+    with pytest.raises(DataError, match="kpt_shape that cannot be used"):
         load_dataset(make(PLAIN + "kpt_shape: 17\n"))
 
 
@@ -216,7 +216,7 @@ def test_pictures_that_cannot_be_read_are_left_out(make: Make) -> None:
 def test_classes_of_a_model(make: Make) -> None:
     root = make(valid__b="1 .5 .5 .1 .1")
     assert boxes(load_dataset(root, ["Hornet", "wasp"]))[0][2] == [0]
-    with pytest.raises(DataError, match="(?s)class that the model has not.*hornet.*bee, wasp"):
+    with pytest.raises(DataError, match="(?s)class that the model does not have.*hornet.*bee, wasp"):
         load_dataset(root, ["bee", "wasp"])
     assert len(load_dataset(root, ["hornet"])) == 1  # bee has no object here
 
@@ -233,9 +233,9 @@ def test_classes_of_a_model(make: Make) -> None:
         ("val: valid/images\nnames: [a, b\n", "cannot be read"),
         ("- val\n- names\n", "(?s)cannot be read.*a list, not keys"),
         ("val: valid/images\nnames: [a, [b]]\n", "different names"),
-        ("val: {a: valid/images}\nnames: [a, b]\n", "no place"),
-        ("val: [[valid/images]]\nnames: [a, b]\n", "no place"),
-        ("val: valid/images\nnames: [a, b]\nkpt_shape: [1, 99999999999]\n", "kpt_shape that is none"),
+        ("val: {a: valid/images}\nnames: [a, b]\n", "not a path"),
+        ("val: [[valid/images]]\nnames: [a, b]\n", "not a path"),
+        ("val: valid/images\nnames: [a, b]\nkpt_shape: [1, 99999999999]\n", "kpt_shape that cannot be used"),
         ("train: train/images\nnames: [a, b]\n", "trained on"),
         ("val: valid/images\nnames: [a]\n", "(?s)line 1 has a class that does not exist.*got: +1"),
     ],
@@ -246,7 +246,7 @@ def test_configs_that_are_refused(make: Make, config: str, message: str) -> None
 
 
 def test_splits_that_are_not_there(make: Make) -> None:
-    with pytest.raises(DataError, match="(?s)has not this split.*test.*train, val, all"):
+    with pytest.raises(DataError, match="(?s)has no such split.*test.*train, val, all"):
         load_dataset(make(), split="test")
 
 

@@ -231,7 +231,7 @@ def test_without_a_held_out_split_a_share_is_held_out_by_group(tmp_path: Path) -
     assert len(grouped.train) + len(grouped.val) == 10
     one = load_splits(data / "train", small("data.val_share=0.3").data, 0)  # its images/ and labels/ alone
     assert (len(one.train), len(one.val)) == (7, 3)
-    with pytest.raises(SplitError, match="has not this split"):
+    with pytest.raises(SplitError, match="has no such split"):
         load_splits(data, small("data.val=night").data, 0)
 
 

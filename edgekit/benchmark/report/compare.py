@@ -140,7 +140,7 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
             )
         sign, change, unit = found.group(2), float(found.group(3)), found.group(4) or ""
         if (sign == ">") != (change > 0) and change != 0:
-            raise UsageError("A limit goes one way.", got=repr(part), expected="> with +, < with -")
+            raise UsageError("A limit has the wrong sign.", got=repr(part), expected="> with +, < with -")
         if not unit and name not in SHARES:
             raise UsageError(f"{name} needs a unit.", got=repr(part), expected=f"{name}{sign}{change:+g}%")
         if unit == "ms" and name not in (*TIMES, "first_result", "load"):

@@ -156,7 +156,7 @@ def _parsed(uri: str) -> Source:
         return _synthetic(uri)
     if scheme in ("rtsp", "rtsps", "http", "https"):
         return _url(uri)
-    raise UsageError("This is no source of frames.", got=_named(uri), expected=_EXPECTED)
+    raise UsageError("This is not a source of frames.", got=_named(uri), expected=_EXPECTED)
 
 
 def printed(config: SourceConfig) -> str | None:

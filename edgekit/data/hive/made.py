@@ -59,7 +59,7 @@ def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) ->
     """
     _check(seed, height, width)
     if n < 1:
-        raise UsageError("Pictures cannot be made so.", got=f"n={n}", expected="n >= 1")
+        raise UsageError("Such pictures cannot be made.", got=f"n={n}", expected="n >= 1")
     samples = []
     for i in track(range(n), "making pictures"):
         rng = np.random.Generator(np.random.PCG64([seed, 1, i]))
@@ -99,7 +99,7 @@ class HiveClip:
         _check(seed, height, width)
         if not 1 <= fps <= 240 or (length is not None and length < 1):
             raise UsageError(
-                "A clip cannot be made so.", got=f"fps={fps}, length={length}", expected="fps 1 to 240, length >= 1"
+                "Such a clip cannot be made.", got=f"fps={fps}, length={length}", expected="fps 1 to 240, length >= 1"
             )
         self.seed, self.fps, self.length = seed, float(fps), length
         rng = self._rng(0, 0)
@@ -180,7 +180,7 @@ class HiveClip:
 def _check(seed: int, height: int, width: int) -> None:
     if seed < 0 or min(height, width) < _SMALLEST:
         raise UsageError(
-            "A hive cannot be made so.",
+            "Such a hive cannot be made.",
             got=f"seed={seed}, {width}x{height}",
             expected=f"seed >= 0, sides of {_SMALLEST} pixels or more",
         )

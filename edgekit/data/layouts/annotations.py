@@ -58,7 +58,7 @@ def choose_split(available: Sequence[str], split: str | None, path: Path) -> str
             fix='split some off (edgekit.data.split_by_group), or ask for it: split="train"',
         )
     raise SplitError(
-        f"{path} has not this split.",
+        f"{path} has no such split.",
         got=split or "none named",
         expected="one of " + some([*available, ALL], 10),
     )
@@ -121,7 +121,7 @@ class Collector:
         """A picture that `check` has passed. It is left out, and noted, if one of its boxes cannot be used.
 
         Raises:
-            DataError: a class that the model has not.
+            DataError: a class that the model does not have.
         """
         name = self.name(path)
         kept, seen = [], set()
@@ -129,7 +129,7 @@ class Collector:
             index = self._map[box.label]
             if index is None:
                 raise DataError(
-                    f"{name} has an object of a class that the model has not.",
+                    f"{name} has an object of a class that the model does not have.",
                     got=self.found[box.label],
                     expected="one of " + some(self.classes, 10),
                     fix="use a model of these classes, or take these objects out of the labels",

@@ -86,7 +86,7 @@ def _rows(path: Path) -> tuple[list[_Row], bool, tuple[str, ...]]:
             column = next((c for c in ("class_index", "class") if c in header), None)
             if column is None or "file" not in header:
                 raise DataError(
-                    f"{path} has not the columns of a label table.",
+                    f"{path} does not have the columns of a label table.",
                     got=",".join(header) or "an empty file",
                     expected=_HEADER,
                 )

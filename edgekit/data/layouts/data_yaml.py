@@ -74,7 +74,7 @@ def _keypoints(file: Path, given: Any) -> int:
     texts = _texts(given)
     if texts is None or len(texts) != 2 or not all(n.isdecimal() and len(n) < 5 for n in texts):
         raise DataError(
-            f"{file} has a kpt_shape that is none.", got=str(given), expected="two numbers, such as [17, 3]"
+            f"{file} has a kpt_shape that cannot be used.", got=str(given), expected="two numbers, such as [17, 3]"
         )
     return int(texts[0]) * int(texts[1])
 
@@ -95,7 +95,7 @@ def _names(file: Path, given: Any) -> tuple[str, ...]:
 def _entries(file: Path, given: Any) -> tuple[str, ...]:
     places = _texts([given] if isinstance(given, str) else given)
     if places is None:
-        raise DataError(f"{file} has a split that is no place.", got=str(given), expected="a path or several")
+        raise DataError(f"{file} has a split that is not a path.", got=str(given), expected="a path or several")
     return places
 
 
