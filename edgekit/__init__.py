@@ -1,5 +1,10 @@
 """edgekit: from a PyTorch checkpoint to a verified model on an edge camera.
 
+    model = edgekit.load("centernet-tiny")
+    found = model("hive.jpg")
+
+`train`, `export`, `verify`, `evaluate` and `bench` do what the commands do.
+
 The public names below are imported when they are first used, so that `import edgekit` costs nothing. Where a package is
 missing that one of them needs, as torch on a device, the name is still there and says so when it is called.
 """
@@ -12,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 from edgekit.version import __version__
 
 if TYPE_CHECKING:
+    from edgekit.api.bench import BenchOptions, bench
+    from edgekit.api.evaluate import evaluate
+    from edgekit.api.model import Model, load
+    from edgekit.api.train import train
+    from edgekit.api.verify import verify
     from edgekit.artifacts.onnx_file import read_onnx
+    from edgekit.artifacts.opening import CheckpointOptions, RunOptions
     from edgekit.checkpoints.checkpoint import load_checkpoint, save_checkpoint
     from edgekit.errors import EdgekitError
     from edgekit.graph.fold_bn import fold_bn
@@ -21,36 +32,61 @@ if TYPE_CHECKING:
     from edgekit.predictor import Predictor
     from edgekit.spec import ModelSpec, PreprocessSpec, TensorSpec
     from edgekit.vision.image import read_picture
+    from edgekit.vision.results import Classification, Detection, Detections
 
 _HOME = {
+    "BenchOptions": "edgekit.api.bench",
+    "CheckpointOptions": "edgekit.artifacts.opening",
+    "Classification": "edgekit.vision.results",
+    "Detection": "edgekit.vision.results",
+    "Detections": "edgekit.vision.results",
     "EdgekitError": "edgekit.errors",
+    "Model": "edgekit.api.model",
     "ModelSpec": "edgekit.spec",
     "Predictor": "edgekit.predictor",
     "PreprocessSpec": "edgekit.spec",
+    "RunOptions": "edgekit.artifacts.opening",
     "TensorSpec": "edgekit.spec",
+    "bench": "edgekit.api.bench",
+    "evaluate": "edgekit.api.evaluate",
     "export": "edgekit.pipeline",
     "fold_bn": "edgekit.graph.fold_bn",
+    "load": "edgekit.api.model",
     "load_checkpoint": "edgekit.checkpoints.checkpoint",
     "open_predictor": "edgekit.loading",
     "read_onnx": "edgekit.artifacts.onnx_file",
     "read_picture": "edgekit.vision.image",
     "save_checkpoint": "edgekit.checkpoints.checkpoint",
+    "train": "edgekit.api.train",
+    "verify": "edgekit.api.verify",
 }
 
 __all__ = [
+    "BenchOptions",
+    "CheckpointOptions",
+    "Classification",
+    "Detection",
+    "Detections",
     "EdgekitError",
+    "Model",
     "ModelSpec",
     "Predictor",
     "PreprocessSpec",
+    "RunOptions",
     "TensorSpec",
     "__version__",
+    "bench",
+    "evaluate",
     "export",
     "fold_bn",
+    "load",
     "load_checkpoint",
     "open_predictor",
     "read_onnx",
     "read_picture",
     "save_checkpoint",
+    "train",
+    "verify",
 ]
 
 

@@ -21,12 +21,14 @@ FLOORS = (
     {"checkpoints", "predictor"},
     {"benchmark", "camera", "gate", "quantize", "training"},
     {"engines", "loading", "pipeline"},
+    {"api"},
     {"cli"},
     {"__main__"},
 )
 # Inside a room its files and rooms from the lowest floor up; `*` is what is not named. Files on one floor may import
 # one another, rooms may not.
 INSIDE: dict[str, tuple[set[str], ...]] = {
+    "api": ({"*"},),
     "artifacts": ({"*"},),
     "backends": ({"base"}, {"cuda", "*"}, {"trt"}, {"tensorrt_"}),
     "benchmark": (

@@ -11,19 +11,31 @@ import pytest
 import edgekit
 
 PUBLIC = [
+    "BenchOptions",
+    "CheckpointOptions",
+    "Classification",
+    "Detection",
+    "Detections",
     "EdgekitError",
+    "Model",
     "ModelSpec",
     "Predictor",
     "PreprocessSpec",
+    "RunOptions",
     "TensorSpec",
     "__version__",
+    "bench",
+    "evaluate",
     "export",
     "fold_bn",
+    "load",
     "load_checkpoint",
     "open_predictor",
     "read_onnx",
     "read_picture",
     "save_checkpoint",
+    "train",
+    "verify",
 ]
 
 

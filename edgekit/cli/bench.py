@@ -87,12 +87,12 @@ def bench(
     Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
     the exit code is 1; where --compare finds a regression it is 4.
     """
-    from edgekit.benchmark.measure import MeasurementPlan
+    from edgekit.api import bench_parts as wiring
+    from edgekit.api.bench import BenchOptions
+    from edgekit.api.bench import bench as measure
     from edgekit.benchmark.report.compare import DEFAULT_LIMITS, parse_limits
     from edgekit.benchmark.report_file import read_report
-    from edgekit.benchmark.run import Settings
     from edgekit.benchmark.suite import refuse_existing_report
-    from edgekit.cli.shared import bench_wiring as wiring
     from edgekit.errors import UsageError
 
     if bool(models) == (suite is not None):
@@ -102,26 +102,30 @@ def bench(
         raise UsageError("There is nothing to compare with.", got="--fail-on or --anyway alone", expected="--compare")
     limits = parse_limits(fail_on or DEFAULT_LIMITS)
     base = read_report(compare) if compare is not None else None  # before minutes are spent
-    if not resume:
-        refuse_existing_report(out, force)
-    written = wiring.writer(out)
     if suite is not None:
-        places = wiring.SuitePlaces(models_root, data_root, data or [], attack)
-        report = wiring.run_suite_file(suite, places, out, written, resume, unverified)
+        if not resume:
+            refuse_existing_report(out, force)
+        places = wiring.SuitePlaces(models_root, data_root, data or [], attack, say)
+        report = wiring.run_suite_file(suite, places, out, wiring.writer(out), resume, unverified)
     else:
-        settings = Settings(MeasurementPlan(seconds, iterations, turns, warmup), accuracy=pictures)
-        cases = [
-            wiring.case(str(m), b, provider.value, t, n, s)
-            for m in models or []
-            for b in backend or ["onnxruntime"]
-            for t in threads or [0]
-            for n in batch or [1]
-            for s in streams or [1]
-        ]
-        parts = wiring.Parts(
-            data or [], split, cold=cold, layers=layers, robustness=robustness, attack=attack, unverified=unverified
+        options = BenchOptions(
+            iterations, turns, warmup, streams or [1], cold, layers, robustness, attack, unverified=unverified
         )
-        report = parts.measure(cases, settings, written)
+        report = measure(
+            models or [],
+            data or [],
+            out=out,
+            split=split,
+            backends=backend or ["onnxruntime"],
+            provider=provider.value,
+            threads=threads or [0],
+            batch=batch or [1],
+            seconds=seconds,
+            pictures=pictures,
+            options=options,
+            force=force or resume,
+            say=say,
+        )
     comparison = None
     if base is not None:
         from edgekit.benchmark.report.compare import compare as compared

@@ -23,9 +23,9 @@ def demo(
     import shutil
 
     from edgekit import loading, pipeline
+    from edgekit.api.train import draw
     from edgekit.artifacts.atomic import make_folder, refuse_existing, write_bytes
     from edgekit.benchmark.quality.accuracy import evaluate
-    from edgekit.cli.train import draw
     from edgekit.config.recipe import load_recipe
     from edgekit.data import load_dataset
     from edgekit.progress import working

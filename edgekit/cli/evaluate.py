@@ -50,24 +50,19 @@ def evaluate(
     A classifier: top-1, top-5 and per class. A detector: COCO AP and its parts, VOC07's 11 points, precision and
     recall at its thresholds, and the alarm (is there one in the picture?).
     """
-    from edgekit import loading
+    from edgekit.api.evaluate import evaluate as measure
+    from edgekit.api.model import Model
     from edgekit.artifacts.opening import RunOptions
-    from edgekit.benchmark.quality.accuracy import evaluate as measure
-    from edgekit.data import load_dataset, without_near_duplicates
+    from edgekit.loading import open_model
 
     told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key)
-    run = RunOptions(provider=provider.value, threads=threads)
-    with loading.open_model(model, run, told, say=say) as predictor:
-        dataset = load_dataset(data, predictor.spec.classes, split)
-        if apart_from is not None:
-            dataset = without_near_duplicates(dataset, load_dataset(data, predictor.spec.classes, apart_from))
-        for note in dataset.notes:
-            say(note)
-        evaluation = measure(predictor, dataset)
+    with Model(open_model(model, RunOptions(provider=provider.value, threads=threads), told, say=say)) as opened:
+        evaluation = measure(opened, data, split=split, apart_from=apart_from, say=say)
+        backend = opened.predictor.session.backend
     for line in evaluation.unread:
         say(f"not read: {line}")
     if output_format is Format.json:
-        facts = {"model": model.name, "backend": predictor.session.backend, "data": data.name}
+        facts = {"model": model.name, "backend": backend, "data": data.name}
         print_json({**facts, **evaluation.to_dict()})
     else:
         for line in evaluation.lines(model.name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,34 +45,24 @@ def train(
     Writes last.pt, best.pt, last.state.pt (for --resume), metrics.csv, curves and other pictures, and TensorBoard to
     the run's folder. For several GPUs or processes: torchrun --nproc-per-node N --no-python edgekit train ...
     """
-    from edgekit.config.recipe import load_recipe
-    from edgekit.errors import UsageError
+    from edgekit.api import train as training
+    from edgekit.tasks import task_of
 
     settings = list(changes or [])
     if weights is not None:
         settings.append(f"net.weights={weights}")
     if seed is not None:
         settings.append(f"schedule.seed={seed}")
-    chosen = load_recipe(recipe, settings)
-    folder = data or (Path(chosen.data.path) if chosen.data.path else None)
-    if folder is None:
-        raise UsageError("There are no pictures to train on.", expected="--data DIR, or data.path in the recipe")
-    run = out or Path("runs") / chosen.name
-
-    from edgekit.tasks import task_of
-    from edgekit.training.loop.run import train as train_loop
-    from edgekit.training.tasks import make_task
-
-    tell = say if _first_process() else lambda _: None
-    task = make_task(chosen, folder, tell)
+    plan = training.plan_of(recipe, data, out, settings)
+    task = training.task_for(plan, say)
+    chosen = plan.recipe
     if sheet is not None:
         _write_sheet(sheet, task, chosen.schedule.seed)
         typer.echo(str(sheet))
         return 0
-    result = train_loop(task, chosen, run, resume=resume, say=tell)
-    if not _first_process():
+    result = training.run(plan, task, resume=resume, say=say)
+    if not training.first_process():
         return 0
-    draw(task, result, run, tell)
     names = task_of(chosen.task).training_figures
     if output_format is Format.json:
         print_json({"recipe": chosen.name, "seed": chosen.schedule.seed, **_content(result, names)})
@@ -80,33 +70,10 @@ def train(
         _print(result, names)
     used = any(result.best.with_suffix(end).exists() for end in (".onnx", ".verify.json"))
     beside: list[str | Path] = (
-        ["--out", after.fresh(run / "exported")] if used else []
+        ["--out", after.fresh(plan.out / "exported")] if used else []
     )  # of an earlier run: it may be in use
-    next_command("edgekit", "export", result.best, "--data", folder, *beside)
+    next_command("edgekit", "export", result.best, "--data", plan.data, *beside)
     return 0
-
-
-def draw(task: Training, result: TrainResult, run: Path, tell: Callable[[str], None]) -> Path | None:
-    """Curves of the run, and what the best net does on the validation data, as pictures; where the curves are."""
-    from edgekit.checkpoints.checkpoint import load_checkpoint
-
-    try:
-        from edgekit.training import plots
-    except ImportError as error:
-        tell(f"no pictures of the run: {error} (pip install 'edgekit[train]')")
-        return None
-    curves = run / "curves.png"
-    plots.curves(curves, result.rows)
-    best = load_checkpoint(result.best)
-    for path in (curves, *task.draw(best.net(), best.spec, run)):
-        tell(str(path))
-    return curves
-
-
-def _first_process() -> bool:
-    import os
-
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _content(result: TrainResult, names: Sequence[str]) -> dict[str, Any]:

@@ -47,12 +47,12 @@ def tune(
     Writes deployment.json (the artefact and its runtime settings) and the report that justifies it. Exit code 3 when
     nothing holds the budget.
     """
+    from edgekit.api import bench_parts as wiring
     from edgekit.artifacts.atomic import refuse_existing, write_bytes
     from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.run import Settings
     from edgekit.benchmark.suite import refuse_existing_report
     from edgekit.benchmark.tune import candidates, choose
-    from edgekit.cli.shared import bench_wiring as wiring
     from edgekit.cores import usable_cpus
 
     refuse_existing_report(out, force)
@@ -61,7 +61,7 @@ def tune(
     say("trying " + ", ".join(p if p != "cpu" else b for b, providers in backends.items() for p in providers))
     cases = candidates([str(m) for m in models], backends, usable_cpus(), goal.value)
     settings = Settings(MeasurementPlan(seconds, None, 4, 6.0), accuracy=pictures)
-    parts = wiring.Parts(data or [], split, cold=False)
+    parts = wiring.Parts(data or [], split, cold=False, say=say)
     names = ", ".join(m.stem for m in models[:3])
     report = parts.measure(cases, settings, wiring.writer(out), f"Tuning {names} for {goal.value}")
     found = choose(report, max_drop, goal.value)

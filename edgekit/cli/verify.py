@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -24,13 +23,6 @@ from edgekit.cli.shared.options import (
     print_json,
     say,
 )
-from edgekit.errors import UsageError
-
-if TYPE_CHECKING:
-    from edgekit.config.target import Limits
-    from edgekit.predictor import Predictor
-    from edgekit.tasks import Task
-    from edgekit.tasks.stage import Stage
 
 
 def verify(
@@ -66,77 +58,29 @@ def verify(
     With --expect the last one named is compared with recorded pairs of input and output. Exit code 3 when they differ,
     5 when the exported file was made from another checkpoint.
     """
-    from edgekit import loading, pipeline
-    from edgekit.artifacts.kinds import is_checkpoint
+    from edgekit.api.verify import verify as compare
     from edgekit.artifacts.opening import RunOptions
-    from edgekit.config.target import load_target
-    from edgekit.gate.compare import verify as compare_models
 
     judged = reference if candidate is None else candidate
-    if candidate is None and expect is None:
-        raise UsageError(
-            "There is nothing to compare with.",
-            got=f"{reference} alone",
-            expected="REFERENCE CANDIDATE, or MODEL --expect PAIRS.npz",
-        )
-    made = loading.metadata_of(judged)
-    precision = made.precision if made else "fp32"
-    limits = load_target(target).limits(precision)
-    if max_abs is not None:
-        limits = limits.model_copy(update={"max_abs": max_abs, "score_shift": max_abs})
-    told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key)
-    run = RunOptions(provider=provider.value, threads=threads)
-    described = None
-    if candidate is not None and is_checkpoint(reference) and made is not None:
-        loading.refuse_stale(candidate, made, reference)
-        described = made.model  # what the export of a plain state dict was told, since that says nothing
-    several = {path for path in (reference, judged) if is_checkpoint(path)} or {judged}  # may have --weights-key
-
-    def opened(path: Path) -> Predictor:
-        mine = told if path in several else replace(told, weights_key=None)
-        # looking into a rejected file is what this command is for
-        return loading.open_model(path, run, mine, unverified=True, fallback=described, say=say)
-
-    judgements: list[Judgement] = []
-    with opened(judged) as other:
-        if candidate is not None:
-            with opened(reference) as right:
-                dataset = pipeline.pictures_for_gate(data, pictures, right.spec.task)
-                stage = compare_models(right, other, dataset, limits)
-                judgements.append(
-                    Judgement(f"{reference.name} ({right.what})", f" on {stage.pictures} pictures", stage, right.task)
-                )
-        if expect is not None:
-            stage = pipeline.expected_of(judged, other, expect, limits)
-            judgements.append(Judgement(f"{stage.pictures} recorded pairs of input and output", "", stage, other.task))
-    passed = all(one.stage.passed for one in judgements)
+    found = compare(
+        reference,
+        candidate,
+        data,
+        pictures=pictures,
+        target=target,
+        max_abs=max_abs,
+        expect=expect,
+        run=RunOptions(provider=provider.value, threads=threads),
+        checkpoint=options.checkpoint_options(classes, preprocess, norm, arch, weights_key),
+        say=say,
+    )
     if output_format is Format.json:
-        source = "made in code" if data is None else str(data)
-        stages = [{**one.stage.to_dict(), "compared_with": one.reference} for one in judgements]
-        print_json({"passed": passed, "data": source if candidate is not None else None, "stages": stages})
+        print_json(found.to_dict())
     else:
-        for one in judgements:
-            typer.echo(one.text(precision, limits))
-    if not passed:
-        problems = [problem for one in judgements for problem in one.stage.problems]
-        say(f"error: verification failed for {judged}: " + "; ".join(problems))
+        for line in found.lines():
+            typer.echo(line)
+    if not found.passed:
+        say(f"error: verification failed for {judged}: " + "; ".join(found.problems))
         return 3
     after.look(context, judged, data)
     return 0
-
-
-class Judgement(NamedTuple):
-    """What was compared with what, and what came of it."""
-
-    reference: str
-    on: str
-    stage: Stage
-    task: Task
-
-    def text(self, precision: str, limits: Limits) -> str:
-        """fp32 is equal, fp16 and int8 are within limits."""
-        stage = self.stage
-        relation = "equal to" if precision == "fp32" else f"{precision} within the limits of"
-        verdict = relation if stage.passed else f"NOT {relation}"
-        figures, limit = self.task.figures(stage), self.task.limit(limits)
-        return f"{verdict} {self.reference}{self.on}: {figures} (limit {limit:g})"

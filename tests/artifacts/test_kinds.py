@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from edgekit.api.bench_parts import case
 from edgekit.artifacts.kinds import checkpoint_stem, is_checkpoint
-from edgekit.cli.shared.bench_wiring import case
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.api.bench_parts import case
 from edgekit.benchmark.schema import Case, Report
 from edgekit.benchmark.suite import group_cases, load_suite, run_suite
 from edgekit.benchmark.tune import candidates, choose
-from edgekit.cli.shared.bench_wiring import case
 from edgekit.errors import UsageError, VerificationError
 from tests.benchmark.conftest import made_report, made_row, noisy
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.api.bench_parts import SuitePlaces
 from edgekit.benchmark.schema import Case, Peak
 from edgekit.benchmark.timing import best_of
-from edgekit.cli.shared.bench_wiring import SuitePlaces
 from edgekit.errors import UsageError
 
 
@@ -25,17 +25,16 @@ def test_given_data_goes_before_what_the_suite_names(tmp_path: Path, monkeypatch
         SuitePlaces(tmp_path).pictures(["gone"])
 
 
-def test_attacks_are_crafted_on_what_is_given_named_or_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_attacks_are_crafted_on_what_is_given_named_or_measured(tmp_path: Path) -> None:
+    told: list[str] = []
     named, given = tmp_path / "net.pt", tmp_path / "other.pt"
     given.touch()
     case = Case(model=str(tmp_path / "case.pt"), backend="torch")
-    places = SuitePlaces(tmp_path)
+    places = SuitePlaces(tmp_path, say=told.append)
     assert places.crafted_on(None, [case]) == tmp_path / "case.pt"
     assert places.crafted_on(None, []) is None
     assert places.crafted_on("net.pt", []) is None
-    assert "no attacks" in capsys.readouterr().err
+    assert told == [f"no attacks: {named} is not there"]
     named.touch()
     assert places.crafted_on("net.pt", [case]) == named
     assert SuitePlaces(tmp_path, attack=given).crafted_on("net.pt", [case]) == given

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from edgekit.artifacts.kinds import is_checkpoint
 from edgekit.benchmark.run import Bench, Hooks, Settings
 from edgekit.benchmark.schema import Case, Cold, Layers, Peak, Report, Robustness
-from edgekit.cli.shared.options import say
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 MADE = {"hive": 24, "patterns": 48}  # pictures made in code, where none are given
 Written = Callable[[Report], None]
+Say = Callable[[str], None]
 
 
 def case(model: str, backend: str, provider: str, threads: int, batch: int, streams: int) -> Case:
@@ -69,18 +69,19 @@ class Parts:
     robustness: int = 0
     attack: Path | None = None
     unverified: bool = False
+    say: Say = lambda line: None
 
     def measure(self, cases: Sequence[Case], settings: Settings, written: Written, title: str = "") -> Report:
         """One Bench of `cases`, written down whenever there is more."""
-        pictures = Pictures(self.data, self.split)
+        pictures = Pictures(self.data, self.split, self.say)
         hooks = Hooks(
             open=self.open,
             data=pictures,
             cold=cold_of if self.cold else None,
-            robustness=Robust(self.robustness, self._crafted_on(cases)) if self.robustness else None,
+            robustness=Robust(self.robustness, self._crafted_on(cases), self.say) if self.robustness else None,
             layers=layers_of if self.layers else None,
             peak=_peak if self.layers else None,
-            say=say,
+            say=self.say,
             done=written,
         )
         return Bench(cases, replace(settings), hooks, title or _title(cases)).run()
@@ -92,7 +93,7 @@ class Parts:
 
         backend = "onnxruntime" if case.backend == "torch" else case.backend
         run = RunOptions(backend, case.provider, case.threads, case.streams)
-        return loading.open_model(case.model, run, unverified=self.unverified, say=say)
+        return loading.open_model(case.model, run, unverified=self.unverified, say=self.say)
 
     def _crafted_on(self, cases: Sequence[Case]) -> Path | None:
         found = [Path(c.model) for c in cases if is_checkpoint(Path(c.model))]
@@ -102,9 +103,10 @@ class Parts:
 class Pictures:
     """The data set for a predictor: the first of the given ones that has what its task needs, else made in code."""
 
-    def __init__(self, paths: Sequence[Path], split: str | None) -> None:
+    def __init__(self, paths: Sequence[Path], split: str | None, say: Say) -> None:
         self.paths = paths
         self.split = split
+        self.say = say
         self._held: dict[tuple[object, ...], Dataset] = {}
 
     def __call__(self, predictor: Predictor) -> Dataset:
@@ -112,7 +114,7 @@ class Pictures:
         if key not in self._held:
             self._held[key] = self._load(predictor)
             for note in self._held[key].notes:
-                say(note)
+                self.say(note)
         return self._held[key]
 
     def _load(self, predictor: Predictor) -> Dataset:
@@ -142,9 +144,10 @@ def _unlabelled(made: Dataset) -> Dataset:
 class Robust:
     """Corruptions, and attacks crafted once on the checkpoint and scored on every file of the same net."""
 
-    def __init__(self, pictures: int, checkpoint: Path | None) -> None:
+    def __init__(self, pictures: int, checkpoint: Path | None, say: Say) -> None:
         self.pictures = pictures
         self.checkpoint = checkpoint
+        self.say = say
         self._attacks: list[Attacked] | None = None
 
     def __call__(self, case: Case, predictor: Predictor, dataset: Dataset) -> Robustness:
@@ -153,7 +156,7 @@ class Robust:
 
         chosen = sample_evenly(dataset, self.pictures)
         attacks = self._crafted(predictor, chosen)
-        found = robustness(predictor, chosen, attacks=attacks, say=say)
+        found = robustness(predictor, chosen, attacks=attacks, say=self.say)
         if case.backend != "torch":
             found.examples = [dict(e) for a in attacks for e in a.examples if found.attacks][:2]
         return found
@@ -162,9 +165,9 @@ class Robust:
         if self.checkpoint is None or not predictor.task.attackable:
             return []
         if self._attacks is None:
-            from edgekit.cli.shared.bench_attacks import craft
+            from edgekit.api.bench_attacks import craft
 
-            say(f"crafting attacks on {self.checkpoint.name}")
+            self.say(f"crafting attacks on {self.checkpoint.name}")
             self._attacks = craft(self.checkpoint, predictor.spec, dataset)
         same = all(p.shape[1:3] == _size(predictor) for a in self._attacks for p in a.pixels.values())
         return self._attacks if same else []
@@ -178,7 +181,7 @@ def cold_of(case: Case, picture: Path) -> Cold:
     """A cold start of the case, in a process of its own."""
     from edgekit.benchmark.cold import cold_start
 
-    return cold_start([sys.executable, "-m", "edgekit.cli.shared.bench_child", case.model_dump_json(), str(picture)])
+    return cold_start([sys.executable, "-m", "edgekit.api.bench_child", case.model_dump_json(), str(picture)])
 
 
 def layers_of(case: Case, artifact: Artifact, peak: Peak | None) -> Layers | None:
@@ -231,12 +234,14 @@ class SuitePlaces:
         data_root: folder of its data; None is EDGEKIT_DATA.
         data: data sets instead of the ones it names.
         attack: checkpoint instead of the one it names.
+        say: called with a line for whatever is to be told.
     """
 
     models: Path
     data_root: Path | None = None
     data: Sequence[Path] = ()
     attack: Path | None = None
+    say: Say = lambda line: None
 
     def pictures(self, named: Sequence[str]) -> list[Path]:
         """The data sets. Raises UsageError where one is not there."""
@@ -260,7 +265,7 @@ class SuitePlaces:
         if named is not None and (self.models / named).is_file():
             return self.models / named
         if named is not None:
-            say(f"no attacks: {self.models / named} is not there")
+            self.say(f"no attacks: {self.models / named} is not there")
         return next((Path(c.model) for c in cases if c.backend == "torch"), None)
 
 
@@ -275,11 +280,17 @@ def run_suite_file(
     groups = [group_cases(matrix, places.models, case) for matrix in asked.matrix]
     attack = places.crafted_on(asked.attack, [c for cases in groups for c in cases])
     parts = Parts(
-        paths, cold=asked.cold, layers=asked.layers, robustness=asked.robustness, unverified=unverified, attack=attack
+        paths,
+        cold=asked.cold,
+        layers=asked.layers,
+        robustness=asked.robustness,
+        unverified=unverified,
+        attack=attack,
+        say=places.say,
     )
     settings = {**asked.model_dump(mode="json"), "pictures": [str(p) for p in paths], "attack": str(attack)}
 
     def group(cases: Sequence[Case], done: Written) -> Report:
         return parts.measure(cases, asked.settings(), done, asked.title)
 
-    return run_suite(groups, settings, out / "parts", group, written, say, resume)
+    return run_suite(groups, settings, out / "parts", group, written, places.say, resume)

@@ -1,0 +1,49 @@
+"""How good is a model on pictures of which the answer is known?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from edgekit.api.model import Model, load
+from edgekit.benchmark.quality.accuracy import evaluate as measure
+from edgekit.data import load_dataset, without_near_duplicates
+from edgekit.tasks.evaluation import Evaluation
+
+
+def evaluate(
+    model: str | os.PathLike[str] | Model,
+    data: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    apart_from: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Evaluation:
+    """Measures a model on labelled pictures, as `edgekit eval` does.
+
+    Args:
+        model: a path, as `edgekit.load` takes it, or what that opened, which stays open.
+        data: class folders or a csv; for a detector YOLO, Pascal VOC or COCO; or synthetic://hive?n=60.
+        split: `train`, `val`, `test`, what the layout calls it, or `all`; default is the held-out one.
+        apart_from: leave out what looks like a picture of this split, such as `train`.
+        say: called with a line for whatever is to be told, such as files that are passed over.
+
+    Returns:
+        The evaluation: `main` (top-1, or AP50, 0..1), `lines(name)` for people, `to_dict()` as plain data, and
+        `unread`, the pictures that could not be read. Shares come with 95 % Clopper-Pearson intervals; AP is COCO's
+        (Lin et al. 2014) and Pascal VOC's.
+
+    Raises:
+        DataError: nothing there, no such split, labels that do not fit the model, or no readable picture.
+        EdgekitError: as `edgekit.load`.
+    """
+    with ExitStack() as opened:
+        if not isinstance(model, Model):
+            model = opened.enter_context(load(model, say=say))
+        dataset = load_dataset(data, model.classes, split)
+        if apart_from is not None:
+            dataset = without_near_duplicates(dataset, load_dataset(data, model.classes, apart_from))
+        for note in dataset.notes:
+            say(note)
+        return measure(model.predictor, dataset)

@@ -1,0 +1,115 @@
+"""From a recipe and labelled pictures to a checkpoint that exports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.config.recipe import Recipe, load_recipe
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.training.loop.result import TrainResult
+    from edgekit.training.task import Training
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained: the recipe with its changes, on which pictures, into which folder."""
+
+    recipe: Recipe
+    data: Path
+    out: Path
+
+
+def plan_of(
+    recipe: str | os.PathLike[str],
+    data: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    changes: Sequence[str] = (),
+) -> Plan:
+    """What `train` would do. Raises UsageError as `train`."""
+    chosen = load_recipe(recipe, changes)
+    folder = data or chosen.data.path
+    if not folder:
+        raise UsageError("There are no pictures to train on.", expected="--data DIR, or data.path in the recipe")
+    return Plan(chosen, Path(folder), Path("runs") / chosen.name if out is None else Path(out))
+
+
+def train(
+    recipe: str | os.PathLike[str],
+    data: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    changes: Sequence[str] = (),
+    resume: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> TrainResult:
+    """Trains a net as a recipe says, as `edgekit train` does.
+
+    Args:
+        recipe: a shipped recipe's name, or a TOML of one's own.
+        data: folder with train/ and val/, class folders to split, or a YOLO, Pascal VOC or COCO data set; default is
+            the recipe's own.
+        out: folder of the run; default is runs/RECIPE. It gets last.pt, best.pt, last.state.pt (for `resume`),
+            metrics.csv, curves and other pictures, and TensorBoard's files.
+        changes: `key=value` of the recipe, such as `schedule.epochs=20` or `net.weights=imagenet`.
+        resume: go on with the interrupted run in `out`; its end equals that of a run that was never interrupted.
+        say: called with a line for whatever is to be told.
+
+    Returns:
+        The checkpoints and their figures on the validation data; `best` is the one to export.
+
+    Raises:
+        UsageError: unknown recipe or key, no pictures, or a recipe that the machine contradicts.
+        DataError: pictures or labels that cannot be trained on.
+        OutputError: `out` holds a training already, or cannot be written to.
+        KeyboardInterrupt: Ctrl-C; the state was saved.
+        ImportError: torch is not installed.
+    """
+    plan = plan_of(recipe, data, out, changes)
+    return run(plan, task_for(plan, say), resume=resume, say=say)
+
+
+def task_for(plan: Plan, say: Callable[[str], None] = lambda line: None) -> Training:
+    """The net and the pictures of a plan. Raises DataError for pictures that cannot be trained on."""
+    from edgekit.training.tasks import make_task
+
+    return make_task(plan.recipe, plan.data, say if first_process() else lambda line: None)
+
+
+def run(
+    plan: Plan, task: Training, *, resume: bool = False, say: Callable[[str], None] = lambda line: None
+) -> TrainResult:
+    """Trains, and draws what came of it; in several processes (torchrun) the first one tells and draws."""
+    from edgekit.training.loop.run import train as train_loop
+
+    result = train_loop(task, plan.recipe, plan.out, resume=resume, say=say if first_process() else lambda line: None)
+    if first_process():
+        draw(task, result, plan.out, say)
+    return result
+
+
+def draw(task: Training, result: TrainResult, run: Path, say: Callable[[str], None]) -> Path | None:
+    """Curves of the run, and what the best net does on the validation data, as pictures; where the curves are."""
+    from edgekit.checkpoints.checkpoint import load_checkpoint
+
+    try:
+        from edgekit.training import plots
+    except ImportError as error:
+        say(f"no pictures of the run: {error} (pip install 'edgekit[train]')")
+        return None
+    curves = run / "curves.png"
+    plots.curves(curves, result.rows)
+    best = load_checkpoint(result.best)
+    for path in (curves, *task.draw(best.net(), best.spec, run)):
+        say(str(path))
+    return curves
+
+
+def first_process() -> bool:
+    """Whether this process tells and draws, of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
