@@ -136,8 +136,8 @@ def test_no_room_is_a_hall() -> None:
 def test_what_is_forbidden_is_found() -> None:
     assert wrong("edgekit.vision.image", "edgekit.predictor")
     assert wrong("edgekit.nets.resnet", "edgekit.data.sample"), "sideways"
-    assert wrong("edgekit.camera.source.feed", "edgekit.camera.store.store"), "sideways inside a room"
-    assert wrong("edgekit.camera.source.feed", "edgekit.camera.runtime")
+    assert wrong("edgekit.camera.source.feed.base", "edgekit.camera.store.store"), "sideways inside a room"
+    assert wrong("edgekit.camera.source.feed.base", "edgekit.camera.runtime")
     assert wrong("edgekit.data.sample", "edgekit.data"), "the room's own face"
     assert wrong("edgekit.engines.build", "edgekit"), "the public face"
     assert not wrong("edgekit.camera.web.server", "edgekit.camera.runtime")

@@ -11,7 +11,7 @@ from typing import Any
 
 from edgekit.camera.event_writer import EventWriter
 from edgekit.camera.rate import RateController
-from edgekit.camera.source.feed import Feed
+from edgekit.camera.source.feed.base import Feed
 from edgekit.metrics.percentiles import told
 
 _AGES = 2000

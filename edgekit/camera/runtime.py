@@ -23,7 +23,8 @@ from edgekit.camera.memory import give_back
 from edgekit.camera.problems import Say
 from edgekit.camera.rate import RateController
 from edgekit.camera.rules import Model, Rules, make_rules
-from edgekit.camera.source.feed import Feed, Opener, Shot, make_feed
+from edgekit.camera.source.feed.base import Feed, Opener, Shot
+from edgekit.camera.source.feed.make import make_feed
 from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.open import open_grabber
 from edgekit.camera.thermal import hottest

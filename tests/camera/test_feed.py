@@ -11,9 +11,11 @@ import psutil
 import pytest
 
 from edgekit.camera.config import SourceConfig
-from edgekit.camera.source import feed as feed_module
-from edgekit.camera.source.backoff import Backoff
-from edgekit.camera.source.feed import FileFeed, LiveFeed, make_feed
+from edgekit.camera.source.feed import live as feed_module
+from edgekit.camera.source.feed.backoff import Backoff
+from edgekit.camera.source.feed.file import FileFeed
+from edgekit.camera.source.feed.live import LiveFeed
+from edgekit.camera.source.feed.make import make_feed
 from edgekit.camera.source.grabber import Ended, Grabber
 from edgekit.camera.source.uri import Source
 from edgekit.errors import SourceError
@@ -323,8 +325,8 @@ def test_a_server_that_was_killed_comes_back(http_camera: MakeHttp) -> None:
 
 def test_a_camera_that_is_back_just_after_a_failed_attempt_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     waits, tries = iter([1.3, 60.0, 60.0]), []
-    monkeypatch.setattr("edgekit.camera.source.backoff.Backoff.next", lambda _: next(waits))
-    monkeypatch.setattr("edgekit.camera.source.feed.reachable", lambda _: len(tries) >= 2)
+    monkeypatch.setattr("edgekit.camera.source.feed.backoff.Backoff.next", lambda _: next(waits))
+    monkeypatch.setattr("edgekit.camera.source.feed.live.reachable", lambda _: len(tries) >= 2)
 
     def opener(*_: object) -> ListGrabber:
         tries.append(time.monotonic())

@@ -11,7 +11,8 @@ import pytest
 
 from edgekit.camera.config import SourceConfig
 from edgekit.camera.source.disk.media import by_number, container_of, find_media, globbed, is_fragmented
-from edgekit.camera.source.feed import FileFeed, make_feed
+from edgekit.camera.source.feed.file import FileFeed
+from edgekit.camera.source.feed.make import make_feed
 from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.uri import parse_source
 from edgekit.errors import DataError, EdgekitError, SourceError, UsageError

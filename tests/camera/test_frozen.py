@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edgekit.camera.source.frozen import FrozenWatch
+from edgekit.camera.source.feed.frozen import FrozenWatch
 
 
 def scene(height: int = 90, width: int = 160) -> np.ndarray:

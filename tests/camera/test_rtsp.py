@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from edgekit.camera.runtime import Camera
-from edgekit.camera.source.feed import LiveFeed, make_feed
+from edgekit.camera.source.feed.live import LiveFeed
+from edgekit.camera.source.feed.make import make_feed
 from tests.camera.conftest import SpotDetector, config_of, model_of, source_of, wait_for
 
 SERVER = """

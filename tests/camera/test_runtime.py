@@ -165,7 +165,7 @@ def live_config(*changes: str) -> CameraConfig:
 
 
 def test_a_lost_camera_ends_the_visit_and_a_new_one_begins_when_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.camera.source.backoff.Backoff.next", lambda _: 0.05)
+    monkeypatch.setattr("edgekit.camera.source.feed.backoff.Backoff.next", lambda _: 0.05)
     gone = threading.Event()
 
     def grabber() -> Grabber:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.camera.config import SourceConfig, parse_config
-from edgekit.camera.source.feed import LiveFeed
+from edgekit.camera.source.feed.live import LiveFeed
 from edgekit.camera.source.uri import parse_source, printed
 from edgekit.errors import EdgekitError, UsageError
 from tests.camera.conftest import HttpCamera, ListGrabber, source_of, wait_for
@@ -148,7 +148,7 @@ def test_neither_a_source_nor_a_configuration_shows_it() -> None:
 
 
 def test_what_a_library_says_of_a_source_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.camera.source.backoff.Backoff.next", lambda _: 60)
+    monkeypatch.setattr("edgekit.camera.source.feed.backoff.Backoff.next", lambda _: 60)
     said: list[str] = []
     source = parse_source(source_of(f"rtsp://{USER}:p%40{PASSWORD}@127.0.0.1:9/x?token={QUERY}"))
     told = f"no {source.secret_url}, tried p@{PASSWORD} as {USER} with {QUERY}"

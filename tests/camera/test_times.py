@@ -19,7 +19,7 @@ from edgekit.camera.source.disk import video as video_module
 from edgekit.camera.source.disk.files import begins
 from edgekit.camera.source.disk.mpegts import seconds_of
 from edgekit.camera.source.disk.stamps import Stamps
-from edgekit.camera.source.feed import make_feed
+from edgekit.camera.source.feed.make import make_feed
 from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.open import open_grabber
 from edgekit.camera.source.uri import parse_source

@@ -221,7 +221,7 @@ def test_what_is_not_there_is_not_there(site: Site, path: str) -> None:
 
 
 def test_ready_and_alive_tell_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.camera.source.backoff.Backoff.next", lambda _: 0.05)
+    monkeypatch.setattr("edgekit.camera.source.feed.backoff.Backoff.next", lambda _: 0.05)
     site = Site(tmp_path)
     try:
         wait_for(lambda: site.get("/readyz")[0] == 200, 10)

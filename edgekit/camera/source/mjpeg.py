@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from edgekit.camera.config import SourceConfig
+from edgekit.camera.source.capture import CaptureGrabber
 from edgekit.camera.source.grabber import Grabber
 from edgekit.camera.source.opencv import quiet_cv2
 from edgekit.camera.source.uri import Source
@@ -25,6 +26,11 @@ from edgekit.vision.image import Frame, within_limits
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
+
+
+def open_http(source: Source, config: SourceConfig) -> Grabber:
+    """An HTTP source: MJPEG taken apart here, anything else by FFmpeg. Raises SourceError as `open_mjpeg`."""
+    return open_mjpeg(source, config) or CaptureGrabber(source, config)
 
 
 def open_mjpeg(source: Source, config: SourceConfig) -> MjpegGrabber | None:

@@ -1,13 +1,12 @@
-"""Which grabber a source needs. A new kind of source is one file beside this one and one line here."""
+"""Opens whatever kind of source there is."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from edgekit.camera.config import SourceConfig
-from edgekit.camera.source.capture import CaptureGrabber
-from edgekit.camera.source.disk.files import FilesGrabber
 from edgekit.camera.source.grabber import Grabber
-from edgekit.camera.source.made import MadeGrabber
-from edgekit.camera.source.mjpeg import open_mjpeg
+from edgekit.camera.source.kinds import GRABBERS
 from edgekit.camera.source.uri import Source
 
 
@@ -18,12 +17,6 @@ def open_grabber(source: Source, config: SourceConfig) -> Grabber:
         SourceError: it is not there, refuses, or does not answer; worth trying again.
         BackendError: this OpenCV cannot.
     """
-    if source.kind == "synthetic":
-        return MadeGrabber(source, config)
-    if source.kind in ("pictures", "video"):
-        return FilesGrabber(source.place, config)
-    if source.kind == "http":
-        grabber = open_mjpeg(source, config)  # finds out whether it is MJPEG
-        if grabber is not None:
-            return grabber
-    return CaptureGrabber(source, config)
+    module, opener = GRABBERS[source.kind]
+    grabber: Grabber = getattr(import_module(module), opener)(source, config)
+    return grabber

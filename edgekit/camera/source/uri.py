@@ -8,15 +8,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from edgekit.camera.config import SourceConfig
 from edgekit.camera.source.disk.media import globbed, is_picture, is_video
+from edgekit.camera.source.kinds import FILES, GRABBERS, NO_URL
 from edgekit.errors import UsageError
 from edgekit.screen import HIDDEN, masked
-
-Kind = Literal["device", "csi", "rtsp", "http", "video", "pictures", "synthetic"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # some cameras take them in the path: /user=admin_password=x_channel=1 or /user=admin&password=x
@@ -34,13 +32,13 @@ class Source:
     """A source's name, taken apart.
 
     Attributes:
-        kind: which grabber opens it.
+        kind: which grabber opens it, one of `GRABBERS`.
         place: what the grabber takes: a number or path of a device, an URL without user, a path or a glob.
         user, password: of an URL; "" for none.
         query: of synthetic://.
     """
 
-    kind: Kind
+    kind: str
     place: str = field(repr=False)
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
@@ -50,13 +48,14 @@ class Source:
     def live(self) -> bool:
         """Whether frames come at their own pace and the newest is the one that counts."""
         keys = dict(self.query)
-        made = self.kind == "synthetic" and ("frames" not in keys or keys.get("live", "0") != "0")
-        return made or self.kind in ("device", "csi", "rtsp", "http")
+        if self.kind == "synthetic":
+            return "frames" not in keys or keys.get("live", "0") != "0"
+        return self.kind not in FILES
 
     @property
     def shown(self) -> str:
         """For logs, pages and metrics: without user, password and query."""
-        if self.kind not in ("rtsp", "http"):
+        if self.kind in NO_URL:
             return self.place
         parts = urlsplit(self.place)
         return urlunsplit((parts.scheme, parts.netloc, _IN_PATH.sub(rf"\g<1>{HIDDEN}", parts.path), "", ""))
@@ -64,7 +63,7 @@ class Source:
     def hide(self, text: str) -> str:
         """What a library said about this source, without user, password and query, as they stand and decoded."""
         text = masked(text)
-        if self.kind not in ("rtsp", "http"):
+        if self.kind in NO_URL:
             return text
         parts = urlsplit(self.place)
         values = [v for part in parse_qs(parts.query, keep_blank_values=True).values() for v in part]
@@ -84,7 +83,7 @@ class Source:
     @property
     def host(self) -> tuple[str, int] | None:
         """Host and port of an URL."""
-        if self.kind not in ("rtsp", "http"):
+        if self.kind in NO_URL:
             return None
         parts = urlsplit(self.place)
         usual = {"rtsp": 554, "rtsps": 322, "https": 443}.get(parts.scheme, 80)
@@ -154,14 +153,14 @@ def _parsed(uri: str) -> Source:
         return _local(unquote(rest))
     if scheme == "synthetic":
         return _synthetic(uri)
-    if scheme in ("rtsp", "rtsps", "http", "https"):
+    if scheme in ("rtsp", "rtsps", "http", "https") or (scheme in GRABBERS and scheme not in NO_URL):
         return _url(uri)
     raise UsageError("This is not a source of frames.", got=_named(uri), expected=_EXPECTED)
 
 
 def printed(config: SourceConfig) -> str | None:
     """`config.uri` to be typed again; None where it holds a user, password or query that is not of the environment."""
-    if parse_source(config).kind not in ("rtsp", "http"):
+    if parse_source(config).kind in NO_URL:
         return config.uri
     rest = _VARIABLE.sub("", config.uri)
     own = rest.rpartition("@")[0].rpartition("//")[2].strip(":")
@@ -206,7 +205,7 @@ def _url(uri: str) -> Source:
         )
     netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
     place = urlunsplit((parts.scheme.lower(), netloc, parts.path, parts.query, ""))
-    kind: Kind = "rtsp" if parts.scheme.lower().startswith("rtsp") else "http"
+    kind = {"rtsps": "rtsp", "https": "http"}.get(parts.scheme.lower(), parts.scheme.lower())
     return Source(kind, place, parts.username or "", parts.password or "")
 
 
@@ -243,7 +242,7 @@ def _local(name: str) -> Source:
     raise UsageError("The source is not there.", got=got, expected=_EXPECTED, fix="check the path")
 
 
-def _kind(paths: Iterable[Path]) -> Kind:
+def _kind(paths: Iterable[Path]) -> str:
     """What several files are called together; each is read as what it is."""
     kinds = {"pictures" if is_picture(path) else "video" for path in paths if is_picture(path) or is_video(path)}
     return "video" if kinds == {"video"} else "pictures"

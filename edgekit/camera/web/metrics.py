@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
-from edgekit.camera.source.feed import State
+from edgekit.camera.source.feed.base import State
 
 Status = Callable[[], dict[str, Any]]
 

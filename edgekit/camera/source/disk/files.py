@@ -12,6 +12,7 @@ from edgekit.camera.config import SourceConfig
 from edgekit.camera.source.disk.media import find_media, is_picture
 from edgekit.camera.source.disk.video import VideoGrabber
 from edgekit.camera.source.grabber import Ended, Grabber
+from edgekit.camera.source.uri import Source
 from edgekit.errors import PictureError, SourceError
 from edgekit.screen import shown
 from edgekit.vision.image import Frame, read_picture
@@ -188,3 +189,8 @@ class FilesGrabber(Grabber):
 def _pictures(paths: Sequence[Path], fps: float) -> Run:
     modified = max((path.stat().st_mtime for path in paths if path.exists()), default=time.time())
     return Run(tuple(paths), True, len(paths) / fps, modified, fps)
+
+
+def open_files(source: Source, config: SourceConfig) -> FilesGrabber:
+    """A file, folder or glob. Raises as `FilesGrabber`."""
+    return FilesGrabber(source.place, config)
