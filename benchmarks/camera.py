@@ -26,7 +26,8 @@ from edgekit.camera.config import load_config
 from edgekit.camera.detect.detectors import make_eye
 from edgekit.camera.memory import few_arenas
 from edgekit.camera.rules import Model
-from edgekit.camera.runtime import Camera, Summary
+from edgekit.camera.runtime import Camera
+from edgekit.camera.summary import Summary
 from edgekit.loading import open_predictor
 from edgekit.predictor import Predictor
 from edgekit.vision.preprocess import preprocess

@@ -25,8 +25,9 @@ from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.visits import VisitEvent
 from edgekit.camera.problems import Problems
 from edgekit.camera.store.clips import Clips
+from edgekit.camera.store.leftovers import crashed
 from edgekit.camera.store.reader import local_day
-from edgekit.camera.store.store import Store, crashed
+from edgekit.camera.store.store import Store
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
 from edgekit.vision.results import Detections

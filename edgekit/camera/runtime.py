@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
-import numpy as np
+from collections.abc import Callable
 
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver.listener import Listener
@@ -19,7 +16,7 @@ from edgekit.camera.event_writer import EventWriter, FrameResult
 from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.visits import Visit
 from edgekit.camera.health import Health, notify_systemd
-from edgekit.camera.memory import give_back
+from edgekit.camera.housekeeping import Housekeeping
 from edgekit.camera.problems import Say
 from edgekit.camera.rate import RateController
 from edgekit.camera.rules import Model, Rules, make_rules
@@ -27,41 +24,17 @@ from edgekit.camera.source.feed.base import Feed, Opener, Shot
 from edgekit.camera.source.feed.make import make_feed
 from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.open import open_grabber
-from edgekit.camera.thermal import hottest
+from edgekit.camera.summary import Summary, summarize
+from edgekit.camera.track.shown import drawn, nothing
 from edgekit.camera.track.tracker import Track
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.vision.results import Detections
 
 _SLICE = 0.2  # seconds, the longest wait without looking whether to stop
-_TRIM, _FIRST_TRIM = 60.0, 8.0  # seconds between two returns of freed memory, and until the first
 _VIDEO_FPS = 10.0  # of a live camera's annotated video
 
 
 OpenModel = Callable[[CameraConfig], Model]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What came of a run; `not_kept` counts what was lost, or removed to make room, by kind."""
-
-    seconds: float
-    captured: int
-    processed: int
-    dropped: int
-    broken: int
-    unreadable: int
-    inferred: int
-    gated: int
-    events: int
-    visits: Mapping[str, int]
-    most_at_once: Mapping[str, int]
-    age_p99_ms: float | None
-    inference_p50_ms: float | None
-    not_kept: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def fps(self) -> float:
-        return self.processed / self.seconds if self.seconds else 0.0
 
 
 class Camera:
@@ -98,8 +71,7 @@ class Camera:
         self._feed = self._new_feed(config)
         self._model = open_model(config)
         self._last_at = time.monotonic()
-        self._trimmed_at = self._last_at - _TRIM + _FIRST_TRIM
-        self._chore_failed = ""
+        self._chores = Housekeeping(say)
         self._take(make_rules(config, self._model, self._feed.clock))
         self.writer = EventWriter(
             config,
@@ -123,18 +95,18 @@ class Camera:
             while not self._stop.is_set() and (seconds is None or time.monotonic() - began < seconds):
                 self.health.beat()
                 self._reload_if_asked()
-                self._regularly()
+                self._chores.regularly(self._rate.ladder if self._feed.live else None)
                 if not self._step():
                     break
         finally:
             self._feed.stop()
             self._lookahead.close()
             events = self._rules.visits.close(self._last_at, "shutdown")
-            self.writer.put(FrameResult(None, _nothing(), self._last_at, tuple(events)))
+            self.writer.put(FrameResult(None, nothing(), self._last_at, tuple(events)))
             self.writer.stop()
             self.view.close()
             self._model.close()
-        return self._summary(time.monotonic() - began)
+        return summarize(time.monotonic() - began, self._feed.counters, self.health, self.writer, self._most)
 
     @property
     def frames(self) -> int:
@@ -165,7 +137,8 @@ class Camera:
         self._lookahead.watch(rules.detector, rules.config)
         self._rate = self.health.rate = RateController(rules.config, time.monotonic())
         self._shape: tuple[int, ...] = ()
-        self._inferred_at = self._heat_at = float("-inf")
+        self._inferred_at = float("-inf")
+        self._chores.soon()
         self.config = rules.config
 
     def _step(self) -> bool:
@@ -210,7 +183,7 @@ class Camera:
             self._count(tracks, at)
         busy = bool(self._rules.visits.open) or (motion is not None and motion.moved)
         self._rate.saw(frame, busy, at)
-        shown = _drawn(tracks, found, self._rules.least)
+        shown = drawn(tracks, found, self._rules.least)
         self.view.show(frame, shown)
         self.writer.put(FrameResult(frame, shown, at, tuple(events), self._rules.visits.pictured))
         self.health.looked(time.monotonic() - shot.captured, seconds)
@@ -262,33 +235,7 @@ class Camera:
             now = self._last_at = time.monotonic()
             events = self._rules.visits.tick(now, self._feed.state() in ("offline", "stalled", "connecting"))
             if events:
-                self.writer.put(FrameResult(None, _nothing(), now, tuple(events)))
-
-    def _regularly(self) -> None:
-        now = time.monotonic()
-        if now - self._heat_at < 2:
-            return
-        self._heat_at = now
-        notify_systemd("WATCHDOG=1")
-        for chore in (self._trim, self._cool):
-            try:
-                chore(now)
-            except Exception as error:  # noqa: BLE001 - no frame may be lost for want of a temperature
-                told = f"{chore.__name__.strip('_')}: {type(error).__name__}: {error}"
-                if told != self._chore_failed:
-                    self._say(f"error: housekeeping failed, watching goes on: {told}")
-                self._chore_failed = told
-
-    def _trim(self, now: float) -> None:
-        if now - self._trimmed_at > _TRIM:
-            self._trimmed_at = now
-            give_back()
-
-    def _cool(self, now: float) -> None:
-        if self._feed.live and self._rate.ladder.see(hottest(), now):
-            fps = self._rate.ladder.fps
-            told = "as asked" if fps is None else f"{fps:g} times a second" if fps else "not at all"
-            self._say(f"{self._rate.ladder.celsius:.0f} degrees Celsius: looking {told}")
+                self.writer.put(FrameResult(None, nothing(), now, tuple(events)))
 
     def _reload_if_asked(self) -> None:
         wanted, self._wanted = self._wanted, None
@@ -315,11 +262,11 @@ class Camera:
             told = error if isinstance(error, EdgekitError) else f"{type(error).__name__}: {error}"
             self._say(f"error: the configuration was not taken, and all goes on as it was: {told}")
             return
-        self.writer.put(FrameResult(None, _nothing(), self._last_at, tuple(self._rules.visits.close(self._last_at))))
+        self.writer.put(FrameResult(None, nothing(), self._last_at, tuple(self._rules.visits.close(self._last_at))))
         self._take(rules)
         if self._model is not old_model:
             old_model.close()
-            self.writer.put(FrameResult(None, _nothing(), self._last_at, model=self._model.info))
+            self.writer.put(FrameResult(None, nothing(), self._last_at, model=self._model.info))
             self.health.trained_on = self._model.info.get("trained_on", "")
         if feed is not old_feed:
             old_feed.stop()
@@ -328,44 +275,6 @@ class Camera:
         told = f"; the model is {_named(self._model)}, was {_named(old_model)}" if self._model is not old_model else ""
         self._say(f"configuration taken{told}" + (f"; after a restart also: {', '.join(late)}" if late else ""))
 
-    def _summary(self, seconds: float) -> Summary:
-        counters, health = self._feed.counters, self.health
-        status = health.status()
-        return Summary(
-            seconds=seconds,
-            captured=counters.captured,
-            processed=counters.processed,
-            dropped=counters.dropped,
-            broken=counters.broken,
-            unreadable=counters.unreadable,
-            inferred=health.inferred,
-            gated=health.gated,
-            events=self.writer.events,
-            visits=dict(self.writer.started),
-            most_at_once=dict(self._most),
-            age_p99_ms=status["age"]["ms_p99"],
-            inference_p50_ms=status["model"]["ms_p50"],
-            not_kept=self.writer.dropped,
-        )
-
-
-def _drawn(tracks: list[Track], found: Detections | None, least: Mapping[str, float]) -> Detections:
-    """The tracks seen in a frame as boxes; confirmed ones with their number, of others only strong ones."""
-    if found is None or not tracks:
-        return _nothing()
-    shown = sorted((t for t in tracks if t.confirmed or t.score >= least[t.label]), key=lambda t: -t.score)
-    index = {name: i for i, name in enumerate(least)}
-    return Detections(
-        np.array([t.box for t in shown], np.float32).reshape(-1, 4),
-        np.array([t.score for t in shown], np.float32),
-        np.array([index[t.label] for t in shown], np.int64),
-        tuple(f"{t.label} #{t.ident}" if t.confirmed else f"{t.label}?" for t in shown),
-    )
-
 
 def _named(model: Model) -> str:
     return f"{model.info['name']} ({model.info['sha256'][:12]})"
-
-
-def _nothing() -> Detections:
-    return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), ())

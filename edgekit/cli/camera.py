@@ -18,7 +18,8 @@ from edgekit.screen import shown
 if TYPE_CHECKING:
     from edgekit.camera.config import CameraConfig
     from edgekit.camera.rules import Model
-    from edgekit.camera.runtime import Camera, Summary
+    from edgekit.camera.runtime import Camera
+    from edgekit.camera.summary import Summary
 
 _STORE = "store"
 _PLACES = ("source", "source.uri")  # keys that bring an address

@@ -27,16 +27,15 @@ def failing(*_: object) -> None:
 
 @pytest.mark.parametrize("chore", ["hottest", "give_back"])
 def test_housekeeping_that_fails_ends_no_run(chore: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"edgekit.camera.runtime.{chore}", failing)
-    monkeypatch.setattr("edgekit.camera.runtime._FIRST_TRIM", -1.0)
+    monkeypatch.setattr(f"edgekit.camera.housekeeping.{chore}", failing)
+    monkeypatch.setattr("edgekit.camera.housekeeping._FIRST_TRIM", -1.0)
     said: list[str] = []
     config = config_of("source.uri=rtsp://127.0.0.1:1/x")
     things = [thing for i in range(40) for thing in (0.005, spot(20 + i, 60))]
     camera = Camera(config, model_of(SpotDetector()), opener=lambda *_: ListGrabber([*things, 60.0]), say=said.append)
-    camera._heat_at = float("-inf")
-    camera._regularly()
-    camera._heat_at = float("-inf")
-    camera._regularly()
+    for _ in range(2):
+        camera._chores.soon()
+        camera._chores.regularly(camera._rate.ladder)
     failures = [line for line in said if "Too many open files" in line]
     assert len(failures) == 1  # said once, not every two seconds of a season
     assert "watching goes on" in failures[0]

@@ -277,7 +277,7 @@ def test_unknown_labels_are_refused() -> None:
 
 
 def test_heat_pauses_and_readiness_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.camera.runtime.hottest", lambda: 99.0)
+    monkeypatch.setattr("edgekit.camera.housekeeping.hottest", lambda: 99.0)
     with Running(live_config(), SpotDetector(), moving) as running:
         wait_for(lambda: running.camera.health.status()["rate"]["mode"] == "paused", 5)
         assert "99 degrees" in running.camera.health.ready()[1]

@@ -17,8 +17,9 @@ from edgekit.camera.config import StoreConfig
 from edgekit.camera.events.uuid7 import uuid7
 from edgekit.camera.store import locked_database as database_module
 from edgekit.camera.store import store as store_module
+from edgekit.camera.store.leftovers import crashed
 from edgekit.camera.store.reader import Reader
-from edgekit.camera.store.store import Store, crashed
+from edgekit.camera.store.store import Store
 from edgekit.errors import OutputError
 
 _seq = itertools.count(1)

@@ -14,7 +14,7 @@ import pytest
 from edgekit.camera.config import SourceConfig, parse_config
 from edgekit.camera.deliver.video_file import VideoFile
 from edgekit.camera.events.visits import Visits
-from edgekit.camera.runtime import Camera, Summary
+from edgekit.camera.runtime import Camera
 from edgekit.camera.source.disk import video as video_module
 from edgekit.camera.source.disk.files import begins
 from edgekit.camera.source.disk.mpegts import seconds_of
@@ -23,6 +23,7 @@ from edgekit.camera.source.feed.make import make_feed
 from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.open import open_grabber
 from edgekit.camera.source.uri import parse_source
+from edgekit.camera.summary import Summary
 from edgekit.errors import UsageError
 from tests.camera.conftest import SpotDetector, config_of, model_of, source_of, spot
 

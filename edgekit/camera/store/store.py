@@ -17,9 +17,9 @@ from edgekit.artifacts.atomic import make_folder
 from edgekit.camera.clock import seconds_of
 from edgekit.camera.config import StoreConfig
 from edgekit.camera.problems import one_line
-from edgekit.camera.store.avi import recover
 from edgekit.camera.store.database import Event, insert_counts, insert_event, name_files, parsed
 from edgekit.camera.store.dropped import StoreProblems
+from edgekit.camera.store.leftovers import put_right
 from edgekit.camera.store.locked_database import LockedDatabase
 from edgekit.camera.store.permissions import close_to_others
 from edgekit.camera.store.pictures import Pictures
@@ -186,19 +186,10 @@ class Store:
         db = self._locked.db
         if db is None:
             return 0
-        found = [path for kind in ("snapshots", "clips") for path, _ in walk(self.folder / kind)]
-        halves = [path for path in found if path.name.startswith(".") and path.name.split(".")[1] not in running]
-        for path in halves:
-            whole = path.with_name(path.name.split(".")[1] + path.suffix)
-            if path.suffix != ".avi" or whole.exists() or not recover(path, whole):
-                path.unlink(missing_ok=True)
-        for path, _ in walk(self.folder / "clips"):
-            row = db.execute("SELECT event FROM visits WHERE id = ?", (path.stem,)).fetchone()
-            event = parsed(row[0]) if row else None
-            if event and not event.get("clip"):
-                self._clips[path.stem] = path.relative_to(self.folder).as_posix()
+        halves, finished = put_right(db, self.folder, running)
+        self._clips.update(finished)
         self.flush()
-        return len(halves)
+        return halves
 
     def used(self) -> int:
         """Bytes of everything in the folder."""
@@ -304,8 +295,3 @@ class Store:
             self._locked.replace(found)
         except (sqlite3.Error, EdgekitError, OSError) as error:
             self._later(f"the database cannot be opened: {error}")
-
-
-def crashed(event: Event, seq: int) -> Event:
-    """The end of a visit in which the process died: when it was last heard of."""
-    return {**event, "seq": seq, "type": "end", "end": event["last_seen"], "end_reason": "crash", "count": 0}
