@@ -122,8 +122,8 @@ def own_tests(recipes: Iterable[Recipe]) -> list[str]:
 def outcomes(tree: Path, files: Iterable[str]) -> tuple[dict[str, list[str]], str]:
     """Per test file what its tests came to: `passed`, `failure` or `error`; and all that was printed."""
     report = tree / "report.xml"
-    run = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *files]
-    done = subprocess.run([sys.executable, *run], cwd=tree, capture_output=True, text=True, timeout=600)
+    run = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors", f"--junitxml={report}"]
+    done = subprocess.run([sys.executable, *run, *files], cwd=tree, capture_output=True, text=True, timeout=600)
     ended: dict[str, list[str]] = {}
     for case in ET.parse(report).iter("testcase"):
         module = case.get("classname") or case.get("name") or ""
