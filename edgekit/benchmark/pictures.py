@@ -11,7 +11,11 @@ from edgekit.vision.image import encode_picture
 
 
 def timed_pictures(dataset: Dataset, count: int, folder: Path) -> list[Sample]:
-    """Pictures as files, so that decoding is part of what is timed; those made in code are written as JPEG."""
+    """Pictures as files, so that decoding is part of what is timed; those made in code are written as JPEG.
+
+    Args:
+        folder: a temporary one, which goes with the measurement: nothing in it has to survive a power cut.
+    """
     chosen = []
     for i, sample in enumerate(sample_evenly(dataset, count)):
         if sample.path is None:

@@ -41,6 +41,7 @@ class VideoFile(FrameDelivery):
             raise OutputError(f"{path} is not a file.", expected="a name for a video")
         self.path, self.fps = path, 0.0
         self._rate = fps
+        # not `atomic`: OpenCV opens the file itself, by its name
         self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
         self._writer: Any = None
         self._size = (0, 0)

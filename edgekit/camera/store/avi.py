@@ -37,6 +37,7 @@ class AviWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # not `atomic`, which ends with a block: a clip is open for as long as its visit
         self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
         self._file: BinaryIO | None = None
         self._index: list[tuple[int, int]] = []  # where in the list, how many bytes
