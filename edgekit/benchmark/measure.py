@@ -47,7 +47,7 @@ class MeasurementPlan:
         few = self.iterations is not None and self.iterations < self.turns
         if self.turns < 1 or self.seconds <= 0 or self.warmup < 0 or few:
             raise UsageError(
-                "This cannot be measured.",
+                "This plan measures nothing.",
                 got=f"{self.seconds:g} s, {self.iterations} iterations in {self.turns} turns",
                 expected="a positive time, one turn at least, and an iteration a turn",
             )
@@ -90,9 +90,11 @@ class Run:
     paces: list[float] = field(default_factory=list)
 
     def samples(self, stage: str) -> Floats:
+        """float64 [n]: the milliseconds of all turns, in the order measured."""
         return np.concatenate([turn.stages[stage] for turn in self.turns])
 
     def blocks(self, stage: str) -> list[Floats]:
+        """float64 [n_i] milliseconds of each turn."""
         return [turn.stages[stage] for turn in self.turns]
 
     def session(self) -> list[Floats]:
@@ -111,6 +113,7 @@ class Run:
         return sum(t.pictures for t in self.turns) / sum(t.seconds for t in self.turns)
 
     def energy(self) -> dict[str, Any]:
+        """`Energy.per` picture of all turns; without joules where one turn has none."""
         known = [e for e in self.energies if e.joules is not None]
         if not known or len(known) < len(self.energies):
             source = self.energies[0].source if self.energies else "not measured"

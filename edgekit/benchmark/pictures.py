@@ -1,4 +1,4 @@
-"""The pictures that are measured on."""
+"""The pictures that timings rotate over, as files."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from edgekit.tasks import TASKS
 
 
 class Part(BaseModel):
+    """A piece of the report: unknown keys and numbers that are not finite are refused."""
+
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
@@ -90,6 +92,8 @@ class Warmup(Part):
 
 
 class Steadiness(Part):
+    """Whether the timings are of one steady machine, and in words what speaks against it."""
+
     stable: bool
     findings: list[str]
 
@@ -212,7 +216,7 @@ class Row(Part):
     case: Case
     status: Literal["ok", "failed"]
     failure: Failure | None = None
-    model: str = Field(default="", description="what is compared with itself: arch and classes")
+    model: str = Field(default="", description="net, number of classes and size; only rows with the same are compared")
     precision: str = "?"
     input: str = "?"
     sha256: str = ""
@@ -279,4 +283,5 @@ class Report(Part):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True, protected_namespaces=())
 
     def to_json(self) -> str:
+        """What bench.json holds; equal reports give equal text."""
         return json.dumps(self.model_dump(by_alias=True, mode="json"), indent=1, allow_nan=False) + "\n"

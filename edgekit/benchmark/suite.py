@@ -48,6 +48,7 @@ class Suite(Table):
     matrix: tuple[Matrix, ...] = Field(min_length=1)
 
     def settings(self) -> Settings:
+        """How its cases are measured."""
         plan = MeasurementPlan(self.seconds, None, self.turns, self.warmup)
         return Settings(plan, timed=self.timed, accuracy=self.accuracy)
 

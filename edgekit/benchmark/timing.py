@@ -1,4 +1,4 @@
-"""From what was measured to the report's form of it."""
+"""A case's timings as the report has them: summaries with intervals, whether they were steady, and each turn."""
 
 from __future__ import annotations
 
@@ -77,4 +77,5 @@ def per_picture(run: Run, stage: str, batch: int) -> list[float]:
 
 
 def span(value: Interval) -> Span:
+    """An interval as the report has it."""
     return Span(value=value.value, low=value.low, high=value.high)

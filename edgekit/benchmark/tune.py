@@ -65,6 +65,7 @@ class Deployment:
         return {"format": FORMAT, "artifact": model, "runtime": runtime, **content}
 
     def to_json(self, folder: Path) -> str:
+        """What deployment.json in `folder` holds."""
         return json.dumps(self.to_dict(folder), indent=2, allow_nan=False) + "\n"
 
 
@@ -89,7 +90,7 @@ def choose(report: Report, max_drop: float, goal: Goal = "latency") -> Deploymen
         raise kind(what, got=failure.got, expected=failure.expected, fix=failure.fix or "edgekit doctor")
     if base is None:
         raise VerificationError(
-            "Nothing says how right the models are.",
+            "The accuracy of the reference is not known, so there is no budget to keep.",
             got="no labelled pictures for them",
             expected="accuracy of the reference",
             fix="--data with labelled pictures",

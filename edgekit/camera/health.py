@@ -12,7 +12,7 @@ from typing import Any
 from edgekit.camera.event_writer import EventWriter
 from edgekit.camera.rate import RateController
 from edgekit.camera.source.feed.base import Feed
-from edgekit.metrics.percentiles import told
+from edgekit.metrics.percentiles import percentile_if_enough
 
 _AGES = 2000
 _HUNG = 30.0  # seconds without a heartbeat
@@ -142,7 +142,7 @@ class Health:
 
 def _ms(values: deque[float], percent: float) -> float | None:
     held = list(values)
-    found = told(held, percent) if held else None
+    found = percentile_if_enough(held, percent) if held else None
     return None if found is None else round(1000 * found, 1)
 
 

@@ -47,6 +47,7 @@ class Gate:
 
     @property
     def passed(self) -> bool:
+        """Whether every stage so far has passed; true where there was none."""
         return all(stage.passed for stage in self.stages)
 
     @property
@@ -60,6 +61,7 @@ class Gate:
         return self.add(stage if stage.passed else replace(stage, first_wrong=blame()))
 
     def add(self, stage: Stage) -> bool:
+        """Keeps a verdict, says it, and gives whether it passed."""
         self.stages.append(stage)
         said = "ok" if stage.passed else "FAILED: " + "; ".join(stage.problems)
         self.say(f"{stage.name:<11} {self.task.figures(stage)}   {said}")
@@ -99,7 +101,7 @@ def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits:
     """
     if reference.task is not candidate.task:
         raise UsageError(
-            "The two models do not do the same.",
+            "The two models are of different tasks.",
             got=f"{candidate.name} is for {candidate.spec.task}",
             expected=f"{reference.spec.task}, as {reference.name}",
         )

@@ -1,4 +1,4 @@
-"""The bootstrap: a figure is computed of many draws with repetition, and the middle 95 % of what comes out is told.
+"""The bootstrap: a figure of many draws with repetition, and the interval that holds the middle 95 % of them.
 
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", sec. 13.3, the percentile interval. The limits
 are two of the figures that were drawn (`edgekit.metrics.percentiles`). numpy only.
@@ -63,7 +63,9 @@ def of_blocks(
     """
     held = [np.asarray(b, dtype=np.float64) for b in blocks]
     if not held or not all(map(len, held)):
-        raise UsageError("There is nothing to draw from.", got=f"blocks of {[*map(len, held)]}", expected="timings")
+        raise UsageError(
+            "There is nothing to resample.", got=f"blocks of {[*map(len, held)]}", expected="timings in each"
+        )
 
     def draw(rng: np.random.Generator) -> float:
         return figure(np.concatenate([rng.choice(held[j], size=len(held[j])) for j in picked(rng, len(held))]))

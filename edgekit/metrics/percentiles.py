@@ -20,7 +20,7 @@ def percentile(values: ArrayLike, percent: float) -> float:
 
 
 def enough(percent: float) -> int:
-    """How many values a percentile must come from to be told: p90 10, p95 20, p99 100, p99.9 1000; the median 1.
+    """How many values a percentile must come from to be reported: p90 10, p95 20, p99 100, p99.9 1000; the median 1.
 
     So many that one of them at least lies beyond it. From fewer the nearest rank is the largest (below the median: the
     smallest) under another name.
@@ -29,7 +29,7 @@ def enough(percent: float) -> int:
     return 1 if beyond == 50 else math.ceil(round(100 / beyond, 9))
 
 
-def told(values: ArrayLike, percent: float) -> float | None:
+def percentile_if_enough(values: ArrayLike, percent: float) -> float | None:
     """`percentile`, or None where there are not `enough` values."""
     held = np.asarray(values, dtype=np.float64).ravel()
     return percentile(held, percent) if len(held) >= enough(percent) else None

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import UsageError
 from edgekit.metrics.classification import Rate, rate
-from edgekit.metrics.percentiles import percentile, told
+from edgekit.metrics.percentiles import percentile, percentile_if_enough
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ def summary(values: ArrayLike) -> Summary:
     """The figures of one or more timings. Raises UsageError for none, or for one that is not finite."""
     samples = np.sort(np.asarray(values, dtype=np.float64).ravel())
     if not len(samples) or not np.isfinite(samples).all():
-        raise UsageError("These are not timings.", got=f"{len(samples)} values", expected="one finite number or more")
+        raise UsageError(
+            "Timings must be finite numbers, and one at least.",
+            got=f"{len(samples)} values",
+            expected="one finite number or more",
+        )
     return Summary(
         n=len(samples),
         mean=float(samples.mean()),
@@ -52,10 +56,10 @@ def summary(values: ArrayLike) -> Summary:
         min=float(samples[0]),
         max=float(samples[-1]),
         p50=percentile(samples, 50),
-        p90=told(samples, 90),
-        p95=told(samples, 95),
-        p99=told(samples, 99),
-        p999=told(samples, 99.9),
+        p90=percentile_if_enough(samples, 90),
+        p95=percentile_if_enough(samples, 95),
+        p99=percentile_if_enough(samples, 99),
+        p999=percentile_if_enough(samples, 99.9),
     )
 
 
@@ -114,6 +118,7 @@ class McNemar:
 
     @property
     def verdict(self) -> str:
+        """`better`, `worse` or `no difference shown`, at the level of 5 %."""
         if self.p_value >= 0.05:
             return "no difference shown"
         return "worse" if self.only_reference > self.only_candidate else "better"
@@ -143,7 +148,7 @@ def mcnemar(reference: ArrayLike, candidate: ArrayLike) -> McNemar:
 
 @dataclass(frozen=True)
 class Stability:
-    """Whether timings are of one machine in one mood, and what speaks against it."""
+    """Whether a machine was equally fast throughout a measurement, and what speaks against it."""
 
     stable: bool
     findings: tuple[str, ...]

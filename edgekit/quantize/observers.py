@@ -119,6 +119,7 @@ def choose_range(seen: Histogram, method: Method, grid: Grid) -> tuple[float, fl
 
 
 def minmax(seen: Histogram, grid: Grid) -> tuple[float, float]:
+    """The smallest and the largest value seen: nothing is clipped."""
     return seen.low, seen.high
 
 

@@ -46,6 +46,7 @@ class InputStatistics:
 
     @classmethod
     def empty(cls, inputs: int) -> InputStatistics:
+        """Of a layer with K = `inputs`, before anything was seen."""
         return cls(np.zeros(inputs), np.zeros((inputs, inputs), np.float32))
 
     def add(self, patches: NDArray[np.float32]) -> None:
@@ -65,6 +66,7 @@ class InputStatistics:
 
     @property
     def mean(self) -> Floats:
+        """float64 [K]: the mean of x; zeros where nothing was seen."""
         return np.asarray(self.first / max(self.count, 1))
 
     def mean_second(self) -> Floats:

@@ -63,7 +63,7 @@ def test_blocks_are_drawn_whole_and_timings_inside_each() -> None:
 
 def test_no_blocks() -> None:
     for blocks in ([], [[1.0], []]):
-        with pytest.raises(UsageError, match="nothing to draw"):
+        with pytest.raises(UsageError, match="nothing to resample"):
             of_blocks(blocks, np.median)  # type: ignore[arg-type]
 
 

@@ -78,6 +78,7 @@ class Meter:
 
     @property
     def available(self) -> bool:
+        """Whether this machine counts energy or tells its power at all."""
         return bool(self._zones) or self._watts is not None or self._joules is not None
 
     def __enter__(self) -> Meter:

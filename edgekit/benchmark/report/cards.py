@@ -75,7 +75,7 @@ def over_time(rows: Sequence[Row], names: Names) -> str:
     blocks = {names[r.name]: [(b.start, b.seconds, b.end_to_end) for b in r.timing.blocks] for r in rows if r.timing}
     if not blocks:
         return ""
-    note = "The cases take turns, so that the machine's mood meets all of them. Bars are each turn's median."
+    note = "The cases take turns, so that what else the machine does meets all of them. Bars are each turn's median."
     return card("Over the time", note, lambda w: charts.time_series(blocks, w, "Latency over the time"), full=True)
 
 

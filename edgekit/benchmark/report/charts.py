@@ -20,7 +20,7 @@ from edgekit.benchmark.report.svg import (
     shortened,
     text_width,
 )
-from edgekit.metrics.percentiles import percentile, told
+from edgekit.metrics.percentiles import percentile, percentile_if_enough
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 26.0, 42.0
 DENSITY = 120  # points of a distribution's outline
@@ -104,7 +104,7 @@ def distributions(samples: Mapping[str, Sequence[float]], width: float, title: s
     for i, (name, ms) in enumerate(samples.items()):
         base = TOP + row * (i + 1) - 6
         held = np.asarray(ms, dtype=np.float64)
-        known = {f"p{q}": value for q in (50, 95, 99) if (value := told(held, q)) is not None}
+        known = {f"p{q}": value for q in (50, 95, 99) if (value := percentile_if_enough(held, q)) is not None}
         marks = [(mark, value) for mark, value in known.items() if width > 400 or mark != "p95"]
         tail = "  ".join(f"{mark} {value:.3g}" for mark, value in marks)
         canvas.text(12, base - row + label + 1, shortened(name, width - 40 - text_width(tail)), "k hl")

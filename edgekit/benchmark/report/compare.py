@@ -134,7 +134,7 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
         name = found.group(1) if found else ""
         if not found or name not in known:
             raise UsageError(
-                "This is not a limit.",
+                "A limit cannot be read.",
                 got=repr(part),
                 expected="NAME>+5%, NAME>+2ms or NAME<-0.5 (points), NAME one of " + ", ".join(dict.fromkeys(known)),
             )
@@ -142,12 +142,12 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
         if (sign == ">") != (change > 0) and change != 0:
             raise UsageError("A limit has the wrong sign.", got=repr(part), expected="> with +, < with -")
         if not unit and name not in SHARES:
-            raise UsageError(f"{name} needs a unit.", got=repr(part), expected=f"{name}{sign}{change:+g}%")
+            raise UsageError(f"A limit of {name} needs a unit.", got=repr(part), expected=f"{name}{sign}{change:+g}%")
         if unit == "ms" and name not in (*TIMES, "first_result", "load"):
-            raise UsageError(f"{name} is no time.", got=repr(part), expected="%")
+            raise UsageError(f"A limit of {name} cannot be in ms: it is not a time.", got=repr(part), expected="%")
         limits.append(Limit(name, ">" if sign == ">" else "<", change, unit))
     if not limits:
-        raise UsageError("There is no limit.", got=repr(text), expected=f"for example '{DEFAULT_LIMITS}'")
+        raise UsageError("No limit is given.", got=repr(text), expected=f"for example '{DEFAULT_LIMITS}'")
     return tuple(limits)
 
 
@@ -252,7 +252,7 @@ def _time_change(a: Row, b: Row, limit: Limit) -> Change | None:
     if before is None or after is None:
         return None
     raw = (after / before - 1) * 100
-    first, second = _moods(a.timing, len(old)), _moods(b.timing, len(new))
+    first, second = _log_pace(a.timing, len(old)), _log_pace(b.timing, len(new))
     logs = (np.log(old) - first, np.log(new) - second)
     ratio = welch(*logs)
     change = Interval(*((math.exp(v) - 1) * 100 for v in (ratio.value, ratio.low, ratio.high)))
@@ -268,7 +268,7 @@ def _time_change(a: Row, b: Row, limit: Limit) -> Change | None:
     return Change(b.name, limit, before, after, change, shown, verdict)
 
 
-def _moods(timing: Timing, turns: int) -> Any:
+def _log_pace(timing: Timing, turns: int) -> Any:
     """Logarithm of the machine's own time around each turn; zeros where it was not measured."""
     return np.log(timing.pace) if len(timing.pace) == turns else np.zeros(turns)
 

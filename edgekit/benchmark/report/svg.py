@@ -82,6 +82,7 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
     def ticks(self, count: int = 5) -> list[float]:
+        """About `count` round values on the scale."""
         return log_ticks(self.low, self.high, count + 2) if self.log else nice_ticks(self.low, self.high, count)
 
 
@@ -118,9 +119,11 @@ class Box:
     y1: float
 
     def overlaps(self, other: Box) -> bool:
+        """Whether the two have a place in common."""
         return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
 
     def inside(self, other: Box) -> bool:
+        """Whether all of it lies in `other`."""
         return self.x0 >= other.x0 and self.x1 <= other.x1 and self.y0 >= other.y0 and self.y1 <= other.y1
 
 
@@ -191,19 +194,23 @@ class Canvas:
         self.parts.append(f"<{tag} {words}/>" if not inner else f"<{tag} {words}>{inner}</{tag}>")
 
     def text(self, x: float, y: float, text: str, cls: str = "t", anchor: str = "start") -> None:
+        """A text with its baseline at y and, by `anchor`, its start, middle or end at x."""
         self.add("text", text, x=x, y=y, cls=cls, text_anchor=None if anchor == "start" else anchor)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, cls: str = "g") -> None:
+        """A straight line, of the grid's look unless `cls` says another."""
         self.add("line", x1=x1, y1=y1, x2=x2, y2=y2, cls=cls)
 
     def path(
         self, points: Sequence[tuple[float, float]], cls: str, closed: bool = False, tip: str | None = None
     ) -> None:
+        """A line through `points`; nothing where there are none."""
         if points:
             d = "M" + "L".join(f"{_value(x)} {_value(y)}" for x, y in points) + ("Z" if closed else "")
             self.add("path", tip=tip, d=d, cls=cls)
 
     def render(self) -> str:
+        """The drawing so far as an SVG element."""
         w, h = _value(self.width), _value(self.height)
         head = f'<svg viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{escape(self.title)}">'
         return head + "".join(self.parts) + "</svg>"

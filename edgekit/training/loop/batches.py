@@ -42,6 +42,7 @@ class Order:
 
     @property
     def steps(self) -> int:
+        """Of an epoch; what does not fill a batch is left out."""
         return self.samples // self.batch
 
     def epoch(self, epoch: int) -> list[list[int]]:

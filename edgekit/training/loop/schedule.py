@@ -37,6 +37,7 @@ class RatePlan:
 
     @property
     def steps(self) -> int:
+        """Of the whole training."""
         return self.epoch_steps * self.epochs
 
     def factor(self, step: int, *, trunk: bool) -> float:
