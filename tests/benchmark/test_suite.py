@@ -108,7 +108,7 @@ def test_tune_never_takes_an_unverified_file() -> None:
 def test_tune_wants_to_know_what_is_right() -> None:
     row = made_row("net", noisy(0))
     row.accuracy = None
-    with pytest.raises(VerificationError, match="how right"):
+    with pytest.raises(VerificationError, match="accuracy of the reference"):
         choose(made_report(row), 0.5)
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edgekit.data import Dataset, load_dataset
-from edgekit.data.layouts.yolo import label_file
+from edgekit.data.layouts.yolo import label_file, load_yolo
 from edgekit.errors import DataError
 
 REAL = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
@@ -298,4 +298,29 @@ def test_of_several_folders_called_images_the_last_becomes_labels(tmp_path: Path
 
 def test_a_picture_called_images_is_no_folder(tmp_path: Path) -> None:
     assert label_file(tmp_path / "images" / "images") == tmp_path / "labels" / "images.txt"
+    assert label_file(tmp_path / "other" / "images") == tmp_path / "other" / "images.txt"
     assert label_file(tmp_path / "other" / "a.png") == tmp_path / "other" / "a.txt"
+
+
+def test_the_number_of_a_class_is_no_part_of_the_picture(make: Make) -> None:
+    """Which lie between 0 and 1; a class may be any."""
+    config = PLAIN.replace("nc: 2\n", "").replace("[bee, hornet]", "[a, b, c, d, e, f]")
+    root = make(config, train__a="5 0.5 0.5 0.2 0.4", valid__b="5 0.5 0.5 0.2 0.4\n4 0.1 0.1 0.3 0.1 0.3 0.2")
+    assert boxes(load_dataset(root)) == [("valid/images/b.png", [[8, 3, 12, 7], [2, 1, 6, 2]], [5, 4])]
+
+
+def test_a_last_folder_that_names_no_split_is_not_looked_for_alone(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((10, 20, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "data.yaml").write_text("val: gone/images\nnames: [bee]\n")
+    with pytest.raises(DataError, match="names a place that is not there"):
+        load_dataset(tmp_path)
+
+
+def test_what_systems_leave_in_a_folder_is_not_named(tmp_path: Path) -> None:
+    for name in ("images", "labels", "__MACOSX"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    with pytest.raises(DataError, match="what its classes are called") as found:
+        load_yolo(tmp_path)
+    assert found.value.got == "images/, labels/ without a data.yaml"

@@ -114,6 +114,10 @@ def test_a_tie_is_one_that_the_reference_has_not_the_candidate() -> None:
     stage = compare("x", close, logits([10.0, 9.9995]), LIMITS)
     assert (stage.passed, stage.ties, stage.top1_agreement) == (True, 1, 1.0)
     assert compare("x", logits([9.995, 10.0]), logits([10.0, 9.995]), LIMITS).ties == 0
+    step = 2.0**-11  # exact in float32: a margin that is the limit itself
+    limits = Limits(max_abs=step, top1_agreement=1.0)
+    assert compare("x", logits([1.0, 1.0 + step]), logits([1.0 + step, 1.0]), limits).ties == 1
+    assert compare("x", logits([1.0, 1.0 + 1.25 * step]), logits([1.0 + step, 1.0]), limits).ties == 0
 
 
 def test_shapes_that_differ_fail() -> None:

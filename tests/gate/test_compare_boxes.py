@@ -12,7 +12,7 @@ from edgekit.data import made_pictures
 from edgekit.gate.compare import Gate
 from edgekit.predictor import Answers
 from edgekit.spec import ModelSpec, PreprocessSpec
-from edgekit.tasks.detection_compare import BEST, COUNTED, compare_found
+from edgekit.tasks.detection_compare import BEST, COUNTED, _partners, compare_found
 
 LIMITS = Limits(max_abs=1e-3, top1_agreement=1.0)
 K = 30
@@ -212,3 +212,27 @@ def test_where_only_shown_boxes_count_the_rest_may_differ() -> None:
     assert stage.found.boxes == 2 * int((~below).sum())
     assert not compare_found("int8", want, got, limits, (0.3, 0.01)).passed  # more of one class is shown
     assert not compare_found("int8", want, got, LIMITS, (0.3, 0.3)).passed
+
+
+def test_a_detection_with_several_neighbours_is_one_tie() -> None:
+    """And what has the lowest score of all is not counted: where K cuts through equal scores it is chance."""
+    labels = np.zeros(2, np.int32)
+    one = {"boxes": boxes((0, 0, 20, 20), (90, 90, 99, 99)), "scores": np.float32([0.9, 0.01]), "labels": labels}
+    other = {"boxes": boxes((5, 0, 25, 20), (0, 5, 20, 25)), "scores": np.float32([0.9, 0.9]), "labels": labels}
+    assert _partners(one, other, LIMITS, ()) == (1, [], 1)
+    assert _partners(one, {**other, "labels": labels + 1}, LIMITS, ()) == (1, [], 0)
+
+
+def test_a_score_at_the_limit_counts() -> None:
+    scores = np.float32([*np.linspace(0.9, 0.5, BEST), COUNTED, COUNTED - 1e-3, 0.01])
+    places = np.arange(len(scores)) * 30.0
+    one = {
+        "boxes": boxes(*((x, 0, x + 20, 20) for x in places)),
+        "scores": scores,
+        "labels": np.zeros(len(scores), np.int32),
+    }
+    assert _partners(one, one, LIMITS, ())[0] == BEST + 1
+
+
+def boxes(*given: tuple[float, ...]) -> np.ndarray:
+    return np.array(given, np.float32)
