@@ -54,7 +54,7 @@ def output_folder(path: Path) -> Iterator[None]:
         yield
     except BaseException:  # Ctrl-C too
         for folder in made:
-            with contextlib.suppress(OSError):  # something is in it after all
+            with contextlib.suppress(OSError):  # not empty: something else was written there
                 folder.rmdir()
         raise
 
@@ -92,7 +92,7 @@ def atomic(path: Path, *, overwrite: bool = False, mode: int = 0o666) -> Iterato
             fix="free some space, or --out DIR on another disk" if full else "--out DIR names another folder",
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # nothing there; the error that led here is the one to tell
+        with contextlib.suppress(OSError):  # renamed, or never made; an earlier error is the one to raise
             temporary.unlink()
 
 

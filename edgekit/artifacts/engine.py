@@ -89,7 +89,7 @@ class Card:
         values["built_on"] = Place(**data["built_on"])
         values["options"] = BuildOptions.from_dict(data["options"])
         for kind, value in ((Place, values["built_on"]), (BuildOptions, values["options"])):
-            TypeAdapter(kind).validate_python(asdict(value))  # a dataclass takes anything
+            TypeAdapter(kind).validate_python(asdict(value))  # a dataclass does not check its types
             if value.library not in TITLES:
                 raise InputError("It names another library.", got=value.library, expected=" or ".join(TITLES))
         values["metadata"] = Metadata.from_dict(data["metadata"])
@@ -109,7 +109,7 @@ class Card:
     def flags(self) -> list[str]:
         """The options of `edgekit build` that lead to this engine's options."""
         words = ["--target", self.target]
-        if self.options.library == "tensorrt_rtx":  # TensorRT's is that of the machine
+        if self.options.library == "tensorrt_rtx":  # TensorRT builds for the GPU it runs on
             words += [word for sm in self.options.sms for word in ("--sm", sm)]
         if self.options.batch is not None:
             words += ["--batch", str(self.options.batch)]

@@ -193,7 +193,7 @@ class TensorRTSession(Session):
                     expected=f"{list(smallest)} to {list(largest)}",
                     fix="smaller batches, or edgekit build --batch MIN:OPT:MAX --force",
                 )
-        self._shapes, self._warm = None, False  # half set, should one of them fail
+        self._shapes, self._warm = None, False  # not valid while only some shapes are set, should one fail
         self._drop_graph()
         for spec, shape in zip(self.inputs, key, strict=True):
             self._must(self._context.set_input_shape(spec.name, shape), f"shape {shape} for {spec.name}")
@@ -247,7 +247,7 @@ class TensorRTSession(Session):
             return
         with self._cuda.current():
             with contextlib.suppress(BackendError):  # told when it happened
-                self._cuda.synchronize(self._stream)  # a run that failed may have left a copy on its way
+                self._cuda.synchronize(self._stream)  # a copy of a failed run may still be in flight
             self._drop_graph()
             self._context = self._engine = self._runtime = None
             for buffer in self._buffers.values():

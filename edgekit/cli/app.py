@@ -85,11 +85,11 @@ def prepared(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """Runs the command line `arguments` and returns the exit code; an error is told on stderr, in words."""
-    first = os.environ.get("RANK", "0") == "0"  # of several processes one tells
-    lasting = "camera" in arguments[:2]  # all day, and silent while all is well
+    first = os.environ.get("RANK", "0") == "0"  # of several training processes only the first prints
+    lasting = "camera" in arguments[:2]  # it runs all day, and prints nothing while all is well
     with told(first, silence=not lasting) as clear, screened(clear):
         code = _run(arguments)
-        if INTERRUPTION.heard and code != INTERRUPTED:  # lost on the way; nobody may take this for a success
+        if INTERRUPTION.heard and code != INTERRUPTED:  # swallowed on the way: the code must not say success
             sys.stderr.write(f"error: {TOO_LATE}\n")
             return INTERRUPTED
         return code
@@ -146,7 +146,7 @@ def _tell(message: str, code: int) -> int:
         import traceback
 
         traceback.print_exc()
-    if INTERRUPTION.heard:  # whatever a library made of it
+    if INTERRUPTION.heard:  # a library may have turned Ctrl-C into an error of its own
         message, code = STOPPED, INTERRUPTED
     sys.stderr.write(f"error: {message}\n")
     return code

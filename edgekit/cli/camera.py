@@ -78,7 +78,7 @@ def camera(
     from edgekit.camera.runtime import Camera
 
     events: list[dict[str, Any]] = []
-    bounded = out is not None and _is_file(chosen)  # a live camera's would grow without end; its are in the store
+    bounded = out is not None and _is_file(chosen)  # a live camera's would grow for ever
     runtime = Camera(chosen, open_model, say=say, listeners=(events.append,) if bounded else ())
     page = _page(runtime) if chosen.web.enabled else None
     _on_signals(runtime, read)

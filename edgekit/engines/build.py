@@ -115,7 +115,7 @@ def build_engine(
             say(f"{path} is there already, built from this file with these options")
             if device is not None and not found.card.proof:
                 for file in (path, sidecar_of(path)):
-                    file.unlink()  # until it is proven; what fails is kept under another name
+                    file.unlink()  # removed until it is proven: one that fails is kept as .rejected
                 found = _proven(found, rung, target, pictures, asked.binding, say)
                 write_engine(path, found.plan, found.card)
             return BuildResult(path, found.card, rung.path, True, round(time.monotonic() - started, 2))

@@ -95,7 +95,7 @@ def _blame_onnx(
     from edgekit.backends.torch_ import TorchSession
 
     spec = loaded.spec
-    block = np.stack([pixels[i % len(pixels)] for i in range(batch)])  # unlike rows show what mixes them
+    block = np.stack([pixels[i % len(pixels)] for i in range(batch)])  # rows that differ show mixing
     inputs = normalise(block, spec.preprocess)
     session = TorchSession(folded, spec)
     answers = session.run({"image": inputs})

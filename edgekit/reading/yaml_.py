@@ -48,7 +48,7 @@ def load_yaml(text: str) -> Any:
         raise RefusedError(f"{line}{error.problem or error.context}") from error
     except yaml.YAMLError as error:  # a character that YAML does not have
         raise RefusedError(" ".join(str(error).split())) from error
-    except OverflowError as error:  # "\UFFFFFFFF"
+    except OverflowError as error:  # "\UFFFFFFFF" is beyond what chr() takes
         raise RefusedError(f"an escape that is no character: {error}") from error
 
 

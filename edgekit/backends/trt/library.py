@@ -77,7 +77,8 @@ class Library:
         try:
             yield messages
         finally:
-            self.log.listeners[:] = [m for m in self.log.listeners if m is not messages]  # equal ones are others'
+            # by identity: an equal list may be another block's
+            self.log.listeners[:] = [m for m in self.log.listeners if m is not messages]
 
 
 def load_library(name: str) -> Library:

@@ -15,7 +15,7 @@ CALL = re.compile(r"^.*?Error Code \d+: [\w ]+ \(")  # "IBuilder::build: Error C
 NOISE = re.compile(r"\[checkMacros\.cpp::catchCudaError.*", re.DOTALL)
 LAYER = re.compile(r"^I\w+Layer (?P<node>\S+): (?P<said>.*)$")  # "ITopKLayer decode.topk: ..."
 KERNEL = re.compile(r"(?P<said>Could not find any implementation) for node (?P<node>.+?)\.?$")
-# the machine is at fault and another graph would fare no better
+# the machine is the cause: another graph would fail too
 MACHINE = re.compile(r"Cuda Runtime|cudaError|CUDA (?:driver|initialization)|no CUDA-capable device", re.IGNORECASE)
 MEMORY = re.compile(r"OutOfMemory|out of memory|insufficient (?:GPU )?memory", re.IGNORECASE)
 

@@ -30,7 +30,7 @@ SHARED: dict[str, tuple[str, ...]] = {
 }
 # modules that a Jetson's or a distribution's own packages provide without telling pip
 BY_IMPORT = {"cv2", "tensorrt", "onnxruntime"}
-# those with compiled code of their own, whose presence says little: they are imported, in a process that may die of it
+# with compiled code of their own: installed does not mean that they import, so that is tried in another process
 TRIED = ("onnxruntime", "cv2", "torchvision", "openvino")
 _TRY = """
 import importlib, json, sys
@@ -181,7 +181,7 @@ def _torchvision(error: str) -> _Trouble:
         return _Trouble(told, (fitting,), ("torchvision",))
     if _release(vision or "")[:2] != _release(fitting.partition("==")[2])[:2]:
         return _Trouble(told, (fitting,))
-    # the right pair, of two indexes (builds for a CPU and for CUDA): the newest of both are of one
+    # the versions fit, but one is built for a CPU and one for CUDA: installing both again takes them from one index
     return _Trouble(told, ("torch>=2.6", "torchvision>=0.21"), ("torch", "torchvision"))
 
 

@@ -87,7 +87,7 @@ def say(line: str) -> None:
     Raises KeyboardInterrupt where Ctrl-C was lost on the way here, so that what goes on stops at its next step.
     """
     INTERRUPTION.check()
-    line = _FORGED.sub(r"\\x0a", line)  # a name's own line break; those of an error are followed by blanks
+    line = _FORGED.sub(r"\\x0a", line)  # a line break in a name; in error messages spaces follow
     typer.echo(printable(line), err=True)
 
 

@@ -82,7 +82,7 @@ class Teller:
                 return
             self._told_at = now
             line = self._line(now)
-            # not to the screen, which takes away what stands here
+            # past the screen, which would clear this bar before each write
             bare(self._stream()).write("\r\x1b[K" + shown(line)[:150] if self._terminal else shown(line) + "\n")
             bare(self._stream()).flush()
             self._drawn = self._terminal
