@@ -100,3 +100,26 @@ def test_stalls_are_said() -> None:
 
 def test_one_block_proves_nothing() -> None:
     assert not stability([[1.0, 1.0]], [0]).stable
+
+
+def test_two_blocks_can_agree() -> None:
+    assert stability([[10.0, 10.1]] * 2, [0, 10]).stable
+
+
+def test_one_block_at_the_beginning_is_no_level() -> None:
+    """It differs, which is said; that the machine slowed down then takes two blocks before."""
+    (finding,) = stability([[level] * 9 for level in (10.0, 13.0, 13.0, 13.0, 13.0)], [0, 10, 20, 30, 40]).findings
+    assert finding.startswith("5 blocks differ by 30%")
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        ((10.0, 10.0, 13.0, 13.0, 20.0, 20.0), "slowed down by 74% after 40 s"),
+        ((10.0, 10.0, 20.0, 20.0, 21.0, 21.0), "slowed down by 105% after 20 s"),
+        ((20.0, 20.0, 10.0, 10.0, 9.0, 9.0), "sped up by 52% after 20 s"),
+    ],
+)
+def test_of_several_steps_the_largest_is_said(levels: tuple[float, ...], said: str) -> None:
+    found = stability([[level] * 9 for level in levels], [10.0 * i for i in range(6)])
+    assert any(said in line for line in found.findings), found.findings

@@ -255,8 +255,7 @@ def operations(report: Report) -> str:
         title = f"{label} against operations"
         draw = partial(scatter.scatter, group, titles=Titles(title, "1e9 multiply-adds a picture", label),
                        weights="parameters", percent=percent)  # fmt: skip
-        note = "The bubble's area is the number of parameters."
-        cards += card(title, note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
+        cards += card(title, "The bubble's area is the number of parameters.", lambda w, d=draw: d(width=w))  # type: ignore[misc]
     return f'<h2>Accuracy against operations</h2><div class="grid">{cards}</div>' if cards else ""
 
 
