@@ -311,3 +311,43 @@ def test_the_hottest_zone_is_read_and_nonsense_is_left_out(tmp_path: Path) -> No
         (zone / "temp").write_text(text)
     assert hottest(tmp_path) == 71.5
     assert hottest(tmp_path / "absent") is None
+
+
+def test_a_late_look_is_not_made_up_for() -> None:
+    """After a gap the next look is a step later, and the looks that were missed do not follow in a burst."""
+    rate = RateController(config_of("rate.fps=5"), 0)
+    rate.looked(0)
+    assert rate.wait(0.05) == pytest.approx(0.15)
+    rate.looked(0.21)  # a little late: the grid of 0.2 s holds
+    assert rate.wait(0.21) == pytest.approx(0.19)
+    rate.looked(3.0)  # fourteen steps late
+    assert rate.wait(3.0) == pytest.approx(0.18)
+    assert rate.wait(3.18) == pytest.approx(0)
+    assert rate.wait(9) == 0  # never less than nothing
+
+
+def test_after_a_pause_a_look_is_due_at_once() -> None:
+    rate = RateController(config_of("rate.fps=5"), 0)
+    rate.looked(0)
+    rate.ladder.see(95, 1)
+    rate.looked(1)
+    rate.ladder.see(60, 100)
+    rate.ladder.see(60, 120)
+    rate.ladder.see(60, 140)
+    rate.ladder.see(60, 160)
+    assert (rate.ladder.fps, rate.wait(160)) == (None, 0)
+
+
+@pytest.mark.parametrize("seconds", [19.9, 20.0])
+def test_night_comes_after_twenty_seconds_of_dusk(seconds: float) -> None:
+    rate = RateController(config_of("rate.night_below=25"), 0)
+    for now in (1.0, 1.0 + seconds):
+        rate.saw(np.full((32, 32, 3), 24, np.uint8), False, now)
+    assert rate.night == (seconds == 20.0)
+
+
+def test_a_limit_of_the_grey_level_is_day() -> None:
+    rate = RateController(config_of("rate.night_below=25"), 0)
+    for now in range(60):
+        rate.saw(np.full((32, 32, 3), 25, np.uint8), False, now)
+    assert not rate.night

@@ -2,7 +2,9 @@
 
 uvicorn knows keep-alive and a limit above which every request is refused; a limit that a thousand silent connections
 reach locks out the one that asks. Here they give way to it: whoever comes when all places are taken gets the place of
-the connection that has waited longest without a whole request, of the address that holds most.
+the connection that has waited longest without a whole request, of the address that holds most. Neither uvicorn nor
+Starlette has a time-out for a request's header or for a reader that takes nothing, so both are here, on uvicorn's own
+protocol class. Everything else of the page is Starlette's.
 """
 
 from __future__ import annotations

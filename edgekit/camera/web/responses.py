@@ -1,17 +1,12 @@
-"""What the page's answers are made of."""
+"""The page's text, the headers of every response, and a picture of a stream; responses themselves are Starlette's."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from starlette.responses import Response
 
 
 @lru_cache(maxsize=1)
@@ -45,27 +40,3 @@ def security_headers() -> dict[str, str]:
 def part(jpeg: bytes) -> bytes:
     """One picture of a stream; browsers show it once the next boundary came."""
     return f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode() + jpeg + b"\r\n"
-
-
-def plain(text: str, status: int) -> Response:
-    from starlette.responses import PlainTextResponse
-
-    return PlainTextResponse(text, status)
-
-
-def json_response(value: Any) -> Response:
-    """Plain data as JSON, 200."""
-    from starlette.responses import Response
-
-    body = json.dumps(value, ensure_ascii=False)
-    return Response(body, media_type="application/json")
-
-
-class Raw:
-    """An answer that writes itself."""
-
-    def __init__(self, write: Any) -> None:
-        self._write = write
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._write(scope, receive, send)

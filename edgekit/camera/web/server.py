@@ -20,12 +20,13 @@ from edgekit.camera.store.avi import read_avi
 from edgekit.camera.store.reader import Reader, local_day
 from edgekit.camera.web.connections import listening, make_server
 from edgekit.camera.web.metrics import exposition
-from edgekit.camera.web.responses import Raw, json_response, page_text, part, plain
-from edgekit.camera.web.token_auth import TokenAuth, check_web
+from edgekit.camera.web.responses import page_text, part
+from edgekit.camera.web.token_auth import TokenAuth, answered, check_web
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
 _DAY = 86400
 _ID = re.compile(r"[0-9a-f-]{36}")
@@ -54,8 +55,8 @@ class Page:
         self._told_at = float("-inf")
         self._socket = listening(config.host, config.port)
         self.port = int(self._socket.getsockname()[1])
-        self._auth = TokenAuth(self._app(), self._token)
-        self._server = make_server(self._auth)
+        self._auth = TokenAuth(self._token)
+        self._server = make_server(self._app())
         self._thread = threading.Thread(target=self._serve, name="camera-web", daemon=True)
 
     @property
@@ -92,6 +93,9 @@ class Page:
 
     def _app(self) -> Any:
         from starlette.applications import Starlette
+        from starlette.middleware import Middleware
+        from starlette.middleware.authentication import AuthenticationMiddleware
+        from starlette.responses import PlainTextResponse
         from starlette.routing import Route
 
         routes = [
@@ -109,46 +113,51 @@ class Page:
         ]
 
         async def not_now(_: Request, error: Exception) -> Response:
-            return plain(f"the store cannot be read now: {error}", 503)
+            return PlainTextResponse(f"the store cannot be read now: {error}", 503)
 
-        return Starlette(routes=routes, exception_handlers={sqlite3.Error: not_now})
+        backend: Any = self._auth  # no AuthenticationBackend by its class: Starlette may not be installed
+        who = Middleware(AuthenticationMiddleware, backend=backend, on_error=answered)
+        return Starlette(routes=routes, middleware=[who], exception_handlers={sqlite3.Error: not_now})
 
     async def _index(self, _: Request) -> Response:
         from starlette.responses import HTMLResponse
 
         return HTMLResponse(page_text())
 
-    async def _login(self, request: Request) -> Any:
-        body = b""
+    async def _login(self, request: Request) -> Response:
+        from starlette.responses import PlainTextResponse
+
+        body = b""  # Starlette's own forms need python-multipart, and have no limit for a form of one field
         async for chunk in request.stream():
             body += chunk
             if len(body) > _BODY:
-                return plain("too long", 413)
+                return PlainTextResponse("too long", 413)
         token = parse_qs(body.decode("latin-1")).get("token", [""])[0]
-        return Raw(lambda scope, _, send: self._auth.login(token, scope, send))
+        return await self._auth.login(request, token)
 
-    async def _live(self, request: Request) -> Any:
+    async def _live(self, request: Request) -> Response:
         return self._stream(request, self._parts)
 
-    def _stream(self, request: Request, parts: Callable[[], AsyncGenerator[bytes, None]]) -> Any:
+    def _stream(self, request: Request, parts: Callable[[], AsyncGenerator[bytes, None]]) -> Response:
         """Pictures that follow each other, for an `img`, while there is a place for a viewer."""
-        from starlette.responses import Response, StreamingResponse
+        from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-        kind = "multipart/x-mixed-replace; boundary=frame"
+        kind, page = "multipart/x-mixed-replace; boundary=frame", self
         if request.method == "HEAD":
             return Response(media_type=kind)
 
-        async def answer(*connection: Any) -> None:
-            if self._viewers >= self._config.viewers:
-                await plain("too many viewers (web.viewers)", 503)(*connection)
-                return
-            self._viewers += 1  # nothing happens between the look and this: 20 that come at once are counted one by one
-            try:
-                await StreamingResponse(parts(), media_type=kind)(*connection)
-            finally:
-                self._viewers -= 1
+        class Viewed(StreamingResponse):
+            async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+                if page._viewers >= page._config.viewers:
+                    await PlainTextResponse("too many viewers (web.viewers)", 503)(scope, receive, send)
+                    return
+                page._viewers += 1  # no await since the look: 20 that come at once are counted one by one
+                try:
+                    await super().__call__(scope, receive, send)
+                finally:
+                    page._viewers -= 1
 
-        return Raw(answer)
+        return Viewed(parts(), media_type=kind)
 
     async def _parts(self) -> AsyncGenerator[bytes, None]:
         number, step = 0, 1 / self._config.live_fps
@@ -175,32 +184,38 @@ class Page:
             yield part(last) + b"--frame--\r\n"
 
     async def _snapshot(self, _: Request) -> Response:
-        from starlette.responses import Response
+        from starlette.responses import PlainTextResponse, Response
 
         newest = await asyncio.to_thread(self._camera.view.newest)
         if newest is None:
-            return plain("no frame yet", 503)
+            return PlainTextResponse("no frame yet", 503)
         return Response(newest[1], media_type="image/jpeg")
 
     async def _status(self, _: Request) -> Response:
+        from starlette.responses import JSONResponse
+
         config = self._camera.config
         status = self._camera.health.status()
         open_now = [{"label": v.label, "count": v.count} for v in self._camera.visits]
         store = {"kept": self._reader is not None}
-        return json_response(
+        return JSONResponse(
             {"device": config.device, "camera": config.camera, "open": open_now, "store": store, **status}
         )
 
     async def _visits(self, request: Request) -> Response:
+        from starlette.responses import JSONResponse
+
         before, label = request.query_params.get("before", ""), request.query_params.get("label", "")
         limit = min(200, _number(request.query_params.get("limit"), 30))
         if self._reader is None:
-            return json_response([])
-        return json_response(await asyncio.to_thread(self._reader.visits, before, limit, label))
+            return JSONResponse([])
+        return JSONResponse(await asyncio.to_thread(self._reader.visits, before, limit, label))
 
     async def _counts(self, request: Request) -> Response:
+        from starlette.responses import JSONResponse
+
         days = min(366, _number(request.query_params.get("days"), 14))
-        return json_response(await asyncio.to_thread(self._counted, days))
+        return JSONResponse(await asyncio.to_thread(self._counted, days))
 
     def _counted(self, days: int) -> dict[str, Any]:
         """Per label the most at once and the level on each of the last `days` days, and a day of quarters."""
@@ -227,17 +242,17 @@ class Page:
             "today": {"bucket": BUCKET, "from": int((now - _DAY) // BUCKET + 1) * BUCKET, "labels": today},
         }
 
-    async def _file(self, request: Request) -> Any:
-        from starlette.responses import FileResponse
+    async def _file(self, request: Request) -> Response:
+        from starlette.responses import FileResponse, PlainTextResponse
 
         ident, _, suffix = request.path_params["name"].partition(".")
         kind = {"jpg": "snapshot", "avi": "clip", "mjpg": "clip"}.get(suffix)
         if self._reader is None or kind is None or not _ID.fullmatch(ident):
-            return plain("no such file", 404)
+            return PlainTextResponse("no such file", 404)
         event = await asyncio.to_thread(self._reader.visit, ident)
         path = self._reader.folder / event[kind]["path"] if event and event.get(kind) else None
         if path is None or not path.is_file():
-            return plain("no such file", 404)
+            return PlainTextResponse("no such file", 404)
         return self._stream(request, lambda: self._clip(path)) if suffix == "mjpg" else FileResponse(path)
 
     async def _metrics(self, _: Request) -> Response:
@@ -248,12 +263,16 @@ class Page:
         return Response(body, headers={"Content-Type": kind})
 
     async def _livez(self, _: Request) -> Response:
+        from starlette.responses import PlainTextResponse
+
         alive, why = self._camera.health.alive()
-        return plain("alive" if alive else why, 200 if alive else 503)
+        return PlainTextResponse("alive" if alive else why, 200 if alive else 503)
 
     async def _readyz(self, _: Request) -> Response:
+        from starlette.responses import PlainTextResponse
+
         ready, why = self._camera.health.ready()
-        return plain("ready" if ready else why, 200 if ready else 503)
+        return PlainTextResponse("ready" if ready else why, 200 if ready else 503)
 
 
 def _number(text: str | None, otherwise: int) -> int:

@@ -6,19 +6,24 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, quote
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 from edgekit.camera.config import WebConfig
 from edgekit.camera.source.uri import expand
 from edgekit.camera.web.throttle import LONGEST, TokenThrottle
 from edgekit.errors import UsageError
 
+if TYPE_CHECKING:
+    from starlette.authentication import AuthCredentials, AuthenticationError, BaseUser
+    from starlette.requests import HTTPConnection
+    from starlette.responses import Response
+
 COOKIE = "edgekit-camera"
 OPEN = ("/livez", "/readyz", "/login")  # what supervisors ask; says no more than yes, no and why
 _MACHINE = Path("/etc/machine-id")
+_YEAR = 31536000  # seconds
 
 
 def check_web(config: WebConfig) -> str | None:
@@ -50,79 +55,74 @@ def is_loopback(host: str) -> bool:
 
 
 class TokenAuth:
-    """ASGI middleware. Takes the token as `Authorization: Bearer`, once as `?token=`, or as the cookie that gives.
+    """Takes the token as `Authorization: Bearer`, once as `?token=`, or as the cookie that gives.
 
-    Without a token only requests to a loopback name are served: a foreign page that makes a browser ask here under
-    its own name (DNS rebinding) gets nothing. Tokens are looked at as `TokenThrottle` lets them; a cookie is made with
-    what only this machine knows, so that guessing one is hopeless, and who has one is never kept waiting.
+    It is the `backend` of Starlette's AuthenticationMiddleware, with `answered` as its `on_error`. Without a token only
+    requests to a loopback name are served: a foreign page that makes a browser ask here under its own name (DNS
+    rebinding) gets nothing. (Starlette's TrustedHostMiddleware takes names, no networks, and cuts an IPv6 address at
+    its first colon.) Tokens are looked at as `TokenThrottle` lets them, which nothing of Starlette's or uvicorn's does;
+    a cookie is made with what only this machine knows, so that guessing one is hopeless, and who has one is never kept
+    waiting.
     """
 
-    def __init__(self, app: Any, token: str | None) -> None:
-        self._app, self._token = app, token
+    def __init__(self, token: str | None) -> None:
+        self._token = token
         self._pass = hmac.new(_secret(), f"edgekit page {token}".encode(), hashlib.sha256).hexdigest() if token else ""
         self._throttle = TokenThrottle()
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser]:
+        """Lets a request through, or raises AuthenticationError with the response that it gets instead."""
+        from starlette.authentication import AuthCredentials, AuthenticationError, SimpleUser
+        from starlette.responses import HTMLResponse, PlainTextResponse
+
         if self._token is None:
-            host = headers.get("host", "")
-            name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-            if is_loopback(name):
-                await self._app(scope, receive, send)
-            else:
-                await _answer(send, 421, "this page answers to localhost only")
-            return
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        asked, borne = query.get("token", [""])[0], _bearer(headers)
-        if scope["path"] in OPEN:
-            await self._app(scope, receive, send)
-        elif self._has_cookie(headers):
-            await (self.welcome(send, _without_token(scope, query)) if asked else self._app(scope, receive, send))
-        elif not asked and not borne:
-            await _answer(send, 401, LOGIN, HTML)
-        else:
-            found = await self._throttle.look(_address(scope), lambda: self._right(asked) or self._right(borne))
-            if not found:
-                await self._refuse(send, found, LOGIN)
-            elif asked:
-                await self.welcome(send, _without_token(scope, query))
-            else:
-                await self._app(scope, receive, send)
+            host = conn.headers.get("host", "")
+            if not is_loopback(host.rsplit(":", 1)[0] if not host.endswith("]") else host):
+                raise AuthenticationError(PlainTextResponse("this page answers to localhost only", 421))
+        elif conn.scope["path"] not in OPEN:  # not conn.url, which is made with whatever Host header was sent
+            asked, borne = next(iter(conn.query_params.getlist("token")), ""), _bearer(conn)
+            if not self._has_cookie(conn):
+                if not asked and not borne:
+                    raise AuthenticationError(HTMLResponse(LOGIN, 401))
+                found = await self._throttle.look(_address(conn), lambda: self._right(asked) or self._right(borne))
+                if not found:
+                    raise AuthenticationError(_refusal(found, LOGIN))
+            if asked:
+                raise AuthenticationError(self._welcome(_without_token(conn)))
+        return AuthCredentials(["page"]), SimpleUser("keeper")
 
-    async def login(self, token: str, scope: Any, send: Any) -> None:
-        """Answers a form with a token."""
-        found = self._token is not None and await self._throttle.look(_address(scope), lambda: self._right(token))
-        if found:
-            await self.welcome(send, "/")
-        else:
-            await self._refuse(send, found, LOGIN.replace("<!--wrong-->", "That is not the token."))
+    async def login(self, conn: HTTPConnection, token: str) -> Response:
+        """The answer to a form with a token."""
+        found = self._token is not None and await self._throttle.look(_address(conn), lambda: self._right(token))
+        return self._welcome("/") if found else _refusal(found, LOGIN.replace("<!--wrong-->", "That is not the token."))
 
-    async def welcome(self, send: Any, to: str) -> None:
-        cookie = f"{COOKIE}={self._pass}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000"
-        path = "/" + to.lstrip("/\\")  # never to another host
-        headers = [(b"location", path.encode()), (b"set-cookie", cookie.encode())]
-        await send({"type": "http.response.start", "status": 303, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+    def _welcome(self, to: str) -> Response:
+        from starlette.responses import RedirectResponse
 
-    async def _refuse(self, send: Any, found: bool | None, page: str) -> None:
-        if found is None:
-            again = (b"retry-after", str(round(LONGEST)).encode())
-            await _answer(send, 429, "too many wrong tokens from this address: wait a little", TEXT, again)
-        else:
-            await _answer(send, 401, page, HTML)
+        response = RedirectResponse("/" + to.lstrip("/\\"), 303)  # never to another host
+        response.set_cookie(COOKIE, self._pass, max_age=_YEAR, httponly=True, samesite="strict")
+        return response
 
     def _right(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), (self._token or "").encode())
 
-    def _has_cookie(self, headers: dict[str, str]) -> bool:
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._pass.encode())
+    def _has_cookie(self, conn: HTTPConnection) -> bool:
+        return hmac.compare_digest(conn.cookies.get(COOKIE, "").encode(), self._pass.encode())
+
+
+def answered(_: HTTPConnection, error: AuthenticationError) -> Response:
+    """The response that `TokenAuth.authenticate` raised with its error."""
+    response: Response = error.args[0]
+    return response
+
+
+def _refusal(found: bool | None, page: str) -> Response:
+    from starlette.responses import HTMLResponse, PlainTextResponse
+
+    if found is None:
+        again = {"retry-after": str(round(LONGEST))}
+        return PlainTextResponse("too many wrong tokens from this address: wait a little", 429, again)
+    return HTMLResponse(page, 401)
 
 
 def _secret() -> bytes:
@@ -135,29 +135,21 @@ def _secret() -> bytes:
     return found if len(found) >= 32 else secrets.token_bytes(32)
 
 
-def _address(scope: Any) -> str:
-    return scope["client"][0] if scope.get("client") else ""
+def _address(conn: HTTPConnection) -> str:
+    return conn.client.host if conn.client else ""
 
 
-def _bearer(headers: dict[str, str]) -> str:
-    scheme, _, value = headers.get("authorization", "").partition(" ")
+def _bearer(conn: HTTPConnection) -> str:
+    scheme, _, value = conn.headers.get("authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""
 
 
-def _without_token(scope: Any, query: dict[str, list[str]]) -> str:
-    """The address that was asked for, as it goes into a header."""
-    kept = [(k, v) for k, values in query.items() if k != "token" for v in values]
-    rest = "&".join(f"{quote(k)}={quote(v)}" for k, v in kept)
-    return quote(scope["path"]) + (f"?{rest}" if rest else "")
-
-
-TEXT, HTML = b"text/plain; charset=utf-8", b"text/html; charset=utf-8"
-
-
-async def _answer(send: Any, status: int, text: str, kind: bytes = TEXT, *more: tuple[bytes, bytes]) -> None:
-    headers = [(b"content-type", kind), *more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text.encode()})
+def _without_token(conn: HTTPConnection) -> str:
+    """The path and query that were asked for, but for the token."""
+    rest = urlencode(
+        [(key, value) for key, value in conn.query_params.multi_items() if key != "token"], quote_via=quote
+    )
+    return quote(conn.scope["path"]) + (f"?{rest}" if rest else "")
 
 
 LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
