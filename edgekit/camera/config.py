@@ -258,7 +258,7 @@ def _secret(where: Where, value: Any) -> bool:
 
 
 def _plain(value: Any) -> bool:
-    """Whether it may be repeated."""
+    """Whether a message may repeat it: a number, or a text without an @."""
     if isinstance(value, (list, tuple)):
         return all(map(_plain, value))
     return isinstance(value, (bool, int, float)) or (isinstance(value, str) and "@" not in value)

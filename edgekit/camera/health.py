@@ -1,4 +1,4 @@
-"""What is known about how the camera is doing, by the clock: it tells the truth while everything else hangs."""
+"""How the camera is doing, judged by the clock, so that it is right while another thread hangs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FAILURES = 3  # of the model, in a row
 
 
 class Health:
-    """Counters and verdicts. `beat`, `looked` and `failed` are the runtime's."""
+    """Counters, and whether the camera is alive and ready. The runtime calls `beat`, `looked` and `failed`."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()

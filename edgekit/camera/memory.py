@@ -1,4 +1,4 @@
-"""Memory that a season-long process gives back: glibc keeps what opening a model freed, 120 MB of a ResNet-18."""
+"""Returns freed memory to the system: glibc keeps what opening a model freed, 120 MB of a ResNet-18, for the season."""
 
 from __future__ import annotations
 

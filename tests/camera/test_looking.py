@@ -326,6 +326,13 @@ def test_a_late_look_is_not_made_up_for() -> None:
     assert rate.wait(9) == 0  # never less than nothing
 
 
+def test_idle_begins_with_its_second() -> None:
+    rate = RateController(config_of("motion.gate=true", "rate.idle_after=10"), 0)
+    for now, mode in ((9.9, "normal"), (10.0, "idle")):
+        rate.saw(np.zeros((32, 32, 3), np.uint8), False, now)
+        assert rate.mode == mode
+
+
 def test_after_a_pause_a_look_is_due_at_once() -> None:
     rate = RateController(config_of("rate.fps=5"), 0)
     rate.looked(0)

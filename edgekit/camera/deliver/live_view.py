@@ -1,4 +1,4 @@
-"""The newest picture with its boxes, for whoever looks. Nobody looking costs nothing."""
+"""The newest picture with its boxes, for the page's viewers. It is encoded only when one asks for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Held:
 
 
 class LiveView:
-    """One slot. Encoding happens in the thread of the first who asks, and once a picture."""
+    """Holds the newest frame. It is encoded in the thread of the first viewer that asks, once."""
 
     def __init__(self) -> None:
         self._held: _Held | None = None
@@ -53,7 +53,7 @@ class LiveView:
         return held.number, held.jpeg
 
     def close(self) -> None:
-        """Lets everybody go who waits."""
+        """Ends the waits in `newest`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

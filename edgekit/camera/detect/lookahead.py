@@ -1,4 +1,4 @@
-"""Frames of a file are looked at before the loop comes to them, several at once; its order stays theirs.
+"""Inference ahead: several frames of a file at once, before the loop comes to them; their order stays.
 
 One run at a time on all cores leaves them waiting for each other at the end of every layer. With a file nothing is
 lost by answers that come later, so each core gets a frame of its own: measured in benchmarks/results/video-*.json.
@@ -18,7 +18,7 @@ from edgekit.cores import usable_cpus
 from edgekit.vision.image import Frame
 from edgekit.vision.results import Detections
 
-_MOST = 4  # frames at once where nobody said how many: each takes memory
+_MOST = 4  # frames at once where model.streams is 0: each takes memory
 _LEAST = 2  # threads: one prepares the next frame while the model has the other's
 
 

@@ -1,4 +1,4 @@
-"""What moves, and whether it is of an insect's size: a look that costs next to nothing beside a net's."""
+"""What moves, and whether it is of an insect's size: much cheaper than a run of the net."""
 
 from __future__ import annotations
 

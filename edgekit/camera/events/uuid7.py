@@ -1,4 +1,5 @@
-"""Ids that sort by time: UUID version 7 (RFC 9562, section 5.7). Python has them from 3.14 on."""
+"""Ids that sort by time: UUID version 7 (RFC 9562, section 5.7). Python's own uuid module has them from 3.14 on;
+until that is the oldest version here, these lines stand for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A grabber takes frames out of one kind of source, one at a time. What goes wrong is said in three ways only."""
+"""A grabber takes frames out of one kind of source, one at a time. What goes wrong it says by None, `Ended` or
+SourceError."""
 
 from __future__ import annotations
 

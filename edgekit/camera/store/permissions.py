@@ -1,4 +1,4 @@
-"""The store is its keeper's alone: pictures of a garden and who came when are nobody else's on the machine."""
+"""File modes of the store: only its owner may read pictures of a garden and when somebody was there."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A damaged `visits.db`: found out, set aside under another name, and what can be read of it taken over.
 
-Nothing here refuses a damaged file: a box at a hive has nobody who would move it away.
+A damaged file is never an error: at a hive there is nobody to move it away.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The cheapest assignment of tracks to detections. numpy only, because a device has no scipy."""
+"""The cheapest assignment of tracks to detections. In numpy, because a device has no scipy
+(scipy.optimize.linear_sum_assignment does the same)."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ def assign(costs: NDArray[np.float64]) -> list[tuple[int, int]]:
     if turned:
         table = table.T
     nearest = table.argmin(axis=1)
-    alone = len(set(nearest.tolist())) == len(nearest)  # nobody wants the same: nothing can be cheaper
+    alone = len(set(nearest.tolist())) == len(nearest)  # every row has its own nearest column, so this is the cheapest
     pairs = list(enumerate(nearest.tolist())) if alone else _rows_assigned(table)
     if turned:
         pairs = [(j, i) for i, j in pairs]

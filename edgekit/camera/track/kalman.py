@@ -1,6 +1,6 @@
 """Where an insect is expected: a Kalman filter of constant velocity, the same for x and y, in plain numbers.
 
-On 2 x 2 arrays NumPy's calls would cost ten times what they compute.
+Written out, because on 2 x 2 matrices the calls of NumPy, or of cv2.KalmanFilter, cost more than what they compute.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many may be connected to the page, and how long they may say or take nothing.
+"""A limit on connections to the page, and time-outs for those that send or read nothing.
 
 uvicorn knows keep-alive and a limit above which every request is refused; a limit that a thousand silent connections
 reach locks out the one that asks. Here they give way to it: whoever comes when all places are taken gets the place of
@@ -51,7 +51,10 @@ class ConnectionLimit:
         return len(self._held)
 
     def enter(self, connection: Connection, address: str) -> Connection | None:
-        """Takes a place; who has to go for it, which is the newcomer where nobody else can, or None."""
+        """Counts a connection in; the one to close, or None below the limit.
+
+        To be closed is an idle one of the address that has most, or the new one where none is idle.
+        """
         self._held[connection] = address
         if len(self._held) <= self._most:
             return None
@@ -123,7 +126,7 @@ def http_protocol(limit: ConnectionLimit, headers: Mapping[str, str]) -> Any:
             self.transport.close()
 
         def _watch(self) -> None:
-            """A request may take its time, but not for ever; one byte now and then is no request."""
+            """Starts or stops the time-out of a request that is not whole yet, however slowly its bytes come."""
             if not self.waiting or self.transport.is_closing():
                 if self._late is not None:
                     self._late.cancel()
@@ -132,7 +135,7 @@ def http_protocol(limit: ConnectionLimit, headers: Mapping[str, str]) -> Any:
                 self._late = self.loop.call_later(REQUEST, self.transport.abort)
 
         def _reads_on(self, before: int) -> None:
-            """Looks again after a while whether less waits to be read than `before`."""
+            """Closes the connection where, after a while, the reader took less than `_LEAST` of `before` bytes."""
 
             def look() -> None:
                 now = self.transport.get_write_buffer_size()

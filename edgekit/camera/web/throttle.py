@@ -1,4 +1,7 @@
-"""Wrong tokens cost time, by address: whoever guesses waits, and nobody else does."""
+"""A rate limit on wrong tokens, by address: guessing is slow, and other addresses are not kept waiting.
+
+Starlette and uvicorn have none.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ class TokenThrottle:
         return len(self._known)
 
     async def look(self, address: str, right: Callable[[], bool]) -> bool | None:
-        """What `right` says, after the wait that the address has earned; None, unasked, where too many wait already."""
+        """What `right` says, after a wait that grows with the address's wrong tokens.
+
+        None, and `right` is not called, where too many requests wait already.
+        """
         name = network_of(address)
         known = self._recent(name)
         if known is not None:

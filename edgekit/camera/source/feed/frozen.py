@@ -1,4 +1,4 @@
-"""A camera that repeats one picture for ever looks alive to everything but this."""
+"""Finds a camera that repeats one picture: frames keep coming, and nothing else notices."""
 
 from __future__ import annotations
 

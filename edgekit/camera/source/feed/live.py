@@ -22,7 +22,7 @@ _REMIND = 600.0  # seconds between two lines about the same outage
 
 
 class LiveFeed(Feed):
-    """One slot, and the newest frame wins; opens again for ever. A file at its own pace is fed like this too."""
+    """Holds the newest frame only, and opens a lost source again until it is stopped; a file at its own pace too."""
 
     live = True
 
