@@ -73,6 +73,7 @@ class Predictor:
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, backend: str = "onnxruntime", **options: Any) -> Predictor:
+        """As `open`, of a file that was read already."""
         session = open_session(artifact.data, backend, **options)
         described, what = artifact.metadata, f"this ONNX, run by {backend}"
         return cls(
@@ -186,6 +187,7 @@ class Predictor:
         return self._batch
 
     def close(self) -> None:
+        """Frees what the runtime holds."""
         self.session.close()
 
     def __enter__(self) -> Predictor:

@@ -76,6 +76,7 @@ class ModelSpec:
         return task_of(self.task).outputs(self)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` reads it."""
         common = {
             "task": self.task,
             "arch": self.arch,

@@ -6,15 +6,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from edgekit.api.bench_parts import Parts, case, writer
 from edgekit.benchmark.measure import MeasurementPlan
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.schema import Report
 from edgekit.benchmark.suite import refuse_existing_report
-
-Paths: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,8 @@ class BenchOptions:
 
 
 def bench(
-    models: Paths,
-    data: Paths = (),
+    models: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     *,
     out: str | os.PathLike[str] | None = None,
     split: str | None = None,
@@ -105,5 +102,5 @@ def bench(
     return parts.measure(cases, settings, written)
 
 
-def _paths(given: Paths) -> list[Path]:
+def _paths(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
     return [Path(given)] if isinstance(given, (str, os.PathLike)) else [Path(one) for one in given]

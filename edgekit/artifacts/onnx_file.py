@@ -106,6 +106,12 @@ def embed(model: onnx.ModelProto, metadata: Metadata) -> Metadata:
 def read_onnx(path: str | os.PathLike[str]) -> Artifact:
     """An edgekit ONNX, checked: whole, self-contained, standard operators, its own metadata.
 
+    Args:
+        path: an .onnx that edgekit exported.
+
+    Returns:
+        The file: `data` its bytes, `model` its graph, and `metadata`: task, classes, preprocessing, lineage, verdict.
+
     Raises:
         ArtifactError: anything else, with what was found.
     """

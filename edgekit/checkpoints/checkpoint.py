@@ -101,7 +101,16 @@ class Checkpoint:
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, *, overwrite: bool = False) -> None:
-    """Writes edgekit's format, atomically. Raises OutputError as `edgekit.artifacts.atomic.atomic`."""
+    """Writes edgekit's format, atomically: what a later `load_checkpoint` needs, and nothing that needs code to load.
+
+    Args:
+        path: the .pt to write.
+        checkpoint: spec, weights, metrics, recipe and versions.
+        overwrite: replace a file that is there.
+
+    Raises:
+        OutputError: a file is there, or cannot be written.
+    """
     content = {
         "edgekit": FORMAT,
         "spec": checkpoint.spec.to_dict(),

@@ -122,6 +122,7 @@ class PreprocessSpec:
         return digest(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` reads it."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
+import edgekit
 from edgekit.cli.train import train
 from edgekit.errors import OutputError, UsageError
 from edgekit.vision.image import read_picture
@@ -51,6 +53,18 @@ def test_it_trains_and_ends_with_the_export(tiny: Path, pictures: Path, tmp_path
     text, _ = call(tiny, "--data", pictures, "--out", run, *options[:-2], "--resume")
     assert "best.pt  top1" in text
     assert "chosen on the validation data" in text
+
+
+def test_python_trains_as_the_command_does(tiny: Path, pictures: Path, tmp_path: Path) -> None:
+    changes = ["schedule.epochs=1", "net.weights=none", "schedule.seed=3"]
+    told: list[str] = []
+    result = edgekit.train(str(tiny), str(pictures), str(tmp_path / "a"), changes=changes, say=told.append)
+    call(tiny, "--data", pictures, "--out", tmp_path / "b", *(word for c in changes for word in ("--set", c)))
+    with edgekit.load(tmp_path / "a" / "best.pt") as one, edgekit.load(str(tmp_path / "b" / "best.pt")) as other:
+        frame = np.full((40, 40, 3), 90, np.uint8)
+        np.testing.assert_array_equal(one(frame).logits, other(frame).logits)
+    assert result.best == tmp_path / "a" / "best.pt"
+    assert str(tmp_path / "a" / "curves.png") in told
 
 
 def test_balanced_accuracy_without_a_picture_of_a_class_is_not_measured(tiny: Path, tmp_path: Path) -> None:
