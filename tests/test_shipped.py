@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit import nets
 from edgekit.artifacts.deployment import model_path, shipped_models
 from edgekit.artifacts.onnx_file import file_sha256, read_onnx
 from edgekit.benchmark.quality.accuracy import evaluate
@@ -30,7 +31,7 @@ def test_it_was_proven_and_is_what_its_recipe_and_card_say() -> None:
     artifact = read_onnx(path)
     require_verified(artifact)
     spec, recipe = artifact.metadata.model, load_recipe("centernet-tiny")
-    assert spec.arch_args == {"neck": recipe.net.neck, "head": recipe.net.head, "width": recipe.net.width}
+    assert spec.arch_args == nets.find(recipe.net.arch).complete(recipe.net.asked())
     assert (spec.preprocess, spec.max_detections) == (recipe.input.preprocess(), recipe.net.max_detections)
     assert file_sha256(path)[:16] in (ROOT / "models" / "centernet-tiny.md").read_text()
 

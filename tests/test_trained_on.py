@@ -19,7 +19,7 @@ from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.data import hive_pictures
 from edgekit.loading import model_path, open_predictor
 from edgekit.spec import digest
-from tests.training.conftest import TINY, TinyNet, write_pictures
+from tests.training.conftest import TINY, TINY_NET, write_pictures
 
 TOLD = "was trained on made pictures only"
 
@@ -39,7 +39,7 @@ def test_the_shipped_model_says_it(cli: Any, picture: Path) -> None:
 def test_a_training_on_recorded_pictures_says_that_and_nothing_is_told(
     cli: Any, checkpoint: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(nets.NETS, "resnet18", TinyNet)
+    monkeypatch.setitem(nets.NETS, "resnet18", TINY_NET)
     write_pictures(tmp_path / "data" / "train", ("a", "b"), 2, 0)
     write_pictures(tmp_path / "data" / "val", ("a", "b"), 1, 1)
     (tmp_path / "tiny.toml").write_text(TINY)

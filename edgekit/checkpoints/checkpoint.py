@@ -21,22 +21,13 @@ from torch import Tensor, nn
 from edgekit import nets
 from edgekit.artifacts.atomic import atomic
 from edgekit.artifacts.onnx_file import file_sha256
-from edgekit.checkpoints.claims import (
-    Claims,
-    claims_of,
-    preprocess_of,
-    refuse_contradiction,
-    refuse_other_preprocess,
-)
-from edgekit.checkpoints.naming import named_by
+from edgekit.checkpoints.foreign import Told, read_foreign
 from edgekit.checkpoints.tensors import read_tensors
-from edgekit.checkpoints.unwrap import find_weights
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.version import __version__
 
 FORMAT = 1
-NORMS_UNNAMED = ("group", "layer", "instance")
 
 
 @dataclass(frozen=True)
@@ -157,8 +148,8 @@ def load_checkpoint(
     if isinstance(content.get("edgekit"), int):
         checkpoint = _own(content, path, classes, preprocess, arch, weights_key)
     else:
-        told = _Told(classes, preprocess, norm, arch, weights_key, unnamed, fallback)
-        checkpoint = _foreign(content, path, told)
+        told = Told(classes, preprocess, norm, arch, weights_key, unnamed, fallback)
+        checkpoint = Checkpoint(**vars(read_foreign(content, path, told)))
     _refuse_nonfinite(checkpoint.state_dict, path)
     return replace(checkpoint, sha256=file_sha256(path))
 
@@ -171,19 +162,6 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())  # numpy has no bfloat16
     return sha.hexdigest()
-
-
-@dataclass(frozen=True)
-class _Told:
-    """What `load_checkpoint` was told of a file."""
-
-    classes: Sequence[str] | None
-    preprocess: PreprocessSpec | None
-    norm: str | None
-    arch: str | None
-    weights_key: str | None
-    unnamed: bool
-    fallback: ModelSpec | None
 
 
 def _own(
@@ -240,119 +218,6 @@ def _own(
     )
 
 
-def _foreign(content: Mapping[str, Any], path: Path, told: _Told) -> Checkpoint:
-    found = find_weights(content, path, told.weights_key)
-    claims = claims_of(content, path, found.buffers)
-    try:
-        arch, width, arch_args = _net_of(found.state, told)
-    except CheckpointError as error:  # which net it is is told from keys; which file it was is not known there
-        raise CheckpointError(f"{path}: {error.what}", got=error.got, expected=error.expected, fix=error.fix) from error
-    notes, guesses = [*found.notes, *claims.notes], []
-    named = named_by(told.arch, claims["arch"], arch, path)
-    about = f"named by {named}" if named else "a guess from keys and shapes, which other nets share"
-    notes.insert(0, f"plain state dict of {arch} ({arch_args['norm']} norm), {width} classes; the net is {about}")
-    _refuse_other_head(claims, width, path, told.unnamed)
-    preprocess, more, guessed = _preprocess_of(claims, path, told)
-    notes += more
-    guesses += guessed
-    classes, more, guessed = _classes_of(claims, width, path, told)
-    notes += more
-    guesses += guessed
-    spec = ModelSpec(arch, classes, preprocess, arch_args)
-    kind = "safetensors" if path.suffix == ".safetensors" else "state dict"
-    return Checkpoint(
-        spec, found.state, source=kind, notes=tuple(notes), named_by=named, guesses=tuple(guesses)
-    )  # fmt: skip
-
-
-def _net_of(state: Mapping[str, Tensor], told: _Told) -> tuple[str, int, dict[str, Any]]:
-    """Arch, number of classes and arguments, from keys and shapes and --norm."""
-    stated = (told.fallback.arch_args or {}).get("norm") if told.fallback is not None else None
-    norm = told.norm or (stated if stated in NORMS_UNNAMED else None)
-    guess = dict(state)
-    if norm is not None:
-        if norm not in NORMS_UNNAMED:
-            raise UsageError("--norm does not take this value.", got=norm, expected=", ".join(NORMS_UNNAMED))
-        if "bn1.running_mean" in state or "bn1.weight" not in state:
-            raise UsageError(
-                "--norm contradicts the keys of the state dict.",
-                got=norm,
-                expected="batch norm, by its running statistics" if "bn1.running_mean" in state else "no norm",
-                fix="leave --norm out",
-            )
-        guess = {k: v for k, v in state.items() if ".bn" not in f".{k}"}
-    arch, width, arch_args = nets.infer(guess)
-    if norm is not None:
-        arch_args["norm"] = norm
-    return arch, width, arch_args
-
-
-def _refuse_other_head(claims: Claims, width: int, path: Path, unnamed: bool) -> None:
-    """Raises CheckpointError where a file says that its outputs are others than a softmax over the last layer's."""
-    count, several = claims["width"], claims["multi_label"]
-    if count is not None and count.value != width and not unnamed:
-        raise CheckpointError(
-            f"{path} says another number of classes than its last layer has.",
-            got=f"{count.where} = {count.value}",
-            expected=f"{width}, of fc.weight",
-            fix="save it anew from the net itself",
-        )
-    if several is not None and several.value and not unnamed:
-        raise CheckpointError(
-            f"{path} says that a picture may have several labels: its scores are sigmoids, and edgekit's a softmax.",
-            got=f"{several.where} = {several.value}",
-            expected="a classifier with one label a picture",
-            fix="for its logits alone, whose sigmoid is then yours to take: torch.save(net.state_dict(), "
-            "'weights.pth'), which says nothing of labels, and export that",
-        )
-
-
-def _preprocess_of(claims: Claims, path: Path, told: _Told) -> tuple[PreprocessSpec, list[str], list[str]]:
-    """The preprocessing, what is to be said of it, and what of it is guessed."""
-    if told.preprocess is not None:
-        refuse_other_preprocess(claims, told.preprocess, path)
-        return told.preprocess, [], []
-    spec, said, guessed = preprocess_of(claims, path)
-    if told.fallback is not None:
-        return told.fallback.preprocess, [], []
-    if said and not guessed:
-        return spec, [f"preprocessing: {spec.describe()}, as the file says ({', '.join(said)})"], []
-    rest = f"the file says {', '.join(said)}; the {', '.join(guessed)} are a guess: " if said else "a guess: "
-    note = f"preprocessing: {rest}torchvision's ({spec.describe()}); --preprocess FILE names another"
-    return spec, [note], ["preprocessing"]
-
-
-def _classes_of(claims: Claims, width: int, path: Path, told: _Told) -> tuple[tuple[str, ...], list[str], list[str]]:
-    """The class names, what is to be said of them, and what is guessed."""
-    claim = claims["classes"]
-    if claim is not None and len(claim.value) != width and not told.unnamed:
-        raise CheckpointError(
-            f"{path} says another number of class names than its last layer has.",
-            got=f"{len(claim.value)} names in {claim.where}",
-            expected=f"{width}, of fc.weight",
-            fix="save it anew from the net itself, or without them, and name the classes: --classes FILE",
-        )
-    given = told.classes
-    if given is None and claim is None and told.fallback is not None:
-        given = told.fallback.classes
-    if given is not None:
-        if len(given) != width:
-            raise CheckpointError(
-                "The number of class names is not the width of the last layer.",
-                got=f"{len(given)} names",
-                expected=f"{width} (fc.weight of {path.name})",
-                fix="give one name per logit, in their order",
-            )
-        refuse_contradiction(claim, tuple(given), "--classes", path)
-        return tuple(given), [], []
-    if told.unnamed:
-        return tuple(f"class {i}" for i in range(width)), [], []
-    if claim is not None:
-        return _unique(claim.value), [f"class names: as the file says ({claim.where})"], []
-    note = "class names: ImageNet's 1000, a guess since the head is 1000 wide; --classes FILE names others"
-    return _imagenet_classes(path, width), [note], ["class names"]
-
-
 def _refuse_nonfinite(state: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -363,29 +228,6 @@ def _refuse_nonfinite(state: Mapping[str, Tensor], path: Path) -> None:
                 expected="finite weights",
                 fix="use an earlier checkpoint of that training; it had diverged",
             )
-
-
-def _imagenet_classes(path: Path, width: int) -> tuple[str, ...]:
-    if width != 1000:
-        raise CheckpointError(
-            f"{path} does not say what its classes are called.",
-            got=f"a plain state dict with {width} classes",
-            expected="class names",
-            fix="--classes FILE, one name per line in the order of the logits",
-        )
-    from torchvision.models import ResNet18_Weights  # the list ships with torchvision; nothing is downloaded
-
-    return _unique(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
-
-
-def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    """ImageNet has two cranes and two maillots: the second gets its number, so that a name means one class."""
-    seen: dict[str, int] = {}
-    result = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return tuple(result)
 
 
 def _some(names: Sequence[str]) -> str:

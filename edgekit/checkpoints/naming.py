@@ -9,21 +9,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from edgekit import nets
 from edgekit.checkpoints.claims import Claim
 from edgekit.errors import CheckpointError, UsageError
-from edgekit.nets.resnet import LAYOUTS
-
-# with exactly a plain ResNet's keys and shapes, and another function
-SAME_KEYS = frozenset({"resnetblur18", "resnetblur50", "resnetaa50"})
-_PLAIN = re.compile(r"(?:tv_|gluon_|ssl_|swsl_|ig_)?(resnet(?:18|34|50|101|152))(?:_v1b)?")
 
 
 def plain_name(name: str) -> str | None:
-    """`resnet18` for what torchvision and timm call it; None for any other net."""
+    """`resnet18` for what torchvision and timm call it; None for a net whose plain state dicts are not known."""
     bare = name.lower().removeprefix("torchvision.models.").removeprefix("hf_hub:").rpartition("/")[2]
     bare = re.sub(r"^(timm|torchvision)[.:]", "", bare).partition(".")[0]  # timm's weights: resnet18.a1_in1k
-    match = _PLAIN.fullmatch(bare)
-    return match[1] if match else None
+    return next((known for known in nets.plain() if bare == known or bare in nets.NETS[known].aliases), None)
 
 
 def named_by(option: str | None, claim: Claim | None, found: str, path: Path) -> str:
@@ -56,7 +51,7 @@ def named_by(option: str | None, claim: Claim | None, found: str, path: Path) ->
         raise CheckpointError(
             f"{path} says that it is a net which edgekit does not have; that its keys fit {found} is no proof.",
             got=f"{claim.where} = {claim.value}",
-            expected="one of " + ", ".join(LAYOUTS),
+            expected="one of " + ", ".join(nets.plain()),
             fix=f"add the net (CONTRIBUTING.md, 'Add a net'); where it is a {found} after all, save its weights alone, "
             f"torch.save(net.state_dict(), 'weights.pth'): --arch {found} --expect PAIRS.npz then proves it",
         )
@@ -64,7 +59,7 @@ def named_by(option: str | None, claim: Claim | None, found: str, path: Path) ->
         raise CheckpointError(
             f"{path} calls its net by a name that edgekit does not know.",
             got=f"{claim.where} = {claim.value}",
-            expected="one of " + ", ".join(LAYOUTS),
+            expected="one of " + ", ".join(nets.plain()),
             fix=f"--arch {found} where it is one; --expect PAIRS.npz proves it",
         )
     return f"--arch (the file's {claim.where} calls it {claim.value})"
@@ -73,7 +68,7 @@ def named_by(option: str | None, claim: Claim | None, found: str, path: Path) ->
 def _check_option(option: str, found: str, path: Path) -> None:
     if option == found:
         return
-    if option in LAYOUTS:
+    if option in nets.plain():
         raise UsageError(
             f"--arch contradicts the keys and shapes of {path.name}.",
             got=option,
@@ -81,14 +76,13 @@ def _check_option(option: str, found: str, path: Path) -> None:
             fix=f"--arch {found}, or another file",
         )
     says = plain_name(option)
-    fix = f"--arch {says}: it is the same net" if says in LAYOUTS else "add the net (CONTRIBUTING.md, 'Add a net')"
-    why = (
-        "it has the keys of a ResNet and another function" if _bare(option) in SAME_KEYS else "edgekit cannot build it"
-    )
+    fix = f"--arch {says}: it is the same net" if says in nets.plain() else "add the net (CONTRIBUTING.md, 'Add a net')"
+    alike = _looks_like(option)
+    why = f"it has the keys of a {alike} and another function" if alike else "edgekit cannot build it"
     raise UsageError(
         "--arch names a net that edgekit does not have.",
         got=f"{option}: " + (why if says is None else "a name of another library"),
-        expected="one of " + ", ".join(LAYOUTS),
+        expected="one of " + ", ".join(nets.plain()),
         fix=fix,
     )
 
@@ -97,10 +91,15 @@ def _bare(name: str) -> str:
     return re.split(r"[:/]", name.lower())[-1].partition(".")[0]
 
 
+def _looks_like(name: str) -> str:
+    """The family whose keys and shapes a net of another library has; empty where it has those of none."""
+    return next((keys.family for keys in nets.families() if _bare(name) in keys.look_alikes), "")
+
+
 def _elsewhere(name: str) -> bool:
     """Whether torchvision or timm, where it is installed, has another net of this name."""
     bare = _bare(name)
-    if bare in SAME_KEYS:
+    if _looks_like(name):
         return True
     from torchvision.models import list_models
 

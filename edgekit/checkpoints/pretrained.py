@@ -4,44 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from edgekit.checkpoints.checkpoint import NORMS_UNNAMED, load_checkpoint
+from edgekit import nets
+from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.errors import CheckpointError, InputError, UsageError
-from edgekit.nets.centernet import CENTERNETS
 
 
-def read_weights(source: str, arch: str, norm: str) -> Mapping[str, Tensor] | None:
+def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
     """The state dict of `source`, or None for `none`.
 
     Args:
-        source: `imagenet` (torchvision's first weights of `arch`, fetched into torch's cache if not there), `none`,
-            or a checkpoint file of any kind that `edgekit.checkpoints` reads, with any number of classes. Of a
-            CenterNet on that ResNet it is the whole net's, with `trunk.` before the ResNet's names.
+        source: `imagenet` (torchvision's first weights of the net, fetched into torch's cache if not there), `none`,
+            or a checkpoint file of any kind that `edgekit.checkpoints` reads, with any number of classes. Of a net
+            that has this one as its trunk it is the whole net's, with `trunk.` before the trunk's names.
+        arch, arguments: the net that is to start from them.
 
     Raises:
         CheckpointError: a file that cannot be read or is of another net.
         InputError: nothing could be fetched.
+        UsageError: there are no ImageNet weights of this net.
     """
     if source == "none":
         return None
+    net = nets.find(arch)
+    asked = net.complete(arguments)
     if source == "imagenet":
-        return _imagenet(arch, norm)
+        return _imagenet(net, asked)
     path = Path(source)
-    checkpoint = load_checkpoint(path, unnamed=True, norm=norm if norm in NORMS_UNNAMED and _foreign(path) else None)
-    held = checkpoint.spec.arch
-    found = (CENTERNETS.get(held, held), (checkpoint.spec.arch_args or {}).get("norm", "batch"))
-    if found != (arch, norm):
+    checkpoint = load_checkpoint(path, unnamed=True, norm=nets.untold(asked).get("norm") if _foreign(path) else None)
+    found = nets.find(checkpoint.spec.arch)
+    found = nets.find(found.trunk) if found.trunk else found
+    held = found.complete({k: v for k, v in (checkpoint.spec.arch_args or {}).items() if k in found.arguments})
+    differ = [name for name in held if name in asked and held[name] != asked[name]]
+    if differ or found.name != net.name:
         raise CheckpointError(
             f"{path} holds another net than the recipe names.",
-            got=f"{found[0]} with {found[1]} norm",
-            expected=f"{arch} with {norm} norm",
-            fix=f"--set net.arch={found[0]} --set net.norm={found[1]}, or other weights",
+            got=_called(found.name, held, differ),
+            expected=_called(net.name, asked, differ),
+            fix=" ".join(f"--set net.{k}={v}" for k, v in {"arch": found.name, **{k: held[k] for k in differ}}.items())
+            + ", or other weights",
         )
     return checkpoint.state_dict
+
+
+def _called(name: str, arguments: Mapping[str, Any], differ: Sequence[str]) -> str:
+    return f"{name} with {', '.join(f'{arguments[k]} {k}' for k in differ)}" if differ else name
 
 
 def start_from(net: nn.Module, state: Mapping[str, Tensor], heads: Sequence[str]) -> int:
@@ -63,15 +75,18 @@ def start_from(net: nn.Module, state: Mapping[str, Tensor], heads: Sequence[str]
     return len(trunk)
 
 
-def _imagenet(arch: str, norm: str) -> Mapping[str, Tensor]:
+def _imagenet(net: nets.Net, arguments: Mapping[str, Any]) -> Mapping[str, Tensor]:
     from torchvision.models import get_model_weights
 
-    if norm != "batch":
-        raise UsageError("There are no ImageNet weights with this norm.", got=norm, expected="batch")
-    try:
-        weights = next(iter(get_model_weights(arch)))  # the first: the plain recipe
-    except ValueError as error:
-        raise UsageError("torchvision has no weights of this net.", got=arch) from error
+    reference = net.reference
+    if reference is None or reference.library != "torchvision":
+        raise UsageError("torchvision has no weights of this net.", got=net.name)
+    for name, value in reference.only.items():
+        if arguments.get(name, value) != value:
+            raise UsageError(
+                f"There are no ImageNet weights with this {name}.", got=str(arguments[name]), expected=str(value)
+            )
+    weights = next(iter(get_model_weights(reference.name)))  # the first: the plain recipe
     try:
         state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError

@@ -1,6 +1,8 @@
-"""The other side of the comparison: torchvision's own transforms and nets, sharing no code with what is exported."""
+"""The other side of the comparison: other libraries' transforms and nets, sharing no code with what is exported."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torchvision
@@ -10,18 +12,35 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
+from edgekit import nets
 from edgekit.checkpoints.checkpoint import Checkpoint
-from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.spec import PreprocessSpec
 
 
 def reference_net(checkpoint: Checkpoint) -> nn.Module | None:
-    """torchvision's net with these weights, or None where it has none like it."""
-    spec: ModelSpec = checkpoint.spec
-    if (spec.arch_args or {}).get("norm", "batch") != "batch" or not hasattr(torchvision.models, spec.arch):
+    """The same net with these weights as another library has it, or None where none has one like it."""
+    spec = checkpoint.spec
+    reference = nets.find(spec.arch).reference_of(spec.arch_args or {})
+    if reference is None:
         return None
-    net: nn.Module = getattr(torchvision.models, spec.arch)(weights=None, num_classes=len(spec.classes))
+    net = LIBRARIES[reference.library](reference.name, len(spec.classes))
     net.load_state_dict(dict(checkpoint.state_dict), strict=True)
     return net.float().eval()
+
+
+def _of_torchvision(name: str, classes: int) -> nn.Module:
+    net: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes)
+    return net
+
+
+def _of_timm(name: str, classes: int) -> nn.Module:
+    import timm
+
+    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes)
+    return net
+
+
+LIBRARIES: dict[str, Callable[[str, int], nn.Module]] = {"torchvision": _of_torchvision, "timm": _of_timm}
 
 
 def reference_input(frame: NDArray[np.uint8], spec: PreprocessSpec) -> Tensor | None:

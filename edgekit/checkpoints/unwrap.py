@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgekit import nets
 from edgekit.errors import CheckpointError, UsageError
 
 WRAPPERS = (
@@ -24,8 +25,6 @@ WRAPPERS = (
 )  # fmt: skip
 _AVERAGED = re.compile(r"(^|[._])(ema|averaged?|avg|swa)([._]|$)|ema$")
 _NO_WEIGHTS = re.compile(r"^(optim|sched|lr_|scaler|amp|loops|callbacks|rng|random)|optimizer|scheduler")
-# the first convolution and the first of the first block: where both are, behind one prefix, a ResNet begins
-_STEM, _FIRST = "conv1.weight", "layer1.0.conv1.weight"
 # names that belong to no layer: counters of thop, of averaging, a loss's class weights, running figures
 _BESIDE = re.compile(
     r"(^|\.)(total_ops|total_params|n_averaged)$"
@@ -79,19 +78,20 @@ def find_weights(content: Mapping[str, Any], path: Path, wanted: str | None = No
             expected="a dictionary of tensors, or one under " + ", ".join(WRAPPERS[-7:]),
             fix="torch.save(net.state_dict(), path)",
         )
-    nets = [one for one in found if _STEM in one.tensors and _FIRST in one.tensors]
-    chosen, notes = _choose(found if wanted is not None else nets or found[:1], path, wanted)
-    others = tuple(one.prefix for one in nets if one.key == chosen.key and one.prefix != chosen.prefix)
-    left = [] if not nets else [
+    whole = [one for one in found if _family(one.tensors)]
+    chosen, notes = _choose(found if wanted is not None else whole or found[:1], path, wanted)
+    others = tuple(one.prefix for one in whole if one.key == chosen.key and one.prefix != chosen.prefix)
+    left = [] if not whole else [
         name for name in _mapping(content, chosen.key)
         if not name.startswith(chosen.prefix) and not (others and name.startswith(others))
     ]  # fmt: skip
     strange = [name for name in left if not (_BESIDE.search(name) or _NORMALIZE.match(name))]
     if strange:
+        family = keys.family if (keys := _family(chosen.tensors)) else "known net"
         raise CheckpointError(
-            f"{path} holds a net of which the ResNet is only a part.",
+            f"{path} holds a net of which the {family} is only a part.",
             got=f"{len(strange)} tensors beside {chosen.prefix}*: {', '.join(strange[:4])}",
-            expected="a ResNet and nothing that computes beside it",
+            expected=f"a {family} and nothing that computes beside it",
             fix="save the whole classifier's state_dict(); a net of several parts has to be added "
             "(CONTRIBUTING.md, 'Add a net')",
         )
@@ -149,19 +149,30 @@ def _choose(found: list[_Found], path: Path, wanted: str | None) -> tuple[_Found
 
 def _candidates(content: Mapping[str, Any]) -> Iterator[_Found]:
     for key, tensors in _dictionaries(content, "", DEPTH):
-        ends = [name.removesuffix(_STEM) for name in tensors if name.endswith(_STEM)]
-        prefixes = [p for p in ends if (not p or p.endswith(".")) and p + _FIRST in tensors]
+        prefixes = list(dict.fromkeys(prefix for keys in nets.families() for prefix in _starts(tensors, keys.marks)))
         for prefix in prefixes or [""]:
             parts = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
             name = ".".join(part for part in (key, prefix.rstrip(".") if len(prefixes) > 1 else "") if part)
             yield _Found(name, key, prefix, parts)
 
 
+def _starts(tensors: Mapping[str, Tensor], marks: tuple[str, ...]) -> list[str]:
+    """Prefixes behind which all the marks of a family are: where a net of it begins."""
+    ends = [name.removesuffix(marks[0]) for name in tensors if name.endswith(marks[0])]
+    return [p for p in ends if (not p or p.endswith(".")) and all(p + mark in tensors for mark in marks)]
+
+
+def _family(state: Mapping[str, Tensor]) -> nets.Keys | None:
+    """The family of nets whose marks are all there, without a prefix."""
+    return next((keys for keys in nets.families() if all(mark in state for mark in keys.marks)), None)
+
+
 def _dictionaries(content: Mapping[Any, Any], key: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Dictionaries of tensors and their keys, a.b for b inside a."""
     tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
     # plain data may stand beside the tensors of a whole net, not beside any tensor
-    if tensors and (len(tensors) == len(content) or any(name.endswith(_FIRST) for name in tensors)):
+    telling = tuple(keys.marks[-1] for keys in nets.families())
+    if tensors and (len(tensors) == len(content) or any(name.endswith(telling) for name in tensors)):
         yield key, tensors
     for name, inner in content.items() if depth else ():
         if isinstance(inner, Mapping) and isinstance(name, str) and not _NO_WEIGHTS.search(name):
@@ -177,13 +188,18 @@ def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 
 
 def _headed(state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
-    """`state` with its last linear layer called `fc`, and a bias of zeros where it has none."""
-    inner = sorted({name.rpartition(".")[0] for name in state if re.fullmatch(r"fc\.\d+\.weight", name)})
-    if "fc.weight" not in state and len(inner) == 1 and state[f"{inner[0]}.weight"].ndim == 2:
-        state = {name.replace(f"{inner[0]}.", "fc."): tensor for name, tensor in state.items()}
+    """`state` with its last linear layer called as its net has it (`fc`), and a bias of zeros where it has none."""
+    family = _family(state)
+    last = next((net.head for net in nets.NETS.values() if family is not None and net.keys is family), None)
+    if last is None:
+        return state
+    behind = re.compile(rf"{re.escape(last)}\.\d+\.weight")
+    inner = sorted({name.rpartition(".")[0] for name in state if behind.fullmatch(name)})
+    if f"{last}.weight" not in state and len(inner) == 1 and state[f"{inner[0]}.weight"].ndim == 2:
+        state = {name.replace(f"{inner[0]}.", f"{last}."): tensor for name, tensor in state.items()}
         notes.append(f"the last layer is {inner[0]}; what stands before it has no weights and is taken for a dropout")
-    head = state.get("fc.weight")
-    if head is not None and head.ndim == 2 and "fc.bias" not in state:
-        state = {**state, "fc.bias": torch.zeros(head.shape[0], dtype=head.dtype)}
+    head = state.get(f"{last}.weight")
+    if head is not None and head.ndim == 2 and f"{last}.bias" not in state:
+        state = {**state, f"{last}.bias": torch.zeros(head.shape[0], dtype=head.dtype)}
         notes.append("the last layer has no bias: zeros")
     return state

@@ -43,7 +43,7 @@ class FoldedLayer:
 
 @dataclass(frozen=True)
 class FoldReport:
-    """What was folded, and the norms that were left because they do not follow a foldable layer."""
+    """What was folded, and the norms that were left: they follow no layer, or one that others read too."""
 
     layers: tuple[FoldedLayer, ...]
     left: tuple[str, ...]
@@ -53,7 +53,8 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
     """A copy of `net` without the BatchNorms that follow a convolution or linear layer; `net` is not changed.
 
     Folds BatchNorm1d/2d/3d into Conv1d/2d/3d, ConvTranspose1d/2d/3d (any groups, dilation, stride, with or without
-    bias) and Linear. Other norms, and a BatchNorm after anything else, stay as they are.
+    bias) and Linear. Other norms, a BatchNorm after anything else, and one that is not the only reader of its layer
+    stay as they are.
 
     Args:
         net: in evaluation mode, float32, traceable by torch.fx.
@@ -64,8 +65,7 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
 
     Raises:
         FoldError: training mode, batch statistics instead of running ones, weights that are not float32, a layer or
-            norm used more than once, a layer whose output is read by something beside its norm, or a net that
-            cannot be traced.
+            norm used more than once, or a net that cannot be traced.
     """
     modules: dict[str, nn.Module] = dict(net.named_modules())
     _refuse_training(net, modules)
@@ -92,7 +92,8 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
         before = node.all_input_nodes[0]  # args[0] is missing in norm(input=x)
         layer_path = str(before.target) if before.op == "call_module" else None
         layer = modules[layer_path] if layer_path else None
-        if layer is None or layer_path is None or not _foldable(layer, activations[before.name]):
+        read_elsewhere = len(before.users) > 1  # who would see normalized values after folding
+        if layer is None or layer_path is None or read_elsewhere or not _foldable(layer, activations[before.name]):
             left.append(path)
             continue
         for used, what in ((layer_path, "layer"), (path, "norm")):
@@ -102,12 +103,6 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
                     expected=f"each {what} used once",
                     fix="give each call its own module",
                 )
-        if len(before.users) > 1:
-            raise FoldError(
-                f"The output of {layer_path} is used by {path} and by something else.",
-                got=", ".join(user.name for user in before.users),
-                expected="one reader: after folding the other one would see normalized values",
-            )
         norm = modules[path]
         assert isinstance(norm, _BatchNorm)
         replacement = folded_layer(layer, norm)

@@ -13,6 +13,9 @@ from torch import Tensor, fx, nn
 
 from edgekit.errors import EdgekitError
 from edgekit.graph import passes
+from edgekit.graph.fold_bn import FOLDABLE
+from edgekit.graph.lint.graph import Graph
+from edgekit.graph.lint.operators import batchnorm_after_conv
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import task_of
 
@@ -66,25 +69,45 @@ def first_convolution(net: nn.Module) -> nn.Conv2d | None:
 
 
 def divide_head(net: nn.Module, path: str, temperature: float) -> nn.Module:
-    """A copy whose last linear layer gives logits / temperature."""
+    """A copy whose last layer, at `path`, gives what it gave divided by the temperature.
+
+    So are the logits, also where a ReLU and a mean follow, as behind a convolution: both take a factor above 0 along.
+
+    Raises:
+        EdgekitError: a layer that is neither linear nor a convolution.
+    """
     net = copy.deepcopy(net)
     head = net.get_submodule(path)
-    assert isinstance(head, nn.Linear)
-    head.weight = nn.Parameter((head.weight.detach().double() / temperature).float())
-    if head.bias is not None:
-        head.bias = nn.Parameter((head.bias.detach().double() / temperature).float())
+    if not isinstance(head, FOLDABLE):
+        raise EdgekitError(
+            f"The temperature cannot be folded into {path}.",
+            got=type(head).__name__,
+            expected="a last layer that is linear or a convolution",
+        )
+    for name in ("weight", "bias"):
+        values = getattr(head, name)
+        if values is not None:
+            setattr(head, name, nn.Parameter((values.detach().double() / temperature).float()))
     return net
 
 
 def onnx_from_torch(
-    net: nn.Module, spec: ModelSpec, *, opset: int, batch: int | None = None, input_kind: str = "uint8"
+    net: nn.Module,
+    spec: ModelSpec,
+    *,
+    opset: int,
+    head: str | None = None,
+    batch: int | None = None,
+    input_kind: str = "uint8",
 ) -> onnx.ModelProto:
     """Exports a folded net that answers as its spec says.
 
     Args:
-        net: evaluation mode, BatchNorm folded. A classifier names its last layer by `net.head`; a detector has its
-            decoding inside (`edgekit.nets.detector`) and may give its raw maps behind the three outputs.
+        net: evaluation mode, BatchNorm folded where it follows a layer. A detector has its decoding inside
+            (`edgekit.nets.detector`) and may give its raw maps behind the three outputs.
         spec: what the net is.
+        head: path of a classifier's last layer (`edgekit.nets.registry.Net`), which takes the temperature in; may be
+            left out where that is 1.
         opset: the opset that the result must have.
         batch: fixed batch size; None for a dynamic one, called N.
         input_kind: `uint8` takes `image` uint8 [N, H, W, 3] BGR with the preprocessing in the graph; `float` takes
@@ -94,11 +117,16 @@ def onnx_from_torch(
         A checked model with the outputs of `spec.outputs`, nodes and tensors named after the torch modules.
 
     Raises:
-        EdgekitError: the exporter gave another opset, kept a BatchNormalization, or made an invalid graph.
+        EdgekitError: the exporter gave another opset, a BatchNormalization is left that could have been folded, or the
+            graph is invalid.
     """
     net = net.eval()
-    if task_of(spec.task).temperature_in_head:
-        net = divide_head(net, str(net.head), spec.temperature)
+    if spec.temperature != 1:
+        if head is None:
+            raise EdgekitError(
+                "Nobody said which layer takes the temperature in.", expected="head, the last one's path"
+            )
+        net = divide_head(net, head, spec.temperature)
     size = (spec.preprocess.height, spec.preprocess.width)
     n = batch or 2  # a dynamic batch needs an example of two: one would be taken for a constant
     if input_kind == "uint8":
@@ -186,11 +214,11 @@ def _ensure(model: onnx.ModelProto, opset: int, batch: int | None) -> None:
                 expected=f"batch {batch or 'dynamic'}",
                 fix="--batch N asks for a fixed one; a dynamic one needs a net that does not depend on it",
             )
-    left = [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
+    left = [hit.where for hit in batchnorm_after_conv(Graph(model))]
     if left:
         raise EdgekitError(
-            "BatchNormalization is left in the graph: it does not follow a layer that it could be folded into.",
+            "BatchNormalization is left in the graph behind a layer that it could be folded into.",
             got=", ".join(left),
-            expected="each BatchNorm directly after a convolution or linear layer",
+            expected="a net that `edgekit.graph.fold_bn` has folded",
         )
     onnx.checker.check_model(model, full_check=True)

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor, nn
 
-from edgekit.errors import UsageError
-from edgekit.nets.centernet import CENTERNETS, CenterNet
-from edgekit.nets.resnet import LAYOUTS, ResNet, infer_resnet
+from edgekit.errors import CheckpointError, UsageError
+from edgekit.nets.registry import Inferred, Keys, Net, Reference
 from edgekit.spec import ModelSpec
 
-NETS: dict[str, Callable[..., nn.Module]] = {**dict.fromkeys(LAYOUTS, ResNet), **dict.fromkeys(CENTERNETS, CenterNet)}
+__all__ = ["NETS", "Inferred", "Keys", "Net", "Reference", "build", "families", "find", "infer", "plain", "untold"]
+
+FILES = (  # beside this one; each has its nets in NETS
+    "resnet",
+    "centernet",
+)
+NETS: dict[str, Net] = {net.name: net for file in FILES for net in import_module(f"edgekit.nets.{file}").NETS}
+
+
+def find(arch: str, task: str | None = None) -> Net:
+    """What is known of the net that is called `arch`.
+
+    Args:
+        task: what it must be for, `classification` or `detection`; None for either.
+
+    Raises:
+        UsageError: there is none, or it is for another task.
+    """
+    known = [name for name, net in NETS.items() if task in (None, net.task)]
+    if arch not in NETS:
+        raise UsageError("Unknown net.", got=arch, expected="one of " + ", ".join(known))
+    if arch not in known:
+        raise UsageError(f"{arch} is a net for {NETS[arch].task}.", got=task, expected="one of " + ", ".join(known))
+    return NETS[arch]
 
 
 def build(spec: ModelSpec) -> nn.Module:
@@ -21,18 +44,46 @@ def build(spec: ModelSpec) -> nn.Module:
     Raises:
         UsageError: unknown arch, or arguments it does not take.
     """
-    if spec.arch not in NETS:
-        raise UsageError("Unknown net.", got=spec.arch, expected="one of " + ", ".join(NETS))
-    try:
-        return NETS[spec.arch](spec.arch, len(spec.classes), **dict(spec.arch_args or {}))
-    except TypeError as error:
-        raise UsageError(f"{spec.arch} does not take these arguments.", got=str(error)) from error
+    net = find(spec.arch)
+    return net.build(len(spec.classes), **net.complete(spec.arch_args or {}))
 
 
-def infer(state: Mapping[str, Tensor]) -> tuple[str, int, dict[str, Any]]:
-    """Arch, number of classes and arch arguments from the keys and shapes of a plain state dict.
+def families() -> list[Keys]:
+    """How plain state dicts are known, each family of nets once."""
+    return list(dict.fromkeys(net.keys for net in NETS.values() if net.keys is not None))
+
+
+def plain() -> tuple[str, ...]:
+    """Names of the nets whose plain state dicts are known."""
+    return tuple(name for name, net in NETS.items() if net.keys is not None)
+
+
+def untold(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a net's arguments that no keys tell, so that they have to be stated beside a plain state dict."""
+    return {
+        name: value for name, value in arguments.items() if any(value in k.untold.get(name, ()) for k in families())
+    }
+
+
+def infer(state: Mapping[str, Tensor], stated: Mapping[str, Any] | None = None) -> Inferred:
+    """Arch, number of classes and arguments from the keys and shapes of a plain state dict.
+
+    Args:
+        stated: arguments of the net that the user states, since keys do not tell them, such as `{"norm": "group"}`.
 
     Raises:
         CheckpointError: no net of `NETS` has these keys.
+        UsageError: the keys contradict what is stated, or the net does not take it.
     """
-    return infer_resnet(state)
+    for keys in families():
+        found = keys.infer(state, stated or {})
+        if found is not None:
+            NETS[found.arch].complete(stated or {})
+            return found
+    shown = ", ".join(sorted(state)[:4])
+    raise CheckpointError(
+        "The state dict is not of a net that edgekit knows.",
+        got=f"{len(state)} keys ({shown}, ...)",
+        expected="the key names of " + ", ".join(plain()),
+        fix="save the state_dict() of one of these, or add the net (CONTRIBUTING.md, 'Add a net')",
+    )

@@ -12,6 +12,7 @@ Every convolution but the heads' is followed by BatchNorm and ReLU, so that `fol
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit.errors import UsageError
+from edgekit.nets.registry import Net
 from edgekit.nets.resnet import LAYOUTS, Trunk, he_init, scaled
 
 Neck = Literal["deconv", "fpn"]
@@ -206,3 +208,9 @@ def _branch(c_in: int, c_mid: int, c_out: int) -> nn.Sequential:
 
 def _nearest(side: int) -> int:
     return max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE)
+
+
+NETS = tuple(
+    Net(name, partial(CenterNet, name), heads=("neck", "branches"), task="detection", trunk=trunk)
+    for name, trunk in CENTERNETS.items()
+)

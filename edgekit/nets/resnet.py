@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from edgekit.errors import CheckpointError, UsageError
 from edgekit.nets.blocks import NORMS, BasicBlock, Bottleneck, Norm
+from edgekit.nets.registry import Inferred, Keys, Net, Reference
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,6 @@ class ResNet(Trunk):
         UsageError: unknown arch or norm, or a width out of range.
     """
 
-    head = "fc"
-
     def __init__(self, arch: str, classes: int, norm: Norm = "batch", width: float = 1.0) -> None:
         super().__init__(arch, norm, width)
         self.fc = nn.Linear(self.channels[-1], classes)
@@ -125,13 +125,27 @@ class ResNet(Trunk):
         return logits
 
 
-def infer_resnet(state: Mapping[str, Tensor]) -> tuple[str, int, dict[str, Any]]:
-    """Arch, number of classes and arch arguments of a plain ResNet state dict, from its keys and shapes.
+NORMS_UNNAMED = ("group", "layer", "instance")  # what keys do not tell apart
+FIRST = "layer1.0.conv1.weight"
+
+
+def infer_resnet(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> Inferred | None:
+    """Arch, number of classes and norm of a plain ResNet's state dict; None for a net of other keys.
+
+    Args:
+        stated: `norm`, as --norm says it.
 
     Raises:
-        CheckpointError: not a ResNet of `LAYOUTS`, or its norm cannot be told from the keys: group, layer and
-            instance norm have the same ones.
+        CheckpointError: a ResNet's keys, and not a ResNet of `LAYOUTS`; or its norm cannot be told from the keys:
+            group, layer and instance norm have the same ones.
+        UsageError: a stated norm that the keys contradict, or that needs not be stated.
     """
+    if FIRST not in state and "conv1.weight" not in state:
+        return None
+    norm = stated.get("norm")
+    if norm is not None:
+        _check_norm(state, norm)
+        state = {k: v for k, v in state.items() if ".bn" not in f".{k}"}
     keys = set(state)
     counts = tuple(
         len({k.split(".")[1] for k in keys if k.startswith(f"layer{i}.") and k.endswith(".conv1.weight")})
@@ -140,7 +154,7 @@ def infer_resnet(state: Mapping[str, Tensor]) -> tuple[str, int, dict[str, Any]]
     block = Bottleneck if any(k.endswith(".conv3.weight") for k in keys) else BasicBlock
     arch = next((a for a, known in LAYOUTS.items() if known.blocks == counts and known.block is block), None)
     head = state.get("fc.weight")
-    stem, first = state.get("conv1.weight"), state.get("layer1.0.conv1.weight")
+    stem, first = state.get("conv1.weight"), state.get(FIRST)
     if arch is not None and stem is not None and first is not None:
         _refuse_near(state, arch, stem, first)
     if arch is None or head is None or head.ndim != 2 or "conv1.weight" not in keys:
@@ -151,21 +165,36 @@ def infer_resnet(state: Mapping[str, Tensor]) -> tuple[str, int, dict[str, Any]]
             expected="torchvision's key names of " + ", ".join(LAYOUTS),
             fix="save a plain ResNet's state_dict(), or add the net (CONTRIBUTING.md, 'Add a net')",
         )
-    if "bn1.running_mean" in keys:
-        norm = "batch"
-    elif "bn1.weight" not in keys:
-        norm = "none"
-    else:
-        raise CheckpointError(
-            "The state dict does not say which normalization its net has.",
-            got="bn1.weight without bn1.running_mean: group, layer and instance norm look the same, and so does batch "
-            "norm saved without its running statistics",
-            expected="batch norm with running_mean and running_var, no norm, or an edgekit checkpoint, which says it",
-            fix="of a net with batch norm: torch.save(net.state_dict(), ...), since net.parameters() leaves the "
-            "statistics out (track_running_stats=False has none, and cannot be exported); of another: --norm group, "
-            "--norm layer or --norm instance",
+    return Inferred(arch, int(head.shape[0]), {"norm": norm or _norm_of(state)})
+
+
+def _norm_of(state: Mapping[str, Tensor]) -> Norm:
+    if "bn1.running_mean" in state:
+        return "batch"
+    if "bn1.weight" not in state:
+        return "none"
+    raise CheckpointError(
+        "The state dict does not say which normalization its net has.",
+        got="bn1.weight without bn1.running_mean: group, layer and instance norm look the same, and so does batch "
+        "norm saved without its running statistics",
+        expected="batch norm with running_mean and running_var, no norm, or an edgekit checkpoint, which says it",
+        fix="of a net with batch norm: torch.save(net.state_dict(), ...), since net.parameters() leaves the "
+        "statistics out (track_running_stats=False has none, and cannot be exported); of another: --norm group, "
+        "--norm layer or --norm instance",
+    )
+
+
+def _check_norm(state: Mapping[str, Tensor], norm: str) -> None:
+    """Raises UsageError for a stated norm that is none of `NORMS_UNNAMED`, or not what the keys say."""
+    if norm not in NORMS_UNNAMED:
+        raise UsageError("--norm does not take this value.", got=norm, expected=", ".join(NORMS_UNNAMED))
+    if "bn1.running_mean" in state or "bn1.weight" not in state:
+        raise UsageError(
+            "--norm contradicts the keys of the state dict.",
+            got=norm,
+            expected="batch norm, by its running statistics" if "bn1.running_mean" in state else "no norm",
+            fix="leave --norm out",
         )
-    return arch, int(head.shape[0]), {"norm": norm}
 
 
 def _refuse_near(state: Mapping[str, Tensor], arch: str, stem: Tensor, first: Tensor) -> None:
@@ -202,3 +231,26 @@ def _refuse_near(state: Mapping[str, Tensor], arch: str, stem: Tensor, first: Te
 def _rest(state: Mapping[str, Tensor]) -> list[str]:
     """Names that are not a trunk's."""
     return sorted(k for k in state if not k.startswith(("conv1.", "bn1.", "layer")))[:4]
+
+
+_KEYS = Keys(
+    "ResNet",
+    marks=("conv1.weight", FIRST),
+    infer=infer_resnet,
+    untold={"norm": NORMS_UNNAMED},
+    look_alikes=frozenset({"resnetblur18", "resnetblur50", "resnetaa50"}),
+)
+# timm has torchvision's weights and others' (Gluon, semi- and weakly supervised) under names of their own
+_PREFIXES, _SUFFIXES = ("", "tv_", "gluon_", "ssl_", "swsl_", "ig_"), ("", "_v1b")
+
+NETS = tuple(
+    Net(
+        arch,
+        partial(ResNet, arch),
+        heads=("fc",),
+        keys=_KEYS,
+        aliases=frozenset(f"{before}{arch}{after}" for before in _PREFIXES for after in _SUFFIXES),
+        reference=Reference("torchvision", arch, only={"norm": "batch", "width": 1.0}),
+    )
+    for arch in LAYOUTS
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from edgekit.pipeline.options import ExportOptions
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import working
-from edgekit.tasks import task_of
 from edgekit.tasks.stage import FirstWrong, Stage
 from edgekit.vision.preprocess import normalise
 
@@ -42,6 +42,7 @@ def onnx_stages(
     basis: Basis,
 ) -> Artifact:
     """onnx, batch and file; returns what was written into memory, with the verdict so far inside."""
+    from edgekit import nets
     from edgekit.checkpoints.checkpoint import state_digest
     from edgekit.graph.to_onnx import onnx_from_torch
     from edgekit.nets.detector import with_decoding
@@ -50,7 +51,14 @@ def onnx_stages(
     answers = with_decoding(folded, loaded.spec, options.raw_heads)
     kind = options.input_kind
     with working("exporting the graph"):
-        model = onnx_from_torch(answers, loaded.spec, opset=target.opset, batch=options.batch, input_kind=kind)
+        model = onnx_from_torch(
+            answers,
+            loaded.spec,
+            opset=target.opset,
+            head=nets.find(loaded.spec.arch).head,
+            batch=options.batch,
+            input_kind=kind,
+        )
     described = Metadata(loaded.spec, lineage, kind, "fp32", target.name, tools(), trained_on=loaded.trained_on)
     artifact = sealed(model, described, path)
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
@@ -62,7 +70,10 @@ def onnx_stages(
     if gate.passed:
         problems = lint.lint(model, runtimes=target.runtimes, opset=target.opset)
         wrong = [f"{f.rule}: {f.message}" for f in problems if f.severity == "error"]
-        gate.notes.extend(f"{f.rule}: {f.message}" for f in problems if f.severity == "warning")
+        warnings = [f for f in problems if f.severity == "warning"]
+        gate.notes.extend(f"{f.rule}: {f.message}" for f in warnings)
+        for line in _summed(warnings):
+            gate.say(f"warning: {line}")
         if wrong:
             last = gate.stages[-1]
             gate.add(replace(last, name="lint", passed=False, problems=tuple(wrong)))
@@ -74,6 +85,14 @@ def onnx_stages(
         "verdict": basis.verdict(gate, "fp32"),
     }
     return sealed(model, replace(described, verification=verdict), path)
+
+
+def _summed(findings: Sequence[lint.Finding]) -> list[str]:
+    """A line for each rule: its first place, and how many more there are."""
+    places = Counter(finding.rule for finding in findings)
+    first = {finding.rule: finding.message for finding in reversed(findings)}
+    more = {rule: f" (and {count - 1} more)" if count > 1 else "" for rule, count in places.items()}
+    return [f"{rule}: {first[rule]}{more[rule]}" for rule in places]
 
 
 def batch_stage(predictor: Predictor, alone: Answers, gate: Gate) -> Stage:
@@ -91,6 +110,7 @@ def batch_stage(predictor: Predictor, alone: Answers, gate: Gate) -> Stage:
 def _blame_onnx(
     artifact: Artifact, folded: nn.Module, loaded: Checkpoint, pixels: Sequence[NDArray[np.uint8]], batch: int
 ) -> FirstWrong | None:
+    from edgekit import nets
     from edgekit.backends.onnxruntime_ import run_once
     from edgekit.backends.torch_ import TorchSession
 
@@ -98,10 +118,12 @@ def _blame_onnx(
     block = np.stack([pixels[i % len(pixels)] for i in range(batch)])  # rows that differ show mixing
     inputs = normalise(block, spec.preprocess)
     session = TorchSession(folded, spec)
-    answers = session.run({"image": inputs})
-    want = {**session.intermediates({"image": inputs}), **answers}
-    if task_of(spec.task).temperature_in_head:  # the exported head has the temperature in its weights
-        want[str(folded.head)] = answers["logits"]
+    want = session.intermediates({"image": inputs})
+    if spec.temperature != 1:  # the exported head has it in its weights, and all behind the head has it too
+        names = list(want)
+        head = nets.find(spec.arch).head
+        want.update({name: want[name] / spec.temperature for name in names[names.index(str(head)) :]})
+    want.update(session.run({"image": inputs}))
     feed = inputs if artifact.metadata.input == "float" else block
     got = run_once(passes.expose(artifact.model).SerializeToString(), {"image": feed})
     order = [name for node in artifact.model.graph.node for name in node.output]

@@ -79,13 +79,20 @@ class Basis:
 
 
 def basis_of(loaded: Checkpoint) -> Basis:
-    """Of a checkpoint: its own net, torchvision's with its weights, or ours where torchvision has none like it."""
+    """Of a checkpoint: its own net, another library's with its weights, or ours where none has one like it."""
+    from edgekit import nets
+
     spec = loaded.spec
     if loaded.source == "edgekit":
         return Basis(loaded.what, loaded.named_by, spec.arch)
-    norm = (spec.arch_args or {}).get("norm", "batch")
-    reference = f"torchvision's {spec.arch} with these weights"
-    if norm != "batch":
-        reference = f"our {spec.arch} ({norm} norm) with these weights, which torchvision has not"
+    arguments = spec.arch_args or {}
+    net = nets.find(spec.arch)
+    elsewhere = net.reference_of(arguments)
+    if elsewhere is not None:
+        reference = f"{elsewhere.library}'s {elsewhere.name} with these weights"
+    else:
+        how = f" ({', '.join(f'{value} {name}' for name, value in arguments.items())})" if arguments else ""
+        lacks = f", which {net.reference.library} has not" if net.reference is not None else ""
+        reference = f"our {spec.arch}{how} with these weights{lacks}"
     guesses = (*(() if loaded.named_by else ("the net",)), *loaded.guesses)
     return Basis(reference, loaded.named_by, spec.arch, guesses)

@@ -117,7 +117,6 @@ class Task(ABC):
         truth: what must be known of pictures to measure it: one label each, or boxes.
         finds: what a result says of things, which the camera watches by: boxes around them, one label, or neither.
         decodes_in_graph: whether the net's decoding is a part of the exported graph.
-        temperature_in_head: whether the exported head's weights hold the temperature.
         raw_heads: whether a file may give the maps too that it was decoded from.
         unrecorded: why its outputs cannot be compared one by one with recorded ones; empty: they can, as `logits`.
         attackable: whether attacks on its labels can be made.
@@ -134,7 +133,6 @@ class Task(ABC):
     truth: ClassVar[Literal["labels", "boxes"]] = "labels"
     finds: ClassVar[Literal["boxes", "label", "nothing"]] = "nothing"
     decodes_in_graph: ClassVar[bool] = False
-    temperature_in_head: ClassVar[bool] = False
     raw_heads: ClassVar[bool] = False
     unrecorded: ClassVar[str] = "which gives no logits"
     attackable: ClassVar[bool] = False

@@ -28,7 +28,6 @@ class ClassificationTask(Task):
     main = "top1"
     finds = "label"
     training_figures = ("top1", "balanced", "nll_calibrated")
-    temperature_in_head = True
     unrecorded = ""
     attackable = True
 

@@ -24,7 +24,7 @@ from edgekit.screen import some
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment.variations import cropped, mixed_seed, seeded
 from edgekit.training.pictures import Pictures
-from edgekit.training.probe import features, fit_head, linear_head
+from edgekit.training.probe import features, fit_head, lift, linear_head
 from edgekit.training.task import Batch, Score, Training, normalised, stacked
 from edgekit.training.temperature import fit_temperature, nll
 from edgekit.vision.image import Frame
@@ -49,7 +49,9 @@ class ClassificationTraining(Training):
         classes = _checked_classes(train, val)
         self.recipe = recipe
         self.trained_on = MADE if train.layout == "made" else RECORDED
-        self.spec = ModelSpec(recipe.net.arch, classes, recipe.input.preprocess(), {"norm": recipe.net.norm})
+        net = nets.find(recipe.net.arch, "classification")
+        arguments = net.complete(recipe.net.asked())
+        self.spec = ModelSpec(net.name, classes, recipe.input.preprocess(), arguments)
         size, limit = recipe.input.train_size, recipe.data.cache_mb * 2**20
         self.pictures = Pictures(train.samples, shorter_side=2 * max(sides(size)), limit=limit, say=say)
         self.labels = torch.tensor([_label(s) for s in self.pictures.samples])
@@ -63,8 +65,8 @@ class ClassificationTraining(Training):
 
         torch.manual_seed(recipe.schedule.seed)
         self.net = nets.build(self.spec)
-        self.heads = (str(getattr(self.net, "head", "fc")),)
-        state = read_weights(recipe.net.weights, recipe.net.arch, recipe.net.norm)
+        self.heads = net.heads
+        state = read_weights(recipe.net.weights, net.name, arguments)
         if state is not None:
             count = start_from(self.net, state, self.heads)
             say(f"{count} tensors from {recipe.net.weights}; {self.heads[0]} is new, for {len(classes)} classes")
@@ -138,15 +140,23 @@ class ClassificationTraining(Training):
             return
         head = linear_head(net, self.heads)
         net.eval()
-        rows: list[Tensor] = []
-        for view in range(views):
-            for start in track(range(0, len(self), EVAL_BATCH), f"fitting the head, view {view + 1} of {views}"):
-                indices = range(start, min(start + EVAL_BATCH, len(self)))
-                images = stacked([self._view(i, view) for i in indices]).to(head.weight.device)
-                rows.append(features(net, head, normalised(images, self.spec.preprocess)))
-        labels = self.labels.to(head.weight.device).repeat(views)
+        device = head.weight.device
+        rows = [
+            features(net, head, inputs)
+            for view in range(views)
+            for inputs in self._views(view, f"fitting the head, view {view + 1} of {views}", device)
+        ]
+        labels = self.labels.to(device).repeat(views)
         balanced = self.recipe.schedule.class_balance != "none"
-        fit_head(head, torch.cat(rows), labels, self._balance.to(head.weight.device) if balanced else None)
+        fit_head(head, torch.cat(rows), labels, self._balance.to(device) if balanced else None)
+        if isinstance(head, nn.Conv2d):
+            lift(net, head, self._views(0, "looking what follows the head", device))
+
+    def _views(self, view: int, doing: str, device: torch.device) -> Iterator[Tensor]:
+        """Batches of all training pictures, as the net takes them."""
+        for start in track(range(0, len(self), EVAL_BATCH), doing):
+            images = stacked([self._view(i, view) for i in range(start, min(start + EVAL_BATCH, len(self)))])
+            yield normalised(images.to(device), self.spec.preprocess)
 
     def _view(self, index: int, view: int) -> Tensor:
         """uint8 [3, H, W]: as in evaluation, that mirrored, then augmented crops at the evaluation's size."""

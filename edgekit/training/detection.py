@@ -22,7 +22,7 @@ from edgekit.data import Dataset
 from edgekit.errors import DataError
 from edgekit.metrics.detection import detection_report
 from edgekit.metrics.operating_point import confusion
-from edgekit.nets.centernet import BRANCHES, CENTERNETS, LtrbMaps, OffsetSizeMaps
+from edgekit.nets.centernet import BRANCHES, LtrbMaps, OffsetSizeMaps
 from edgekit.nets.detector import with_decoding
 from edgekit.screen import some
 from edgekit.spec import ModelSpec, digest
@@ -52,15 +52,15 @@ class DetectionTraining(Training):
         classes = _checked_classes(train, val)
         self.recipe = recipe
         self.trained_on = MADE if train.layout == "made" else RECORDED
-        asked = recipe.net
-        arguments = {"neck": asked.neck, "head": asked.head, "width": asked.width}
+        net = nets.find(recipe.net.arch, "detection")
+        arguments = net.complete(recipe.net.asked())
         self.spec = ModelSpec(
-            asked.arch,
+            net.name,
             classes,
             recipe.input.preprocess(),
             arguments,
             task="detection",
-            max_detections=asked.max_detections,
+            max_detections=recipe.net.max_detections,
         )
         self._size = sides(recipe.input.train_size)
         limit = recipe.data.cache_mb * 2**20
@@ -71,18 +71,19 @@ class DetectionTraining(Training):
             say(note)
         steps = variations(recipe.augment)
         self._vary = v2.Compose(steps) if steps else v2.Identity()
-        self._encode = ENCODERS[asked.head]
-        self._loss = LOSSES[asked.head](heatmap=recipe.loss.heatmap)
+        self._encode = ENCODERS[arguments["head"]]
+        self._loss = LOSSES[arguments["head"]](heatmap=recipe.loss.heatmap)
 
         torch.manual_seed(recipe.schedule.seed)
         self.net = nets.build(self.spec)
-        self.heads = ("neck", "branches")
-        trunk = CENTERNETS[asked.arch]
-        state = read_weights(asked.weights, trunk, "batch")
+        self.heads = net.heads
+        trunk = nets.find(net.trunk)
+        shared = {name: value for name, value in arguments.items() if name in trunk.arguments}
+        state = read_weights(recipe.net.weights, trunk.name, shared)
         if state is not None:
             own = any(key.startswith("trunk.") for key in state)
             count = start_from(self.net, state if own else {f"trunk.{k}": v for k, v in state.items()}, self.heads)
-            say(f"{count} tensors of the trunk from {asked.weights}; neck and head are new")
+            say(f"{count} tensors of the trunk from {recipe.net.weights}; neck and head are new")
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -131,7 +132,7 @@ class DetectionTraining(Training):
     def loss(self, net: nn.Module, batch: Batch) -> dict[str, Tensor]:
         maps = net(normalised(batch["image"], self.spec.preprocess))
         fields = {k: v for k, v in batch.items() if k != "image"}
-        if self.recipe.net.head == "offset_size":
+        if (self.spec.arch_args or {})["head"] == "offset_size":
             targets: Any = OffsetSizeTargets(**fields)
             maps = OffsetSizeMaps(*maps)
         else:

@@ -14,11 +14,11 @@ from torch import Tensor
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.checkpoints.checkpoint import (
     Checkpoint,
-    _unique,
     load_checkpoint,
     save_checkpoint,
     state_digest,
 )
+from edgekit.checkpoints.foreign import _unique
 from edgekit.checkpoints.unwrap import WRAPPERS
 from edgekit.errors import CheckpointError, OutputError, UsageError
 from edgekit.nets.resnet import ResNet

@@ -23,7 +23,7 @@ from edgekit.metrics.detection import detection_report
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.tasks.detection_quality import DetectionEvaluation
 from tests.benchmark.conftest import made_report, made_row
-from tests.training.conftest import TINY, TinyNet, write_pictures
+from tests.training.conftest import TINY, TINY_NET, write_pictures
 
 EMPTY = np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)
 
@@ -117,7 +117,7 @@ def test_training_a_detector_without_validation_objects(cli: Any, no_objects: Pa
 def test_training_a_classifier_whose_validation_lacks_a_class(
     cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(nets.NETS, "resnet18", TinyNet)
+    monkeypatch.setitem(nets.NETS, "resnet18", TINY_NET)
     write_pictures(tmp_path / "data" / "train", ("red", "green"), 6, 0)
     write_pictures(tmp_path / "data" / "val", ("red",), 3, 1)
     (tmp_path / "tiny.toml").write_text(TINY)

@@ -12,7 +12,7 @@ from edgekit import nets
 from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.data import made_pictures
 from edgekit.spec import ModelSpec, PreprocessSpec
-from tests.training.conftest import TINY, TinyNet, write_pictures
+from tests.training.conftest import TINY, TINY_NET, TinyNet, write_pictures
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_eval_predict_and_verify(cli: Any, good: Path, checkpoint: Path, labelle
 
 
 def test_train(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(nets.NETS, "resnet18", TinyNet)
+    monkeypatch.setitem(nets.NETS, "resnet18", TINY_NET)
     write_pictures(tmp_path / "data" / "train", ("red", "green"), 6, 0)
     write_pictures(tmp_path / "data" / "val", ("red", "green"), 3, 1)
     (tmp_path / "tiny.toml").write_text(TINY)
@@ -77,7 +77,7 @@ def test_train(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_bench_with_robustness_and_attacks(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was silent for minutes."""
-    monkeypatch.setitem(nets.NETS, "resnet18", TinyNet)
+    monkeypatch.setitem(nets.NETS, "resnet18", TINY_NET)
     write_pictures(tmp_path / "data", ("red", "green"), 3, 0)
     preprocess = PreprocessSpec(32, 32, shorter_side=32)
     spec = ModelSpec("resnet18", ("green", "red"), preprocess, {"norm": "batch"})

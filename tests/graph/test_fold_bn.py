@@ -354,6 +354,24 @@ def test_two_layers_that_share_a_weight_are_folded_apart() -> None:
     torch.testing.assert_close(folded(IMAGE), net(IMAGE))
 
 
+READ_ELSEWHERE: dict[str, Callable[[], nn.Module]] = {
+    "the output is used twice": lambda: Net(lambda m, x: m.n(y := m.a(x)) + y, a=conv(), n=norm2()),
+    "two norms read it": lambda: Net(lambda m, x: m.n(y := m.a(x)) + m.k(y), a=conv(), n=norm2(), k=norm2(3, 1)),
+    "the output is an output of the net": lambda: Net(
+        lambda m, x: torch.cat((m.n(y := m.a(x)), y), 1), a=conv(), n=norm2()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READ_ELSEWHERE)
+def test_a_norm_is_left_where_others_read_its_layer_too(name: str) -> None:
+    net = READ_ELSEWHERE[name]().eval()
+    folded, report = fold_bn(net, IMAGE)
+    assert not report.layers
+    assert "n" in report.left
+    assert torch.equal(folded(IMAGE), net(IMAGE))
+
+
 # --- refusals
 
 
@@ -376,18 +394,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "training mode": (training, "training mode"),
     "a norm in training mode": (one_in_training, "^1 is in training mode"),
     "no running statistics": (without_statistics, "no running statistics"),
-    "the output is used twice": (
-        lambda: Net(lambda m, x: m.n(y := m.a(x)) + y, a=conv(), n=norm2()),
-        "used by n and by something else",
-    ),
-    "the output is an output of the net": (
-        lambda: Net(lambda m, x: (m.n(y := m.a(x)), y), a=conv(), n=norm2()),  # type: ignore[arg-type, return-value]
-        "used by n and by something else",
-    ),
-    "two norms read it": (
-        lambda: Net(lambda m, x: m.n(y := m.a(x)) + m.k(y), a=conv(), n=norm2(), k=norm2(3, 1)),
-        "something else",
-    ),
     "the layer is called twice": (lambda: Net(lambda m, x: m.n(m.a(m.a(x))), a=conv(), n=norm2()), "^a is used 2"),
     "the layer has two names": (
         lambda: Net(lambda m, x: m.n(m.a(x)) + m.b(x), b=(c := conv()), a=c, n=norm2()),

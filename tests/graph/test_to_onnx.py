@@ -36,8 +36,6 @@ CLASSES = ("a", "b", "c")
 class Tiny(nn.Module):
     """A padded convolution, a residual with a ReLU that runs twice, a head."""
 
-    head = "fc"
-
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 6, 3, padding=1)
@@ -54,8 +52,6 @@ class Tiny(nn.Module):
 class Border(nn.Module):
     """Every pixel of a padded convolution counts by itself, the border's too."""
 
-    head = "fc"
-
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 1, 3, padding=1, bias=False)
@@ -68,8 +64,6 @@ class Border(nn.Module):
 
 class PoolFirst(nn.Module):
     """What Deploy cannot fold its scaling into."""
-
-    head = "fc"
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +124,7 @@ def _exported(
     net = made(kind)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     spec = spec_of(preprocess, temperature)
-    model = onnx_from_torch(net, spec, opset=opset, batch=batch, input_kind=input_kind)
+    model = onnx_from_torch(net, spec, opset=opset, head="fc", batch=batch, input_kind=input_kind)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())  # the net is not changed
     return model
 
@@ -374,13 +368,35 @@ def test_nothing_of_the_build_machine_is_in_the_file(case: tuple[Any, ...]) -> N
         assert not part.metadata_props
 
 
-def test_a_left_over_batchnorm_is_an_error() -> None:
+def test_a_batchnorm_behind_no_layer_stays_and_computes_what_it_did() -> None:
     net = made(WithNorm)
+    with torch.no_grad():
+        net.norm.running_mean.normal_()
+        net.norm.running_var.uniform_(0.5, 2)
+        net.norm.weight.normal_()
+        net.norm.bias.normal_()
     folded, report = fold_bn(net, torch.zeros(1, 3, H, W))
     assert report.left == ("norm",)
-    with pytest.raises(EdgekitError, match="BatchNormalization is left") as caught:
-        onnx_from_torch(folded, spec_of(RGB), opset=20)
-    assert caught.value.got == "norm"
+    model = onnx_from_torch(folded, spec_of(RGB), opset=20, input_kind="float")
+    assert [n.name for n in model.graph.node if n.op_type == "BatchNormalization"] == ["norm"]
+    x = torch.randn(2, 3, H, W)
+    got = run_once(model.SerializeToString(), {"image": x.numpy()})["logits"]
+    np.testing.assert_allclose(got, net(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_batchnorm_that_could_have_been_folded_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's exporter fuses what it finds; one that is left behind a convolution was never measured by `fold_bn`."""
+    proto = onnx.ModelProto.FromString(exported().SerializeToString())
+    at = next(i for i, node in enumerate(proto.graph.node) if node.op_type == "Conv")
+    conv = proto.graph.node[at]
+    values = {name: numpy_helper.from_array(np.ones(6, np.float32), name) for name in ("gamma", "beta", "mu", "var")}
+    proto.graph.initializer.extend(values.values())
+    norm = onnx.helper.make_node("BatchNormalization", ["before", *values], list(conv.output), name="norm")
+    conv.output[0] = "before"
+    proto.graph.node.insert(at + 1, norm)
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: SimpleNamespace(model_proto=proto))
+    with pytest.raises(EdgekitError, match="BatchNormalization is left"):
+        onnx_from_torch(made(Tiny), spec_of(RGB), opset=20)
 
 
 # --- names
@@ -412,7 +428,7 @@ def resnet() -> tuple[nn.Module, onnx.ModelProto]:
     torch.manual_seed(0)
     folded, _ = fold_bn(ResNet("resnet18", 3).eval(), torch.randn(1, 3, 32, 32))
     spec = ModelSpec("resnet18", CLASSES, PreprocessSpec(32, 32, "stretch", None), temperature=1.5)
-    return folded, onnx_from_torch(folded, spec, opset=20)
+    return folded, onnx_from_torch(folded, spec, opset=20, head="fc")
 
 
 def test_a_resnets_nodes_have_the_names_of_its_modules(resnet: tuple[nn.Module, onnx.ModelProto]) -> None:
@@ -448,3 +464,31 @@ def test_the_temperature_divides_logits_once() -> None:
     with torch.no_grad():
         torch.testing.assert_close(divide_head(net, "fc", 4.0)(x) * 4, net(x))
         assert torch.equal(divide_head(net, "fc", 1.0)(x), net(x))
+
+
+class ConvHead(nn.Module):
+    """Its last layer is a convolution, with a ReLU and a mean behind it, as SqueezeNet's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3)
+        self.last = nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.last(self.conv1(x))).mean((2, 3))
+
+
+def test_the_temperature_goes_into_a_convolution() -> None:
+    net = made(ConvHead)
+    x = torch.randn(2, 3, H, W)
+    model = onnx_from_torch(net, spec_of(RGB, 4.0), opset=20, head="last", input_kind="float")
+    got = run_once(model.SerializeToString(), {"image": x.numpy()})["logits"]
+    np.testing.assert_allclose(got * 4, net(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_temperature_needs_a_layer_that_takes_it() -> None:
+    with pytest.raises(EdgekitError, match="Nobody said which layer"):
+        onnx_from_torch(made(Tiny), spec_of(RGB, 2.0), opset=20)
+    with pytest.raises(EdgekitError, match="cannot be folded into relu") as caught:
+        onnx_from_torch(made(Tiny), spec_of(RGB, 2.0), opset=20, head="relu")
+    assert caught.value.got == "ReLU"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +42,6 @@ save_steps = 2
 class TinyNet(nn.Module):
     """Two convolutions, BatchNorm and dropout: what a resume must get right, in 2000 parameters."""
 
-    head = "fc"
-
     def __init__(self, arch: str, classes: int, norm: str = "batch") -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 8, 3, stride=4, bias=False)
@@ -54,6 +54,9 @@ class TinyNet(nn.Module):
         x = torch.relu(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
         logits: Tensor = self.fc(self.drop(x.mean((2, 3))))
         return logits
+
+
+TINY_NET = replace(nets.NETS["resnet18"], build=partial(TinyNet, "resnet18"))
 
 
 def write_pictures(folder: Path, classes: Sequence[str], count: int, seed: int) -> None:
@@ -79,7 +82,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_net(monkeypatch: pytest.MonkeyPatch) -> None:
     """`resnet18` is a TinyNet."""
-    monkeypatch.setitem(nets.NETS, "resnet18", TinyNet)
+    monkeypatch.setitem(nets.NETS, "resnet18", TINY_NET)
 
 
 @pytest.fixture(autouse=True)

@@ -18,12 +18,12 @@ from edgekit import nets
 from edgekit.config.recipe import parse_recipe
 from edgekit.training.loop import run
 from edgekit.training.tasks import make_task
-from tests.training.conftest import TINY, TinyNet
+from tests.training.conftest import TINY, TINY_NET
 
 
 def main(arguments: list[str]) -> None:
     torch.set_num_threads(1)
-    nets.NETS["resnet18"] = TinyNet
+    nets.NETS["resnet18"] = TINY_NET
     pictures, out, *rest = arguments
     resume = "--resume" in rest
     if "--kill" in rest:

@@ -19,7 +19,7 @@ import torch
 from edgekit.artifacts.atomic import atomic, reason
 from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.checkpoints.tensors import read_tensors
-from edgekit.config.recipe import Recipe
+from edgekit.config.recipe import Net, Recipe, names_of_today
 from edgekit.errors import CheckpointError, OutputError, UsageError
 from edgekit.spec import ModelSpec
 from edgekit.training.loop.ema import Ema
@@ -175,8 +175,15 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     for key in sorted({*old, *new}):
         a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
+            if key == "net":
+                a, b = _whole_net(a), _whole_net(b)
             inner = sorted(k for k in {*a, *b} if a.get(k) != b.get(k) and (key, k) not in _FREE)
             found += [f"{key}.{k} was {a.get(k)!r}, is {b.get(k)!r}" for k in inner]
         elif a != b and key not in ("name", "description"):
             found.append(f"{key} was {a!r}, is {b!r}")
     return found
+
+
+def _whole_net(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's net with what was left out, under today's names: runs begun before wrote every default down."""
+    return {name: field.default for name, field in Net.model_fields.items()} | names_of_today(table)

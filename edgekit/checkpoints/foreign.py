@@ -1,0 +1,178 @@
+"""A state dict from elsewhere: which net it is of, what its classes are called, and what pictures it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from edgekit import nets
+from edgekit.checkpoints.claims import (
+    Claims,
+    claims_of,
+    preprocess_of,
+    refuse_contradiction,
+    refuse_other_preprocess,
+)
+from edgekit.checkpoints.naming import named_by
+from edgekit.checkpoints.unwrap import find_weights
+from edgekit.errors import CheckpointError
+from edgekit.spec import ModelSpec, PreprocessSpec
+
+
+@dataclass(frozen=True)
+class Told:
+    """What `edgekit.checkpoints.checkpoint.load_checkpoint` was told of a file, by the names it has there."""
+
+    classes: Sequence[str] | None
+    preprocess: PreprocessSpec | None
+    norm: str | None
+    arch: str | None
+    weights_key: str | None
+    unnamed: bool
+    fallback: ModelSpec | None
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a foreign file holds; the attributes are those of a `Checkpoint`."""
+
+    spec: ModelSpec
+    state_dict: Mapping[str, Tensor]
+    source: str
+    notes: tuple[str, ...]
+    named_by: str
+    guesses: tuple[str, ...]
+
+
+def read_foreign(content: Mapping[str, Any], path: Path, told: Told) -> Foreign:
+    """The weights of a file that is not edgekit's, and what it and the user say of them.
+
+    Args:
+        content: what was read from `path`.
+
+    Raises:
+        CheckpointError, UsageError: as `edgekit.checkpoints.checkpoint.load_checkpoint`.
+    """
+    found = find_weights(content, path, told.weights_key)
+    claims = claims_of(content, path, found.buffers)
+    try:
+        arch, width, arguments = nets.infer(found.state, _stated(told))
+    except CheckpointError as error:  # which net it is is told from keys; which file it was is not known there
+        raise CheckpointError(f"{path}: {error.what}", got=error.got, expected=error.expected, fix=error.fix) from error
+    notes, guesses = [*found.notes, *claims.notes], []
+    named = named_by(told.arch, claims["arch"], arch, path)
+    about = f"named by {named}" if named else "a guess from keys and shapes, which other nets share"
+    how = f" ({', '.join(f'{value} {name}' for name, value in arguments.items())})" if arguments else ""
+    notes.insert(0, f"plain state dict of {arch}{how}, {width} classes; the net is {about}")
+    head = f"{nets.find(arch).head}.weight"
+    _refuse_other_head(claims, width, head, path, told.unnamed)
+    preprocess, more, guessed = _preprocess_of(claims, path, told)
+    notes += more
+    guesses += guessed
+    classes, more, guessed = _classes_of(claims, width, head, path, told)
+    notes += more
+    guesses += guessed
+    spec = ModelSpec(arch, classes, preprocess, arguments)
+    kind = "safetensors" if path.suffix == ".safetensors" else "state dict"
+    return Foreign(spec, found.state, kind, tuple(notes), named, tuple(guesses))
+
+
+def _stated(told: Told) -> dict[str, Any]:
+    """Arguments of the net that its keys do not tell, by --norm or else by `fallback`."""
+    fallback = {} if told.fallback is None else nets.untold(told.fallback.arch_args or {})
+    return fallback | ({} if told.norm is None else {"norm": told.norm})
+
+
+def _refuse_other_head(claims: Claims, width: int, head: str, path: Path, unnamed: bool) -> None:
+    """Raises CheckpointError where a file says that its outputs are others than a softmax over the last layer's."""
+    count, several = claims["width"], claims["multi_label"]
+    if count is not None and count.value != width and not unnamed:
+        raise CheckpointError(
+            f"{path} says another number of classes than its last layer has.",
+            got=f"{count.where} = {count.value}",
+            expected=f"{width}, of {head}",
+            fix="save it anew from the net itself",
+        )
+    if several is not None and several.value and not unnamed:
+        raise CheckpointError(
+            f"{path} says that a picture may have several labels: its scores are sigmoids, and edgekit's a softmax.",
+            got=f"{several.where} = {several.value}",
+            expected="a classifier with one label a picture",
+            fix="for its logits alone, whose sigmoid is then yours to take: torch.save(net.state_dict(), "
+            "'weights.pth'), which says nothing of labels, and export that",
+        )
+
+
+def _preprocess_of(claims: Claims, path: Path, told: Told) -> tuple[PreprocessSpec, list[str], list[str]]:
+    """The preprocessing, what is to be said of it, and what of it is guessed."""
+    if told.preprocess is not None:
+        refuse_other_preprocess(claims, told.preprocess, path)
+        return told.preprocess, [], []
+    spec, said, guessed = preprocess_of(claims, path)
+    if told.fallback is not None:
+        return told.fallback.preprocess, [], []
+    if said and not guessed:
+        return spec, [f"preprocessing: {spec.describe()}, as the file says ({', '.join(said)})"], []
+    rest = f"the file says {', '.join(said)}; the {', '.join(guessed)} are a guess: " if said else "a guess: "
+    note = f"preprocessing: {rest}torchvision's ({spec.describe()}); --preprocess FILE names another"
+    return spec, [note], ["preprocessing"]
+
+
+def _classes_of(
+    claims: Claims, width: int, head: str, path: Path, told: Told
+) -> tuple[tuple[str, ...], list[str], list[str]]:
+    """The class names, what is to be said of them, and what is guessed."""
+    claim = claims["classes"]
+    if claim is not None and len(claim.value) != width and not told.unnamed:
+        raise CheckpointError(
+            f"{path} says another number of class names than its last layer has.",
+            got=f"{len(claim.value)} names in {claim.where}",
+            expected=f"{width}, of {head}",
+            fix="save it anew from the net itself, or without them, and name the classes: --classes FILE",
+        )
+    given = told.classes
+    if given is None and claim is None and told.fallback is not None:
+        given = told.fallback.classes
+    if given is not None:
+        if len(given) != width:
+            raise CheckpointError(
+                "The number of class names is not the width of the last layer.",
+                got=f"{len(given)} names",
+                expected=f"{width} ({head} of {path.name})",
+                fix="give one name per logit, in their order",
+            )
+        refuse_contradiction(claim, tuple(given), "--classes", path)
+        return tuple(given), [], []
+    if told.unnamed:
+        return tuple(f"class {i}" for i in range(width)), [], []
+    if claim is not None:
+        return _unique(claim.value), [f"class names: as the file says ({claim.where})"], []
+    note = "class names: ImageNet's 1000, a guess since the head is 1000 wide; --classes FILE names others"
+    return _imagenet_classes(path, width), [note], ["class names"]
+
+
+def _imagenet_classes(path: Path, width: int) -> tuple[str, ...]:
+    if width != 1000:
+        raise CheckpointError(
+            f"{path} does not say what its classes are called.",
+            got=f"a plain state dict with {width} classes",
+            expected="class names",
+            fix="--classes FILE, one name per line in the order of the logits",
+        )
+    from torchvision.models import ResNet18_Weights  # the list ships with torchvision; nothing is downloaded
+
+    return _unique(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """ImageNet has two cranes and two maillots: the second gets its number, so that a name means one class."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(result)
