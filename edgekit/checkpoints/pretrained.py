@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from edgekit import nets
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.checkpoints.tensors import read_tensors
+from edgekit.config.recipe import key_of
 from edgekit.errors import CheckpointError, InputError, UsageError
 
 
@@ -46,7 +47,7 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Mappin
             f"{path} holds another net than the recipe names.",
             got=_called(found.name, held, differ),
             expected=_called(net.name, asked, differ),
-            fix=" ".join(f"--set net.{k}={v}" for k, v in {"arch": found.name, **{k: held[k] for k in differ}}.items())
+            fix=" ".join([f"--set net.arch={found.name}", *(f"--set {key_of(k)}={held[k]}" for k in differ)])
             + ", or other weights",
         )
     return checkpoint.state_dict

@@ -54,6 +54,11 @@ class Net(Table):
         return names_of_today(values) if isinstance(values, dict) else values
 
 
+def key_of(argument: str) -> str:
+    """Where a recipe says an argument of its net: `net.norm`, `net.arguments.depth`."""
+    return f"net.{argument}" if argument in ARGUMENTS else f"net.arguments.{argument}"
+
+
 def names_of_today(net: Mapping[str, Any]) -> dict[str, Any]:
     """The table [net] of a recipe or run that was written before, and says `keep` and `c22`."""
     renamed = dict(net)
