@@ -136,9 +136,7 @@ def onnx_from_torch(
         deploy = _Named(net).eval()
         example = torch.zeros(n, 3, *size)
     model = _export(deploy, example, opset, _output_names(net, spec), dynamic=batch is None)
-    passes.name_by_module(model, strip="net.")
-    passes.drop_debug_info(model)
-    passes.name_batch(model)
+    passes.run_passes(model, passes.NameByModule(strip="net."), passes.DropDebugInfo(), passes.NameBatch())
     model.producer_name = "edgekit"
     model.graph.name = spec.arch
     model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)

@@ -125,6 +125,6 @@ def _blame_onnx(
         want.update({name: want[name] / spec.temperature for name in names[names.index(str(head)) :]})
     want.update(session.run({"image": inputs}))
     feed = inputs if artifact.metadata.input == "float" else block
-    got = run_once(passes.expose(artifact.model).SerializeToString(), {"image": feed})
+    got = run_once(passes.exposed(artifact.model).SerializeToString(), {"image": feed})
     order = [name for node in artifact.model.graph.node for name in node.output]
     return first_wrong(want, got, order)

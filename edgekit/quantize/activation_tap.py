@@ -28,7 +28,7 @@ class ActivationTap:
     """
 
     def __init__(self, model: onnx.ModelProto, threads: int, only: Collection[str] | None = None) -> None:
-        full = passes.expose(model)
+        full = passes.exposed(model)
         self.relu_masks = relu_masks(model)
         # in the order of execution: the first that is not finite is where it came from
         order = {name: i for i, node in enumerate(model.graph.node) for name in node.output}

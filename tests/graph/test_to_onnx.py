@@ -199,7 +199,7 @@ def test_the_mean_is_not_folded_into_a_padded_convolution() -> None:
 
     Folded into the bias, the mean would be subtracted from the padding as well, and the border would not be zero.
     """
-    model = passes.expose(exported(Border, ROUND))
+    model = passes.exposed(exported(Border, ROUND))
     image = np.empty((1, H, W, 3), np.uint8)
     image[:] = (204, 102, 51)  # BGR
     conv = run_once(model.SerializeToString(), {"image": image})["conv1"][0, 0]
@@ -214,7 +214,7 @@ def test_border_pixels_equal_the_nets() -> None:
     x = torch.from_numpy(normalise(image, ROUND))
     with torch.no_grad():
         want = made(Border).conv1(x).numpy()
-    model = passes.expose(exported(Border, ROUND))
+    model = passes.exposed(exported(Border, ROUND))
     got = run_once(model.SerializeToString(), {"image": image})["conv1"]
     for name, part in {"top": np.s_[..., 0, :], "left": np.s_[..., 0], "corner": np.s_[..., -1, -1]}.items():
         assert np.abs(got[part] - want[part]).max() <= 1e-5 * np.abs(want).max(), name
@@ -447,7 +447,7 @@ def test_exposed_tensors_equal_torchs_by_name(resnet: tuple[nn.Module, onnx.Mode
     x = normalise(image, PreprocessSpec(32, 32, "stretch", None))
     spec = ModelSpec("resnet18", ("a", "b", "c"), PreprocessSpec(32, 32, "stretch", None), temperature=1.5)
     want = TorchSession(net, spec).intermediates({"image": x})
-    got = run_once(passes.expose(model).SerializeToString(), {"image": image})
+    got = run_once(passes.exposed(model).SerializeToString(), {"image": image})
     common = set(want) & set(got)
     # every layer but the folded norms (identities), and fc, whose output is called logits
     identities = {name for name, module in net.named_modules() if isinstance(module, nn.Identity)}

@@ -1,4 +1,4 @@
-"""Each entry of the table is true: it builds, its heads are there, its state dict is known again, others have it too."""
+"""Each entry of the table is true: it builds, its heads are there, its state dict is known again."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ Calibrated = Callable[[onnx.ModelProto], Calibration]
 def test_the_ends_are_those_of_the_tensors(residual: onnx.ModelProto, photos: Dataset, calibrated: Calibrated) -> None:
     seen = calibrated(residual)
     pixels = np.stack([preprocess(s.read(), SMALL) for s in photos])
-    want = run_once(passes.expose(residual).SerializeToString(), {"image": normalise(pixels, SMALL)})
+    want = run_once(passes.exposed(residual).SerializeToString(), {"image": normalise(pixels, SMALL)})
     floats = {name: values for name, values in want.items() if values.dtype == np.float32}
     assert set(seen.tensors) == {*floats, "image"}
     for name, values in floats.items():
@@ -44,7 +44,7 @@ def test_what_the_relu_behind_an_add_throws_away_is_not_counted(
 ) -> None:
     assert relu_masks(residual) == {"a2": "a_out", "short": "b_out", "b2": "b_out"}  # others read the pool too
     pixels = np.stack([preprocess(s.read(), SMALL) for s in photos])
-    got = run_once(passes.expose(residual).SerializeToString(), {"image": normalise(pixels, SMALL)})
+    got = run_once(passes.exposed(residual).SerializeToString(), {"image": normalise(pixels, SMALL)})
     counted = calibrated(residual).tensors["a2"]
     assert counted.total == pytest.approx((got["a_out"] > 0).sum(), rel=1e-3)
     assert counted.total < got["a2"].size
