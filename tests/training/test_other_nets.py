@@ -12,7 +12,7 @@ from edgekit import nets
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.errors import UsageError
 from edgekit.nets import Net
-from edgekit.training.classification import ClassificationTask
+from edgekit.training.classification import ClassificationTraining
 from edgekit.training.loop.run import train
 from edgekit.training.probe import features, fit_head, lift, linear_head
 from edgekit.training.tasks import make_task
@@ -116,7 +116,7 @@ def test_a_run_that_was_begun_before_goes_on(pictures: Path, recipe: MakeRecipe,
     """Its state says every default of a net's arguments, and once called some of them otherwise."""
     chosen = recipe("net.arch=plain", "schedule.epochs=1")
     task = make_task(chosen, pictures)
-    assert isinstance(task, ClassificationTask)
+    assert isinstance(task, ClassificationTraining)
     train(task, chosen, tmp_path)
     state = torch.load(tmp_path / "last.state.pt", weights_only=True)
     assert "norm" not in state["recipe"]["net"]
