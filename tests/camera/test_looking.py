@@ -358,3 +358,7 @@ def test_a_limit_of_the_grey_level_is_day() -> None:
     for now in range(60):
         rate.saw(np.full((32, 32, 3), 25, np.uint8), False, now)
     assert not rate.night
+    rate.night = True
+    for now in range(60, 120):  # and night ends above it by five levels, not at them
+        rate.saw(np.full((32, 32, 3), 30, np.uint8), False, now)
+    assert rate.night

@@ -93,6 +93,11 @@ def test_what_is_not_believed_makes_no_visit() -> None:
     assert visits().update([track(confirmed=False)], SHAPE, 0) == []
 
 
+def test_an_event_tells_of_the_best_insect() -> None:
+    (start,) = visits().update([track(1, 30, score=0.8), track(2, 70, score=0.95), track(3, 50, score=0.85)], SHAPE, 0)
+    assert (start.content["score"], start.content["box"]) == (0.95, [0.3, 0.4, 0.4, 0.6])
+
+
 def test_the_cool_down_keeps_the_next_visit_back() -> None:
     b = visits()
     b.update([track()], SHAPE, 0)
