@@ -165,3 +165,9 @@ def test_balanced_accuracy_is_not_measured_where_a_class_has_no_picture() -> Non
 def test_what_cannot_be_reported(logits: np.ndarray, labels: list[int], got: str) -> None:
     with pytest.raises(DataError, match=got):
         classification_report(logits, labels, ["a", "b", "c"])
+
+
+def test_pictures_with_a_logit_that_is_not_finite_are_counted_not_logits() -> None:
+    logits = np.zeros((4, 3))
+    logits[1] = [np.nan, np.inf, 0]
+    assert classification_report(logits, [0, 0, 0, 0], ("a", "b", "c")).not_finite == 1

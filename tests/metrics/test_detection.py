@@ -309,3 +309,9 @@ def test_voc_ap_equals_the_published_values() -> None:
     found = {name: round(100 * (curve.ap() or 0), 2) for name, curve in zip(names, curves, strict=True)}
     assert found == PUBLISHED
     assert 100 * np.mean([curve.ap() for curve in curves]) == pytest.approx(PUBLISHED_MEAN, abs=0.005)
+
+
+def test_without_objects_recall_is_zero_and_there_is_no_ap() -> None:
+    curve = voc_curve([GroundTruth([], [])], [Predictions([[0, 0, 9, 9]], [0.5], [0])], 0)
+    assert (curve.recall.tolist(), curve.precision.tolist(), curve.objects) == ([0.0], [0.0], 0)
+    assert curve.ap() is curve.ap11() is None
