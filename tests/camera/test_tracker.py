@@ -64,6 +64,23 @@ def test_a_score_below_min_score_counts_as_nothing_but_keeps_the_track() -> None
     assert confirmed == [False, False, False, False, True, True]  # medians 0, 0, .7, .775, .85, .875
 
 
+@pytest.mark.parametrize(("hits", "kept"), [(2, False), (3, True)])
+def test_enough_detections_make_a_track_wait_as_long_as_it_may(hits: int, kept: bool) -> None:
+    t = tracker()  # three detections are enough; fewer are waited for less than half of lost_after, 1 s
+    for i in range(hits):
+        t.update(found(at(50, 50)), i / 10)
+    t.update(found(), (hits - 1) / 10 + 0.8)
+    assert bool(t.tracks) == kept
+
+
+@pytest.mark.parametrize(("size", "same"), [(30, True), (31, False)])
+def test_an_insect_three_times_as_large_may_be_the_same(size: int, same: bool) -> None:
+    t = tracker()
+    (first,) = t.update(found(at(50, 50, size=10)), 0)
+    (second,) = t.update(found(at(50, 50, size=size)), 0.1)
+    assert (first.ident == second.ident) == same
+
+
 def test_a_weak_detection_begins_no_track() -> None:
     assert tracker().update(found(at(50, 50, 0.45)), 0) == []
 
