@@ -15,6 +15,7 @@ import pytest
 
 from tests.command_lines import calls, spans
 from tests.test_bare_import import modules
+from tests.test_python_walk import blocks
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
@@ -101,6 +102,10 @@ def test_every_room_is_in_the_wheel(device: Device) -> None:
     """Each module imports, but those that need torch."""
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
     device.python("-c", code, *modules())
+
+
+def test_the_walk_through_python_runs(device: Device) -> None:
+    device.python("-c", "".join(code for code, _ in blocks("")))
 
 
 SHORT = ("--iterations", 24, "--turns", 2, "--warmup", 0.1, "--no-cold", "--pictures", 4)
