@@ -136,7 +136,7 @@ def onnx_from_torch(
         deploy = _Named(net).eval()
         example = torch.zeros(n, 3, *size)
     model = _export(deploy, example, opset, _output_names(net, spec), dynamic=batch is None)
-    passes.run_passes(model, passes.NameByModule(strip="net."), passes.DropDebugInfo(), passes.NameBatch())
+    passes.after_export(model)
     model.producer_name = "edgekit"
     model.graph.name = spec.arch
     model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
