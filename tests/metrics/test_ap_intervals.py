@@ -61,3 +61,11 @@ def test_the_difference_is_of_the_same_pictures_and_has_a_sign() -> None:
 def test_without_objects_there_is_no_difference() -> None:
     parts = matched_parts(*pictures(0, 0, 3), 1)
     assert ap_difference(parts, parts) is None
+
+
+def test_half_is_an_iou_of_half_and_no_other() -> None:
+    truths = [GroundTruth(BOX, [0])]
+    founds = [Predictions(np.array(BOX) + 8.6, [0.9], [0])]  # IoU 0.52
+    everything = np.arange(1)
+    assert drawn_ap(matched_parts(truths, founds, 1, True), everything) == pytest.approx(1.0)
+    assert drawn_ap(matched_parts(truths, founds, 1), everything) == pytest.approx(0.1)
