@@ -11,10 +11,10 @@ import onnx
 import pytest
 from PIL import Image
 
-import edgekit.camera
 from edgekit import nets
 from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.artifacts.onnx_file import KEY, embed, read_onnx
+from edgekit.camera.web.responses import page_text
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.data import hive_pictures
 from edgekit.loading import model_path, open_predictor
@@ -71,19 +71,19 @@ def test_a_file_from_before_says_nothing_and_is_the_same_to_the_byte(tmp_path: P
 
 
 def test_the_camera_its_status_and_its_events_say_it(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgekit.camera.runtime import Camera
+    from edgekit.camera import runtime
 
     seen: list[dict[str, Any]] = []
-    honest = Camera._summary
+    honest = runtime.summarize
 
-    def summary(self: Camera, seconds: float) -> Any:
-        seen.append(self.health.status())
-        return honest(self, seconds)
+    def summarize(seconds: float, counters: Any, health: Any, *rest: Any) -> Any:
+        seen.append(health.status())
+        return honest(seconds, counters, health, *rest)
 
-    monkeypatch.setattr(Camera, "_summary", summary)
+    monkeypatch.setattr(runtime, "summarize", summarize)
     source = "synthetic://hive?seed=1&fps=10&frames=5&height=180&width=320"
     done = cli("camera", "--source", source, "--model", "centernet-tiny", "--out", tmp_path)
     assert done.code == 0, done.text
     assert f"centernet-tiny.onnx {TOLD}" in done.err
     assert seen[0]["model"]["trained_on"] == MADE
-    assert 'id="made" hidden' in (Path(edgekit.camera.__file__).parent / "page.html").read_text()
+    assert 'id="made" hidden' in page_text()

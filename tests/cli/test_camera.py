@@ -115,7 +115,7 @@ def test_check_says_ok_and_opens_nothing(cli: Cli, good: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "told"),
     [("[sorce]\nuri = '0'", "did you mean source?"), ("[source]\nuri = 'nothing.mp4'", "not there"),
-     ("[source]\nuri = '0'", "no model"), ("[source]\nuri = '0'\n[web]\nenabled = true\nhost = '0.0.0.0'", "token")],
+     ("[source]\nuri = '0'", "No model"), ("[source]\nuri = '0'\n[web]\nenabled = true\nhost = '0.0.0.0'", "token")],
 )  # fmt: skip
 def test_check_names_what_is_wrong(cli: Cli, text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "hive.toml").write_text(text)
