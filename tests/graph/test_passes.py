@@ -16,6 +16,7 @@ from edgekit.graph.passes import Expose, Pass, after_export, exposed
 from edgekit.graph.passes.drop_debug_info import DropDebugInfo
 from edgekit.graph.passes.name_batch import NameBatch
 from edgekit.graph.passes.name_by_module import CLASSES, SCOPES, NameByModule
+from edgekit.graph.passes.shape_after_cast import ShapeAfterCast
 
 TEXT = """<ir_version: 10, opset_import: ["": 20]> g (float[batch,4] image) => (float[batch,4] logits) {
     [node_1] a = Add(image, p)
@@ -212,6 +213,25 @@ def test_those_that_changed_something_are_named() -> None:
     again = made()
     NameBatch()(again)
     assert after_export(again)[:2] == ("NameByModule", "DropDebugInfo")
+
+
+def test_the_shape_of_the_input_is_read_behind_its_cast() -> None:
+    """TensorRT takes uint8 in a Cast only; the Cast may stand behind the Shape in the file."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["": 20]> g (uint8[N,2,2] image) => (float[N,4] logits) '
+        "{ [s] a = Shape<start: int = 0, end: int = 1>(image) b = Concat<axis: int = 0>(a, four) "
+        "[c] x = Cast<to: int = 1>(image) logits = Reshape(x, b) }"
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array([4], np.int64), "four"))
+    image = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    want = run_once(model.SerializeToString(), {"image": image})["logits"]
+    assert ShapeAfterCast()(model)
+    onnx.checker.check_model(model, full_check=True)
+    assert [n.op_type for n in model.graph.node if "image" in n.input] == ["Cast"]
+    np.testing.assert_array_equal(run_once(model.SerializeToString(), {"image": image})["logits"], want)
+    before = model.SerializeToString()
+    assert not ShapeAfterCast()(model)
+    assert model.SerializeToString() == before
 
 
 def test_a_tensor_that_is_made_twice_cannot_be_named() -> None:

@@ -105,7 +105,9 @@ def test_it_is_exported_and_proven(
     outcome = cli("export", checkpoints[name], "--data", pictures, "--out", tmp_path)
     assert outcome.code == 0, outcome.text
     model, report = tmp_path / f"{name}.onnx", json.loads((tmp_path / f"{name}.verify.json").read_text())
-    norms = [node for node in onnx.load(model).graph.node if node.op_type == "BatchNormalization"]
+    nodes = onnx.load(model).graph.node
+    assert [node.op_type for node in nodes if "image" in node.input] == ["Cast"]  # which TensorRT insists on
+    norms = [node for node in nodes if node.op_type == "BatchNormalization"]
     assert len(norms) == len(report["fold"]["left"]) == LEFT[name]
     assert sum(note.startswith("batchnorm-left: ") for note in report["notes"]) == LEFT[name]
     said = [line for line in outcome.err.splitlines() if line.startswith("warning: batchnorm-left: ")]

@@ -12,6 +12,7 @@ from edgekit.graph.passes.expose import Expose, exposed
 __all__ = ["AFTER_EXPORT", "Expose", "Pass", "after_export", "exposed"]
 
 AFTER_EXPORT = (  # what is done to the graph that torch's exporter made, in this order: file.class
+    "shape_after_cast.ShapeAfterCast",
     "name_by_module.NameByModule",
     "drop_debug_info.DropDebugInfo",
     "name_batch.NameBatch",
