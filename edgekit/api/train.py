@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.config.recipe import Recipe, load_recipe
+from edgekit.config import recipe as recipes
+from edgekit.config.recipe import Recipe
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def plan_of(
     changes: Sequence[str] = (),
 ) -> Plan:
     """What `train` would do. Raises UsageError as `train`."""
-    chosen = load_recipe(recipe, changes)
+    chosen = recipes.load_recipe(recipe, changes)
     folder = data or chosen.data.path
     if not folder:
         raise UsageError("There are no pictures to train on.", expected="--data DIR, or data.path in the recipe")

@@ -37,7 +37,7 @@ task = "detection"
 [net]
 arch = "centernet-resnet18"
 width = 0.125
-keep = 20
+max_detections = 20
 [input]
 train_size = [64, 96]
 size = [64, 96]
