@@ -104,7 +104,7 @@ def test_groups_by_name() -> None:
     assert by_pattern(r"^[a-z]+")(named("clip_001.jpg").samples[0]) == "clip"
     with pytest.raises(DataError, match="(?s)fit the pattern.*other"):
         site(named("other").samples[0])
-    with pytest.raises(UsageError, match="no regular expression"):
+    with pytest.raises(UsageError, match="not a regular expression"):
         by_pattern("(")
 
 
