@@ -23,7 +23,7 @@ import numpy as np
 
 from edgekit.backends.base import Arrays, Session
 from edgekit.camera.config import load_config
-from edgekit.camera.detect.detectors import make_eye
+from edgekit.camera.detect.detectors import make_detector
 from edgekit.camera.memory import few_arenas
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera
@@ -51,7 +51,7 @@ class Replay(Session):
 def camera_run(predictor: Predictor, video: Path) -> tuple[Summary, float]:
     """A run over the whole video, and its CPU seconds in all threads."""
     model = Model(
-        lambda config, floor: make_eye(predictor, config, floor), predictor.spec.classes, predictor.spec.thresholds,
+        lambda config, floor: make_detector(predictor, config, floor), predictor.spec.classes, predictor.spec.thresholds,
         {"name": "benchmark", "sha256": "", "precision": ""},
     )  # fmt: skip
     camera = Camera(load_config(None, [f"source.uri={video}"]), lambda _: model, say=lambda _: None)

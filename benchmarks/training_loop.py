@@ -23,7 +23,7 @@ from torch import nn
 
 from edgekit.config.recipe import Recipe, load_recipe
 from edgekit.data import Dataset, hive_pictures
-from edgekit.training.classification import ClassificationTask
+from edgekit.training.classification import ClassificationTraining
 from edgekit.training.loop.run import train
 from edgekit.training.loop.schedule import freeze, make_optimizer
 
@@ -40,7 +40,7 @@ def present_or_absent(n: int, seed: int) -> Dataset:
     return Dataset(samples, ("absent", "present"), "made")
 
 
-def bare(task: ClassificationTask, recipe: Recipe, steps: int) -> float:
+def bare(task: ClassificationTraining, recipe: Recipe, steps: int) -> float:
     """Pictures a second of the shortest loop that trains the same net."""
     net: nn.Module = task.net.to(memory_format=torch.channels_last).train()
     freeze(net, recipe.schedule, task.heads, trunk=False)
@@ -73,9 +73,9 @@ def main() -> None:
     ratios, ours, theirs = [], [], []
     for round_ in range(asked.rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
-            task = ClassificationTask(recipe, pictures, held)
+            task = ClassificationTraining(recipe, pictures, held)
             a = train(task, recipe, Path(folder)).images_per_second
-        b = bare(ClassificationTask(recipe, pictures, held), recipe, asked.steps)
+        b = bare(ClassificationTraining(recipe, pictures, held), recipe, asked.steps)
         if round_:  # the first warms up
             ours.append(a)
             theirs.append(b)

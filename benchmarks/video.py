@@ -34,7 +34,7 @@ import numpy as np
 from edgekit import loading
 from edgekit.benchmark.machine.environment import busy_seconds, conditions, environment
 from edgekit.camera.config import CameraConfig, ModelConfig, SourceConfig, StoreConfig
-from edgekit.camera.detect.detectors import make_eye
+from edgekit.camera.detect.detectors import make_detector
 from edgekit.camera.detect.lookahead import streams_of
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera
@@ -236,7 +236,7 @@ def camera_run(path: Path, video: Path, threads: int) -> Meter:
         spec = predictor.spec
         info = {"name": predictor.name, "sha256": predictor.sha256, "precision": "?"}
         return Model(
-            lambda c, floor: make_eye(predictor, c, floor), spec.classes, spec.thresholds, info, predictor.close
+            lambda c, floor: make_detector(predictor, c, floor), spec.classes, spec.thresholds, info, predictor.close
         )
 
     with tempfile.TemporaryDirectory() as store:
