@@ -51,7 +51,8 @@ class Replay(Session):
 def camera_run(predictor: Predictor, video: Path) -> tuple[Summary, float]:
     """A run over the whole video, and its CPU seconds in all threads."""
     model = Model(
-        lambda config, floor: make_detector(predictor, config, floor), predictor.spec.classes, predictor.spec.thresholds,
+        lambda config, floor: make_detector(predictor, config, floor),
+        predictor.spec.classes, predictor.spec.thresholds,
         {"name": "benchmark", "sha256": "", "precision": ""},
     )  # fmt: skip
     camera = Camera(load_config(None, [f"source.uri={video}"]), lambda _: model, say=lambda _: None)
