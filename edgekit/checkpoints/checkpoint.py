@@ -24,6 +24,7 @@ from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.checkpoints.foreign import Told, read_foreign
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.errors import CheckpointError, InputError, UsageError
+from edgekit.nets.empty import without_memory
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.version import __version__
 
@@ -74,9 +75,9 @@ class Checkpoint:
             CheckpointError: keys or shapes that are not the net's.
         """
         try:
-            with torch.device("meta"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that nothing is copied: a few bytes can describe a net of 36 GB
-                nets.build(self.spec).load_state_dict(dict(self.state_dict), strict=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that nothing is copied
+                without_memory(lambda: nets.build(self.spec)).load_state_dict(dict(self.state_dict), strict=True)
             net = nets.build(self.spec)
             net.load_state_dict(dict(self.state_dict), strict=True)
         except RuntimeError as error:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -23,24 +20,10 @@ def reference_net(checkpoint: Checkpoint) -> nn.Module | None:
     reference = nets.find(spec.arch).reference_of(spec.arch_args or {})
     if reference is None:
         return None
-    net = LIBRARIES[reference.library](reference.name, len(spec.classes))
+    arguments = (spec.arch_args or {}) if nets.of_library(spec.arch) else {}
+    net = nets.LIBRARIES[reference.library](reference.name, len(spec.classes), **arguments)
     net.load_state_dict(dict(checkpoint.state_dict), strict=True)
     return net.float().eval()
-
-
-def _of_torchvision(name: str, classes: int) -> nn.Module:
-    net: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes)
-    return net
-
-
-def _of_timm(name: str, classes: int) -> nn.Module:
-    import timm
-
-    net: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes)
-    return net
-
-
-LIBRARIES: dict[str, Callable[[str, int], nn.Module]] = {"torchvision": _of_torchvision, "timm": _of_timm}
 
 
 def reference_input(frame: NDArray[np.uint8], spec: PreprocessSpec) -> Tensor | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import onnx
@@ -68,26 +69,28 @@ def first_convolution(net: nn.Module) -> nn.Conv2d | None:
     return module if plain and isinstance(module, nn.Conv2d) else None
 
 
-def divide_head(net: nn.Module, path: str, temperature: float) -> nn.Module:
-    """A copy whose last layer, at `path`, gives what it gave divided by the temperature.
+def divide_heads(net: nn.Module, paths: Sequence[str], temperature: float) -> nn.Module:
+    """A copy whose last layers, at `paths`, give what they gave divided by the temperature.
 
-    So are the logits, also where a ReLU and a mean follow, as behind a convolution: both take a factor above 0 along.
+    So are the logits, also where a ReLU and a mean follow, as behind a convolution, or the mean of several heads is
+    taken, as in a distilled net: all take a factor above 0 along.
 
     Raises:
         EdgekitError: a layer that is neither linear nor a convolution.
     """
     net = copy.deepcopy(net)
-    head = net.get_submodule(path)
-    if not isinstance(head, FOLDABLE):
-        raise EdgekitError(
-            f"The temperature cannot be folded into {path}.",
-            got=type(head).__name__,
-            expected="a last layer that is linear or a convolution",
-        )
-    for name in ("weight", "bias"):
-        values = getattr(head, name)
-        if values is not None:
-            setattr(head, name, nn.Parameter((values.detach().double() / temperature).float()))
+    for path in paths:
+        head = net.get_submodule(path)
+        if not isinstance(head, FOLDABLE):
+            raise EdgekitError(
+                f"The temperature cannot be folded into {path}.",
+                got=type(head).__name__,
+                expected="a last layer that is linear or a convolution",
+            )
+        for name in ("weight", "bias"):
+            values = getattr(head, name)
+            if values is not None:
+                setattr(head, name, nn.Parameter((values.detach().double() / temperature).float()))
     return net
 
 
@@ -96,7 +99,7 @@ def onnx_from_torch(
     spec: ModelSpec,
     *,
     opset: int,
-    head: str | None = None,
+    heads: Sequence[str] = (),
     batch: int | None = None,
     input_kind: str = "uint8",
 ) -> onnx.ModelProto:
@@ -106,8 +109,8 @@ def onnx_from_torch(
         net: evaluation mode, BatchNorm folded where it follows a layer. A detector has its decoding inside
             (`edgekit.nets.detector`) and may give its raw maps behind the three outputs.
         spec: what the net is.
-        head: path of a classifier's last layer (`edgekit.nets.registry.Net`), which takes the temperature in; may be
-            left out where that is 1.
+        heads: paths of a classifier's last layers (`edgekit.nets.registry.Net`), which take the temperature in; may
+            be left out where that is 1.
         opset: the opset that the result must have.
         batch: fixed batch size; None for a dynamic one, called N.
         input_kind: `uint8` takes `image` uint8 [N, H, W, 3] BGR with the preprocessing in the graph; `float` takes
@@ -122,11 +125,11 @@ def onnx_from_torch(
     """
     net = net.eval()
     if spec.temperature != 1:
-        if head is None:
+        if not heads:
             raise EdgekitError(
-                "Nobody said which layer takes the temperature in.", expected="head, the last one's path"
+                "Nobody said which layer takes the temperature in.", expected="heads, the last one's path"
             )
-        net = divide_head(net, head, spec.temperature)
+        net = divide_heads(net, heads, spec.temperature)
     size = (spec.preprocess.height, spec.preprocess.width)
     n = batch or 2  # a dynamic batch needs an example of two: one would be taken for a constant
     if input_kind == "uint8":

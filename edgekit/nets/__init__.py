@@ -1,4 +1,7 @@
-"""The nets. Each is a plain `torch.nn.Module` in one readable file; this table is all that knows them all."""
+"""The nets. Each is a plain `torch.nn.Module` in one readable file; this table is all that knows them all.
+
+Those of torchvision and timm come by name (`edgekit.nets.library`).
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,25 @@ from typing import Any
 from torch import Tensor, nn
 
 from edgekit.errors import CheckpointError, UsageError
+from edgekit.nets.library import LIBRARIES, library_net, of_library
 from edgekit.nets.registry import Inferred, Keys, Net, Reference
 from edgekit.spec import ModelSpec
 
-__all__ = ["NETS", "Inferred", "Keys", "Net", "Reference", "build", "families", "find", "infer", "plain", "untold"]
+__all__ = [
+    "LIBRARIES",
+    "NETS",
+    "Inferred",
+    "Keys",
+    "Net",
+    "Reference",
+    "build",
+    "families",
+    "find",
+    "infer",
+    "of_library",
+    "plain",
+    "untold",
+]
 
 FILES = (  # beside this one; each has its nets in NETS
     "resnet",
@@ -22,7 +40,7 @@ NETS: dict[str, Net] = {net.name: net for file in FILES for net in import_module
 
 
 def find(arch: str, task: str | None = None) -> Net:
-    """What is known of the net that is called `arch`.
+    """What is known of the net that is called `arch`: one of `NETS`, or `timm:NAME` and `torchvision:NAME`.
 
     Args:
         task: what it must be for, `classification` or `detection`; None for either.
@@ -31,11 +49,13 @@ def find(arch: str, task: str | None = None) -> Net:
         UsageError: there is none, or it is for another task.
     """
     known = [name for name, net in NETS.items() if task in (None, net.task)]
-    if arch not in NETS:
-        raise UsageError("Unknown net.", got=arch, expected="one of " + ", ".join(known))
-    if arch not in known:
-        raise UsageError(f"{arch} is a net for {NETS[arch].task}.", got=task, expected="one of " + ", ".join(known))
-    return NETS[arch]
+    expected = "one of " + ", ".join((*known, *(("timm:NAME, torchvision:NAME",) if task != "detection" else ())))
+    net = library_net(arch) if of_library(arch) else NETS.get(arch)
+    if net is None:
+        raise UsageError("Unknown net.", got=arch, expected=expected)
+    if task not in (None, net.task):
+        raise UsageError(f"{arch} is a net for {net.task}.", got=task, expected=expected)
+    return net
 
 
 def build(spec: ModelSpec) -> nn.Module:

@@ -55,7 +55,7 @@ def onnx_stages(
             answers,
             loaded.spec,
             opset=target.opset,
-            head=nets.find(loaded.spec.arch).head,
+            heads=nets.find(loaded.spec.arch).heads,
             batch=options.batch,
             input_kind=kind,
         )
@@ -121,8 +121,8 @@ def _blame_onnx(
     want = session.intermediates({"image": inputs})
     if spec.temperature != 1:  # the exported head has it in its weights, and all behind the head has it too
         names = list(want)
-        head = nets.find(spec.arch).head
-        want.update({name: want[name] / spec.temperature for name in names[names.index(str(head)) :]})
+        first = min(names.index(head) for head in nets.find(spec.arch).heads)
+        want.update({name: want[name] / spec.temperature for name in names[first:]})
     want.update(session.run({"image": inputs}))
     feed = inputs if artifact.metadata.input == "float" else block
     got = run_once(passes.exposed(artifact.model).SerializeToString(), {"image": feed})

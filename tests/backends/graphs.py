@@ -58,7 +58,7 @@ def resnet(spec: ModelSpec) -> onnx.ModelProto:
     torch.manual_seed(0)
     net = nets.build(spec).eval()
     folded, _ = fold_bn(net, torch.zeros(2, 3, spec.preprocess.height, spec.preprocess.width))
-    return onnx_from_torch(folded, spec, opset=20, head="fc")
+    return onnx_from_torch(folded, spec, opset=20, heads=("fc",))
 
 
 def centernet(head: str) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -235,12 +235,14 @@ class Mixing(to_onnx.Deploy):
         return out + 0.1 * (out.mean(0, keepdim=True) - out)
 
 
-def head_with(change: Callable[[nn.Module, str, float], nn.Module]) -> Callable[[Patch], None]:
-    return lambda patch: patch.setattr(to_onnx, "divide_head", change)
+def head_with(change: Callable[[nn.Module, Sequence[str], float], nn.Module]) -> Callable[[Patch], None]:
+    return lambda patch: patch.setattr(to_onnx, "divide_heads", change)
 
 
-def temperature_twice(net: nn.Module, path: str, temperature: float, honest: Any = to_onnx.divide_head) -> nn.Module:
-    return honest(honest(net, path, temperature), path, temperature)
+def temperature_twice(
+    net: nn.Module, paths: Sequence[str], temperature: float, honest: Any = to_onnx.divide_heads
+) -> nn.Module:
+    return honest(honest(net, paths, temperature), paths, temperature)
 
 
 # -- the graph ----------------------------------------------------------------------------------------------------
@@ -757,7 +759,7 @@ def plain(honest: Honest, spec: ModelSpec, tmp_path: Path, monkeypatch: Patch) -
         net = Small().eval()
         net.load_state_dict(honest.state)
         folded, _ = fold_module.fold_bn(net, honest.example)
-        net = to_onnx.divide_head(folded, "fc", spec.temperature)
+        net = to_onnx.divide_heads(folded, ("fc",), spec.temperature)
         size = (spec.preprocess.height, spec.preprocess.width)
         if kind == "uint8":
             net, example = to_onnx.Deploy(net, spec.preprocess), torch.zeros(2, *size, 3, dtype=torch.uint8)

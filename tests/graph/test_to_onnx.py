@@ -21,7 +21,7 @@ from edgekit.backends.torch_ import TorchSession
 from edgekit.errors import EdgekitError
 from edgekit.graph import passes
 from edgekit.graph.fold_bn import fold_bn
-from edgekit.graph.to_onnx import Deploy, divide_head, first_convolution, onnx_from_torch
+from edgekit.graph.to_onnx import Deploy, divide_heads, first_convolution, onnx_from_torch
 from edgekit.nets.resnet import ResNet
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise
@@ -124,7 +124,7 @@ def _exported(
     net = made(kind)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     spec = spec_of(preprocess, temperature)
-    model = onnx_from_torch(net, spec, opset=opset, head="fc", batch=batch, input_kind=input_kind)
+    model = onnx_from_torch(net, spec, opset=opset, heads=("fc",), batch=batch, input_kind=input_kind)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())  # the net is not changed
     return model
 
@@ -233,7 +233,7 @@ def test_deploy_leaves_the_net_that_it_was_given_alone() -> None:
     net = made(Tiny)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     Deploy(net, RGB)
-    divide_head(net, "fc", 2.0)
+    divide_heads(net, ("fc",), 2.0)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
@@ -428,7 +428,7 @@ def resnet() -> tuple[nn.Module, onnx.ModelProto]:
     torch.manual_seed(0)
     folded, _ = fold_bn(ResNet("resnet18", 3).eval(), torch.randn(1, 3, 32, 32))
     spec = ModelSpec("resnet18", CLASSES, PreprocessSpec(32, 32, "stretch", None), temperature=1.5)
-    return folded, onnx_from_torch(folded, spec, opset=20, head="fc")
+    return folded, onnx_from_torch(folded, spec, opset=20, heads=("fc",))
 
 
 def test_a_resnets_nodes_have_the_names_of_its_modules(resnet: tuple[nn.Module, onnx.ModelProto]) -> None:
@@ -462,8 +462,8 @@ def test_the_temperature_divides_logits_once() -> None:
     net = made(Tiny)
     x = torch.randn(2, 3, H, W)
     with torch.no_grad():
-        torch.testing.assert_close(divide_head(net, "fc", 4.0)(x) * 4, net(x))
-        assert torch.equal(divide_head(net, "fc", 1.0)(x), net(x))
+        torch.testing.assert_close(divide_heads(net, ("fc",), 4.0)(x) * 4, net(x))
+        assert torch.equal(divide_heads(net, ("fc",), 1.0)(x), net(x))
 
 
 class ConvHead(nn.Module):
@@ -481,7 +481,7 @@ class ConvHead(nn.Module):
 def test_the_temperature_goes_into_a_convolution() -> None:
     net = made(ConvHead)
     x = torch.randn(2, 3, H, W)
-    model = onnx_from_torch(net, spec_of(RGB, 4.0), opset=20, head="last", input_kind="float")
+    model = onnx_from_torch(net, spec_of(RGB, 4.0), opset=20, heads=("last",), input_kind="float")
     got = run_once(model.SerializeToString(), {"image": x.numpy()})["logits"]
     np.testing.assert_allclose(got * 4, net(x).detach().numpy(), rtol=1e-5, atol=1e-6)
 
@@ -490,5 +490,5 @@ def test_a_temperature_needs_a_layer_that_takes_it() -> None:
     with pytest.raises(EdgekitError, match="Nobody said which layer"):
         onnx_from_torch(made(Tiny), spec_of(RGB, 2.0), opset=20)
     with pytest.raises(EdgekitError, match="cannot be folded into relu") as caught:
-        onnx_from_torch(made(Tiny), spec_of(RGB, 2.0), opset=20, head="relu")
+        onnx_from_torch(made(Tiny), spec_of(RGB, 2.0), opset=20, heads=("relu",))
     assert caught.value.got == "ReLU"

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from edgekit import nets
 from edgekit.checkpoints.naming import plain_name
-from edgekit.checkpoints.reference import LIBRARIES
 from edgekit.errors import CheckpointError, UsageError
-from edgekit.nets import Inferred, Keys, Net
+from edgekit.nets import LIBRARIES, Inferred, Keys, Net
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 CLASSES = 3

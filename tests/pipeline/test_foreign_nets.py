@@ -7,7 +7,7 @@ norms behind a concatenation. Both are torchvision's, small.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +120,12 @@ def test_it_is_exported_and_proven(
     np.testing.assert_allclose(got, want, atol=1e-4)
 
 
-def twice(net: nn.Module, path: str, temperature: float, honest: Any = to_onnx.divide_head) -> nn.Module:
-    return honest(honest(net, path, temperature), path, temperature)
+def twice(net: nn.Module, paths: Sequence[str], temperature: float, honest: Any = to_onnx.divide_heads) -> nn.Module:
+    return honest(honest(net, paths, temperature), paths, temperature)
 
 
-def shifted(net: nn.Module, path: str, temperature: float, honest: Any = to_onnx.divide_head) -> nn.Module:
-    net = honest(net, path, temperature)
+def shifted(net: nn.Module, paths: Sequence[str], temperature: float, honest: Any = to_onnx.divide_heads) -> nn.Module:
+    net = honest(net, paths, temperature)
     with torch.no_grad():
         net.features[3].squeeze.bias += 1
     return net
@@ -141,7 +141,7 @@ def test_a_defect_before_or_in_a_convolution_that_is_the_head_is_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(to_onnx, "divide_head", defect)
+    monkeypatch.setattr(to_onnx, "divide_heads", defect)
     outcome = cli("export", checkpoints["squeezenet"], "--data", pictures, "--out", tmp_path)
     assert outcome.code == 3
     assert f"first tensor that differs: {tensor} (" in outcome.err
@@ -151,14 +151,14 @@ def test_what_is_behind_the_head_is_compared_with_its_temperature(
     cli: Any, checkpoints: dict[str, Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ReLU that went missing behind the head is named, and not the head itself, which is right."""
-    honest = to_onnx.divide_head
+    honest = to_onnx.divide_heads
 
-    def without_relu(net: nn.Module, path: str, temperature: float) -> nn.Module:
-        net = honest(net, path, temperature)
+    def without_relu(net: nn.Module, paths: Sequence[str], temperature: float) -> nn.Module:
+        net = honest(net, paths, temperature)
         net.classifier[2] = nn.LeakyReLU(0.5)
         return net
 
-    monkeypatch.setattr(to_onnx, "divide_head", without_relu)
+    monkeypatch.setattr(to_onnx, "divide_heads", without_relu)
     outcome = cli("export", checkpoints["squeezenet"], "--data", pictures, "--out", tmp_path)
     assert outcome.code == 3
     assert "first tensor that differs: classifier.2 (" in outcome.err
@@ -170,6 +170,6 @@ def test_torch_divides_by_the_temperature_as_the_file_does(checkpoints: dict[str
     x = net_input()[:2]
     with torch.no_grad():
         want = (net(x) / 1.7).numpy()
-        folded = to_onnx.divide_head(net, "classifier.1", 1.7)(x).numpy()
+        folded = to_onnx.divide_heads(net, ("classifier.1",), 1.7)(x).numpy()
     np.testing.assert_allclose(TorchSession(net, spec).run({"image": x.numpy()})["logits"], want, rtol=1e-6)
     np.testing.assert_allclose(folded, want, rtol=1e-5, atol=1e-6)
