@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from edgekit import nets
 from edgekit.artifacts.atomic import atomic
 from edgekit.artifacts.onnx_file import file_sha256
+from edgekit.checkpoints.ctdet import read_ctdet
 from edgekit.checkpoints.foreign import Told, read_foreign
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.errors import CheckpointError, InputError, UsageError
@@ -148,6 +149,10 @@ def load_checkpoint(
     content = read_tensors(path)
     if isinstance(content.get("edgekit"), int):
         checkpoint = _own(content, path, classes, preprocess, arch, weights_key)
+    elif (
+        found := read_ctdet(content, path, classes=classes, preprocess=preprocess, arch=arch, unnamed=unnamed)
+    ) is not None:
+        checkpoint = Checkpoint(**vars(found))
     else:
         told = Told(classes, preprocess, norm, arch, weights_key, unnamed, fallback)
         checkpoint = Checkpoint(**vars(read_foreign(content, path, told)))
