@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from edgekit.predictor import Predictor
     from edgekit.spec import ModelSpec, PreprocessSpec, TensorSpec
     from edgekit.vision.image import read_picture
+    from edgekit.vision.labels import Label, Labels
     from edgekit.vision.results import Classification, Detection, Detections
+    from edgekit.vision.vector import Features
 
 _HOME = {
     "BenchOptions": "edgekit.api.bench",
@@ -41,6 +43,9 @@ _HOME = {
     "Detection": "edgekit.vision.results",
     "Detections": "edgekit.vision.results",
     "EdgekitError": "edgekit.errors",
+    "Features": "edgekit.vision.vector",
+    "Label": "edgekit.vision.labels",
+    "Labels": "edgekit.vision.labels",
     "Model": "edgekit.api.model",
     "ModelSpec": "edgekit.spec",
     "Predictor": "edgekit.predictor",
@@ -68,6 +73,9 @@ __all__ = [
     "Detection",
     "Detections",
     "EdgekitError",
+    "Features",
+    "Label",
+    "Labels",
     "Model",
     "ModelSpec",
     "Predictor",

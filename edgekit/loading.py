@@ -42,6 +42,7 @@ def open_predictor(
     norm: str | None = None,
     arch: str | None = None,
     weights_key: str | None = None,
+    multi_label: bool | None = None,
     unverified: bool = False,
     frugal: bool = False,
     streams: int = 1,
@@ -54,7 +55,7 @@ def open_predictor(
         path: .onnx, .engine, a checkpoint (`edgekit.artifacts.kinds`), a shipped model's name, or a deployment.json.
         backend, provider, threads: how an exported ONNX is run; a checkpoint runs in torch on the CPU, an engine on
             the GPU that it was built for. A deployment.json says it itself.
-        classes, preprocess_spec, norm, arch, weights_key: what a foreign checkpoint does not say; see
+        classes, preprocess_spec, norm, arch, weights_key, multi_label: what a foreign checkpoint does not say; see
             `edgekit.checkpoints.checkpoint.load_checkpoint`. A file that says it itself is not contradicted.
         unverified: accept a file that did not pass the gate, to look into why.
         frugal: of onnxruntime: keep less memory.
@@ -68,7 +69,7 @@ def open_predictor(
     return open_model(
         path,
         RunOptions(backend, provider, threads, streams, frugal),
-        CheckpointOptions(classes, preprocess_spec, norm, arch, weights_key),
+        CheckpointOptions(classes, preprocess_spec, norm, arch, weights_key, multi_label),
         unverified=unverified,
         fallback=fallback,
         say=say,
@@ -127,6 +128,7 @@ def _refuse_contradiction(path: Path, spec: ModelSpec, given: CheckpointOptions)
         ("--preprocess", given.preprocess, spec.preprocess),
         ("--norm", given.norm, (spec.arch_args or {}).get("norm")),
         ("--arch", given.arch, spec.arch),
+        ("--multi-label", given.multi_label, spec.multi_label),
     ):
         if said is not None and said != own:
             raise UsageError(

@@ -15,6 +15,7 @@ from edgekit.errors import ArtifactError, VerificationError
 from edgekit.progress import track
 from edgekit.spec import ModelSpec, TensorSpec
 from edgekit.tasks import ANY, TASKS, Asked, Task, task_of
+from edgekit.vision.labels import Labels
 from edgekit.vision.preprocess import normalise, preprocess
 from edgekit.vision.results import Classification, Detections
 
@@ -105,6 +106,15 @@ class Predictor:
         """What uint8 [h, w, 3] BGR frames of any sizes show, with their `top` classes."""
         TASKS["classification"].only(self.spec.task, self.name)
         return self(frames, Asked(top=top))
+
+    def labels(self, frames: Sequence[Frame], threshold: float | None = None) -> list[Labels]:
+        """All labels of uint8 [h, w, 3] BGR frames of any sizes, of a multi-label classifier.
+
+        Args:
+            threshold: smallest score; None takes the model's own, one a class, or 0.5 where it has none.
+        """
+        TASKS["multilabel"].only(self.spec.task, self.name)
+        return self(frames, Asked(threshold=threshold))
 
     def detect(self, frames: Iterable[Frame], threshold: float | None = None) -> list[Detections]:
         """What is where in uint8 [h, w, 3] BGR frames of any sizes, in each frame's own pixels.

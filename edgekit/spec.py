@@ -41,13 +41,15 @@ class ModelSpec:
     Attributes:
         arch: a name of `edgekit.nets`, e.g. `resnet18`.
         arch_args: keyword arguments of that net beside the number of classes.
-        classes: names, in the order of the logits.
+        classes: names, in the order of the logits; none for features.
         preprocess: how pictures become its input.
         task: a name of `edgekit.tasks.TASKS`.
         temperature: logits are divided by it (Guo et al. 2017, "On Calibration of Modern Neural Networks", sec. 4.2);
-            1 for detection.
+            1 for detection and features.
         max_detections: detections a picture, the K of the outputs; 0 for classification.
-        thresholds: for detection the score from which on a box of each class is shown, 0..1; none: not chosen yet.
+        thresholds: the score from which on a box, or a label of several, of each class is shown, 0..1; none: not chosen
+            yet.
+        dimensions: features a picture, the D of the output; 0 for all other tasks.
     """
 
     arch: str
@@ -58,17 +60,23 @@ class ModelSpec:
     temperature: float = 1.0
     max_detections: int = 0
     thresholds: tuple[float, ...] = ()
+    dimensions: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
         object.__setattr__(self, "arch_args", dict(self.arch_args or {}))
         task = task_of(self.task)
-        require(len(self.classes) >= 1, "classes", "none", "at least one class name")
+        require(task.classless or len(self.classes) >= 1, "classes", "none", "at least one class name")
         require(all(isinstance(c, str) and c for c in self.classes), "classes", self.classes, "non-empty names")
         ok = isinstance(self.temperature, (int, float)) and 0 < self.temperature < math.inf
         require(ok, "temperature", self.temperature, "a positive number")
         task.check(self)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may have any number of its labels."""
+        return task_of(self.task).finds == "labels"
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:

@@ -24,15 +24,16 @@ def evaluate(
 
     Args:
         model: a path, as `edgekit.load` takes it, or what that opened, which stays open.
-        data: class folders or a csv; for a detector YOLO, Pascal VOC or COCO; or synthetic://hive?n=60.
+        data: class folders or a csv; for a detector YOLO, Pascal VOC or COCO; for a multi-label classifier any of
+            them, best a csv with several labels a picture; or synthetic://hive?n=60.
         split: `train`, `val`, `test`, what the layout calls it, or `all`; default is the held-out one.
         apart_from: leave out what looks like a picture of this split, such as `train`.
         say: called with a line for whatever is to be told, such as files that are passed over.
 
     Returns:
-        The evaluation: `main` (top-1, or AP50, 0..1), `lines(name)` for people, `to_dict()` as plain data, and
-        `unread`, the pictures that could not be read. Shares come with 95 % Clopper-Pearson intervals; AP is COCO's
-        (Lin et al. 2014) and Pascal VOC's.
+        The evaluation: `main` (top-1, AP50, mAP of labels, or how often the nearest neighbour has the same label,
+        0..1), `lines(name)` for people, `to_dict()` as plain data, and `unread`, the pictures that could not be read.
+        Shares come with 95 % Clopper-Pearson intervals; AP is COCO's (Lin et al. 2014) and Pascal VOC's.
 
     Raises:
         DataError: nothing there, no such split, labels that do not fit the model, or no readable picture.
@@ -41,9 +42,10 @@ def evaluate(
     with ExitStack() as opened:
         if not isinstance(model, Model):
             model = opened.enter_context(load(model, say=say))
-        dataset = load_dataset(data, model.classes, split)
+        classes = model.classes or None  # a net that gives features has none
+        dataset = load_dataset(data, classes, split)
         if apart_from is not None:
-            dataset = without_near_duplicates(dataset, load_dataset(data, model.classes, apart_from))
+            dataset = without_near_duplicates(dataset, load_dataset(data, classes, apart_from))
         for note in dataset.notes:
             say(note)
         return measure(model.predictor, dataset)

@@ -33,6 +33,7 @@ def load(
     norm: str | None = None,
     arch: str | None = None,
     weights_key: str | None = None,
+    multi_label: bool | None = None,
     unverified: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Model:
@@ -46,7 +47,7 @@ def load(
             engine on the GPU that it was built for, and a deployment.json says it itself.
         provider: of onnxruntime: `cpu`, `cuda` or `tensorrt`.
         threads: of the CPU; 0 is one per physical core.
-        classes, preprocess_spec, norm, arch, weights_key: what a foreign checkpoint does not say; see
+        classes, preprocess_spec, norm, arch, weights_key, multi_label: what a foreign checkpoint does not say; see
             `edgekit.load_checkpoint`. A file that says it itself is not contradicted.
         unverified: take a file that did not pass its verification, to look into why.
         say: called with a line for whatever is to be told, such as what was guessed of a foreign checkpoint.
@@ -60,7 +61,7 @@ def load(
     """
     _refuse_threshold(threshold)
     run = RunOptions(backend, provider, threads)
-    told = CheckpointOptions(classes, preprocess_spec, norm, arch, weights_key)
+    told = CheckpointOptions(classes, preprocess_spec, norm, arch, weights_key, multi_label)
     return Model(open_model(path, run, told, unverified=unverified, say=say), threshold)
 
 

@@ -38,6 +38,7 @@ class CheckpointOptions:
         norm: `group`, `layer` or `instance`, where the keys do not tell.
         arch: the net, such as `resnet18`, which keys alone do not prove.
         weights_key: which of several sets of weights in a file, such as `model_ema`.
+        multi_label: whether a picture may have several labels, so that scores are sigmoids.
     """
 
     classes: Sequence[str] | None = None
@@ -45,6 +46,7 @@ class CheckpointOptions:
     norm: str | None = None
     arch: str | None = None
     weights_key: str | None = None
+    multi_label: bool | None = None
 
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of `edgekit.checkpoints.checkpoint.load_checkpoint`."""
@@ -54,6 +56,7 @@ class CheckpointOptions:
             "norm": self.norm,
             "arch": self.arch,
             "weights_key": self.weights_key,
+            "multi_label": self.multi_label,
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -10,12 +10,17 @@ from torch import Tensor, nn
 
 from edgekit.backends.base import Arrays, Session
 from edgekit.spec import ModelSpec, TensorSpec
+from edgekit.tasks import task_of
+
+# what follows a net's last layer, by `Task.closes_with`
+CLOSINGS: dict[str, Callable[[Tensor], Tensor]] = {"": lambda x: x, "sigmoid": torch.sigmoid}
 
 
 class TorchSession(Session):
     """A net on the CPU, in evaluation mode, float32.
 
-    Takes `image` float32 [N, 3, H, W], normalized; gives `spec.outputs`, logits divided by the temperature.
+    Takes `image` float32 [N, 3, H, W], normalized; gives `spec.outputs`: logits divided by the temperature, their
+    sigmoid where a picture may have several labels.
 
     Args:
         net: gives a tensor, or a named tuple whose fields have the names of the outputs.
@@ -27,6 +32,7 @@ class TorchSession(Session):
     def __init__(self, net: nn.Module, spec: ModelSpec) -> None:
         self.net = net.eval().to(memory_format=torch.channels_last)  # 1.6 times faster
         self.temperature = spec.temperature
+        self.closing = CLOSINGS[task_of(spec.task).closes_with]
         self.inputs = (TensorSpec("image", "float32", ("N", 3, spec.preprocess.height, spec.preprocess.width)),)
         self.outputs = spec.outputs
 
@@ -35,7 +41,7 @@ class TorchSession(Session):
             image = torch.from_numpy(feeds["image"]).contiguous(memory_format=torch.channels_last)
             given = self.net(image)
             if isinstance(given, Tensor):
-                return {self.outputs[0].name: (given / self.temperature).numpy()}
+                return {self.outputs[0].name: self.closing(given / self.temperature).numpy()}
             return {spec.name: getattr(given, spec.name).numpy() for spec in self.outputs}
 
     def intermediates(self, feeds: Mapping[str, np.ndarray]) -> Arrays:

@@ -205,7 +205,8 @@ class Camera:
                 begun = time.monotonic()
                 seen = detector.look(shot.frame, motion)
                 seconds = time.monotonic() - begun
-            return one_label_each(self._rules.zones.kept(seen, shot.frame.shape)), seconds
+            kept = self._rules.zones.kept(seen, shot.frame.shape)
+            return kept if detector.several else one_label_each(kept), seconds
         except Exception as error:  # one bad frame must not end a season
             if not self._feed.live and isinstance(error, EdgekitError):
                 raise

@@ -27,6 +27,7 @@ from edgekit.checkpoints.tensors import read_tensors
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.nets.empty import without_memory
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.tasks import task_of
 from edgekit.version import __version__
 
 FORMAT = 1
@@ -125,6 +126,7 @@ def load_checkpoint(
     norm: str | None = None,
     arch: str | None = None,
     weights_key: str | None = None,
+    multi_label: bool | None = None,
     unnamed: bool = False,
     fallback: ModelSpec | None = None,
 ) -> Checkpoint:
@@ -137,24 +139,27 @@ def load_checkpoint(
         norm: for a plain state dict whose keys don't tell group, layer and instance norm apart.
         arch: the net that a plain state dict is of, which its keys alone do not prove.
         weights_key: which of several sets of weights in a file: the key that they are under.
+        multi_label: whether a picture may have several labels, so that scores are sigmoids; None: as the file says,
+            else one label.
         unnamed: class names and outputs play no part, as for a trunk to train on: made up where a file has none.
         fallback: what is taken for a plain state dict where neither the options above nor the file say it.
 
     Raises:
         CheckpointError: missing, empty, not a checkpoint, truncated, needs code, unknown net, or weights that are not
             finite.
-        UsageError: `classes`, `preprocess`, `arch` or `weights_key` contradict the file.
+        UsageError: `classes`, `preprocess`, `arch`, `weights_key` or `multi_label` contradict the file.
     """
     path = Path(path)
     content = read_tensors(path)
     if isinstance(content.get("edgekit"), int):
         checkpoint = _own(content, path, classes, preprocess, arch, weights_key)
+        _refuse_labels(checkpoint.spec, multi_label)
     elif (
         found := read_ctdet(content, path, classes=classes, preprocess=preprocess, arch=arch, unnamed=unnamed)
     ) is not None:
         checkpoint = Checkpoint(**vars(found))
     else:
-        told = Told(classes, preprocess, norm, arch, weights_key, unnamed, fallback)
+        told = Told(classes, preprocess, norm, arch, weights_key, multi_label, unnamed, fallback)
         checkpoint = Checkpoint(**vars(read_foreign(content, path, told)))
     _refuse_nonfinite(checkpoint.state_dict, path)
     return replace(checkpoint, sha256=file_sha256(path))
@@ -222,6 +227,16 @@ def _own(
         versions=content.get("versions", {}),
         trained_on=str(content.get("trained_on", "")),
     )
+
+
+def _refuse_labels(spec: ModelSpec, multi_label: bool | None) -> None:
+    if multi_label is not None and multi_label != spec.multi_label:
+        raise UsageError(
+            "--multi-label contradicts the checkpoint's own.",
+            got=str(multi_label),
+            expected=f"{spec.multi_label}: it is {task_of(spec.task).noun}",
+            fix="leave --multi-label out: the checkpoint knows how it was trained",
+        )
 
 
 def _refuse_nonfinite(state: Mapping[str, Tensor], path: Path) -> None:

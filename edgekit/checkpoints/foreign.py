@@ -18,9 +18,11 @@ from edgekit.checkpoints.claims import (
     refuse_other_preprocess,
 )
 from edgekit.checkpoints.naming import named_by
+from edgekit.checkpoints.outputs import feature_count, outputs_of
 from edgekit.checkpoints.unwrap import find_weights
-from edgekit.errors import CheckpointError
+from edgekit.errors import CheckpointError, UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.tasks import task_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Told:
     norm: str | None
     arch: str | None
     weights_key: str | None
+    multi_label: bool | None
     unnamed: bool
     fallback: ModelSpec | None
 
@@ -67,16 +70,23 @@ def read_foreign(content: Mapping[str, Any], path: Path, told: Told) -> Foreign:
     named = named_by(told.arch, claims["arch"], arch, path)
     about = f"named by {named}" if named else "a guess from keys and shapes, which other nets share"
     how = f" ({', '.join(f'{value} {name}' for name, value in arguments.items())})" if arguments else ""
-    notes.insert(0, f"plain state dict of {arch}{how}, {width} classes; the net is {about}")
+    holds = f"{width} classes" if width else "without its last layer"
+    notes.insert(0, f"plain state dict of {arch}{how}, {holds}; the net is {about}")
     head = f"{nets.find(arch).head}.weight"
-    _refuse_other_head(claims, width, head, path, told.unnamed)
+    outputs = outputs_of(claims, width, head, path, multi_label=_labels(told, claims), unnamed=told.unnamed)
+    notes += outputs.notes
     preprocess, more, guessed = _preprocess_of(claims, path, told)
     notes += more
     guesses += guessed
-    classes, more, guessed = _classes_of(claims, width, head, path, told)
-    notes += more
-    guesses += guessed
-    spec = ModelSpec(arch, classes, preprocess, arguments)
+    if task_of(outputs.task).classless:
+        _refuse_classes(told, path)
+        dimensions = feature_count(arch, arguments, preprocess, path)
+        spec = ModelSpec(arch, (), preprocess, arguments, outputs.task, dimensions=dimensions)
+    else:
+        classes, more, guessed = _classes_of(claims, width, head, path, told)
+        notes += more
+        guesses += guessed
+        spec = ModelSpec(arch, classes, preprocess, arguments, outputs.task)
     kind = "safetensors" if path.suffix == ".safetensors" else "state dict"
     return Foreign(spec, found.state, kind, tuple(notes), named, tuple(guesses))
 
@@ -87,23 +97,21 @@ def _stated(told: Told) -> dict[str, Any]:
     return fallback | ({} if told.norm is None else {"norm": told.norm})
 
 
-def _refuse_other_head(claims: Claims, width: int, head: str, path: Path, unnamed: bool) -> None:
-    """Raises CheckpointError where a file says that its outputs are others than a softmax over the last layer's."""
-    count, several = claims["width"], claims["multi_label"]
-    if count is not None and count.value != width and not unnamed:
-        raise CheckpointError(
-            f"{path} says another number of classes than its last layer has.",
-            got=f"{count.where} = {count.value}",
-            expected=f"{width}, of {head}",
-            fix="save it anew from the net itself",
-        )
-    if several is not None and several.value and not unnamed:
-        raise CheckpointError(
-            f"{path} says that a picture may have several labels: its scores are sigmoids, and edgekit's a softmax.",
-            got=f"{several.where} = {several.value}",
-            expected="a classifier with one label a picture",
-            fix="for its logits alone, whose sigmoid is then yours to take: torch.save(net.state_dict(), "
-            "'weights.pth'), which says nothing of labels, and export that",
+def _labels(told: Told, claims: Claims) -> bool | None:
+    """Whether a picture may have several labels, by --multi-label or else, where the file says nothing, `fallback`."""
+    if told.multi_label is None and claims["multi_label"] is None and told.fallback is not None:
+        return told.fallback.multi_label or None
+    return told.multi_label
+
+
+def _refuse_classes(told: Told, path: Path) -> None:
+    """Raises UsageError where names are given to features."""
+    if told.classes is not None:
+        raise UsageError(
+            f"{path} has no last layer, so it gives features and has no classes.",
+            got=f"{len(told.classes)} names",
+            expected="no class names",
+            fix="leave --classes out, or save the whole classifier's net.state_dict()",
         )
 
 

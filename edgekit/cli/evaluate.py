@@ -13,6 +13,7 @@ from edgekit.cli.shared.options import (
     ClassesOption,
     Format,
     FormatOption,
+    MultiLabelOption,
     NormOption,
     PreprocessOption,
     Provider,
@@ -41,6 +42,7 @@ def evaluate(
     norm: NormOption = None,
     arch: ArchOption = None,
     weights_key: WeightsKeyOption = None,
+    multi_label: MultiLabelOption = False,
     provider: ProviderOption = Provider.cpu,
     threads: ThreadsOption = 0,
     output_format: FormatOption = Format.text,
@@ -55,7 +57,7 @@ def evaluate(
     from edgekit.artifacts.opening import RunOptions
     from edgekit.loading import open_model
 
-    told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key)
+    told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key, multi_label)
     with Model(open_model(model, RunOptions(provider=provider.value, threads=threads), told, say=say)) as opened:
         evaluation = measure(opened, data, split=split, apart_from=apart_from, say=say)
         backend = opened.predictor.session.backend

@@ -16,6 +16,7 @@ from edgekit.cli.shared.options import (
     Format,
     FormatOption,
     Input,
+    MultiLabelOption,
     NormOption,
     Precision,
     PreprocessOption,
@@ -62,6 +63,7 @@ def export(
     norm: NormOption = None,
     arch: ArchOption = None,
     weights_key: WeightsKeyOption = None,
+    multi_label: MultiLabelOption = False,
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
@@ -83,7 +85,7 @@ def export(
         precision=precision.value,
         calibrate=calibrate,
         max_drop=max_drop,
-        told=options.checkpoint_options(classes, preprocess, norm, arch, weights_key),
+        told=options.checkpoint_options(classes, preprocess, norm, arch, weights_key, multi_label),
         expect=expect,
         force=force,
     )

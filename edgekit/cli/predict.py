@@ -15,6 +15,7 @@ from edgekit.cli.shared.options import (
     ForceOption,
     Format,
     FormatOption,
+    MultiLabelOption,
     NormOption,
     PreprocessOption,
     Provider,
@@ -49,6 +50,7 @@ def predict(
     norm: NormOption = None,
     arch: ArchOption = None,
     weights_key: WeightsKeyOption = None,
+    multi_label: MultiLabelOption = False,
     provider: ProviderOption = Provider.cpu,
     threads: ThreadsOption = 0,
     force: ForceOption = False,
@@ -66,7 +68,7 @@ def predict(
 
     found = [path for given in pictures for path in find_pictures(given)]
     failed = 0
-    told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key)
+    told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key, multi_label)
     run = RunOptions(provider=provider.value, threads=threads)
     with loading.open_model(model, run, told, say=say) as predictor:
         copies = _copies(pictures, found, out, force)

@@ -14,6 +14,7 @@ from edgekit.cli.shared.options import (
     ExpectOption,
     Format,
     FormatOption,
+    MultiLabelOption,
     NormOption,
     PreprocessOption,
     Provider,
@@ -49,6 +50,7 @@ def verify(
     norm: NormOption = None,
     arch: ArchOption = None,
     weights_key: WeightsKeyOption = None,
+    multi_label: MultiLabelOption = False,
     provider: ProviderOption = Provider.cpu,
     threads: ThreadsOption = 0,
     output_format: FormatOption = Format.text,
@@ -71,7 +73,7 @@ def verify(
         max_abs=max_abs,
         expect=expect,
         run=RunOptions(provider=provider.value, threads=threads),
-        checkpoint=options.checkpoint_options(classes, preprocess, norm, arch, weights_key),
+        checkpoint=options.checkpoint_options(classes, preprocess, norm, arch, weights_key, multi_label),
         say=say,
     )
     if output_format is Format.json:

@@ -24,7 +24,9 @@ class Limits(Table):
     boxes_matched: float = Field(0.999, gt=0, le=1, description="smallest share of boxes that have a partner")
     boxes: Literal["all", "shown"] = Field("all", description="which count: down to a score of 0.05, or those shown")
     box_iou: float = Field(0.9, gt=0, le=1, description="from which on two boxes are the same")
-    score_shift: float = Field(1e-3, gt=0, le=1, description="largest |difference| of a matched box's score")
+    score_shift: float = Field(1e-3, gt=0, le=1, description="largest |difference| of a matched box's or label's score")
+    features_shift: float = Field(1e-3, gt=0, description="largest |difference| of a feature, in root mean squares")
+    cosine: float = Field(0.99999, gt=-1, lt=1, description="smallest cosine similarity of a picture's features")
 
 
 class Runtime(Table):

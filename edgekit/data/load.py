@@ -25,7 +25,7 @@ from edgekit.reading import is_file, is_folder
 from edgekit.vision.clutter import is_clutter
 from edgekit.vision.find import SUFFIXES, holds_pictures
 
-TABLE = "labels.csv"
+TABLES = ("labels.csv", "_classes.csv")  # the second is Roboflow's, of several labels a picture
 # Layouts of a folder with boxes, in the order that they are tried: each a file NAME in layouts/ with the functions
 # is_NAME(path) and load_NAME(path, classes, split)
 BOXED = (
@@ -42,7 +42,8 @@ def load_dataset(
 
     =================================================  ==================================
     synthetic://hive?n=400&val=100&seed=0              a made hive's boxes (`load_made`)
-    a .csv file, or a folder with a labels.csv         a table (`load_csv`)
+    a .csv file, or a folder with a labels.csv, or     a table (`load_csv`), of one label a picture or of
+    Roboflow's _classes.csv, also in train/, valid/    several
     a .yaml file, a folder with a data.yaml, or one    YOLO boxes (`load_yolo`)
     with images/ and labels/
     a folder with XML in Annotations/                  Pascal VOC boxes (`load_voc`)
@@ -85,11 +86,13 @@ def _load(path: Path, classes: Sequence[str] | None, split: str | None) -> Datas
         raise DataError(
             f"{path} is not there.",
             got="no such file or folder",
-            expected=f"a folder of pictures, of class folders, with a {TABLE}, or a YOLO, VOC or COCO data set",
+            expected=f"a folder of pictures, of class folders, with a {TABLES[0]}, or a YOLO, VOC or COCO data set",
         )
-    if (path / TABLE).is_file():
+    if (table := _table_in(path)) is not None:
         _no_split(path, split)
-        return load_csv(path / TABLE, classes)
+        return load_csv(table, classes)
+    if _tables_of_splits(path):
+        return _in_folder(path, classes, split)
     if (layout := _boxed(path)) is not None:
         loaded: Dataset = _function(layout, "load")(path, classes, split)
         return loaded
@@ -132,7 +135,17 @@ def has_boxes(path: Path) -> bool:
 
 
 def _has_layout(path: Path) -> bool:
-    return (path / TABLE).is_file() or _boxed(path) is not None
+    return _table_in(path) is not None or _tables_of_splits(path) or _boxed(path) is not None
+
+
+def _table_in(path: Path) -> Path | None:
+    """The table of labels in the folder `path`."""
+    return next((path / name for name in TABLES if is_file(path / name)), None)
+
+
+def _tables_of_splits(path: Path) -> bool:
+    """Whether train/, valid/ and the like have a table each."""
+    return any(split_of(folder.name) and _table_in(folder) is not None for folder in subfolders(path))
 
 
 def _boxed(path: Path) -> str | None:
@@ -149,7 +162,7 @@ def _pictures_in(path: Path) -> bool:
     return any(p.suffix.lower() in SUFFIXES and not is_clutter(p.name) for p in path.iterdir())
 
 
-def _in_folder(path: Path, classes: Sequence[str] | None, split: str) -> Dataset:
+def _in_folder(path: Path, classes: Sequence[str] | None, split: str | None) -> Dataset:
     """The split of a folder is the folder of its name."""
     folders = {p.name: p for p in subfolders(path)}
     return load_dataset(folders[choose_split(list(folders), split, path)], classes)

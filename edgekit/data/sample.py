@@ -39,6 +39,9 @@ class Sample:
         ignored_boxes: float32 [K, 4], None for none: COCO's crowds, VOC's difficult objects. They need not be found,
             and what is found there is not wrong.
         ignored_labels: int64 [K], class indices.
+        labels: class indices of all that the picture shows, where the layout tells several; then `label` is None. ():
+            it is known to show none of them.
+        unknown_labels: beside `labels`, class indices of what it may show or not.
     """
 
     path: Path | None
@@ -50,6 +53,8 @@ class Sample:
     box_areas: NDArray[np.float32] | None = None
     ignored_boxes: NDArray[np.float32] | None = None
     ignored_labels: NDArray[np.int64] | None = None
+    labels: tuple[int, ...] | None = None
+    unknown_labels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.frame is None):
@@ -121,7 +126,8 @@ class Dataset:
     Attributes:
         samples: at least one.
         classes: names in the order of the labels, or None where only numbers or nothing are known.
-        layout: what it was read as: `made`, `folder`, `csv`, `pictures`, or a name of `edgekit.data.load.BOXED`.
+        layout: what it was read as: `made`, `folder`, `csv`, `csv with labels`, `pictures`, or a name of
+            `edgekit.data.load.BOXED`.
         notes: what was found on the way, one sentence each: left out, unreadable, doubled, clipped; for boxes also
             how many of each class. Empty when all was used.
     """
@@ -141,6 +147,11 @@ class Dataset:
     def labelled(self) -> bool:
         """Whether every sample has a label of its own (a class of the whole picture)."""
         return all(s.label is not None for s in self.samples)
+
+    @property
+    def labels_known(self) -> bool:
+        """Whether of every sample all labels are known, be there none."""
+        return all(s.labels is not None for s in self.samples)
 
     @property
     def boxed(self) -> bool:
@@ -169,6 +180,8 @@ class Dataset:
             total.update(canonical_json([sample.name, sample.label, sample.content()]).encode())
             if sample.boxes is not None:
                 total.update(_box_bytes(sample))
+            if sample.labels is not None:
+                total.update(canonical_json([list(sample.labels), list(sample.unknown_labels)]).encode())
         return total.hexdigest()
 
 

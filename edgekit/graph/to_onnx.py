@@ -94,6 +94,13 @@ def divide_heads(net: nn.Module, paths: Sequence[str], temperature: float) -> nn
     return net
 
 
+def with_sigmoid(net: nn.Module) -> nn.Module:
+    """A copy that gives the sigmoid of what it gave; its layers keep their paths."""
+    net = copy.deepcopy(net)
+    net.register_forward_hook(lambda module, arguments, output: torch.sigmoid(output))
+    return net
+
+
 def onnx_from_torch(
     net: nn.Module,
     spec: ModelSpec,
@@ -130,6 +137,8 @@ def onnx_from_torch(
                 "Nobody said which layer takes the temperature in.", expected="heads, the last one's path"
             )
         net = divide_heads(net, heads, spec.temperature)
+    if task_of(spec.task).closes_with == "sigmoid":
+        net = with_sigmoid(net)
     size = (spec.preprocess.height, spec.preprocess.width)
     n = batch or 2  # a dynamic batch needs an example of two: one would be taken for a constant
     if input_kind == "uint8":

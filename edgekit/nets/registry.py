@@ -17,7 +17,7 @@ class Inferred(NamedTuple):
 
     Attributes:
         arch: the net's name.
-        classes: how many: the width of its last layer.
+        classes: how many: the width of its last layer; 0 where there is none.
         arguments: those of the net's keyword arguments that the keys tell.
     """
 
@@ -70,7 +70,8 @@ class Net:
     Attributes:
         name: what recipes and checkpoints call it (`arch`).
         build: number of classes, and keyword arguments with defaults -> the net, randomly initialized. It takes
-            float32 [N, 3, H, W], normalized. A classifier gives logits float32 [N, classes].
+            float32 [N, 3, H, W], normalized. A classifier gives logits float32 [N, classes]; with 0 classes, where
+            it can be built so, features float32 [N, D].
         heads: paths of the modules that are new where a net is trained for other classes. A classifier has one, its
             last layer: linear, or a convolution. Its weights take the temperature in, so what follows it may only add
             up, average, or cut off below 0.

@@ -107,7 +107,7 @@ class ResNet(Trunk):
 
     Args:
         arch, norm, width: as `Trunk` has them.
-        classes: width of the last layer.
+        classes: width of the last layer; 0: there is none, and the net gives what it would take, the features.
 
     Raises:
         UsageError: unknown arch or norm, or a width out of range.
@@ -115,7 +115,7 @@ class ResNet(Trunk):
 
     def __init__(self, arch: str, classes: int, norm: Norm = "batch", width: float = 1.0) -> None:
         super().__init__(arch, norm, width)
-        self.fc = nn.Linear(self.channels[-1], classes)
+        self.fc = nn.Linear(self.channels[-1], classes) if classes else nn.Identity()
         he_init(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ FIRST = "layer1.0.conv1.weight"
 
 
 def infer_resnet(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> Inferred | None:
-    """Arch, number of classes and norm of a plain ResNet's state dict; None for a net of other keys.
+    """Arch, number of classes (0: no last layer) and norm of a plain ResNet's state dict, or None.
 
     Args:
         stated: `norm`, as --norm says it.
@@ -157,7 +157,7 @@ def infer_resnet(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> Infe
     stem, first = state.get("conv1.weight"), state.get(FIRST)
     if arch is not None and stem is not None and first is not None:
         _refuse_near(state, arch, stem, first)
-    if arch is None or head is None or head.ndim != 2 or "conv1.weight" not in keys:
+    if arch is None or (head is not None and head.ndim != 2) or "conv1.weight" not in keys:
         shown = ", ".join(sorted(keys)[:4])
         raise CheckpointError(
             "The state dict is not of a net that edgekit knows.",
@@ -165,7 +165,7 @@ def infer_resnet(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> Infe
             expected="torchvision's key names of " + ", ".join(LAYOUTS),
             fix="save a plain ResNet's state_dict(), or add the net (CONTRIBUTING.md, 'Add a net')",
         )
-    return Inferred(arch, int(head.shape[0]), {"norm": norm or _norm_of(state)})
+    return Inferred(arch, 0 if head is None else int(head.shape[0]), {"norm": norm or _norm_of(state)})
 
 
 def _norm_of(state: Mapping[str, Tensor]) -> Norm:
@@ -200,12 +200,13 @@ def _check_norm(state: Mapping[str, Tensor], norm: str) -> None:
 def _refuse_near(state: Mapping[str, Tensor], arch: str, stem: Tensor, first: Tensor) -> None:
     """Raises CheckpointError for what has a ResNet's names and is none: by its name, with a way out."""
     plain = "a plain ResNet: 3 channels in, 64 after the stem, a last layer fc"
-    if "fc.weight" not in state:
+    if "fc.weight" not in state and (other := _rest(state)):
         raise CheckpointError(
-            f"These are the weights of a {arch} without its last layer: it gives features, and is no classifier.",
-            got="no fc.weight" + (f" beside {', '.join(other)}" if (other := _rest(state)) else ""),
+            f"These are the weights of a {arch} with another last layer than fc, which edgekit does not know.",
+            got=f"no fc.weight beside {', '.join(other)}",
             expected=plain,
-            fix="save the whole classifier's net.state_dict(), with a last layer called fc",
+            fix="save the whole classifier's net.state_dict(), with a last layer called fc; without what stands beside "
+            "the trunk it gives features",
         )
     if stem.ndim == 4 and stem.shape[1] != 3:
         raise CheckpointError(

@@ -12,6 +12,7 @@ from edgekit.gate.compare import Gate, first_wrong
 from edgekit.pipeline.expected import Pairs, expect_stage
 from edgekit.predictor import Answers
 from edgekit.progress import track
+from edgekit.tasks import task_of
 from edgekit.tasks.stage import FirstWrong
 from edgekit.vision.preprocess import normalise, preprocess
 
@@ -68,7 +69,8 @@ def fold_stages(
     ):
         return net, None
     if pairs is not None:
-        stage = expect_stage("expect", pairs, spec, gate.limits, lambda inputs: run(net, inputs)["logits"])
+        recorded = task_of(spec.task).recorded
+        stage = expect_stage("expect", pairs, spec, gate.limits, lambda inputs: run(net, inputs)[recorded])
         if not gate.add(stage):
             return net, None
     folded, report = fold_bn(net, torch.from_numpy(ours[:4]))

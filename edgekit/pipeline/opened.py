@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ from edgekit.backends import Session, open_session
 from edgekit.config.target import Limits
 from edgekit.errors import UsageError
 from edgekit.pipeline.expected import Answer, expect_stage, read_pairs
-from edgekit.predictor import Logits, Predictor
+from edgekit.predictor import Predictor
 from edgekit.spec import ModelSpec
 from edgekit.tasks.stage import Stage
 
@@ -50,15 +51,15 @@ def file_answer(predictor: Predictor, artifact: Artifact | None) -> Answer:
     Raises:
         UsageError: when called, where the file cannot take the values.
     """
-    spec = predictor.spec
+    spec, recorded = predictor.spec, predictor.task.recorded
 
-    def answer(inputs: NDArray[np.float32]) -> Logits:
+    def answer(inputs: NDArray[np.float32]) -> NDArray[Any]:
         if predictor.session.inputs[0].dtype == "float32":
-            return _in_blocks(predictor.session, inputs, predictor.fixed_batch)
+            return _in_blocks(predictor.session, inputs, predictor.fixed_batch, recorded)
         levels = _levels(inputs, spec)
         whole = np.rint(levels)
         if np.abs(levels - whole).max() <= WHOLE and whole.min() >= 0 and whole.max() <= 255:
-            return predictor.answers(list(whole.astype(np.uint8)), batch=STEP)["logits"]
+            return predictor.answers(list(whole.astype(np.uint8)), batch=STEP)[recorded]
         opened = _opened(artifact.model) if artifact is not None else None
         if opened is None:
             raise UsageError(
@@ -68,13 +69,13 @@ def file_answer(predictor: Predictor, artifact: Artifact | None) -> Answer:
                 fix="record the pairs on real pictures",
             )
         with open_session(opened) as session:
-            return _in_blocks(session, levels, predictor.fixed_batch)
+            return _in_blocks(session, levels, predictor.fixed_batch, recorded)
 
     return answer
 
 
-def _in_blocks(session: Session, inputs: NDArray[np.float32], batch: int | None) -> Logits:
-    """float32 [N, C]; a fixed batch is filled up with zeros."""
+def _in_blocks(session: Session, inputs: NDArray[np.float32], batch: int | None, output: str) -> NDArray[Any]:
+    """float32 [N, C], the output of this name; a fixed batch is filled up with zeros."""
     step = batch or STEP
     rows = []
     for start in range(0, len(inputs), step):
@@ -82,7 +83,7 @@ def _in_blocks(session: Session, inputs: NDArray[np.float32], batch: int | None)
         count = len(block)
         if batch and count < step:
             block = np.concatenate([block, np.zeros((step - count, *block.shape[1:]), np.float32)])
-        rows.append(session.run({"image": block})["logits"][:count])
+        rows.append(session.run({"image": block})[output][:count])
     return np.concatenate(rows)
 
 

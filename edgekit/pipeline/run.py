@@ -48,6 +48,7 @@ def export(
     norm: str | None = None,
     arch: str | None = None,
     weights_key: str | None = None,
+    multi_label: bool | None = None,
     expect: str | os.PathLike[str] | None = None,
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
@@ -67,7 +68,8 @@ def export(
             was proven and compared with the checkpoint again.
         calibrate: pictures of `data` that the ranges of fp16 and int8 are measured on; not the gate's.
         max_drop: points of agreement that int8 may lose on those; the worst layers go back to float until it holds.
-        classes, preprocess_spec, norm, arch, weights_key: what a foreign checkpoint does not say; as load_checkpoint.
+        classes, preprocess_spec, norm, arch, weights_key, multi_label: what a foreign checkpoint does not say; as
+            load_checkpoint.
         expect: .npz with recorded pairs of input and output, which the net and the file must answer alike; see
             `edgekit.pipeline.expected`.
         force: replace existing files.
@@ -90,7 +92,7 @@ def export(
         precision=precision,
         calibrate=calibrate,
         max_drop=max_drop,
-        told=CheckpointOptions(classes, preprocess_spec, norm, arch, weights_key),
+        told=CheckpointOptions(classes, preprocess_spec, norm, arch, weights_key, multi_label),
         expect=None if expect is None else Path(expect),
         force=force,
     )

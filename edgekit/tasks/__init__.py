@@ -15,6 +15,8 @@ __all__ = ["ANY", "TASKS", "Asked", "Metric", "Task", "TaskName", "metric_named"
 NAMES = (
     "classification",
     "detection",
+    "multilabel",
+    "features",
 )
 TASKS: dict[str, Task] = {name: import_module(f"edgekit.tasks.{name}").TASK for name in NAMES}
 

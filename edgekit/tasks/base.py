@@ -44,6 +44,9 @@ class Spec(Protocol):
     @property
     def thresholds(self) -> tuple[float, ...]: ...
 
+    @property
+    def dimensions(self) -> int: ...
+
 
 class GateLimits(Protocol):
     """What the gate allows; `edgekit.config.target.Limits` says what each means."""
@@ -65,6 +68,12 @@ class GateLimits(Protocol):
 
     @property
     def score_shift(self) -> float: ...
+
+    @property
+    def features_shift(self) -> float: ...
+
+    @property
+    def cosine(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -115,10 +124,14 @@ class Task(ABC):
         training_figures: of a training's record, in the order they are printed.
         stand_in: pictures that are made in code where none are given: a hive's entrance, or patterns.
         truth: what must be known of pictures to measure it: one label each, or boxes.
-        finds: what a result says of things, which the camera watches by: boxes around them, one label, or neither.
+        finds: what a result says of things, which the camera watches by: boxes around them, one label, any number of
+            labels with a score each, or nothing.
+        classless: whether a model of it has no classes.
+        closes_with: what follows the net, behind the division by the temperature; empty: nothing.
         decodes_in_graph: whether the net's decoding is a part of the exported graph.
         raw_heads: whether a file may give the maps too that it was decoded from.
-        unrecorded: why its outputs cannot be compared one by one with recorded ones; empty: they can, as `logits`.
+        recorded: the output that recorded pairs hold, by its name.
+        unrecorded: why its outputs cannot be compared one by one with recorded ones; empty: they can.
         attackable: whether attacks on its labels can be made.
         disagreements: how to read the pictures on which two models differ most.
     """
@@ -131,9 +144,12 @@ class Task(ABC):
     training_figures: ClassVar[tuple[str, ...]] = ()
     stand_in: ClassVar[Literal["hive", "patterns"]] = "patterns"
     truth: ClassVar[Literal["labels", "boxes"]] = "labels"
-    finds: ClassVar[Literal["boxes", "label", "nothing"]] = "nothing"
+    finds: ClassVar[Literal["boxes", "label", "labels", "nothing"]] = "nothing"
+    classless: ClassVar[bool] = False
+    closes_with: ClassVar[Literal["", "sigmoid"]] = ""
     decodes_in_graph: ClassVar[bool] = False
     raw_heads: ClassVar[bool] = False
+    recorded: ClassVar[str] = "logits"
     unrecorded: ClassVar[str] = "which gives no logits"
     attackable: ClassVar[bool] = False
     disagreements: ClassVar[str] = "Where the answers differ most."
@@ -147,12 +163,18 @@ class Task(ABC):
     def check(self, spec: Spec) -> None:
         """Raises InputError for a field that has no meaning for this task."""
         require(spec.temperature == 1, "temperature", spec.temperature, f"1 for {self.name}")
+        self.refuse_dimensions(spec)
         require(
             spec.max_detections == 0 and not spec.thresholds,
             "max_detections",
             spec.max_detections,
             f"0, and no thresholds, for {self.noun}",
         )
+
+    def refuse_dimensions(self, spec: Spec) -> None:
+        """Raises InputError for a number of features, where it is not the task that has them."""
+        if "dimensions" not in self.fields:
+            require(spec.dimensions == 0, "dimensions", spec.dimensions, f"0 for {self.noun}")
 
     def unfit_input(self, resize: str, sides: Iterable[int]) -> str:
         """What a recipe's input should be instead, where a net of this task cannot take it; else nothing.
@@ -187,6 +209,14 @@ class Task(ABC):
     def compare(self, name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, spec: Spec) -> Stage:
         """Compares the outputs of N pictures against `limits`; `name` is the stage's. Here: number by number."""
         return compare_numbers(name, reference, candidate, self.limit(limits))
+
+    def misrecorded(self, given: NDArray[Any], spec: Spec) -> list[tuple[str, NDArray[Any]]]:
+        """How outputs of recorded pairs may have been mistaken: each (what is wrong, what the model gives so).
+
+        Args:
+            given: the output `recorded`, as the model gives it.
+        """
+        return []
 
     def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
         """Outputs of a model with the classes `theirs` as if it had `ours`, the same names in another order."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.errors import DataError
 from edgekit.metrics.classification import classification_report
@@ -14,7 +15,7 @@ from edgekit.tasks.classification_compare import compare_logits
 from edgekit.tasks.classification_quality import ClassificationEvaluation
 from edgekit.tasks.evaluation import Answered, Metric, Pictures
 from edgekit.tasks.stage import Stage
-from edgekit.vision.decode import classify
+from edgekit.vision.decode import classify, softmax
 from edgekit.vision.results import Classification
 from edgekit.vision.spec import TensorSpec, require
 
@@ -35,6 +36,7 @@ class ClassificationTask(Task):
         return (TensorSpec("logits", "float32", ("N", len(spec.classes))),)
 
     def check(self, spec: Spec) -> None:
+        self.refuse_dimensions(spec)
         require(
             spec.max_detections == 0 and not spec.thresholds,
             "max_detections",
@@ -49,6 +51,13 @@ class ClassificationTask(Task):
 
     def compare(self, name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, spec: Spec) -> Stage:
         return compare_logits(name, reference["logits"], candidate["logits"], limits)
+
+    def misrecorded(self, given: NDArray[Any], spec: Spec) -> list[tuple[str, NDArray[Any]]]:
+        warm = f"the recorded logits are not divided by the model's temperature {spec.temperature:g}"
+        return [
+            ("the recorded values are probabilities: record the logits, before the softmax", softmax(given)),
+            (warm, given * spec.temperature),
+        ]
 
     def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
         return {**answers, "logits": answers["logits"][:, [theirs.index(name) for name in ours]]}

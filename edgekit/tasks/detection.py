@@ -50,6 +50,7 @@ class DetectionTask(Task):
         )
 
     def check(self, spec: Spec) -> None:
+        self.refuse_dimensions(spec)
         require(spec.temperature == 1, "temperature", spec.temperature, "1 for detection")
         require(
             isinstance(spec.max_detections, int) and spec.max_detections >= 1,

@@ -228,6 +228,14 @@ def _label(sample: Sample) -> int:
 
 def _checked_classes(train: Dataset, val: Dataset) -> tuple[str, ...]:
     for which, dataset in (("training", train), ("validation", val)):
+        if dataset.labels_known:
+            raise DataError(
+                f"The {which} pictures have any number of labels, and a classifier learns one a picture.",
+                got=f"layout {dataset.layout!r}",
+                expected="class folders, or a csv of file,class",
+                fix="a detector learns from boxes of each; a multi-label net trained elsewhere is exported with "
+                "--multi-label",
+            )
         if not dataset.labelled:
             raise DataError(
                 f"The {which} pictures have no labels.",

@@ -21,15 +21,17 @@ def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _:
         CheckpointError: weights that do not fit.
         UsageError: a task that nothing trains.
     """
-    splits = load_splits(data, recipe.data, recipe.schedule.seed)
-    for note in splits.notes:
-        say(note)
     if recipe.task not in TRAININGS:
         raise UsageError(
             "There is no training for this task.",
             got=f"task = {recipe.task!r}",
             expected="one of " + ", ".join(TRAININGS),
+            fix="train it elsewhere and export its state_dict(): edgekit export FILE, with --multi-label where a "
+            "picture may have several labels",
         )
+    splits = load_splits(data, recipe.data, recipe.schedule.seed)
+    for note in splits.notes:
+        say(note)
     return TRAININGS[recipe.task](recipe, splits.train, splits.val, say)
 
 

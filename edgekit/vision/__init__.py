@@ -4,6 +4,7 @@ image       read and encode pictures                 preprocess  frame -> net pi
 decode      outputs -> results                       results     Classification, Detections: one class a task
 find        pictures in folders                      boxes       arithmetic on boxes
 draw        a result drawn onto its picture          masks       the box around a segmentation
+labels      several labels a picture                 vector      features of a picture
 
 Nothing is imported here, so that reading a picture does not load OpenCV.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +21,7 @@ _SMALLEST_PICTURE = (20, 32)  # height, width: below it no label can be read, an
 
 
 class Label(Protocol):
-    """What `with_label` draws; `edgekit.vision.results.Classification` is one."""
+    """What `with_label` draws; `edgekit.vision.results.Classification` and `edgekit.vision.labels.Label` are two."""
 
     @property
     def index(self) -> int: ...
@@ -92,39 +92,59 @@ def with_label(frame: Frame, classification: Label) -> Frame:
     Raises:
         PictureError: not such a frame.
     """
+    return with_labels(frame, (classification,))
+
+
+def with_labels(frame: Frame, found: Sequence[Label]) -> Frame:
+    """As `with_label`, a bar for each label below the one before, as many as there is room for; none: a copy.
+
+    Raises:
+        PictureError: not such a frame.
+    """
     check_frame(frame)
     picture = np.array(frame, order="C", copy=True)
     height, width = picture.shape[:2]
     if height < _SMALLEST_PICTURE[0] or width < _SMALLEST_PICTURE[1]:
         return picture
+    top = 0
+    for one in found:
+        high = _bar(picture[top:], one, max(_SMALLEST_TEXT, min(height / 26, width / 20)))
+        top += high
+        if top + high > height:
+            break
+    return picture
+
+
+def _bar(picture: Frame, one: Label, capital: float) -> int:
+    """Draws one bar on the upper edge of `picture`, in place; gives its height in pixels. `capital`: of a letter."""
     import cv2
 
+    height, width = picture.shape[:2]
     face = cv2.FONT_HERSHEY_SIMPLEX
-    capital = max(_SMALLEST_TEXT, min(height / 26, width / 20))
     # the text's height is not proportional to its scale in OpenCV 5, but near enough from a scale of 1 on
     scale = capital / cv2.getTextSize("H", face, 1.0, 1)[0][1]
     thickness = max(1, round(capital / 16))
     pad = max(3, round(capital * 0.55))
     line = max(2, round(capital * 0.22))
-    bar = min(height, round(capital) + 2 * pad + line)
+    bar: int = min(height, round(capital) + 2 * pad + line)
 
     def text_width(text: str) -> int:
         return int(cv2.getTextSize(text, face, scale, thickness)[0][0])
 
-    score = f"{100 * classification.score:.1f} %"
-    name = ascii_only(classification.label)
+    score = f"{100 * one.score:.1f} %"
+    name = ascii_only(one.label)
     label = _fitted(name, width - 3 * pad - text_width(score), text_width)
     if len(label) < min(len(name), 6):  # too narrow for both: the name says more, and the line shows the score
         label, score = _fitted(name, width - 2 * pad, text_width), ""
 
     strip = picture[:bar]
     strip[:] = np.rint(strip * (1 - _OPACITY) + np.multiply(_BAR, _OPACITY)).astype(np.uint8)
-    filled = round(width * min(max(classification.score, 0.0), 1.0))
-    strip[bar - line :, :filled] = _ACCENTS[classification.index % len(_ACCENTS)]
+    filled = round(width * min(max(one.score, 0.0), 1.0))
+    strip[bar - line :, :filled] = _ACCENTS[one.index % len(_ACCENTS)]
     base = pad + round(capital)
     for text, x in ((label, pad), (score, width - pad - text_width(score))):
         cv2.putText(picture, text, (x, base), face, scale, _TEXT, thickness, cv2.LINE_AA)
-    return picture
+    return bar
 
 
 def ascii_only(text: str) -> str:

@@ -95,7 +95,7 @@ class Classification(Result):
 
     def to_supervision(self) -> Any:
         """A supervision.Classifications of the classes in `top`, best first."""
-        classifications = _supervision("Classifications")
+        classifications = supervision_class("Classifications")
         order = np.argsort(-self.logits, kind="stable")[: len(self.top)]
         return classifications(
             class_id=order.astype(np.int64), confidence=np.array([score for _, score in self.top], dtype=np.float32)
@@ -181,7 +181,7 @@ class Detections(Result):
 
     def to_supervision(self) -> Any:
         """A supervision.Detections, with the names as `data["class_name"]`."""
-        detections = _supervision("Detections")
+        detections = supervision_class("Detections")
         return detections(
             xyxy=self.boxes.copy(),
             confidence=self.scores.copy(),
@@ -200,7 +200,8 @@ def _indices(at: object) -> NDArray[Any]:
     return array if array.size else array.astype(np.int64)
 
 
-def _supervision(name: str) -> Any:
+def supervision_class(name: str) -> Any:
+    """A class of the package supervision. Raises ImportError where that is not installed."""
     try:
         import supervision
     except ImportError as error:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.errors import CheckpointError, EdgekitError, UsageError
 from edgekit.spec import IMAGENET_MEAN, PreprocessSpec
 from tests.checkpoints.states import CLASSES, light_of, loaded
@@ -153,10 +153,47 @@ def test_what_is_said_and_not_understood_is_said(light: State, tmp_path: Path) -
         {"config": {"problem_type": "multi_label_classification"}},
     ],
 )  # fmt: skip
-def test_several_labels_a_picture_are_refused(said: Any, light: State, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="several labels"):
-        loaded(tmp_path / "net.pth", {"state_dict": light, **said})
-    assert loaded(tmp_path / "net.pth", {"state_dict": light, "multi_label": False}).spec.task == "classification"
+def test_several_labels_a_picture_are_taken(said: Any, light: State, tmp_path: Path) -> None:
+    found = loaded(tmp_path / "net.pth", {"state_dict": light, **said})
+    assert found.spec.multi_label
+    assert [str(output) for output in found.spec.outputs] == ["scores float32[N, 3]"]
+    assert any("several labels, as the file says" in note for note in found.notes)
+    assert not loaded(tmp_path / "net.pth", {"state_dict": light, "multi_label": False}).spec.multi_label
+
+
+def test_several_labels_are_stated_and_not_contradicted(light: State, tmp_path: Path) -> None:
+    found = loaded(tmp_path / "net.pth", light, multi_label=True)
+    assert found.spec.multi_label
+    assert any("by --multi-label" in note for note in found.notes)
+    for said, option in ((False, True), (True, False)):
+        with pytest.raises(UsageError, match="--multi-label contradicts"):
+            loaded(tmp_path / "net.pth", {"state_dict": light, "multi_label": said}, multi_label=option)
+    again = tmp_path / "again.pt"
+    save_checkpoint(again, found)
+    assert load_checkpoint(again, multi_label=True).spec == found.spec
+    with pytest.raises(UsageError, match="--multi-label contradicts"):
+        load_checkpoint(again, multi_label=False)
+    # what an export was told is taken for a file that says nothing, and does not overrule one that does
+    assert load_checkpoint(tmp_path / "net.pth", fallback=found.spec).spec.multi_label
+    torch.save(light, tmp_path / "silent.pth")
+    assert load_checkpoint(tmp_path / "silent.pth", fallback=found.spec).spec.multi_label
+
+
+# -- without a last layer -----------------------------------------------------------------------------------------
+
+
+def test_without_a_last_layer_it_gives_features_and_says_so(light: State, tmp_path: Path) -> None:
+    trunk = {k: v for k, v in light.items() if not k.startswith("fc.")}
+    found = loaded(tmp_path / "net.pth", trunk, classes=None)
+    assert (found.spec.task, found.spec.classes, found.spec.dimensions) == ("features", (), 512)
+    (note,) = [note for note in found.notes if "features, not a classifier" in note]
+    assert f"edgekit train classifier --data DIR --weights {tmp_path / 'net.pth'}" in note
+    found = loaded(tmp_path / "net.pth", {"state_dict": trunk, "num_classes": 10}, classes=None)
+    assert any("num_classes = 10 is of one that is not in it" in note for note in found.notes)
+    with pytest.raises(UsageError, match="has no classes"):
+        loaded(tmp_path / "net.pth", trunk, classes=NAMES)
+    with pytest.raises(UsageError, match="gives features and no labels"):
+        loaded(tmp_path / "net.pth", trunk, classes=None, multi_label=True)
 
 
 # -- the input ----------------------------------------------------------------------------------------------------

@@ -132,14 +132,11 @@ def test_heads(light: State, tmp_path: Path) -> None:
     assert any("no bias" in note for note in found.notes)
     two = {**{k: v for k, v in light.items() if "fc" not in k}, "fc.0.weight": torch.ones(9, 512),
            "fc.2.weight": torch.ones(3, 9)}  # fmt: skip
-    with pytest.raises(CheckpointError, match="without its last layer"):
+    with pytest.raises(CheckpointError, match="another last layer than fc"):
         loaded(tmp_path / "c.pth", two)
 
 
 def test_what_is_near_a_resnet_is_called_by_its_name(light: State, tmp_path: Path) -> None:
-    headless = {k: v for k, v in light.items() if not k.startswith("fc.")}
-    with pytest.raises(CheckpointError, match="gives features, and is no classifier"):
-        loaded(tmp_path / "a.pth", headless)
     wide = {**light_of(arch="resnet50"), "layer1.0.conv1.weight": torch.ones(128, 64, 1, 1)}
     with pytest.raises(CheckpointError, match="wider or grouped"):
         loaded(tmp_path / "b.pth", wide)

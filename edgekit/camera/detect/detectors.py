@@ -16,6 +16,7 @@ from edgekit.predictor import Predictor
 from edgekit.tasks import task_of
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.image import Frame
+from edgekit.vision.labels import Labels
 from edgekit.vision.results import Classification, Detections
 
 _SAME = 0.5  # IoU from which on boxes of two tiles are one insect
@@ -33,15 +34,19 @@ class Looks(Protocol):
 
     def classify(self, frames: list[Frame], top: int = 5) -> list[Classification]: ...
 
+    def labels(self, frames: list[Frame], threshold: float | None = None) -> list[Labels]: ...
+
 
 class Detector(ABC):
     """Finds insects.
 
     Attributes:
         needs_motion: whether `look` wants to know what moved.
+        several: whether one place may have several labels at once, which then are all kept.
     """
 
     needs_motion = False
+    several = False
 
     @abstractmethod
     def look(self, frame: Frame, motion: Motion | None) -> Detections:
@@ -104,11 +109,12 @@ class ClassifierDetector(Detector):
         if self.needs_motion:
             boxes = crop_places(motion.boxes, height, width) if motion is not None else []
         views = [np.ascontiguousarray(frame[round(y1) : round(y2), round(x1) : round(x2)]) for x1, y1, x2, y2 in boxes]
-        answers = self._model.classify(views, 1) if views else []
+        answers = self._answers(views) if views else []
         rows = [
-            (answer.score, self._classes.index(answer.label), box)
+            (score, self._classes.index(label), box)
             for answer, box in zip(answers, boxes, strict=True)
-            if answer.label not in self._absent and answer.score >= self._floor
+            for label, score in answer
+            if label not in self._absent and score >= self._floor
         ]
         rows.sort(key=lambda row: -row[0])
         return Detections(
@@ -117,6 +123,19 @@ class ClassifierDetector(Detector):
             np.array([label for _, label, _ in rows], np.int64),
             tuple(self._classes[label] for _, label, _ in rows),
         )
+
+    def _answers(self, views: list[Frame]) -> list[list[tuple[str, float]]]:
+        """Of each view its labels with their scores: here the best one."""
+        return [[(answer.label, answer.score)] for answer in self._model.classify(views, 1)]
+
+
+class LabelsDetector(ClassifierDetector):
+    """A multi-label classifier as a detector: every label is watched by its own score, whatever the others are."""
+
+    several = True
+
+    def _answers(self, views: list[Frame]) -> list[list[tuple[str, float]]]:
+        return [[(one.label, one.score) for one in found] for found in self._model.labels(views, self._floor)]
 
 
 def make_detector(predictor: Predictor, config: CameraConfig, floor: float) -> Detector:
@@ -140,6 +159,10 @@ def _by_label(predictor: Predictor, config: CameraConfig, floor: float) -> Detec
     return ClassifierDetector(predictor, predictor.spec.classes, floor, config.model.absent, config.model.crops)
 
 
+def _by_labels(predictor: Predictor, config: CameraConfig, floor: float) -> Detector:
+    return LabelsDetector(predictor, predictor.spec.classes, floor, config.model.absent, config.model.crops)
+
+
 def _by_boxes(predictor: Predictor, config: CameraConfig, floor: float) -> Detector:
     if config.model.absent or config.model.crops:
         raise UsageError("model.absent and model.crops are for classifiers.", got="a detector", fix="leave them out")
@@ -149,7 +172,11 @@ def _by_boxes(predictor: Predictor, config: CameraConfig, floor: float) -> Detec
 
 
 # by what a task's results say of things
-_MAKERS: dict[str, Callable[[Predictor, CameraConfig, float], Detector]] = {"label": _by_label, "boxes": _by_boxes}
+_MAKERS: dict[str, Callable[[Predictor, CameraConfig, float], Detector]] = {
+    "label": _by_label,
+    "labels": _by_labels,
+    "boxes": _by_boxes,
+}
 
 
 def tile_places(height: int, width: int, tiles: tuple[int, int], overlap: float) -> list[tuple[int, int, int, int]]:

@@ -16,7 +16,7 @@ import typer
 from edgekit.cli.shared.options import next_command
 
 # what a foreign checkpoint does not say of itself
-DESCRIBED = ("classes", "preprocess", "norm", "arch", "weights_key")
+DESCRIBED = ("classes", "preprocess", "norm", "arch", "weights_key", "multi_label")
 
 
 def given(context: typer.Context, *names: str) -> list[str]:

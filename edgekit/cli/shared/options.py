@@ -71,9 +71,13 @@ ArchOption = Annotated[
 WeightsKeyOption = Annotated[
     str | None, typer.Option("--weights-key", help="Which weights of a file that holds several, such as model_ema.")
 ]
+MultiLabelOption = Annotated[
+    bool,
+    typer.Option("--multi-label", help="Of a state dict: a picture may have several labels; sigmoids, no softmax."),
+]
 ExpectOption = Annotated[
     Path | None,
-    typer.Option("--expect", help="An .npz of recorded pairs, images and logits, that the model must answer alike."),
+    typer.Option("--expect", help="An .npz of recorded pairs, images and outputs, that the model must answer alike."),
 ]
 ProviderOption = Annotated[Provider, typer.Option("--provider", help="onnxruntime's execution provider.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per physical core.")]
@@ -154,12 +158,18 @@ def read_classes(path: Path | None) -> Sequence[str] | None:
 
 
 def checkpoint_options(
-    classes: Path | None, preprocess: Path | None, norm: str | None, arch: str | None, weights_key: str | None
+    classes: Path | None,
+    preprocess: Path | None,
+    norm: str | None,
+    arch: str | None,
+    weights_key: str | None,
+    multi_label: bool = False,
 ) -> CheckpointOptions:
     """The options of a checkpoint, their files read. Raises UsageError as `read_classes` and `read_preprocess`."""
     from edgekit.artifacts.opening import CheckpointOptions
 
-    return CheckpointOptions(read_classes(classes), read_preprocess(preprocess), norm, arch, weights_key)
+    several = True if multi_label else None  # without it the file's word counts
+    return CheckpointOptions(read_classes(classes), read_preprocess(preprocess), norm, arch, weights_key, several)
 
 
 def read_preprocess(path: Path | None) -> PreprocessSpec | None:

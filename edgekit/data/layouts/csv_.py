@@ -1,24 +1,25 @@
-"""A table of labelled pictures: `file,class_index` or `file,class`, with paths relative to the table."""
+"""A table of labelled pictures: `file,class_index` or `file,class`, with paths relative to the table.
+
+One with several labels a picture is `csv_labels`.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.data.layouts.csv_labels import Table, has_labels, load_labels, read_table
 from edgekit.data.names import alike, existing, plain, written_differently
 from edgekit.data.pictures import in_two_classes, left_out, readable
 from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError
-from edgekit.reading import is_file, read_text
-from edgekit.reading.limits import LIST
+from edgekit.reading import is_file
 from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note
 from edgekit.vision.find import scan
 
-_HEADER = "file,class_index or file,class"
+_HEADER = "file,class_index or file,class; file,labels or a column of 0 and 1 a class for several labels a picture"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ def load_csv(path: Path, classes: Sequence[str] | None = None) -> Dataset:
         DataError: no such columns, no rows, missing files (the first five are named), an index or name that is not
             one of `classes`, or one file with two labels.
     """
-    rows, by_index, notes = _rows(path)
+    table = read_table(path)
+    if has_labels(table, classes):
+        return load_labels(table, classes)
+    rows, by_index, notes = _rows(table)
     files = {r.file: existing(path.parent / r.file) for r in rows}
     missing = [r.file for r in rows if not is_file(files[r.file])]
     if missing:
@@ -76,33 +80,25 @@ def load_csv(path: Path, classes: Sequence[str] | None = None) -> Dataset:
     return Dataset(samples, names, "csv", notes)
 
 
-def _rows(path: Path) -> tuple[list[_Row], bool, tuple[str, ...]]:
+def _rows(table: Table) -> tuple[list[_Row], bool, tuple[str, ...]]:
     """The rows, whether their values are indices, and notes."""
-    rows: list[_Row] = []
-    try:
-        with io.StringIO(read_text(path, LIST), newline="") as stream:
-            reader = csv.reader(stream)
-            header = [c.strip().lower() for c in next(reader, [])]
-            column = next((c for c in ("class_index", "class") if c in header), None)
-            if column is None or "file" not in header:
-                raise DataError(
-                    f"{path} does not have the columns of a label table.",
-                    got=",".join(header) or "an empty file",
-                    expected=_HEADER,
-                )
-            file_at, value_at = header.index("file"), header.index(column)
-            for cells in reader:
-                if not any(c.strip() for c in cells):
-                    continue  # a blank line lists no picture
-                if len(cells) <= max(file_at, value_at) or not cells[file_at].strip() or not cells[value_at].strip():
-                    raise _bad_row(path, reader.line_num, ",".join(cells), f"values for {_HEADER}")
-                rows.append(_Row(reader.line_num, cells[file_at].strip(), cells[value_at].strip()))
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a table.", got=str(error), expected="a UTF-8 CSV file") from error
+    path, file_at, value_at = table.path, table.column("file"), table.column("class_index", "class")
+    if file_at is None or value_at is None:
+        raise DataError(
+            f"{path} does not have the columns of a label table.",
+            got=",".join(table.header) or "an empty file",
+            expected=_HEADER,
+        )
+    rows = []
+    for cells, line in zip(table.rows, table.lines, strict=True):
+        if len(cells) <= max(file_at, value_at) or not cells[file_at] or not cells[value_at]:
+            raise _bad_row(path, line, ",".join(cells), "values for file and the class")
+        rows.append(_Row(line, cells[file_at], cells[value_at]))
     if not rows:
         raise DataError(f"{path} lists no pictures.", got="a header and nothing below", expected="one row a picture")
-    ignored = [c for c in header if c not in ("file", column)]
-    return rows, column == "class_index", (f"columns not used: {some(ignored)}",) if ignored else ()
+    ignored = [name for at, name in enumerate(table.header) if at not in (file_at, value_at)]
+    by_index = table.column("class_index") is not None
+    return rows, by_index, (f"columns not used: {some(ignored)}",) if ignored else ()
 
 
 def _index(row: _Row, names: tuple[str, ...] | None, path: Path) -> int:
