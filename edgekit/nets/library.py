@@ -49,7 +49,7 @@ def of_timm(name: str, classes: int, **arguments: Any) -> nn.Module:
 
 
 def of_torchvision(name: str, classes: int, **arguments: Any) -> nn.Module:
-    """torchvision's net, randomly initialized.
+    """torchvision's net, randomly initialized; 0 classes for features.
 
     Raises:
         UsageError: unknown, or arguments that it does not take.
@@ -62,7 +62,10 @@ def of_torchvision(name: str, classes: int, **arguments: Any) -> nn.Module:
     if name in ("googlenet", "inception_v3"):
         arguments = {"init_weights": False, **arguments}  # else seconds of scipy, and a warning that says so
     make = partial(torchvision.models.get_model, name, weights=None)
-    return _made("torchvision", name, make, {"num_classes": classes, **arguments})
+    net = _made("torchvision", name, make, {"num_classes": classes or 1, **arguments})
+    for path in () if classes else library_net(f"torchvision:{name}").heads:  # torchvision always has a last layer
+        net.set_submodule(path, nn.Identity())
+    return net
 
 
 LIBRARIES: dict[str, Callable[..., nn.Module]] = {"torchvision": of_torchvision, "timm": of_timm}

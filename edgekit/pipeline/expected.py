@@ -109,6 +109,10 @@ def read_pairs(path: Path, spec: ModelSpec) -> Pairs:
     bad = [key for key in ("images", name) if not np.isfinite(found[key]).all()]
     if bad:
         raise DataError(f"The {bad[0]} in {path} are not all numbers.", got="NaN or infinite", expected="finite values")
+    if why := task.impossible(outputs):
+        raise DataError(
+            f"The {name} in {path} are not what {task.noun} gives.", got=why, expected=name, fix=record(name)
+        )
     if images.dtype == np.uint8 and _color(path, found.get("color")) == "rgb":
         images = images[..., ::-1]
     elif images.dtype != np.uint8:

@@ -210,6 +210,10 @@ class Task(ABC):
         """Compares the outputs of N pictures against `limits`; `name` is the stage's. Here: number by number."""
         return compare_numbers(name, reference, candidate, self.limit(limits))
 
+    def impossible(self, recorded: NDArray[Any]) -> str:
+        """Why recorded values cannot be the output `recorded`; empty where they can."""
+        return ""
+
     def misrecorded(self, given: NDArray[Any], spec: Spec) -> list[tuple[str, NDArray[Any]]]:
         """How outputs of recorded pairs may have been mistaken: each (what is wrong, what the model gives so).
 

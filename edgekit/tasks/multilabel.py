@@ -58,14 +58,14 @@ class MultiLabelTask(Task):
     def compare(self, name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, spec: Spec) -> Stage:
         return compare_scores(name, reference["scores"], candidate["scores"], limits, thresholds_of(spec))
 
+    def impossible(self, recorded: NDArray[Any]) -> str:
+        low, high = float(recorded.min()), float(recorded.max())
+        return f"{low:.3g} to {high:.3g}: logits, whose sigmoid is the score" if low < 0 or high > 1 else ""
+
     def misrecorded(self, given: NDArray[Any], spec: Spec) -> list[tuple[str, NDArray[Any]]]:
         with np.errstate(divide="ignore"):
-            logits = _logit(given.astype(np.float64))
-        shares = softmax(logits)
-        return [
-            ("the recorded values are logits: record their sigmoid, scores=logits.sigmoid()", logits),
-            ("the recorded values are a softmax: it is a classifier with one label a picture", shares),
-        ]
+            shares = softmax(_logit(given.astype(np.float64)))
+        return [("the recorded values are a softmax: it is a classifier with one label a picture", shares)]
 
     def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
         return {**answers, "scores": answers["scores"][:, [theirs.index(name) for name in ours]]}

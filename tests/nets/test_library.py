@@ -116,3 +116,18 @@ def test_without_timm_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
         nets.find("timm:test_vit")
     assert caught.value.exit_code == 5
     assert caught.value.fix == "pip install timm"
+
+
+@pytest.mark.parametrize(
+    ("arch", "width"),
+    [("torchvision:squeezenet1_1", 512), ("torchvision:mobilenet_v3_small", 1024), ("timm:test_vit", 64)],
+)
+def test_with_no_classes_it_gives_what_its_last_layer_would_take(arch: str, width: int) -> None:
+    spec = ModelSpec(arch, (), PreprocessSpec(), task="features", dimensions=width)
+    net = nets.build(spec).eval()
+    whole = nets.build(ModelSpec(arch, ("a", "b"), PreprocessSpec()))
+    heads = tuple(f"{head}." for head in nets.find(arch).heads)
+    assert set(net.state_dict()) == {key for key in whole.state_dict() if not key.startswith(heads)}
+    with torch.no_grad():
+        side = 160 if "vit" in arch else 224
+        assert net(torch.zeros(1, 3, side, side)).shape == (1, width)

@@ -138,7 +138,9 @@ def test_recorded_pairs_hold_scores_or_features(labels: Path, features: Path, cl
         np.savez(tmp_path / "pairs.npz", images=x.numpy(), **{name: given[:, ::-1]})
         assert cli("verify", path, "--expect", tmp_path / "pairs.npz").code == 3
     np.savez(tmp_path / "pairs.npz", images=x.numpy(), scores=logits.numpy())
-    assert "record their sigmoid" in cli("verify", labels, "--expect", tmp_path / "pairs.npz").err
+    assert "logits, whose sigmoid is the score" in cli("verify", labels, "--expect", tmp_path / "pairs.npz").err
+    np.savez(tmp_path / "pairs.npz", images=x.numpy(), scores=torch.softmax(logits, 1).numpy())
+    assert "a softmax" in cli("verify", labels, "--expect", tmp_path / "pairs.npz").err
     np.savez(tmp_path / "pairs.npz", images=x.numpy(), logits=logits.numpy())
     lacking = cli("verify", labels, "--expect", tmp_path / "pairs.npz")
     assert "has no scores" in lacking.err
