@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from edgekit.artifacts.atomic import reason
-from edgekit.checkpoints import refusals
-from edgekit.checkpoints.bounds import check_checkpoint
-from edgekit.checkpoints.stubs import STAND_INS, plain, stand_ins
+from edgekit.checkpoints.pickles import refusals
+from edgekit.checkpoints.pickles.bounds import check_checkpoint
+from edgekit.checkpoints.pickles.stubs import STAND_INS, plain, stand_ins
 from edgekit.errors import CheckpointError
 from edgekit.reading import RefusedError, load_json, regular_size
 from edgekit.reading.limits import SAFETENSORS_HEADER, over, size
@@ -46,7 +46,8 @@ BROKEN = (
 def read_tensors(path: Path) -> Mapping[str, Any]:
     """What `torch.save` or safetensors wrote, as long as it is a dictionary of tensors and plain data.
 
-    Namespaces, numbers of numpy, paths and dates beside the weights become plain values (`edgekit.checkpoints.stubs`).
+    Namespaces, numbers of numpy, paths and dates beside the weights become plain values
+    (`edgekit.checkpoints.pickles.stubs`).
 
     Raises:
         CheckpointError: missing, empty, another kind of file, truncated, or a pickle that would have to run code.

@@ -49,7 +49,7 @@ def find(arch: str, task: str | None = None) -> Net:
         UsageError: there is none, or it is for another task.
     """
     known = [name for name, net in NETS.items() if task in (None, net.task)]
-    expected = "one of " + ", ".join((*known, *(("timm:NAME, torchvision:NAME",) if task != "detection" else ())))
+    expected = "one of " + ", ".join((*known, *(("timm:NAME, torchvision:NAME",) if task in (None, Net.task) else ())))
     net = library_net(arch) if of_library(arch) else NETS.get(arch)
     if net is None:
         raise UsageError("Unknown net.", got=arch, expected=expected)

@@ -36,6 +36,7 @@ class Label:
         return f"{shown(self.label)} {self.score:.1%}"
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, one of the `labels` of `Labels.to_dict`."""
         return {"label": self.label, "index": self.index, "score": round(self.score, 6)}
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgekit.checkpoints.stubs import DEPTH
+from edgekit.checkpoints.pickles.stubs import DEPTH
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.errors import CheckpointError
 

@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgekit.checkpoints.stubs import STAND_INS
+from edgekit.checkpoints.pickles.stubs import STAND_INS
 from edgekit.reading.archive import zip_sizes
 from edgekit.reading.limits import DEPTH, MB, REPEATED, RefusedError, over, size
 
