@@ -10,11 +10,12 @@ from typing import Any
 
 import onnx
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from edgekit.errors import EdgekitError
 from edgekit.graph import passes
-from edgekit.graph.fold_bn import FOLDABLE
+from edgekit.graph.fold.kinds import FOLDABLE, is_layer
+from edgekit.graph.fold.record import record, uses
 from edgekit.graph.lint.graph import Graph
 from edgekit.graph.lint.operators import batchnorm_after_conv
 from edgekit.spec import ModelSpec, PreprocessSpec
@@ -39,7 +40,7 @@ class Deploy(nn.Module):
         std = torch.tensor(spec.std, dtype=torch.float64) * 255
         mean = torch.tensor(spec.mean, dtype=torch.float64) * 255
         self.register_buffer("mean", mean[order].float().reshape(1, 3, 1, 1))
-        first = first_convolution(self.net)
+        first = first_convolution(self.net, torch.zeros(1, 3, spec.height, spec.width))
         if first is not None:
             weight = first.weight.detach().double() / std.reshape(1, 3, 1, 1)
             first.weight = nn.Parameter(weight[:, order].float())
@@ -54,19 +55,21 @@ class Deploy(nn.Module):
         return self.net(x)
 
 
-def first_convolution(net: nn.Module) -> nn.Conv2d | None:
-    """The ungrouped Conv2d with three inputs that alone reads the net's input, if there is one."""
-    graph = fx.Tracer().trace(net)
-    source = next(node for node in graph.nodes if node.op == "placeholder")
-    readers = list(source.users)
-    if len(readers) != 1 or readers[0].op != "call_module":
+def first_convolution(net: nn.Module, example: Tensor) -> nn.Conv2d | None:
+    """The ungrouped Conv2d with three inputs, padded with zeros, that alone reads the net's input, if there is one.
+
+    Args:
+        example: an input of the net; one run on it shows who reads it.
+    """
+    run = record(net, example)
+    readers = [call for call in run.calls if len(call.inputs) == 1 and call.inputs[0] is example]
+    call = next((call for call in readers if isinstance(call.module, nn.Conv2d) and is_layer(call.module)), None)
+    if call is None or not run.only_reader(example, call, since=0) or uses(run, call) > 1:
         return None
-    path = str(readers[0].target)
-    calls = sum(node.op == "call_module" and node.target == path for node in graph.nodes)
-    module = net.get_submodule(path)
-    fits = isinstance(module, nn.Conv2d) and module.groups == 1 and module.in_channels == 3
-    plain = fits and module.padding_mode == "zeros" and calls == 1
-    return module if plain and isinstance(module, nn.Conv2d) else None
+    module = call.module
+    assert isinstance(module, nn.Conv2d)
+    fits = module.groups == 1 and module.in_channels == 3 and module.padding_mode == "zeros"
+    return module if fits else None
 
 
 def divide_heads(net: nn.Module, paths: Sequence[str], temperature: float) -> nn.Module:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit.errors import UsageError
@@ -53,7 +53,6 @@ class Decode(nn.Module):
         return decode(maps, self.k)
 
 
-@fx.wrap  # fold_bn and the export trace nets symbolically, where a shape is not a number yet
 def decode(maps: Maps, k: int) -> DetectionTensors:
     """The K best peaks of `maps` and the boxes that stand there.
 

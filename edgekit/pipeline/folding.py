@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,12 +77,14 @@ def fold_stages(
     gate.judge(
         "fold",
         run(folded, ours),
-        lambda: _blame_torch(session(net), session(folded), ours[:2], tuple(f.layer for f in report.layers)),
+        lambda: _blame_torch(session(net), session(folded), ours[:2], report.changed),
     )
     return folded, report
 
 
-def _blame_torch(reference: Any, candidate: Any, inputs: NDArray[np.float32], skip: Sequence[str]) -> FirstWrong | None:
+def _blame_torch(
+    reference: Any, candidate: Any, inputs: NDArray[np.float32], skip: Collection[str]
+) -> FirstWrong | None:
     want = reference.intermediates({"image": inputs})
     got = candidate.intermediates({"image": inputs})
     return first_wrong(want, got, [name for name in want if name not in skip])

@@ -109,7 +109,7 @@ def test_every_variant_folds_whole_and_stays_equal(arch: str, neck: str, head: s
     assert report.left == ()
     assert len(report.layers) == norms == {R18: 20, "centernet-resnet50": 53}[arch] + {"deconv": 3, "fpn": 7}[neck]
     assert not [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert first_convolution(folded) is folded.trunk.conv1  # type: ignore[union-attr]
+    assert first_convolution(folded, x) is folded.trunk.conv1  # type: ignore[union-attr]
     with torch.no_grad():
         want, got = net(x), folded(x)
     assert type(got) is type(want)
