@@ -1,4 +1,4 @@
-"""Folds BatchNorm into the layer before or behind it, and proves it layer by layer.
+"""Folds what is constant in evaluation, above all BatchNorm into the layer before or behind it; proves it one by one.
 
 In evaluation a BatchNorm is y = gamma (x - mean) / sqrt(var + eps) + beta with constants (Ioffe & Szegedy 2015,
 algorithm 2, steps 10-11). With s = gamma / sqrt(var + eps) and x = W * u + b it vanishes into W' = s W and
@@ -20,7 +20,10 @@ from torch.nn.modules.conv import _ConvTransposeNd
 from edgekit.errors import FoldError
 from edgekit.graph.fold.channels import axis, same_channels
 from edgekit.graph.fold.kinds import SAME, affine_of, forward_of, is_affine, is_known, is_layer, is_norm, rest_of
+from edgekit.graph.fold.plain import plain
 from edgekit.graph.fold.record import Call, Record, memory, record, tensors, uses
+from edgekit.graph.fold.reparameterize import fusible
+from edgekit.graph.fold.swap import FusedBlock, replaced, swapped
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,17 @@ class FoldReport:
     """What was folded, and what was not.
 
     Attributes:
-        layers: the folds, in the order in which the norms run.
+        layers: the norms that were folded, in the order in which they run.
         left: paths of the norms that stay: no layer is beside them that could take them in, or others see what is
             between.
         notes: norms among those that are of no known kind, a line each.
+        fused: blocks of several branches that became one convolution, and convolutions that computed their weight.
     """
 
     layers: tuple[FoldedLayer, ...]
     left: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    fused: tuple[FusedBlock, ...] = ()
 
     @property
     def changed(self) -> frozenset[str]:
@@ -87,15 +92,23 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
             its activations.
 
     Returns:
-        The folded copy: same class, same module paths, each folded norm an `nn.Identity` or what it did besides (its
-        dropout and activation); and the report.
+        The folded copy: same class, same module paths but inside of fused blocks, each folded norm an `nn.Identity` or
+        what it did besides (its dropout and activation); and the report.
 
     Raises:
         FoldError: training mode, batch statistics instead of running ones, weights that are not float32, a layer or
-            norm used more than once, or a net that decides by the values of its input.
+            norm used more than once, a net that decides by the values of its input, or a block that computes something
+            else once it is fused.
     """
+    _refuse_training(net, dict(net.named_modules()))
+    fused: list[FusedBlock] = []
+    while swaps := {path: swap for path, swap in fusible(net).items() if path not in {one.block for one in fused}}:
+        net, blocks = swapped(net, example, swaps)
+        if not blocks:
+            break
+        fused += blocks
+    net, convolutions = swapped(net, example, plain(net))
     modules: dict[str, nn.Module] = dict(net.named_modules())
-    _refuse_training(net, modules)
     run = record(net, example[:2])
     if run.decided:
         raise FoldError(
@@ -115,13 +128,9 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
     replacements: dict[nn.Module, nn.Module] = {}
     for fold in folds:
         layer = replacements.get(fold.layer.module, fold.layer.module)
-        fused = (folded_ahead if fold.ahead else folded_layer)(layer, cast(_BatchNorm, fold.norm.module))
-        replacements[fold.layer.module], replacements[fold.norm.module] = fused, rest_of(fold.norm.module)
+        taken = (folded_ahead if fold.ahead else folded_layer)(layer, cast(_BatchNorm, fold.norm.module))
+        replacements[fold.layer.module], replacements[fold.norm.module] = taken, rest_of(fold.norm.module)
     proofs = _proofs(net, example, folds, replacements)
-    folded = copy.deepcopy(net)
-    for path, module in net.named_modules(remove_duplicate=False):
-        if module in replacements:
-            folded.set_submodule(path, replacements[module])
     layers = (
         FoldedLayer(f.layer.path, f.norm.path, len(cast(Tensor, f.norm.module.running_var)), *proof, f.ahead)
         for f, proof in zip(folds, proofs, strict=True)
@@ -131,7 +140,7 @@ def fold_bn(net: nn.Module, example: Tensor) -> tuple[nn.Module, FoldReport]:
         for path in left
         if not is_known(modules[path])
     )
-    return folded, FoldReport(tuple(layers), left, notes)
+    return replaced(net, replacements), FoldReport(tuple(layers), left, notes, (*fused, *convolutions))
 
 
 def folded_layer(layer: nn.Module, norm: _BatchNorm) -> nn.Module:

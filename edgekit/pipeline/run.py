@@ -159,7 +159,12 @@ def run_export(
             artifact = onnx_stages(loaded, folded, gate, target, options, model_path, basis)
         if fold_report is not None:
             content["fold"] = finite(
-                {"layers": [asdict(f) for f in fold_report.layers], "left": list(fold_report.left)}
+                {
+                    "layers": [asdict(f) for f in fold_report.layers],
+                    "fused": [asdict(f) for f in fold_report.fused],
+                    "left": list(fold_report.left),
+                    "notes": list(fold_report.notes),
+                }
             )
         content["environment"] = environment()
         content["seconds"] = round(time.monotonic() - started, 2)

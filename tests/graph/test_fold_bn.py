@@ -333,11 +333,6 @@ LEFT: dict[str, tuple[nn.Module, Tensor, tuple[str, ...]]] = {
     "after another norm": (nn.Sequential(conv(), norm2(), norm2(3, 1)), IMAGE, ("2",)),
     "after an operation in place": (Net(lambda m, x: m.n(m.a(x).mul_(2)), a=conv(), n=norm2()), IMAGE, ("n",)),
     "after a convolution that is more than one": (nn.Sequential(Doubled(3, 3, 1), norm2()), IMAGE, ("1",)),
-    "after a weight that is computed": (
-        nn.Sequential(nn.utils.parametrizations.weight_norm(conv()), norm2()),
-        IMAGE,
-        ("1",),
-    ),
     "a norm of another kind": (nn.Sequential(conv(), Shifted(3)), IMAGE, ("1",)),
     "a norm with a forward() of its own": (nn.Sequential(conv(), patched()), IMAGE, ("1",)),
     "after an Add": (Net(lambda m, x: m.n(m.a(x) + m.b(x)), a=conv(), b=conv(), n=norm2()), IMAGE, ("n",)),

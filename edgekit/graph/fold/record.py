@@ -66,6 +66,7 @@ class Record:
         operations: in their order. All their tensors are kept alive, so no memory is used twice.
         given: tensors of the net's input.
         results: tensors of its output.
+        depends: memory that depends on the input.
         decided: whether the net's Python saw values that depend on its input: another input may take another way.
     """
 
@@ -73,6 +74,7 @@ class Record:
     operations: list[Operation] = field(default_factory=list)
     given: tuple[Tensor, ...] = ()
     results: tuple[Tensor, ...] = ()
+    depends: set[int] = field(default_factory=set)
     decided: bool = False
     readers: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
@@ -140,7 +142,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, kept: Record, stack: list[Call]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kept, self.stack = kept, stack
-        self.depends = {memory(tensor) for tensor in kept.given}
+        kept.depends |= {memory(tensor) for tensor in kept.given}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -148,9 +150,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         index = len(self.kept.operations)
         self.kept.operations.append(Operation(func, inputs, outputs, self.stack[-1] if self.stack else None))
         made = {memory(tensor) for tensor in outputs}
-        if any(memory(tensor) in self.depends for tensor in inputs):
-            self.depends |= made
-            self.depends |= {memory(t) for t in inputs} if func._schema.is_mutable else set()
+        if any(memory(tensor) in self.kept.depends for tensor in inputs):
+            self.kept.depends |= made | ({memory(t) for t in inputs} if func._schema.is_mutable else set())
             self.kept.decided |= func in DECISIONS
         for key in {memory(tensor) for tensor in inputs}:
             if key not in made or func._schema.is_mutable:
