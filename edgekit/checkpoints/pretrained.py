@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit import nets
-from edgekit.checkpoints.checkpoint import load_checkpoint
+from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.config.recipe import key_of
 from edgekit.errors import CheckpointError, InputError, UsageError
@@ -37,10 +37,12 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Mappin
     if source == "imagenet":
         return _imagenet(net, asked)
     path = Path(source)
-    checkpoint = load_checkpoint(path, unnamed=True, norm=nets.untold(asked).get("norm") if _foreign(path) else None)
-    found = nets.find(checkpoint.spec.arch)
-    found = nets.find(found.trunk) if found.trunk else found
-    held = found.complete({k: v for k, v in (checkpoint.spec.arch_args or {}).items() if k in found.arguments})
+    checkpoint = _loaded(path, net, asked)
+    found, held = nets.find(checkpoint.spec.arch), dict(checkpoint.spec.arch_args or {})
+    if trunk := found.trunk_of(held):
+        found = nets.find(trunk)
+        held = {name: value for name, value in held.items() if name in found.arguments}
+    held = found.complete(held)
     differ = [name for name in held if name in asked and held[name] != asked[name]]
     if differ or found.name != net.name:
         raise CheckpointError(
@@ -100,5 +102,9 @@ def _imagenet(net: nets.Net, arguments: Mapping[str, Any]) -> Mapping[str, Tenso
     return state
 
 
-def _foreign(path: Path) -> bool:
-    return not isinstance(read_tensors(path).get("edgekit"), int)
+def _loaded(path: Path, net: nets.Net, asked: Mapping[str, Any]) -> Checkpoint:
+    """What a file holds; of another library's net the recipe says which it is, since its keys are only a guess."""
+    if isinstance(read_tensors(path).get("edgekit"), int):
+        return load_checkpoint(path, unnamed=True)
+    named = net.name if nets.of_library(net.name) else None
+    return load_checkpoint(path, unnamed=True, norm=nets.untold(asked).get("norm"), arch=named)

@@ -13,18 +13,19 @@ from edgekit.errors import InputError
 from edgekit.spec import PreprocessSpec
 from edgekit.tasks import TaskName, task_of
 
-ARGUMENTS = ("norm", "neck", "head", "width")
+ARGUMENTS = ("norm", "trunk", "neck", "head", "width")
 
 
 class Net(Table):
     """Which net, and what it starts from.
 
-    `norm`, `neck`, `head`, `width` and `arguments` are the net's own: what is not said is not passed to it, and one
-    that it does not take is refused (`edgekit.nets`).
+    `norm`, `trunk`, `neck`, `head`, `width` and `arguments` are the net's own: what is not said is not passed to it,
+    and one that it does not take is refused (`edgekit.nets`).
     """
 
     arch: str = "resnet18"
     norm: Literal["batch", "group", "layer", "instance", "none"] = Field("batch", description="of a ResNet")
+    trunk: str = Field("timm:tf_efficientnet_lite0", description="of the net `centernet`: timm:NAME")
     neck: Literal["fpn", "deconv"] = Field("fpn", description="of a CenterNet")
     head: Literal["ltrb", "offset_size"] = Field("ltrb", description="of a CenterNet")
     width: float = Field(1.0, gt=0, le=4, description="factor on all channels of a ResNet or CenterNet")

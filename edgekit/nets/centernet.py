@@ -1,4 +1,6 @@
-"""CenterNet (Zhou et al. 2019, "Objects as Points", arXiv 1904.07850) on a ResNet: objects as peaks of a heatmap.
+"""CenterNet (Zhou et al. 2019, "Objects as Points", arXiv 1904.07850): objects as peaks of a heatmap.
+
+The trunk is a ResNet (`centernet-resnet18`), or any net of timm with features at strides 4 to 32 (`centernet`).
 
 Two necks bring the trunk's features back to stride 4, two heads say what stands there:
 
@@ -20,8 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgekit.errors import UsageError
+from edgekit.nets.pyramid import channels, check_trunk, pyramid
 from edgekit.nets.registry import Net
-from edgekit.nets.resnet import LAYOUTS, Trunk, he_init, scaled
+from edgekit.nets.resnet import LAYOUTS, Trunk, check_width, he_init, scaled
 
 Neck = Literal["deconv", "fpn"]
 Head = Literal["offset_size", "ltrb"]
@@ -133,15 +136,16 @@ class CenterNet(nn.Module):
     """Picture to raw maps: float32 [N, 3, H, W], H and W multiples of 32, normalized -> `OffsetSizeMaps` or `LtrbMaps`.
 
     Args:
-        arch: a key of `CENTERNETS`, e.g. `centernet-resnet18`.
+        arch: a key of `CENTERNETS`, e.g. `centernet-resnet18`, or a trunk by name, e.g. `timm:tf_efficientnet_lite0`.
         classes: C, the channels of the heatmap.
         neck: `deconv` or `fpn`.
         head: `offset_size` or `ltrb`; `edgekit.nets.decode` and `edgekit.training` go by this name.
         width: factor on all channels of trunk, neck and branches; with `fpn` and one class 0.34 makes 1.4
-            million parameters and 0.25 makes 0.75 (resnet18).
+            million parameters and 0.25 makes 0.75 (resnet18). A trunk by name keeps its channels.
 
     Attributes:
-        trunk: the ResNet, with its key names: `net.trunk.load_state_dict` takes a plain one's state without `fc`.
+        trunk: the ResNet, with its key names: `net.trunk.load_state_dict` takes a plain one's state without `fc`; or
+            the `pyramid` of a trunk by name.
         schema: the head's name.
 
     Raises:
@@ -150,20 +154,29 @@ class CenterNet(nn.Module):
 
     def __init__(self, arch: str, classes: int, neck: Neck = "fpn", head: Head = "ltrb", width: float = 1.0) -> None:
         super().__init__()
+        by_name = ":" in arch
         for what, got, known in (
-            ("net", arch, tuple(CENTERNETS)),
+            ("net", arch, (arch,) if by_name else tuple(CENTERNETS)),
             ("neck", neck, get_args(Neck)),
             ("head", head, get_args(Head)),
         ):
             if got not in known:
                 raise UsageError(f"Unknown {what}.", got=str(got), expected="one of " + ", ".join(known))
+        check_width(width)
         self.schema: Head = head
-        self.trunk = Trunk(CENTERNETS[arch], width=width)
-        self.neck = NECKS[neck](self.trunk.channels, width)
+        self.trunk: nn.Module
+        if by_name:
+            self.trunk = pyramid(arch)
+            of_trunk = channels(self.trunk)
+        else:
+            self.trunk = resnet = Trunk(CENTERNETS[arch], width=width)
+            of_trunk = resnet.channels
+        self.neck = NECKS[neck](of_trunk, width)
         branch = scaled(64, width)
         outputs = {"heatmap": classes, **BRANCHES[head]}
         self.branches = nn.ModuleDict({name: _branch(self.neck.c_out, branch, c) for name, c in outputs.items()})
-        he_init(self)
+        for part in (self.neck, self.branches) if by_name else (self,):  # timm has initialized its own
+            he_init(part)
         for name, module in self.branches.items():
             last = module.get_submodule("2")
             assert isinstance(last, nn.Conv2d)
@@ -210,7 +223,26 @@ def _nearest(side: int) -> int:
     return max(MULTIPLE, round(side / MULTIPLE) * MULTIPLE)
 
 
-NETS = tuple(
-    Net(name, partial(CenterNet, name), heads=("neck", "branches"), task="detection", trunk=trunk)
-    for name, trunk in CENTERNETS.items()
+def on_trunk(
+    classes: int,
+    trunk: str = "timm:tf_efficientnet_lite0",
+    neck: Neck = "fpn",
+    head: Head = "ltrb",
+    width: float = 1.0,
+) -> CenterNet:
+    """A CenterNet on a trunk by name; `width` is a factor on the channels of neck and branches.
+
+    Raises:
+        UsageError: as `CenterNet` and `pyramid`.
+    """
+    check_trunk(trunk)
+    return CenterNet(trunk, classes, neck, head, width)
+
+
+NETS = (
+    *(
+        Net(name, partial(CenterNet, name), heads=("neck", "branches"), task="detection", trunk=trunk)
+        for name, trunk in CENTERNETS.items()
+    ),
+    Net("centernet", on_trunk, heads=("neck", "branches"), task="detection"),
 )

@@ -79,7 +79,8 @@ class Net:
         keys: how plain state dicts of it are known; None: they are not, only edgekit's own checkpoints are read.
         aliases: what other libraries call this very net.
         reference: where else it can be had, for the gate's stage `net` and for pretrained weights; None: nowhere.
-        trunk: name of the net that is a part of this one, under the path `trunk`, and whose weights it can start from.
+        trunk: name of the net that is a part of this one, under the path `trunk`, and whose weights it can start from;
+            of a net that has an argument of this name the argument says it (`trunk_of`).
     """
 
     name: str
@@ -101,6 +102,10 @@ class Net:
         """Keyword arguments that `build` takes beside the number of classes -> their defaults."""
         _, *rest = inspect.signature(self.build).parameters.values()
         return {one.name: one.default for one in rest}
+
+    def trunk_of(self, arguments: Mapping[str, Any]) -> str:
+        """The name of the net that is its trunk with these arguments; empty for none."""
+        return str({**self.arguments, **arguments}.get("trunk", self.trunk))
 
     def complete(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """All arguments of the net: those that are asked for, and its own defaults for the rest.

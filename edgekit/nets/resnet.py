@@ -38,6 +38,12 @@ def scaled(channels: int, width: float) -> int:
     return max(8, round(channels * width / 8) * 8)
 
 
+def check_width(width: float) -> None:
+    """Raises UsageError unless it is in (0, 4]."""
+    if not isinstance(width, (int, float)) or not 0 < width <= 4:
+        raise UsageError("The width is a factor on the channels.", got=repr(width), expected="above 0, at most 4")
+
+
 def he_init(net: nn.Module) -> None:
     """He et al. 2015, "Delving Deep into Rectifiers", eq. 10, for every convolution of `net`."""
     for module in net.modules():
@@ -69,8 +75,7 @@ class Trunk(nn.Module):
             raise UsageError("Unknown net.", got=arch, expected="one of " + ", ".join(LAYOUTS))
         if norm not in NORMS:
             raise UsageError("Unknown norm.", got=norm, expected="one of " + ", ".join(NORMS))
-        if not isinstance(width, (int, float)) or not 0 < width <= 4:
-            raise UsageError("The width is a factor on the channels.", got=repr(width), expected="above 0, at most 4")
+        check_width(width)
         layout = LAYOUTS[arch]
         stem, *inner = (scaled(channels, width) for channels in (64, 64, 128, 256, 512))
         self.channels = tuple(channels * layout.block.expansion for channels in inner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from edgekit.metrics.detection import detection_report
 from edgekit.metrics.operating_point import confusion
 from edgekit.nets.centernet import BRANCHES, LtrbMaps, OffsetSizeMaps
 from edgekit.nets.detector import with_decoding
+from edgekit.nets.library import preprocess
+from edgekit.nets.pyramid import pyramid_state
 from edgekit.screen import some
-from edgekit.spec import ModelSpec, digest
+from edgekit.spec import ModelSpec, PreprocessSpec, digest
 from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
 from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import LOSSES, counts
@@ -57,7 +59,7 @@ class DetectionTraining(Training):
         self.spec = ModelSpec(
             net.name,
             classes,
-            recipe.input.preprocess(),
+            _preprocess(recipe, net.trunk_of(arguments)),
             arguments,
             task="detection",
             max_detections=recipe.net.max_detections,
@@ -77,13 +79,13 @@ class DetectionTraining(Training):
         torch.manual_seed(recipe.schedule.seed)
         self.net = nets.build(self.spec)
         self.heads = net.heads
-        trunk = nets.find(net.trunk)
+        trunk = nets.find(net.trunk_of(arguments))
         shared = {name: value for name, value in arguments.items() if name in trunk.arguments}
         state = read_weights(recipe.net.weights, trunk.name, shared)
         if state is not None:
-            own = any(key.startswith("trunk.") for key in state)
-            count = start_from(self.net, state if own else {f"trunk.{k}": v for k, v in state.items()}, self.heads)
-            say(f"{count} tensors of the trunk from {recipe.net.weights}; neck and head are new")
+            state, left = _in_trunk(self.net, state, trunk)
+            count = start_from(self.net, state, self.heads)
+            say(f"{count} tensors of the trunk from {recipe.net.weights}; neck and head are new{left}")
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -194,6 +196,24 @@ class DetectionTraining(Training):
             return mosaic(lambda i: self._scene(others[i]), self._size, zooms, resize)
         place = torch.rand(2).tolist() if low != high or low != 1 else (0.5, 0.5)
         return placed(self._scene(index), self._size, zooms[0], (place[0], place[1]), resize)
+
+
+def _preprocess(recipe: Recipe, trunk: str) -> PreprocessSpec:
+    """The recipe's, with the mean and deviation that the published weights of a trunk by name take."""
+    usual = preprocess(trunk) if nets.of_library(trunk) else None
+    own = recipe.input.preprocess()
+    return own if usual is None else replace(own, mean=usual.mean, std=usual.std)
+
+
+def _in_trunk(net: nn.Module, state: Mapping[str, Tensor], trunk: nets.Net) -> tuple[Mapping[str, Tensor], str]:
+    """Weights under the names that they have in the detector, and what to say of those that have no place in it."""
+    if any(key.startswith("trunk.") for key in state):
+        return state, ""
+    left: list[str] = []
+    if nets.of_library(trunk.name):
+        state, left = pyramid_state(net.get_submodule("trunk"), state)
+    parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in left))
+    return {f"trunk.{key}": value for key, value in state.items()}, f"; left out: {parts}" if left else ""
 
 
 def _array(values: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from edgekit import nets
 from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.checkpoints.pretrained import start_from
@@ -23,7 +24,7 @@ from edgekit.data import hive_pictures, load_dataset
 from edgekit.errors import CheckpointError, DataError, SplitError, UsageError
 from edgekit.loading import open_predictor
 from edgekit.nets.decode import Decode
-from edgekit.spec import ModelSpec
+from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.training.detection import DetectionTraining
 from edgekit.training.loop.result import LAST, STATE
 from edgekit.training.loop.run import train
@@ -179,6 +180,33 @@ def test_a_trunk_comes_from_a_classifier_or_a_detector(tmp_path: Path, resnet_we
         start_from(
             make_task(small(), Path(HIVE)).net, {f"trunk.{k}": v for k, v in state.items()}, ("neck", "branches")
         )
+
+
+def test_a_trunk_by_name_comes_from_its_own_classifier(tmp_path: Path) -> None:
+    """What the trunk has no place for is left out and said; the pictures are normalized as its weights take them."""
+    torch.manual_seed(1)
+    spec = ModelSpec("timm:test_resnet", ("a", "b", "c"), PreprocessSpec())
+    plain = nets.build(spec).state_dict()
+    save_checkpoint(tmp_path / "classifier.pt", Checkpoint(spec, plain))
+    named = ("net.arch=centernet", "net.trunk=timm:test_resnet")
+    said: list[str] = []
+    recipe = small(*named, f"net.weights={tmp_path / 'classifier.pt'}", "schedule.epochs=1", "schedule.lr_trunk=0")
+    splits = load_splits(Path(HIVE), recipe.data, 0)
+    task = DetectionTraining(recipe, splits.train, splits.val, said.append)
+    assert any("left out: fc" in line for line in said)
+    assert (task.spec.preprocess.mean, task.spec.preprocess.std) == ((0.5,) * 3, (0.5,) * 3)
+    train(task, recipe, tmp_path / "run")
+    loaded = load_checkpoint(tmp_path / "run" / LAST)
+    assert loaded.spec.arch_args == {"trunk": named[1][10:], "neck": "fpn", "head": "ltrb", "width": 0.125}
+    trunk = {k.removeprefix("trunk."): v for k, v in loaded.net().state_dict().items() if k.startswith("trunk.")}
+    learnt = [k for k, v in trunk.items() if v.is_floating_point() and "running" not in k]
+    assert all(torch.equal(trunk[k], plain[k]) for k in learnt)  # at a rate of 0
+    again = small(*named, f"net.weights={tmp_path / 'run' / LAST}")
+    task = DetectionTraining(again, splits.train, splits.val)
+    assert torch.equal(task.net.state_dict()["trunk.bn1.running_mean"], trunk["bn1.running_mean"])
+    with pytest.raises(CheckpointError, match="another net"):
+        DetectionTraining(small(named[0], "net.trunk=timm:test_efficientnet", f"net.weights={tmp_path / 'run' / LAST}"),
+                          splits.train, splits.val)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
