@@ -86,9 +86,16 @@ def run(
     plan: Plan, task: Training, *, resume: bool = False, say: Callable[[str], None] = lambda line: None
 ) -> TrainResult:
     """Trains, and draws what came of it; in several processes (torchrun) the first one tells and draws."""
+    from edgekit.training.loop.result import STATE
     from edgekit.training.loop.run import train as train_loop
+    from edgekit.training.tasks import compete
 
-    result = train_loop(task, plan.recipe, plan.out, resume=resume, say=say if first_process() else lambda line: None)
+    say = say if first_process() else lambda line: None
+    recipe = plan.recipe
+    if recipe.compete.share:
+        recipe = compete(recipe, plan.data, plan.out / "tries", resume=resume, say=say)
+        resume = resume and (plan.out / STATE).is_file()  # it may have been interrupted before
+    result = train_loop(task, recipe, plan.out, resume=resume, say=say)
     if first_process():
         draw(task, result, plan.out, say)
     return result

@@ -83,7 +83,12 @@ def _imagenet(net: nets.Net, arguments: Mapping[str, Any]) -> Mapping[str, Tenso
 
     reference = net.reference
     if reference is None or reference.library != "torchvision":
-        raise UsageError("torchvision has no weights of this net.", got=net.name)
+        raise UsageError(
+            "Only torchvision's weights are fetched, and this net is not of it.",
+            got=f"net.weights = imagenet for {net.name}",
+            expected="a file with its weights, or none",
+            fix="--weights FILE",
+        )
     for name, value in reference.only.items():
         if arguments.get(name, value) != value:
             raise UsageError(

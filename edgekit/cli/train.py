@@ -92,25 +92,33 @@ def _content(result: TrainResult, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _print(result: TrainResult, names: Sequence[str]) -> None:
-    chosen = any(name in result.metrics for name in names)
     for path, figures, number, why in (
-        (result.best, result.metrics, result.best_epoch, "chosen on the validation data" if chosen else "the last"),
+        (
+            result.best,
+            result.metrics,
+            result.best_epoch,
+            "chosen on the validation data" if result.chosen else "the last",
+        ),
         (result.last, result.final, int(result.final.get("epoch", result.epochs)), "the last"),
     ):
         shown = "  ".join(f"{k} {figures[k]:.4f}" if k in figures else f"{k} not measured" for k in names)
         low, high = figures.get("top1_low"), figures.get("top1_high")
         interval = f"  95 % [{low:.2%}, {high:.2%}]" if low is not None and high is not None else ""
-        typer.echo(f"{path}  {shown}{interval}  ({_row(number, result.epochs)}, {why})")
+        typer.echo(f"{path}  {shown}{interval}  ({_row(number, result)}, {why})")
     pace = f", {result.images_per_second:.1f} pictures/s while training" if result.images_per_second else ""
     typer.echo(f"{result.seconds / 60:.1f} minutes{pace}")
     if result.skipped:
         typer.echo(f"{len(result.skipped)} pictures skipped: {', '.join(result.skipped[:5])}")
 
 
-def _row(number: int, epochs: int) -> str:
+def _row(number: int, result: TrainResult) -> str:
     if number == 0:
         return "the fitted head alone"
-    return f"epoch {number}" if number <= epochs else f"the head fitted again after epoch {epochs}"
+    if number <= result.epochs:
+        return f"epoch {number}"
+    mixed = any(row.get("mixed") for row in result.rows if row["epoch"] == number)
+    done = "the starting weights mixed in" if mixed else "the head fitted again"
+    return f"{done} after epoch {result.epochs}"
 
 
 def _write_sheet(path: Path, task: Training, seed: int) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edgekit.config.tables import Kind, Table
 from edgekit.errors import InputError
-from edgekit.spec import PreprocessSpec
+from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from edgekit.tasks import TaskName, task_of
 
 ARGUMENTS = ("norm", "trunk", "neck", "head", "width")
@@ -85,13 +85,36 @@ class Input(Table):
         "bilinear", description="antialiased; with area a camera's resize costs half, with pyramid a sixth"
     )
 
+    mean: tuple[float, float, float] | None = Field(None, description="RGB, of white = 1; none: the net's own")
+    std: tuple[float, float, float] | None = Field(None, description="as mean")
+
     def preprocess(self) -> PreprocessSpec:
         """What evaluation and the device do. Raises InputError for sizes that contradict each other."""
         height, width = sides(self.size)
-        if self.resize != "crop":
-            return PreprocessSpec(height, width, self.resize, self.shorter_side, self.interpolation)
-        shorter = self.shorter_side or round(max(height, width) * 8 / 7)
-        return PreprocessSpec(height, width, shorter_side=shorter, interpolation=self.interpolation)
+        shorter = self.shorter_side
+        if self.resize == "crop" and shorter is None:
+            shorter = round(max(height, width) * 8 / 7)
+        mean, std = self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
+        return PreprocessSpec(height, width, self.resize, shorter, self.interpolation, mean=mean, std=std)
+
+    def as_published(self, usual: PreprocessSpec) -> Input:
+        """With what the recipe does not say as the net's published weights have it.
+
+        Where the recipe says a size and nothing of the shorter side, its share of the crop is kept.
+        """
+        size = (usual.height, usual.width)
+        own: dict[str, Any] = {
+            "train_size": size,
+            "size": size,
+            "resize": usual.resize,
+            "interpolation": usual.interpolation,
+        }
+        own |= {"mean": usual.mean, "std": usual.std}
+        update = {name: value for name, value in own.items() if name not in self.model_fields_set}
+        if usual.shorter_side is not None and "shorter_side" not in self.model_fields_set and self.resize == "crop":
+            share = max(sides(self.size if "size" in self.model_fields_set else size)) / max(size)
+            update["shorter_side"] = round(usual.shorter_side * share)
+        return self.model_copy(update=update)
 
 
 def sides(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -147,13 +170,15 @@ class Schedule(Table):
     lr_trunk: float = Field(5e-5, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(0.05, ge=0, description="none on norms and biases")
-    epochs: int = Field(30, ge=1)
+    epochs: int = Field(30, ge=0, description="0: the fitted head alone")
     batch: int = Field(32, ge=1, description="pictures a step, over all processes")
     warmup: float = Field(1.0, ge=0, description="epochs in which the learning rate rises from 0")
     cosine: bool = Field(True, description="fall to 0 along a half cosine; else stay")
     drops: tuple[float, ...] = Field((), description="without cosine: shares of the epochs after which a tenth is left")
     probe_views: int = Field(0, ge=0, le=16, description="fit the head first, on features of so many views a picture")
     refit_head: bool = Field(False, description="fit the head again at the end, on the size it will see (FixRes)")
+    mix: float = Field(0.0, ge=0, lt=1, description="share of the starting weights mixed in at the end (WiSE-FT)")
+    best: Literal["validation", "last"] = Field("validation", description="what best.pt is")
     freeze_epochs: int = Field(0, ge=0, description="epochs in which only the head learns")
     frozen: tuple[str, ...] = Field((), description="parts of the net that never learn, e.g. conv1, bn1, layer1")
     norm_stats: Literal["train", "fixed"] = Field("train", description="fixed: BatchNorm keeps its statistics")
@@ -170,8 +195,8 @@ class Schedule(Table):
     def _some_epochs_thawed(self) -> Schedule:
         if self.freeze_epochs > self.epochs:
             raise ValueError("freeze_epochs of at most epochs")
-        if self.refit_head and not self.probe_views:
-            raise ValueError("probe_views of at least 1 with refit_head")
+        if (self.refit_head or not self.epochs) and not self.probe_views:
+            raise ValueError("probe_views of at least 1 with refit_head or without epochs")
         if self.drops and (self.cosine or not all(0 < d < 1 for d in self.drops)):
             raise ValueError("drops between 0 and 1, and cosine = false with them")
         return self
@@ -182,6 +207,27 @@ class Loss(Table):
 
     heatmap: Literal["focal", "logistic"] = Field("focal", description="logistic: the lecture's, pixel by pixel")
     radius: Literal["fixed", "official"] = Field("fixed", description="formula of the bells' radius")
+
+
+class Steps(Table):
+    """One way of fine-tuning, of those that compete."""
+
+    lr_head: float = Field(gt=0)
+    lr_trunk: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+
+
+class Compete(Table):
+    """Which way of fine-tuning is worth it, decided on pictures held out of the training ones.
+
+    The fitted head alone, each of the two ways, and the weights half-way between its start and its end (Wortsman et
+    al. 2022, "Robust fine-tuning of zero-shot models", WiSE-FT). What wins is done again on all training pictures, in
+    the place of what [schedule] says; the validation pictures decide nothing.
+    """
+
+    share: float = Field(0.0, ge=0, lt=1, description="of the training pictures held out for it; 0: no competition")
+    gentle: Steps = Steps(lr_head=2e-5, lr_trunk=1e-5, epochs=6)
+    strong: Steps = Steps(lr_head=1e-4, lr_trunk=5e-5, epochs=10)
 
 
 class Recipe(Table):
@@ -197,6 +243,13 @@ class Recipe(Table):
     augment: Augment = Field(default_factory=lambda: Augment.model_validate({}))
     loss: Loss = Field(default_factory=lambda: Loss.model_validate({}))
     schedule: Schedule = Field(default_factory=lambda: Schedule.model_validate({}))
+    compete: Compete = Field(default_factory=lambda: Compete.model_validate({}))
+
+    @model_validator(mode="after")
+    def _competition_fits(self) -> Recipe:
+        if self.compete.share and (self.task != "classification" or not self.schedule.probe_views):
+            raise ValueError("compete.share = 0 but for a classifier with schedule.probe_views of at least 1")
+        return self
 
     @model_validator(mode="after")
     def _input_fits(self) -> Recipe:

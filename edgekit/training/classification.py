@@ -19,6 +19,7 @@ from edgekit.data import Dataset
 from edgekit.data.sample import Sample
 from edgekit.errors import DataError, PictureError
 from edgekit.metrics.classification import classification_report, mean_recall
+from edgekit.nets import library
 from edgekit.progress import track
 from edgekit.screen import some
 from edgekit.spec import ModelSpec, digest
@@ -51,8 +52,12 @@ class ClassificationTraining(Training):
         self.trained_on = MADE if train.layout == "made" else RECORDED
         net = nets.find(recipe.net.arch, "classification")
         arguments = net.complete(recipe.net.asked())
-        self.spec = ModelSpec(net.name, classes, recipe.input.preprocess(), arguments)
-        size, limit = recipe.input.train_size, recipe.data.cache_mb * 2**20
+        usual = library.preprocess(recipe.net.arch) if nets.of_library(recipe.net.arch) else None
+        wanted = recipe.input if usual is None else recipe.input.as_published(usual)
+        self.spec = ModelSpec(net.name, classes, wanted.preprocess(), arguments)
+        if usual is not None:
+            say(f"pictures: {self.spec.preprocess.describe()}; what the recipe does not say is {recipe.net.arch}'s own")
+        size, limit = wanted.train_size, recipe.data.cache_mb * 2**20
         self.pictures = Pictures(train.samples, shorter_side=2 * max(sides(size)), limit=limit, say=say)
         self.labels = torch.tensor([_label(s) for s in self.pictures.samples])
         self._val = _Validation(val.samples, self.spec, limit, say)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.config.recipe import Recipe
+from edgekit.data import by_pattern, split_by_group
 from edgekit.errors import UsageError
 from edgekit.training.classification import ClassificationTraining
 from edgekit.training.detection import DetectionTraining
-from edgekit.training.splits import load_splits
+from edgekit.training.loop.compete import competed
+from edgekit.training.splits import counts, load_splits
 from edgekit.training.task import Training
 
 
@@ -33,6 +35,20 @@ def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _:
     for note in splits.notes:
         say(note)
     return TRAININGS[recipe.task](recipe, splits.train, splits.val, say)
+
+
+def compete(recipe: Recipe, data: Path, out: Path, *, resume: bool, say: Callable[[str], None]) -> Recipe:
+    """The recipe of the way of fine-tuning that wins, as `edgekit.training.loop.compete` has it.
+
+    Raises:
+        DataError: pictures that cannot be trained on.
+        UsageError, OutputError: as `competed`.
+    """
+    train_on, seed = load_splits(data, recipe.data, recipe.schedule.seed).train, recipe.schedule.seed
+    group = by_pattern(recipe.data.group) if recipe.data.group else None
+    kept, held = split_by_group(train_on, recipe.compete.share, seed, group)
+    say(f"competition: {counts(held)} of the training pictures are held out for it, {len(kept)} trained on")
+    return competed(recipe, lambda way: TRAININGS[recipe.task](way, kept, held), out, resume=resume, say=say)
 
 
 TRAININGS: dict[str, Callable[..., Training]] = {

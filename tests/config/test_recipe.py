@@ -28,7 +28,7 @@ def test_defaults_are_a_whole_recipe() -> None:
     [
         (BARE + "[schedule]\nepoch = 3", ("schedule.epoch", "did you mean epochs?")),
         (BARE + "[scheduel]\nepochs = 3", ("scheduel", "did you mean schedule?")),
-        (BARE + "[schedule]\nepochs = 0", ("schedule.epochs", "0")),
+        (BARE + "[schedule]\nepochs = 0", ("[schedule]", "probe_views of at least 1")),
         (BARE + '[schedule]\noptimizer = "adam"', ("schedule.optimizer", "adamw")),
         (BARE + "[schedule]\nepochs = 3\nfreeze_epochs = 4", ("[schedule]", "freeze_epochs of at most epochs")),
         (BARE + "[input]\nsize = 224\nshorter_side = 200", ("shorter_side", "at least")),
@@ -78,7 +78,7 @@ def test_the_interpolation_reaches_the_model() -> None:
         ("schedule.epochs.more=3", "nothing below"),
         ("schedule=3", "schedule.epochs"),
         ("schedule.epochs=many", "integer"),
-        ("schedule.epochs=-1", "greater than or equal to 1"),
+        ("schedule.epochs=-1", "greater than or equal to 0"),
         ("schedule.epochs", "key=value"),
     ],
 )

@@ -59,6 +59,7 @@ class Journal:
         figures = "  ".join(f"{name} {row[name]:.4f}" for name in _SHOWN if name in row)
         speed = row.get("images_per_second")
         what = "head fitted again" if row.get("refitted") else f"epoch {row['epoch']:.0f}"
+        what = f"{row['mixed']:.0%} of the start mixed in" if row.get("mixed") else what
         self._say(f"{what}  {figures}" + (f"  {speed:.1f} pictures/s" if speed else ""))
 
     def __enter__(self) -> Journal:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-STATE, LAST, BEST = "last.state.pt", "last.pt", "best.pt"
+STATE, LAST, BEST, START = "last.state.pt", "last.pt", "best.pt", "start.pt"
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,13 @@ class TrainResult:
         final: of the last one. It was not chosen by its score, so it flatters less.
         epochs: done.
         best_epoch: the row of `best`: an epoch counted from 1, 0 for the fitted head alone, `epochs` + 1 for the head
-            that was fitted again at the end.
+            that was fitted again at the end or the weights that the starting ones were mixed into.
         seconds: of this process, evaluation included.
         images_per_second: while training, evaluation left out.
         skipped: pictures that could not be read on the way.
         rows: what metrics.csv has, one an epoch, and one each for the head that was fitted before and after. `scored`
             marks those that were evaluated, `best` the one of the best checkpoint.
+        chosen: whether `best` was chosen by its score on the validation data; else it is the last.
     """
 
     best: Path
@@ -37,3 +38,4 @@ class TrainResult:
     images_per_second: float
     skipped: tuple[str, ...]
     rows: tuple[Mapping[str, float], ...] = ()
+    chosen: bool = True

@@ -21,7 +21,7 @@ from edgekit.training.loop.batches import LoadedBatch, feed, order_for
 from edgekit.training.loop.ema import Ema
 from edgekit.training.loop.interrupt import Interrupt, Stopped
 from edgekit.training.loop.journal import Journal
-from edgekit.training.loop.result import BEST, LAST, STATE, TrainResult
+from edgekit.training.loop.result import BEST, LAST, START, STATE, TrainResult
 from edgekit.training.loop.schedule import RatePlan, freeze, make_optimizer, require_parts, set_rates
 from edgekit.training.loop.state import Progress, check_state, load_state, restore_random, save_state, write_checkpoint
 from edgekit.training.loop.step import DivergedError, Stepper, full_precision, make_accelerator
@@ -118,6 +118,7 @@ class _Run:
             images_per_second=self.seen / self.busy if self.busy else 0.0,
             skipped=tuple(progress.skipped),
             rows=tuple(progress.rows),
+            chosen=bool(progress.best) and self.recipe.schedule.best == "validation",
         )
 
     def _train(self) -> None:
@@ -125,7 +126,7 @@ class _Run:
         progress, plan, schedule = self.progress, self.plan, self.recipe.schedule
         if progress.step == 0:
             self._start()
-        elif progress.count == 0 and not self._scored and not progress.rows[-1].get("refitted"):
+        elif progress.count == 0 and not self._scored and not ({"refitted", "mixed"} & set(progress.rows[-1])):
             self._end_epoch(progress.step // plan.epoch_steps - 1)
         for epoch in range(progress.step // plan.epoch_steps, plan.epochs):
             if progress.stopped:
@@ -134,6 +135,8 @@ class _Run:
             self._end_epoch(epoch)
         if schedule.refit_head and not progress.refitted:
             self._refit()
+        if schedule.mix and not progress.mixed:
+            self._mix()
         if self.changed:
             self._save()
         self.interrupt.check()
@@ -151,6 +154,8 @@ class _Run:
             self.progress.rows[:], self.progress.best = [{"epoch": 0.0, "step": 0.0}], None
             self._score(0)
             self.journal.epoch(self.progress.rows)
+        if self.recipe.schedule.mix:
+            self._write(START)
 
     def _end_epoch(self, epoch: int) -> None:
         """Evaluates where that is due; all of it can be done again."""
@@ -184,6 +189,25 @@ class _Run:
         progress.rows.append({"epoch": float(number), "step": float(progress.step), "refitted": 1.0})
         self._score(number)
         progress.refitted = True
+        self.journal.epoch(progress.rows)
+
+    def _mix(self) -> None:
+        """Mixes the starting weights, with the fitted head, into the mean, which gives a row of its own.
+
+        Between the two lie weights that often are better than either (Wortsman et al. 2022, sec. 3, WiSE-FT).
+        """
+        progress, share = self.progress, self.recipe.schedule.mix
+        if progress.rows[-1].get("mixed"):
+            progress.rows.pop()  # it was interrupted before it was scored
+        start = load_checkpoint(self.out / START).state_dict
+        with torch.no_grad():
+            for name, value in self.ema.net.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(start[name].to(value), share)
+        number = progress.step // max(1, self.plan.epoch_steps) + 1
+        progress.rows.append({"epoch": float(number), "step": float(progress.step), "mixed": share})
+        self._score(number)
+        progress.mixed = True
         self.journal.epoch(progress.rows)
 
     def _epoch(self, epoch: int) -> None:
@@ -250,7 +274,8 @@ class _Run:
         score: Score = held[0]
         self.spec, self.metrics, self.changed = score.spec, score.metrics, True
         progress.rows[-1] |= {**score.metrics, "scored": 1.0}
-        if progress.best is None or not score.key or list(score.key) > progress.best:
+        last = self.recipe.schedule.best == "last"
+        if progress.best is None or last or not score.key or list(score.key) > progress.best:
             progress.best, progress.best_epoch = list(score.key), number
             for row in progress.rows:
                 row.pop("best", None)

@@ -19,7 +19,7 @@ import torch
 from edgekit.artifacts.atomic import atomic, reason
 from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.checkpoints.tensors import read_tensors
-from edgekit.config.recipe import Net, Recipe, names_of_today
+from edgekit.config.recipe import Compete, Net, Recipe, names_of_today
 from edgekit.errors import CheckpointError, OutputError, UsageError
 from edgekit.spec import ModelSpec
 from edgekit.training.loop.ema import Ema
@@ -28,6 +28,14 @@ from edgekit.training.task import Training
 FORMAT = 1
 # what may differ between a run and its continuation, because no pixel and no step depends on it
 _FREE = {("data", "path"), ("data", "workers"), ("data", "cache_mb"), ("schedule", "save_steps"), ("net", "weights")}
+
+
+# what recipes say since runs were first written, and what it was before
+ADDED: dict[str, dict[str, Any]] = {
+    "compete": Compete.model_validate({}).model_dump(mode="json"),
+    "input": {"mean": None, "std": None},
+    "schedule": {"mix": 0.0, "best": "validation"},
+}
 
 
 @dataclass
@@ -43,6 +51,7 @@ class Progress:
         skipped: pictures that could not be read in mid-epoch.
         stopped: nothing got better for too long.
         refitted: whether the head was fitted again at the end.
+        mixed: whether the starting weights were mixed in at the end.
     """
 
     step: int = 0
@@ -54,6 +63,7 @@ class Progress:
     skipped: list[str] = field(default_factory=list)
     stopped: bool = False
     refitted: bool = False
+    mixed: bool = False
 
 
 def random_state() -> dict[str, Any]:
@@ -173,10 +183,12 @@ def load_state(path: Path, recipe: Mapping[str, Any], digest: str) -> tuple[Mapp
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     found = []
     for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
+        a, b = old.get(key, ADDED.get(key)), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             if key == "net":
                 a, b = _whole_net(a), _whole_net(b)
+            if key in ADDED:  # a run begun before says nothing of them
+                a = {**ADDED[key], **a}
             inner = sorted(k for k in {*a, *b} if a.get(k) != b.get(k) and (key, k) not in _FREE)
             found += [f"{key}.{k} was {a.get(k)!r}, is {b.get(k)!r}" for k in inner]
         elif a != b and key not in ("name", "description"):
