@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifacts.deployment import model_path, resolve, shipped_models
-from edgekit.artifacts.kinds import CHECKPOINTS, is_checkpoint
+from edgekit.artifacts.kinds import CHECKPOINTS, is_checkpoint, weights_file
 from edgekit.artifacts.metadata import Metadata
 from edgekit.artifacts.onnx_file import file_sha256, read_onnx
 from edgekit.artifacts.opening import BY_DEFAULT, NOTHING_TOLD, CheckpointOptions, RunOptions
@@ -127,7 +127,7 @@ def _refuse_contradiction(path: Path, spec: ModelSpec, given: CheckpointOptions)
         ("--classes", classes, spec.classes),
         ("--preprocess", given.preprocess, spec.preprocess),
         ("--norm", given.norm, (spec.arch_args or {}).get("norm")),
-        ("--arch", given.arch, spec.arch),
+        ("--arch", given.arch and given.arch.partition(".")[0], spec.arch),  # the tag is of published weights
         ("--multi-label", given.multi_label, spec.multi_label),
     ):
         if said is not None and said != own:
@@ -181,7 +181,7 @@ def metadata_of(path: Path) -> Metadata | None:
 
 def refuse_stale(path: Path, described: Metadata, checkpoint: Path) -> None:
     """Raises ArtifactError when an exported file was not made from this checkpoint file."""
-    sha256 = file_sha256(checkpoint)
+    sha256 = file_sha256(weights_file(checkpoint))
     if described.lineage.checkpoint != sha256:
         raise ArtifactError(
             f"{path} was not made from {checkpoint}.",

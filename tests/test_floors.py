@@ -39,7 +39,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
         {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"deliver", "events", "rate"},
         {"event_writer", "rules"}, {"health"}, {"housekeeping", "summary"}, {"runtime"}, {"web"},
     ),
-    "checkpoints": ({"pickles"}, {"*"}),
+    "checkpoints": ({"pickles", "fitting"}, {"*"}),
     "cli": ({"shared"}, {"*"}, {"app"}, {"start"}),
     "config": ({"*"},),
     "data": ({"*"}, {"hive", "layouts"}, {"likeness", "made"}, {"load", "split"}),

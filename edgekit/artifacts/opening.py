@@ -36,7 +36,7 @@ class CheckpointOptions:
         classes: names in the order of the logits.
         preprocess: from a picture to the numbers that the net was trained on.
         norm: `group`, `layer` or `instance`, where the keys do not tell.
-        arch: the net, such as `resnet18`, which keys alone do not prove.
+        arch: the net, such as `resnet18` or `timm:NAME`, which keys alone do not prove.
         weights_key: which of several sets of weights in a file, such as `model_ema`.
         multi_label: whether a picture may have several labels, so that scores are sigmoids.
     """

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from edgekit.artifacts.atomic import make_folder
+from edgekit.artifacts.kinds import weights_file
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.benchmark.measure import MeasurementPlan
 from edgekit.benchmark.report_file import read_report, write_report
@@ -152,7 +153,7 @@ def _key(cases: Sequence[Case], settings: dict[str, Any]) -> str:
     files = {}
     for case in cases:
         try:
-            files[case.model] = file_sha256(Path(case.model))
+            files[case.model] = file_sha256(weights_file(Path(case.model)))
         except OSError:
             files[case.model] = "missing"
     text = canonical_json([[c.model_dump() for c in cases], settings, files])

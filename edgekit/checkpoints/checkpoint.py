@@ -20,12 +20,15 @@ from torch import Tensor, nn
 
 from edgekit import nets
 from edgekit.artifacts.atomic import atomic
+from edgekit.artifacts.kinds import weights_file
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.checkpoints.ctdet import read_ctdet
 from edgekit.checkpoints.foreign import Told, read_foreign
+from edgekit.checkpoints.pictures import Pictures
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.nets.empty import without_memory
+from edgekit.nets.library import without_tag
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import task_of
 from edgekit.version import __version__
@@ -46,6 +49,8 @@ class Checkpoint:
         named_by: who says which net it is: `its own checkpoint`, `--arch`, the file's word; empty where it is a guess
             from keys and shapes.
         guesses: what else nobody said and was taken for granted: `preprocessing`, `class names`.
+        pictures: whose transforms make its pictures, of a net of timm or torchvision; None: its PreprocessSpec says it.
+        whose_pictures: whose preprocessing was taken where nobody said it.
         metrics, recipe, versions: plain data kept for the record.
         trained_on: as in `edgekit.artifacts.metadata.Metadata`; empty where the file does not say it.
     """
@@ -61,6 +66,8 @@ class Checkpoint:
     trained_on: str = ""
     named_by: str = "its own checkpoint"
     guesses: tuple[str, ...] = ()
+    pictures: Pictures | None = None
+    whose_pictures: str = "torchvision's"
 
     @property
     def what(self) -> str:
@@ -133,7 +140,8 @@ def load_checkpoint(
     """Reads a checkpoint of any accepted kind and checks that it is whole and finite.
 
     Args:
-        path: edgekit's format or a state dict, as torch.save or safetensors writes them.
+        path: edgekit's format or a state dict, as torch.save or safetensors writes them; or a folder with such a file
+            and a config.json, as the Hugging Face Hub has it.
         classes: names in the order of the logits, for a file that has none.
         preprocess: for a file that says none; default is torchvision's for its ImageNet ResNets.
         norm: for a plain state dict whose keys don't tell group, layer and instance norm apart.
@@ -149,7 +157,7 @@ def load_checkpoint(
             finite.
         UsageError: `classes`, `preprocess`, `arch`, `weights_key` or `multi_label` contradict the file.
     """
-    path = Path(path)
+    path = weights_file(Path(path))
     content = read_tensors(path)
     if isinstance(content.get("edgekit"), int):
         checkpoint = _own(content, path, classes, preprocess, arch, weights_key)
@@ -197,7 +205,7 @@ def _own(
         raise CheckpointError(f"{path} is an edgekit checkpoint with a broken description.", got=str(error)) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path} is an edgekit checkpoint without weights.", got="a state_dict of other things")
-    for option, given, own in (("--arch", arch, spec.arch), ("--weights-key", weights_key, None)):
+    for option, given, own in (("--arch", arch and without_tag(arch), spec.arch), ("--weights-key", weights_key, None)):
         if given is not None and given != own:
             raise UsageError(
                 f"{option} contradicts the checkpoint, which says itself what it holds.",

@@ -11,16 +11,21 @@ from torch import Tensor
 
 from edgekit import nets
 from edgekit.checkpoints.claims import (
+    PLAIN,
+    Claim,
     Claims,
+    Published,
     claims_of,
     preprocess_of,
     refuse_contradiction,
     refuse_other_preprocess,
 )
-from edgekit.checkpoints.naming import named_by
+from edgekit.checkpoints.fitting.fit import MisfitError, at_size
+from edgekit.checkpoints.fitting.which import Which, which_net
 from edgekit.checkpoints.outputs import feature_count, outputs_of
-from edgekit.checkpoints.unwrap import find_weights
-from edgekit.errors import CheckpointError, UsageError
+from edgekit.checkpoints.pictures import Pictures, pictures_of, published
+from edgekit.errors import CheckpointError, InputError, UsageError
+from edgekit.nets.library import of_library, without_tag
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import task_of
 
@@ -49,6 +54,8 @@ class Foreign:
     notes: tuple[str, ...]
     named_by: str
     guesses: tuple[str, ...]
+    pictures: Pictures | None
+    whose_pictures: str
 
 
 def read_foreign(content: Mapping[str, Any], path: Path, told: Told) -> Foreign:
@@ -60,35 +67,77 @@ def read_foreign(content: Mapping[str, Any], path: Path, told: Told) -> Foreign:
     Raises:
         CheckpointError, UsageError: as `edgekit.checkpoints.checkpoint.load_checkpoint`.
     """
-    found = find_weights(content, path, told.weights_key)
-    claims = claims_of(content, path, found.buffers)
-    try:
-        arch, width, arguments = nets.infer(found.state, _stated(told))
-    except CheckpointError as error:  # which net it is is told from keys; which file it was is not known there
-        raise CheckpointError(f"{path}: {error.what}", got=error.got, expected=error.expected, fix=error.fix) from error
-    notes, guesses = [*found.notes, *claims.notes], []
-    named = named_by(told.arch, claims["arch"], arch, path)
-    about = f"named by {named}" if named else "a guess from keys and shapes, which other nets share"
-    how = f" ({', '.join(f'{value} {name}' for name, value in arguments.items())})" if arguments else ""
-    holds = f"{width} classes" if width else "without its last layer"
-    notes.insert(0, f"plain state dict of {arch}{how}, {holds}; the net is {about}")
-    head = f"{nets.find(arch).head}.weight"
-    outputs = outputs_of(claims, width, head, path, multi_label=_labels(told, claims), unnamed=told.unnamed)
+    claims = claims_of(content, path)
+    which = which_net(content, path, claims, told.arch, _stated(told), told.weights_key)
+    claims = _sized_by_shapes(claims.with_buffers(which.buffers), which)
+    notes, guesses = [*which.notes, *claims.notes], []
+    labels = _labels(told, claims)
+    outputs = outputs_of(claims, which.classes, which.head, path, multi_label=labels, unnamed=told.unnamed)
     notes += outputs.notes
-    preprocess, more, guessed = _preprocess_of(claims, path, told)
+    usual = _published(which.arch, claims, told)
+    preprocess, more, guessed = _preprocess_of(claims, path, told, usual)
     notes += more
     guesses += guessed
+    state, arguments = which.state, which.arguments
+    if of_library(which.arch):
+        state, arguments = _at_size(which, preprocess, path)
+    arch = without_tag(which.arch)
+    about = f"named by {which.by}" if which.by else "a guess from keys and shapes, which other nets share"
+    how = f" ({', '.join(f'{value} {name}' for name, value in arguments.items())})" if arguments else ""
+    holds = f"{which.classes} classes" if which.classes else "without its last layer"
+    notes.insert(0, f"plain state dict of {arch}{how}, {holds}; the net is {about}")
     if task_of(outputs.task).classless:
         _refuse_classes(told, path)
         dimensions = feature_count(arch, arguments, preprocess, path)
         spec = ModelSpec(arch, (), preprocess, arguments, outputs.task, dimensions=dimensions)
     else:
-        classes, more, guessed = _classes_of(claims, width, head, path, told)
+        classes, more, guessed = _classes_of(claims, which.classes, which.head, path, told)
         notes += more
         guesses += guessed
         spec = ModelSpec(arch, classes, preprocess, arguments, outputs.task)
     kind = "safetensors" if path.suffix == ".safetensors" else "state dict"
-    return Foreign(spec, found.state, kind, tuple(notes), named, tuple(guesses))
+    own = None
+    if told.preprocess is None and told.fallback is None:
+        own = pictures_of(which.arch, claims, _value(claims, "tag"))
+    return Foreign(spec, state, kind, tuple(notes), which.by, tuple(guesses), own, usual.whose)
+
+
+def _value(claims: Claims, kind: str) -> Any:
+    claim = claims[kind]
+    return None if claim is None else claim.value
+
+
+def _published(arch: str, claims: Claims, told: Told) -> Published:
+    try:
+        return published(arch, _value(claims, "tag"))
+    except InputError:  # pictures that a PreprocessSpec cannot say are no matter where the user says others
+        if told.preprocess is None and told.fallback is None:
+            raise
+        return PLAIN
+
+
+def _sized_by_shapes(claims: Claims, which: Which) -> Claims:
+    """And the input's size where the shapes of the weights say it."""
+    side = next((which.arguments[key] for key in ("img_size", "image_size") if key in which.arguments), None)
+    if side is None or claims["size"] is not None:
+        return claims
+    size = (int(side), int(side)) if isinstance(side, int) else (int(side[0]), int(side[1]))
+    return Claims({**claims.said, "size": Claim(size, "the shapes of its weights")}, claims.notes)
+
+
+def _at_size(which: Which, preprocess: PreprocessSpec, path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
+    """The weights and arguments of a net that is built for pictures of one size."""
+    size = (preprocess.height, preprocess.width)
+    try:
+        made = at_size(without_tag(which.arch), which.state, which.arguments, size)
+    except MisfitError as misfit:
+        raise CheckpointError(
+            f"{path} is of a net for pictures of another size than is said.",
+            got=f"{size[0]}x{size[1]}: {misfit.got}",
+            expected="the size that its position embedding is of",
+            fix="--preprocess FILE with its height and width",
+        ) from misfit
+    return (which.state, which.arguments) if made is None else (made.state, made.arguments)
 
 
 def _stated(told: Told) -> dict[str, Any]:
@@ -115,18 +164,22 @@ def _refuse_classes(told: Told, path: Path) -> None:
         )
 
 
-def _preprocess_of(claims: Claims, path: Path, told: Told) -> tuple[PreprocessSpec, list[str], list[str]]:
+def _preprocess_of(
+    claims: Claims, path: Path, told: Told, usual: Published
+) -> tuple[PreprocessSpec, list[str], list[str]]:
     """The preprocessing, what is to be said of it, and what of it is guessed."""
     if told.preprocess is not None:
-        refuse_other_preprocess(claims, told.preprocess, path)
+        refuse_other_preprocess(claims, told.preprocess, path, usual)
         return told.preprocess, [], []
-    spec, said, guessed = preprocess_of(claims, path)
+    spec, said, guessed = preprocess_of(claims, path, usual)
     if told.fallback is not None:
         return told.fallback.preprocess, [], []
-    if said and not guessed:
-        return spec, [f"preprocessing: {spec.describe()}, as the file says ({', '.join(said)})"], []
+    if not guessed:
+        whose = f"{usual.whose}" if usual.stated else ""
+        told_by = f"as the file says ({', '.join(said)})" if said else ""
+        return spec, [f"preprocessing: {spec.describe()}, {', and '.join(t for t in (told_by, whose) if t)}"], []
     rest = f"the file says {', '.join(said)}; the {', '.join(guessed)} are a guess: " if said else "a guess: "
-    note = f"preprocessing: {rest}torchvision's ({spec.describe()}); --preprocess FILE names another"
+    note = f"preprocessing: {rest}{usual.whose} ({spec.describe()}); --preprocess FILE names another"
     return spec, [note], ["preprocessing"]
 
 

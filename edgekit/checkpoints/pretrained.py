@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from edgekit import nets
+from edgekit.artifacts.kinds import weights_file
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from edgekit.checkpoints.fitting.naming import plain_name
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.config.recipe import key_of
 from edgekit.errors import CheckpointError, InputError, UsageError
@@ -44,7 +46,7 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Mappin
         held = {name: value for name, value in held.items() if name in found.arguments}
     held = found.complete(held)
     differ = [name for name in held if name in asked and held[name] != asked[name]]
-    if differ or found.name != net.name:
+    if differ or net.name not in (found.name, plain_name(found.name)):
         raise CheckpointError(
             f"{path} holds another net than the recipe names.",
             got=_called(found.name, held, differ),
@@ -109,7 +111,7 @@ def _imagenet(net: nets.Net, arguments: Mapping[str, Any]) -> Mapping[str, Tenso
 
 def _loaded(path: Path, net: nets.Net, asked: Mapping[str, Any]) -> Checkpoint:
     """What a file holds; of another library's net the recipe says which it is, since its keys are only a guess."""
-    if isinstance(read_tensors(path).get("edgekit"), int):
+    if isinstance(read_tensors(weights_file(path)).get("edgekit"), int):
         return load_checkpoint(path, unnamed=True)
     named = net.name if nets.of_library(net.name) else None
     return load_checkpoint(path, unnamed=True, norm=nets.untold(asked).get("norm"), arch=named)

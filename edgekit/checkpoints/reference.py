@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,6 +26,19 @@ def reference_net(checkpoint: Checkpoint) -> nn.Module | None:
     net = nets.LIBRARIES[reference.library](reference.name, len(spec.classes), **arguments)
     net.load_state_dict(dict(checkpoint.state_dict), strict=True)
     return net.float().eval()
+
+
+def reference_transform(checkpoint: Checkpoint) -> tuple[str, Callable[[NDArray[np.uint8]], Tensor | None]]:
+    """Whose transforms make the reference's input, and what does: uint8 [h, w, 3] BGR -> float32 [3, H, W].
+
+    The net's own library's, where it publishes any and nobody says that the pictures are others; else torchvision's by
+    the checkpoint's PreprocessSpec, with None for what those cannot do.
+    """
+    own = checkpoint.pictures
+    if own is None:
+        return "torchvision's transforms", lambda frame: reference_input(frame, checkpoint.spec.preprocess)
+    transform = own.transform()
+    return own.whose, lambda frame: transform(Image.fromarray(np.ascontiguousarray(frame[..., ::-1])))
 
 
 def reference_input(frame: NDArray[np.uint8], spec: PreprocessSpec) -> Tensor | None:

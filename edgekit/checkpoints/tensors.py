@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from edgekit.artifacts.atomic import reason
+from edgekit.artifacts.kinds import HUB
 from edgekit.checkpoints.pickles import refusals
 from edgekit.checkpoints.pickles.bounds import check_checkpoint
 from edgekit.checkpoints.pickles.stubs import STAND_INS, plain, stand_ins
@@ -52,6 +53,13 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
     Raises:
         CheckpointError: missing, empty, another kind of file, truncated, or a pickle that would have to run code.
     """
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path} is a folder without weights.",
+            got=", ".join(sorted(entry.name for entry in path.iterdir())[:4]) or "nothing in it",
+            expected="a folder of the Hugging Face Hub, with config.json and " + " or ".join(HUB),
+            fix="name the file with the weights",
+        )
     try:
         length = regular_size(path)
         with path.open("rb") as stream:

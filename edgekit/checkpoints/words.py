@@ -15,7 +15,7 @@ Reader = Callable[[Any], Any]
 INSIDE = frozenset(
     (
         *("args", "opt", "opts", "options", "cfg", "config", "hparams", "hyperparams", "hyperparameters", "trainargs"),
-        *("meta", "metadata", "info", "model", "modelconfig", "modelcfg", "modelargs", "modelinfo"),
+        *("meta", "metadata", "info", "model", "modelconfig", "modelcfg", "modelargs", "modelkwargs", "modelinfo"),
         *("pretrainedcfg", "defaultcfg", "data", "dataconfig", "datacfg", "normalize", "normalization"),
         *("preprocess", "preprocessing", "preprocessor", "transform", "transforms"),
     )
@@ -108,6 +108,30 @@ def _mode(value: Any) -> str | None:
     return str(value) if value in ("center", "squash") else None
 
 
+def _pool(value: Any) -> str | None:
+    """How a net of timm pools its last map: `avg`, `token`; timm's own default where it is empty."""
+    return value if isinstance(value, str) and re.fullmatch(r"[a-z_]{2,12}", value) else None
+
+
+def _positive(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and 0 < value < 1 else None
+
+
+def _tag(value: Any) -> str | None:
+    """Which published weights of a net: `a1_in1k`."""
+    return value if isinstance(value, str) and re.fullmatch(r"\w{2,60}", value) else None
+
+
+def _options(value: Any) -> tuple[tuple[str, Any], ...] | None:
+    """Arguments of a net's constructor: plain values by name."""
+    if not isinstance(value, Mapping) or not value:
+        return None
+    plain = (str, int, float, list, tuple, type(None))
+    good = all(isinstance(k, str) and k.isidentifier() and isinstance(v, plain) for k, v in value.items())
+    return tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in sorted(value.items())) if good else None
+
+
 def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
@@ -127,6 +151,7 @@ def _table(**words: str) -> dict[str, str]:
 _READERS: dict[str, Reader] = {
     "arch": _arch, "classes": _names, "width": _count, "size": _size, "shorter": _edge, "mean": three, "std": three,
     "crop_pct": _share, "crop_mode": _mode, "interpolation": _filter, "multi_label": _flag, "color": _order,
+    "pool": _pool, "bn_eps": _positive, "tag": _tag, "options": _options,
 }  # fmt: skip
 _KINDS = _table(
     arch="arch architecture archname modelname modelarch backbone backbonename encodername netname network networkname "
@@ -144,6 +169,10 @@ _KINDS = _table(
     interpolation="interpolation resample",
     multi_label="multilabel ismultilabel",
     color="inputspace colorspace channelorder",
+    pool="globalpool gp",
+    bn_eps="bneps batchnormeps",
+    tag="tag",
+    options="modelkwargs modelargs",
 )
 WORDS: dict[str, tuple[tuple[str, Reader], ...]] = {
     **{word: ((kind, _READERS[kind]),) for word, kind in _KINDS.items()},
@@ -153,5 +182,5 @@ WORDS: dict[str, tuple[tuple[str, Reader], ...]] = {
 }
 # words that also mean other things, as a wrapper of weights or the labels of pictures: nothing is said of them
 OFTEN_OTHER = frozenset(
-    ("model", "net", "network", "labels", "names", "size", "categories", "classes", "nc", "problemtype")
+    ("model", "net", "network", "labels", "names", "size", "categories", "classes", "nc", "problemtype", "tag", "gp")
 )

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 def export(
     context: typer.Context,
-    checkpoint: Annotated[Path, typer.Argument(help="A .pt, .pth, .pth.tar, .ckpt or .safetensors file.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A .pt, .pth, .pth.tar, .ckpt or .safetensors file, or a folder of the Hub.")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write to; default: beside the checkpoint.")
     ] = None,

@@ -117,6 +117,19 @@ def preprocess(arch: str) -> PreprocessSpec | None:
     return _of_weight_entry(name) if library == "torchvision" else _of_pretrained_cfg(name)
 
 
+def has_tag(arch: str) -> bool:
+    """Whether a library has weights of the tag in `timm:NAME.TAG`; yes for a name without one."""
+    library, _, name = arch.partition(":")
+    bare, dot, tag = name.partition(".")
+    if not dot:
+        return True
+    if library == "timm":
+        return name in _timm().list_pretrained(f"{bare}.*")
+    from torchvision.models import get_model_weights, list_models
+
+    return bare in list_models() and tag in [entry.name for entry in get_model_weights(bare)]
+
+
 def _of_pretrained_cfg(name: str) -> PreprocessSpec | None:
     timm = _timm()
     bare, _, tag = name.partition(".")

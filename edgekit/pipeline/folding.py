@@ -32,7 +32,7 @@ def fold_stages(
     import torch
 
     from edgekit.backends.torch_ import TorchSession
-    from edgekit.checkpoints.reference import reference_input, reference_net
+    from edgekit.checkpoints.reference import reference_net, reference_transform
     from edgekit.graph.fold_bn import fold_bn
 
     spec = loaded.spec
@@ -48,11 +48,14 @@ def fold_stages(
 
     origin = (reference_net(loaded) if loaded.source != "edgekit" else None) or net
     theirs = []
+    whose, transform = reference_transform(loaded)
     for sample in track(gate.dataset.samples, "reading the gate's pictures"):
         frame = sample.read()
         gate.pixels.append(preprocess(frame, spec.preprocess))
-        theirs.append(reference_input(frame, spec.preprocess))
+        theirs.append(transform(frame))
     ours = normalise(np.stack(gate.pixels), spec.preprocess)
+    if loaded.pictures is not None:
+        gate.notes.append(f"preprocess: compared with {whose}")
     if all(tensor is not None for tensor in theirs):
         independent = torch.stack([t for t in theirs if t is not None]).numpy()
         gate.reference = run(origin, independent)

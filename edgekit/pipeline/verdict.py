@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WAYS = {
     "the net": "its keys and shapes fit a {arch}, and other nets have them too: --arch {arch} states it, "
     "--expect PAIRS.npz proves it",
-    "preprocessing": "torchvision's, where nothing is said: --preprocess FILE states it",
+    "preprocessing": "{pictures}, where nothing is said: --preprocess FILE states it",
     "class names": "ImageNet's: --classes FILE states them",
 }
 
@@ -31,6 +31,7 @@ class Basis:
         named_by: who says that it is the net: `its own checkpoint`, `--arch`, `the file (args.model)`; empty: nobody.
         arch: the net's name.
         guesses: what nobody said: keys of `WAYS`.
+        pictures: whose preprocessing is taken where nothing is said.
         pairs: how many recorded pairs of input and output the net answered as recorded; 0 where none were given.
     """
 
@@ -38,6 +39,7 @@ class Basis:
     named_by: str
     arch: str
     guesses: tuple[str, ...] = ()
+    pictures: str = "torchvision's"
     pairs: int = 0
 
     def proven(self, pairs: int) -> Basis:
@@ -53,7 +55,7 @@ class Basis:
     @property
     def guessed(self) -> tuple[str, ...]:
         """One line for each guess, with the way to state or prove it."""
-        return tuple(f"{guess}: {WAYS[guess].format(arch=self.arch)}" for guess in self.guesses)
+        return tuple(f"{guess}: {WAYS[guess].format(arch=self.arch, pictures=self.pictures)}" for guess in self.guesses)
 
     def verdict(self, gate: Gate, precision: str) -> dict[str, Any]:
         """What is said, in the report and inside the file: `text` is the whole of it in a sentence.
@@ -95,4 +97,4 @@ def basis_of(loaded: Checkpoint) -> Basis:
         lacks = f", which {net.reference.library} has not" if net.reference is not None else ""
         reference = f"our {spec.arch}{how} with these weights{lacks}"
     guesses = (*(() if loaded.named_by else ("the net",)), *loaded.guesses)
-    return Basis(reference, loaded.named_by, spec.arch, guesses)
+    return Basis(reference, loaded.named_by, spec.arch, guesses, loaded.whose_pictures)

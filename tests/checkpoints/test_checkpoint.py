@@ -18,8 +18,8 @@ from edgekit.checkpoints.checkpoint import (
     save_checkpoint,
     state_digest,
 )
+from edgekit.checkpoints.fitting.unwrap import WRAPPERS
 from edgekit.checkpoints.foreign import _unique
-from edgekit.checkpoints.unwrap import WRAPPERS
 from edgekit.errors import CheckpointError, OutputError, UsageError
 from edgekit.nets.resnet import ResNet
 from edgekit.spec import ModelSpec, PreprocessSpec

@@ -57,7 +57,7 @@ def test_a_net_that_nobody_names_is_called_a_guess(light: State, tmp_path: Path)
 @pytest.mark.parametrize(
     "said",
     [
-        {"arch": "resnetblur18"}, {"arch": "resnetaa50"}, {"args": argparse.Namespace(model="efficientnet_b0")},
+        {"arch": "resnetaa50"}, {"args": argparse.Namespace(model="efficientnet_b0")},
         {"hyper_parameters": {"arch": "resnet34"}}, {"arch": "resnet50"}, {"model": "vit_b_16", "weights": 0},
         {"arch": "my_own_net"}, {"model_name": "resnet18d"},
     ],
@@ -74,19 +74,25 @@ def test_arch_settles_a_name_of_ones_own_and_no_known_other_net(light: State, tm
     path = tmp_path / "net.pth"
     found = loaded(path, {"arch": "my_own_net", "state_dict": light}, arch="resnet18")
     assert found.named_by == "--arch (the file's arch calls it my_own_net)"
-    with pytest.raises(CheckpointError, match="does not have"):
+    with pytest.raises(UsageError, match="--arch contradicts what") as caught:
         loaded(path, {"arch": "resnetblur18", "state_dict": light}, arch="resnet18")
+    assert "resnetblur18, as arch says" in str(caught.value.expected)
+
+
+@pytest.mark.parametrize("name", ["resnetblur18", "timm:resnetblur18", "timm/resnetblur18", "hf-hub:timm/resnetblur18"])
+def test_the_same_keys_and_another_net_is_built_as_the_file_says(name: str, light: State, tmp_path: Path) -> None:
+    found = loaded(tmp_path / "net.pth", {"arch": name, "state_dict": light})
+    assert (found.spec.arch, found.named_by) == ("timm:resnetblur18", "the file (arch)")
+    assert "BlurPool2d" in str(found.net())
 
 
 @pytest.mark.parametrize(
     ("arch", "words"),
     [
         ("resnet34", ("contradicts the keys", "resnet18")),
-        ("resnetblur18", ("another function", "Add a net")),
-        ("timm:resnet18", ("another library", "--arch resnet18")),
-        ("torchvision:resnet18", ("another library", "--arch resnet18")),
-        ("torchvision:efficientnet_b0", ("cannot build it", "Add a net")),
-        ("centernet-resnet18", ("cannot build it", "resnet18, resnet34")),
+        ("torchvision:efficientnet_b0", ("contradicts the keys", "timm:resnet18")),
+        ("centernet-resnet18", ("does not have", "timm:NAME")),
+        ("timm:resnet81", ("does not have", "did you mean resnet18")),
     ],
 )
 def test_arch_that_cannot_be_is_refused(arch: str, words: tuple[str, ...], light: State, tmp_path: Path) -> None:
@@ -94,6 +100,14 @@ def test_arch_that_cannot_be_is_refused(arch: str, words: tuple[str, ...], light
         loaded(tmp_path / "net.pth", light, arch=arch)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_a_resnet_of_a_library_is_that_librarys_where_arch_says_so(library: str, light: State, tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    assert loaded(path, light, arch=f"{library}:resnet18").spec.arch == f"{library}:resnet18"
+    assert loaded(path, {"arch": "resnet18", "model": light}, arch=f"{library}:resnet18").named_by == "the file (arch)"
+    assert loaded(path, light, arch="resnet18").spec.arch == "resnet18"
 
 
 # -- the classes --------------------------------------------------------------------------------------------------
@@ -281,7 +295,7 @@ def test_the_hubs_labels_are_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [{**TIMM, "num_classes": 4}, {**TIMM, "architecture": "resnetblur18"}, {**TIMM, "label_names": ["a"]}, "{", "[]"],
+    [{**TIMM, "num_classes": 4}, {**TIMM, "architecture": "resnetblur50"}, {**TIMM, "label_names": ["a"]}, "{", "[]"],
 )
 def test_a_config_that_contradicts_or_is_broken_is_refused(config: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):

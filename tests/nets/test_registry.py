@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekit import nets
-from edgekit.checkpoints.naming import plain_name
+from edgekit.checkpoints.fitting.naming import plain_name
 from edgekit.errors import CheckpointError, UsageError
 from edgekit.nets import LIBRARIES, Inferred, Keys, Net
 from edgekit.spec import ModelSpec, PreprocessSpec

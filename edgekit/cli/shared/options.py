@@ -66,7 +66,8 @@ NormOption = Annotated[
     str | None, typer.Option("--norm", help="group, layer or instance, for a state dict that does not tell.")
 ]
 ArchOption = Annotated[
-    str | None, typer.Option("--arch", help="The net of a state dict, such as resnet18; its keys alone are no proof.")
+    str | None,
+    typer.Option("--arch", help="The net of a state dict: resnet18, timm:NAME, torchvision:NAME; keys are no proof."),
 ]
 WeightsKeyOption = Annotated[
     str | None, typer.Option("--weights-key", help="Which weights of a file that holds several, such as model_ema.")

@@ -8,8 +8,8 @@ out, is said.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,21 @@ import torch
 from torch import Tensor
 
 from edgekit import nets
+from edgekit.checkpoints.fitting.fingerprint import BUFFER
+from edgekit.checkpoints.fitting.guess import behind, starts_of_known
+from edgekit.checkpoints.fitting.layout import Layout
+from edgekit.checkpoints.fitting.names import BESIDE, NORMALIZE, behind_dropout, unwrapped
 from edgekit.errors import CheckpointError, UsageError
 
 WRAPPERS = (
     "state_dict_ema", "model_ema", "ema", "ema_state_dict", "params_ema", "state_dict", "model_state_dict",
     "model_state", "model", "net", "network", "weights", "params",
 )  # fmt: skip
-_AVERAGED = re.compile(r"(^|[._])(ema|averaged?|avg|swa)([._]|$)|ema$")
+_AVERAGED = re.compile(r"(^|[._])(ema|averaged?|averaging|avg|swa|polyak|shadow)([._]|$)|ema$")
 _NO_WEIGHTS = re.compile(r"^(optim|sched|lr_|scaler|amp|loops|callbacks|rng|random)|optimizer|scheduler")
-# names that belong to no layer: counters of thop, of averaging, a loss's class weights, running figures
-_BESIDE = re.compile(
-    r"(^|\.)(total_ops|total_params|n_averaged)$"
-    r"|^(criterion|loss|loss_fn|loss_func|metrics?|(train|val|valid|test)_\w+|acc|accuracy)\d*(\.|$)"
-)
-_NORMALIZE = re.compile(r"^(|.*\.)(pixel_)?(mean|std)$")
+# where Lightning's averaging callback puts the weights that are no average
+_UNAVERAGED = "current_model_state"
+_PART = 0.5  # of the largest dictionary: what is smaller is no whole net
 DEPTH = 3
 
 
@@ -55,21 +56,54 @@ class _Found:
     key: str
     prefix: str
     tensors: Mapping[str, Tensor]
+    whole: bool  # whether the net that is looked for begins here
 
 
-def find_weights(content: Mapping[str, Any], path: Path, wanted: str | None = None) -> Weights:
+@dataclass(frozen=True)
+class Wanted:
+    """What kind of net is looked for.
+
+    Attributes:
+        called: for the messages.
+        starts: prefixes behind which a whole net of the kind begins, of a dictionary of tensors.
+    """
+
+    called: str
+    starts: Callable[[Mapping[str, Tensor]], list[str]]
+
+
+def ours() -> Wanted:
+    """Any of edgekit's own nets whose plain state dicts are known."""
+    called = " or ".join(keys.family for keys in nets.families())
+    return Wanted(called, lambda tensors: [p for keys in nets.families() for p in _starts(tensors, keys.marks)])
+
+
+def one_of(layout: Layout) -> Wanted:
+    """The net of a layout."""
+    return Wanted(layout.arch, lambda tensors: _starts(tensors, layout.marks))
+
+
+def any_known() -> Wanted:
+    """Ours, or any net of timm and torchvision."""
+    own = ours()
+    return Wanted("net", lambda tensors: own.starts(tensors) or starts_of_known(tensors))
+
+
+def find_weights(content: Mapping[str, Any], path: Path, kind: Wanted, wanted: str | None = None) -> Weights:
     """The weights of a foreign file.
 
     Args:
         content: what was read.
         path: for the messages.
+        kind: of net.
         wanted: which of several: the key that they are under, or the prefix before their names.
 
     Raises:
         CheckpointError: no state dict, several and none averaged, or a net that is part of a larger one.
         UsageError: nothing is called `wanted`.
     """
-    found = list(_candidates(content))
+    dictionaries = dict(_dictionaries(content, "", DEPTH, kind))
+    found = list(_candidates(dictionaries, kind))
     if not found:
         strange = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
         raise CheckpointError(
@@ -78,31 +112,34 @@ def find_weights(content: Mapping[str, Any], path: Path, wanted: str | None = No
             expected="a dictionary of tensors, or one under " + ", ".join(WRAPPERS[-7:]),
             fix="torch.save(net.state_dict(), path)",
         )
-    whole = [one for one in found if _family(one.tensors)]
-    chosen, notes = _choose(found if wanted is not None else whole or found[:1], path, wanted)
+    whole = [one for one in found if one.whole]
+    large = max(len(one.tensors) for one in found) * _PART
+    chosen, notes = _choose(
+        found if wanted is not None else whole or [one for one in found if len(one.tensors) >= large], path, wanted
+    )
+    chosen = _completed(chosen, whole, notes)
     others = tuple(one.prefix for one in whole if one.key == chosen.key and one.prefix != chosen.prefix)
     left = [] if not whole else [
-        name for name in _mapping(content, chosen.key)
+        name for name in dictionaries[chosen.key]
         if not name.startswith(chosen.prefix) and not (others and name.startswith(others))
     ]  # fmt: skip
-    strange = [name for name in left if not (_BESIDE.search(name) or _NORMALIZE.match(name))]
+    strange = [name for name in left if not (BESIDE.search(name) or NORMALIZE.match(name))]
     if strange:
-        family = keys.family if (keys := _family(chosen.tensors)) else "known net"
         raise CheckpointError(
-            f"{path} holds a net of which the {family} is only a part.",
+            f"{path} holds a net of which the {kind.called} is only a part.",
             got=f"{len(strange)} tensors beside {chosen.prefix}*: {', '.join(strange[:4])}",
-            expected=f"a {family} and nothing that computes beside it",
+            expected=f"a {kind.called} and nothing that computes beside it",
             fix="save the whole classifier's state_dict(); a net of several parts has to be added "
             "(CONTRIBUTING.md, 'Add a net')",
         )
     state, buffers, dropped = dict(chosen.tensors), {}, list(left)
     for name in list(state):
-        if _BESIDE.search(name):
+        if BESIDE.search(name):
             dropped.append(name)
             del state[name]
     for name in [*left, *state]:
-        if match := _NORMALIZE.match(name):
-            tensor = state.pop(name) if name in state else _mapping(content, chosen.key)[name]
+        if match := NORMALIZE.match(name):
+            tensor = state.pop(name) if name in state else dictionaries[chosen.key][name]
             buffers[match[3]] = tensor
             dropped = [other for other in dropped if other != name]
     if chosen.prefix:
@@ -112,7 +149,7 @@ def find_weights(content: Mapping[str, Any], path: Path, wanted: str | None = No
     if dropped:
         more = f" and {len(dropped) - 4} more" if len(dropped) > 4 else ""
         notes.append(f"left out, since they belong to no layer: {', '.join(dropped[:4])}{more}")
-    return Weights(_headed(state, notes), buffers, tuple(notes))
+    return Weights(headed(state, notes), buffers, tuple(notes))
 
 
 def _choose(found: list[_Found], path: Path, wanted: str | None) -> tuple[_Found, list[str]]:
@@ -131,6 +168,8 @@ def _choose(found: list[_Found], path: Path, wanted: str | None) -> tuple[_Found
         return found[0], []
     first = found[0]
     averaged = [one for one in found if _AVERAGED.search(one.name)]
+    if not averaged and _UNAVERAGED in names and len(found) == 2:
+        averaged = [one for one in found if one.name != _UNAVERAGED]
     if len(averaged) == 1:
         rest = [one.name for one in found if one is not averaged[0]]
         return averaged[0], [
@@ -147,18 +186,37 @@ def _choose(found: list[_Found], path: Path, wanted: str | None) -> tuple[_Found
     )
 
 
-def _candidates(content: Mapping[str, Any]) -> Iterator[_Found]:
-    for key, tensors in _dictionaries(content, "", DEPTH):
-        prefixes = list(dict.fromkeys(prefix for keys in nets.families() for prefix in _starts(tensors, keys.marks)))
-        for prefix in prefixes or [""]:
-            parts = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+def _completed(chosen: _Found, whole: list[_Found], notes: list[str]) -> _Found:
+    """An average of the parameters alone, with the running statistics of the net beside it."""
+    for other in whole:
+        lacking = [name for name in other.tensors if name not in chosen.tensors]
+        if lacking and all(BUFFER.search(name) for name in lacking) and set(chosen.tensors) < set(other.tensors):
+            notes.append(f"{chosen.name} has parameters alone: running statistics are those of {other.name}")
+            return replace(chosen, tensors={**chosen.tensors, **{name: other.tensors[name] for name in lacking}})
+    return chosen
+
+
+def _candidates(dictionaries: Mapping[str, Mapping[str, Tensor]], kind: Wanted) -> Iterator[_Found]:
+    for key, tensors in dictionaries.items():
+        prefixes = list(dict.fromkeys(kind.starts(tensors)))
+        for prefix in prefixes or [_shared(tensors)]:
             name = ".".join(part for part in (key, prefix.rstrip(".") if len(prefixes) > 1 else "") if part)
-            yield _Found(name, key, prefix, parts)
+            yield _Found(name, key, prefix, behind(tensors, prefix), bool(prefixes))
+
+
+def _shared(tensors: Mapping[str, Tensor]) -> str:
+    """The prefix that all names have, of a net whose names are others than its library's."""
+    names = [name for name in tensors if not BESIDE.search(name)]
+    parts = [name.split(".")[:-2] for name in names]
+    count = 0
+    while parts and all(len(one) > count and one[count] == parts[0][count] for one in parts):
+        count += 1
+    return "".join(f"{part}." for part in parts[0][:count]) if parts else ""
 
 
 def _starts(tensors: Mapping[str, Tensor], marks: tuple[str, ...]) -> list[str]:
-    """Prefixes behind which all the marks of a family are: where a net of it begins."""
-    ends = [name.removesuffix(marks[0]) for name in tensors if name.endswith(marks[0])]
+    """Prefixes behind which all the marks of a net are: where it begins."""
+    ends = [name.removesuffix(marks[0]) for name in tensors if name.endswith(marks[0])] if marks else []
     return [p for p in ends if (not p or p.endswith(".")) and all(p + mark in tensors for mark in marks)]
 
 
@@ -167,34 +225,33 @@ def _family(state: Mapping[str, Tensor]) -> nets.Keys | None:
     return next((keys for keys in nets.families() if all(mark in state for mark in keys.marks)), None)
 
 
-def _dictionaries(content: Mapping[Any, Any], key: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _dictionaries(
+    content: Mapping[Any, Any], key: str, depth: int, kind: Wanted
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Dictionaries of tensors and their keys, a.b for b inside a."""
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    given = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    plain = {unwrapped(name): tensor for name, tensor in given.items()}
+    tensors = plain if len(plain) == len(given) else given
     # plain data may stand beside the tensors of a whole net, not beside any tensor
-    telling = tuple(keys.marks[-1] for keys in nets.families())
-    if tensors and (len(tensors) == len(content) or any(name.endswith(telling) for name in tensors)):
+    if tensors and (len(tensors) == len(content) or kind.starts(tensors)):
         yield key, tensors
     for name, inner in content.items() if depth else ():
         if isinstance(inner, Mapping) and isinstance(name, str) and not _NO_WEIGHTS.search(name):
-            yield from _dictionaries(inner, f"{key}.{name}".lstrip("."), depth - 1)
-
-
-def _mapping(content: Mapping[str, Any], key: str) -> dict[str, Tensor]:
-    return dict(next(tensors for found, tensors in _dictionaries(content, "", DEPTH) if found == key))
+            yield from _dictionaries(inner, f"{key}.{name}".lstrip("."), depth - 1, kind)
 
 
 def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def _headed(state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+def headed(state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
     """`state` with its last linear layer called as its net has it (`fc`), and a bias of zeros where it has none."""
     family = _family(state)
     last = next((net.head for net in nets.NETS.values() if family is not None and net.keys is family), None)
     if last is None:
         return state
-    behind = re.compile(rf"{re.escape(last)}\.\d+\.weight")
-    inner = sorted({name.rpartition(".")[0] for name in state if behind.fullmatch(name)})
+    inside = behind_dropout(last)
+    inner = sorted({name.rpartition(".")[0] for name in state if inside.fullmatch(name)})
     if f"{last}.weight" not in state and len(inner) == 1 and state[f"{inner[0]}.weight"].ndim == 2:
         state = {name.replace(f"{inner[0]}.", f"{last}."): tensor for name, tensor in state.items()}
         notes.append(f"the last layer is {inner[0]}; what stands before it has no weights and is taken for a dropout")
