@@ -10,7 +10,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from edgekit.artifacts.kinds import HUB
 from edgekit.checkpoints.pickles import refusals
 from edgekit.checkpoints.pickles.bounds import check_checkpoint
 from edgekit.checkpoints.pickles.stubs import STAND_INS, plain, stand_ins
+from edgekit.checkpoints.pickles.unknown import stand_ins_for
 from edgekit.errors import CheckpointError
 from edgekit.reading import RefusedError, load_json, regular_size
 from edgekit.reading.limits import SAFETENSORS_HEADER, over, size
@@ -83,11 +84,13 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
             fix="name the checkpoint itself; a page or a Git LFS pointer that was saved in its place is not one",
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read is told below
-            check_checkpoint(path)
-            with torch.serialization.safe_globals(stand_ins()):
-                content = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            content = _loaded(path, {})
+        except pickle.UnpicklingError:
+            more = stand_ins_for(path, _globals_of(path))
+            if more is None:
+                raise
+            content = _loaded(path, more)
     except pickle.UnpicklingError as error:
         raise _refused_pickle(path, error) from error
     except RefusedError as error:
@@ -113,6 +116,15 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
         )
     found: Mapping[str, Any] = plain(content)
     return found
+
+
+def _loaded(path: Path, more: Mapping[str, Callable[..., Any]]) -> Any:
+    """What torch's restricted unpickler makes of the file, with `more` classes that something stands for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read is told by the caller
+        check_checkpoint(path, more)
+        with torch.serialization.safe_globals(stand_ins(more)):
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _refused_pickle(path: Path, error: pickle.UnpicklingError) -> CheckpointError:

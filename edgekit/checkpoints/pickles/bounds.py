@@ -13,6 +13,7 @@ import math
 import pickle
 import pickletools
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,8 +32,11 @@ _DENSE = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"}
 _AROUND = {"_rebuild_parameter", "_rebuild_parameter_with_state"}
 
 
-def check_checkpoint(path: Path) -> None:
+def check_checkpoint(path: Path, more: Collection[str] = ()) -> None:
     """Raises RefusedError where reading what torch.save wrote would take more than the file can honestly hold.
+
+    Args:
+        more: names that something stands for, beside `STAND_INS`.
 
     Raises:
         RefusedError: which limit was passed, and by how much.
@@ -41,7 +45,7 @@ def check_checkpoint(path: Path) -> None:
     """
     if not zipfile.is_zipfile(path):
         with path.open("rb") as stream:
-            _check_old(stream, path.stat().st_size)
+            _check_old(stream, path.stat().st_size, more)
         return
     records = zip_sizes(path)
     pickles = [name for name in records if name.endswith("data.pkl") and name.count("/") <= 1]
@@ -54,17 +58,17 @@ def check_checkpoint(path: Path) -> None:
         data = archive.read(pickles[0])
     stored = {name.removeprefix(f"{folder}data/"): held for name, held in records.items()}
     _check_opcodes(data)
-    run = _DryRun(io.BytesIO(data), stored)
+    run = _DryRun(io.BytesIO(data), stored, more)
     run.check(run.load())
 
 
-def _check_old(stream: BinaryIO, total: int) -> None:
+def _check_old(stream: BinaryIO, total: int, more: Collection[str]) -> None:
     """torch.save before 1.6: five pickles, then the storages as they are."""
     data = stream.read(_PICKLE)
     source, at = io.BytesIO(data), 0
     for number in range(5):
         at += _check_opcodes(data[at:] if at else data)
-        run = _DryRun(source, None)
+        run = _DryRun(source, None, more)
         value = run.load()
         run.check(value)
         if number == 0 and value != _MAGIC:
@@ -123,11 +127,15 @@ class _DryRun(pickle._Unpickler):  # the one in Python: C's takes gigabytes for 
 
     Args:
         stored: bytes of each record of the zip by its key; None for the old format.
+        more: names that something stands for, beside `STAND_INS`.
     """
 
-    def __init__(self, stream: BinaryIO | io.BytesIO, stored: dict[str, int] | None) -> None:
+    def __init__(
+        self, stream: BinaryIO | io.BytesIO, stored: dict[str, int] | None, more: Collection[str] = ()
+    ) -> None:
         super().__init__(stream, encoding="latin1")
         self.stored = stored
+        self.stand_ins = {*STAND_INS, *more}
         self.claimed: dict[str, int] = {}
         self._repeated = 0
         self._names: dict[str, type] = {}
@@ -146,7 +154,9 @@ class _DryRun(pickle._Unpickler):  # the one in Python: C's takes gigabytes for 
         With a class that torch will refuse it is not looked at: a module's parts may hold each other in a circle.
         """
         known = ("torch.", "collections.", "_codecs.", "builtins.", "__builtin__.")
-        if all(name in STAND_INS or (name.startswith(known) and ".nn.modules" not in name) for name in self._names):
+        if all(
+            name in self.stand_ins or (name.startswith(known) and ".nn.modules" not in name) for name in self._names
+        ):
             _check_values(value)
 
     def _class(self, full: str) -> type:

@@ -46,15 +46,26 @@ _BUILTINS = ("__builtin__.", "builtins.")
 
 
 class Thing:
-    """Stands for an object of any class."""
+    """Stands for an object of any class.
+
+    Attributes:
+        origin: the full name that the pickle calls.
+        args: what it is called with.
+        state: its attributes, or what else it is set up with.
+        filled: `dictionary` or `list`, where the pickle fills it like one.
+        held: what it is filled with.
+    """
 
     origin = ""
     args: tuple[Any, ...] = ()
     state: Any = None
+    filled = ""
+    held: list[Any]
 
     def __new__(cls, *args: Any, **options: Any) -> Thing:  # an unpickler may leave __init__ out
         made = super().__new__(cls)
         made.args = args
+        made.held = []
         return made
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -65,12 +76,18 @@ class Thing:
 
     def append(self, value: Any) -> None:
         """A list's subclass."""
+        self.filled = "list"
+        self.held.append(value)
 
     def extend(self, values: Any) -> None:
         """A list's subclass."""
+        self.filled = "list"
+        self.held += values
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """A dictionary's subclass."""
+        self.filled = "dictionary"
+        self.held.append(value)
 
     @property
     def of(self) -> str:

@@ -7,24 +7,28 @@ is imported, and nothing of it is called.
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-_NUMBER = re.compile(r"[bifu][1248]")
+_PLAIN = re.compile(r"[bifu][1248]|U[1-9]\d{0,3}")  # numbers and texts
 DEPTH = 12  # of what a file says of itself; deeper is not looked into
 
 
 class Fields:
-    """Of an object with attributes: those, by name."""
+    """Of an object with attributes: those, by name. Of one that has none, as an enumeration's: what it is made from."""
 
     fields: dict[str, Any]
+    args: tuple[Any, ...]
 
     def __new__(cls, *args: Any) -> Fields:  # an unpickler may leave __init__ out
         made = super().__new__(cls)
         made.fields = {}
+        made.args = args
         return made
 
     def __setstate__(self, state: Any) -> None:
@@ -34,10 +38,17 @@ class Fields:
 
 
 class AsDict:
-    """Of a dictionary's subclass: a plain dictionary, the only kind that torch's unpickler fills."""
+    """Of a dictionary's subclass: the one kind that torch's unpickler both fills and gives attributes, unused here."""
 
     def __new__(cls, *args: Any) -> Any:
-        return {}
+        return collections.OrderedDict()
+
+
+class AsList:
+    """Of a list's subclass, a deque or a set: a plain list, the only kind that torch's unpickler fills."""
+
+    def __new__(cls, values: Any = (), *args: Any) -> Any:
+        return list(values) if isinstance(values, (list, tuple, set)) else []
 
 
 class AsText:
@@ -77,7 +88,7 @@ class Array:
 
 def _numbers(dtype: Any, raw: Any) -> Any:
     data = raw.encode("latin1") if isinstance(raw, str) else raw
-    if not isinstance(dtype, DType) or not _NUMBER.fullmatch(dtype.code) or not isinstance(data, bytes):
+    if not isinstance(dtype, DType) or not _PLAIN.fullmatch(dtype.code) or not isinstance(data, bytes):
         return None
     kind = np.dtype(dtype.order + dtype.code)
     return np.frombuffer(data, kind) if len(data) % kind.itemsize == 0 else None
@@ -110,10 +121,19 @@ def _nothing(*args: Any) -> None:
     return None
 
 
+def _whole(*args: Any) -> list[Any]:
+    return list(args)
+
+
 def _seconds(days: Any = 0, seconds: Any = 0, *args: Any) -> Any:
     return days * 86400 + seconds if isinstance(days, int) and isinstance(seconds, int) else None
 
 
+_KINDS = (
+    *("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("bool", "bool_", "float_", "int_"),
+)
+_FACTORIES = ("list", "dict", "tuple", "int", "long", "float", "str", "unicode", "bool")
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 _CORE = ("numpy.core.multiarray", "numpy._core.multiarray")
 STAND_INS: dict[str, Callable[..., Any]] = {
@@ -125,6 +145,13 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "lightning_fabric.utilities.data.AttributeDict": AsDict,
     "lightning.fabric.utilities.data.AttributeDict": AsDict,
     "collections.defaultdict": AsDict,
+    "collections.deque": AsList,
+    **dict.fromkeys((f"{home}.{name}" for home in ("builtins", "__builtin__") for name in ("frozenset",)), AsList),
+    # a range or a slice: its numbers
+    **dict.fromkeys(("builtins.range", "__builtin__.xrange", "builtins.slice", "__builtin__.slice"), _whole),
+    # which kind of number an array has, or what a container's values may be
+    **dict.fromkeys((f"numpy.{kind}" for kind in _KINDS), _nothing),
+    **dict.fromkeys(("typing.Any", "typing.Union", "typing.Optional", "types.NoneType"), _nothing),
     "numpy.dtype": DType,
     "numpy.ndarray": Array,
     **dict.fromkeys((f"{core}._reconstruct" for core in _CORE), _array),
@@ -137,15 +164,17 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "torch.torch_version.TorchVersion": AsText,
     # what a defaultdict makes; never called here
     **dict.fromkeys(
-        (f"{home}.{name}" for home in ("builtins", "__builtin__") for name in ("list", "dict", "int", "float", "str")),
+        (f"{home}.{name}" for home in ("builtins", "__builtin__") for name in _FACTORIES),
         _nothing,
     ),
 }
 
 
-def stand_ins() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """For `torch.serialization.safe_globals`."""
-    return [(stand_in, name) for name, stand_in in STAND_INS.items()]
+def stand_ins(
+    more: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
+) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """For `torch.serialization.safe_globals`; `more` beside those of `STAND_INS`."""
+    return [(stand_in, name) for name, stand_in in (STAND_INS | dict(more)).items()]
 
 
 def plain(value: Any) -> Any:
@@ -160,7 +189,7 @@ def _plain(value: Any, depth: int, seen: dict[int, Any]) -> Any:
         return seen[id(value)]
     made: Any = value
     if isinstance(value, Fields):
-        made = _plain(value.fields, depth, seen)
+        made = _plain(_of(value), depth, seen)
     elif isinstance(value, Array):
         values = value.values
         made = values.tolist() if isinstance(values, np.ndarray) else _plain(values, depth - 1, seen)
@@ -175,6 +204,16 @@ def _plain(value: Any, depth: int, seen: dict[int, Any]) -> Any:
         ]  # fmt: skip
     seen[id(value)] = made
     return made
+
+
+def _of(value: Fields) -> Any:
+    """What an object holds: its attributes; OmegaConf's values alone; else what it was made from."""
+    for inner in ("_content", "_val"):
+        if inner in value.fields:
+            return value.fields[inner]
+    if value.fields or not value.args:
+        return value.fields
+    return value.args[0] if len(value.args) == 1 else list(value.args)
 
 
 _HOLDERS = (Fields, Array, DType, Mapping, list, tuple)
