@@ -18,6 +18,7 @@ from edgekit.graph.fold.kinds import FOLDABLE, is_layer
 from edgekit.graph.fold.record import record, uses
 from edgekit.graph.lint.graph import Graph
 from edgekit.graph.lint.operators import batchnorm_after_conv
+from edgekit.graph.translate import translations
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import task_of
 
@@ -49,7 +50,7 @@ class Deploy(nn.Module):
         self.register_buffer("order", torch.tensor(order))
 
     def forward(self, image: Tensor) -> Any:
-        x = image.to(torch.float32).permute(0, 3, 1, 2) - self.mean
+        x = image.to(torch.float32).permute(0, 3, 1, 2).contiguous() - self.mean
         if self.scale is not None:
             x = (x * self.scale).index_select(1, self.order)
         return self.net(x)
@@ -130,8 +131,8 @@ def onnx_from_torch(
         A checked model with the outputs of `spec.outputs`, nodes and tensors named after the torch modules.
 
     Raises:
-        EdgekitError: the exporter gave another opset, a BatchNormalization is left that could have been folded, or the
-            graph is invalid.
+        EdgekitError: torch's exporter failed or gave another opset, a BatchNormalization is left that could have been
+            folded, or the graph is invalid.
     """
     net = net.eval()
     if spec.temperature != 1:
@@ -150,6 +151,8 @@ def onnx_from_torch(
     else:
         deploy = _Named(net).eval()
         example = torch.zeros(n, 3, *size)
+    # else torch writes into the graph how pooled maps lie in its own memory
+    deploy = deploy.to(memory_format=torch.contiguous_format)
     model = _export(deploy, example, opset, _output_names(net, spec), dynamic=batch is None)
     passes.after_export(model)
     model.producer_name = "edgekit"
@@ -197,9 +200,17 @@ def _export(
                 input_names=["image"],
                 output_names=output_names,
                 dynamic_shapes={"image": {0: torch.export.Dim.DYNAMIC}} if dynamic else None,
+                custom_translation_table=translations(),
                 external_data=False,
                 verbose=False,
             )
+    except torch.onnx.OnnxExporterError as error:
+        raise EdgekitError(
+            "torch cannot write the net as ONNX.",
+            got=_reason(error),
+            expected="operations that ONNX has, and a forward() that does the same for every batch and every picture",
+            fix="--batch 1, if it is the size of the batch that it minds; else write the operation another way",
+        ) from error
     finally:
         for logger, level in zip(loud, levels, strict=True):
             logger.setLevel(level)
@@ -207,6 +218,13 @@ def _export(
     model = program.model_proto
     assert isinstance(model, onnx.ModelProto)
     return model
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what was raised first."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
 
 
 def _ensure(model: onnx.ModelProto, opset: int, batch: int | None) -> None:
