@@ -75,7 +75,9 @@ class Checkpoint:
         if self.source == "edgekit":
             return "our net from its own checkpoint"
         named = f"as named by {self.named_by}" if self.named_by else "a guess from keys and shapes"
-        return f"our {self.spec.arch} with these weights, {named}"
+        library, _, name = self.spec.arch.rpartition(":")
+        whose = f"{library}'s {name}" if library else f"our {name}"
+        return f"{whose} with these weights, {named}"
 
     def net(self) -> nn.Module:
         """The net with these weights, float32, in evaluation mode.

@@ -234,6 +234,19 @@ def test_arguments_that_the_file_says_are_used_or_refused(tmp_path: Path) -> Non
         loaded(path, {**content, "arch": "test_vit"}, classes=CLASSES)
 
 
+def test_a_resnet_of_another_function_is_not_ours(tmp_path: Path) -> None:
+    path, state = tmp_path / "net.pth", light_of("timm:resnet18")
+    said = {"args": argparse.Namespace(model="resnet18", gp="max", bn_eps=None), "state_dict": state}
+    found = loaded(path, said)
+    assert (found.spec.arch, found.spec.arch_args) == ("timm:resnet18", {"global_pool": "max"})
+    assert found.what == "timm's resnet18 with these weights, as named by the file (args.model)"
+    assert "pool_type=max" in str(found.net().global_pool)
+    assert loaded(path, {"args": argparse.Namespace(gp="avg"), "state_dict": state}).spec.arch == "resnet18"
+    with pytest.raises(UsageError, match="cannot be built so") as caught:
+        loaded(path, {"args": argparse.Namespace(bn_eps=0.001), "state_dict": state})
+    assert "bn_eps = 0.001" in str(caught.value.got)
+
+
 def test_buffers_of_another_version_come_and_go(tmp_path: Path) -> None:
     net = net_of("test_maxvit")
     old = {**net.state_dict(), "stages.0.blocks.0.attn_block.attn.rel_pos.relative_position_index": torch.zeros(4, 4)}

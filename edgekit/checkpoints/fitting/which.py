@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,9 @@ def which_net(
     if not said.archs:
         return _guessed(content, path, claims, stated, weights_key)
     if said.archs[0] in nets.NETS:
-        return _ours(content, path, said, stated, weights_key)
+        if not (other := _beyond_ours(claims, said.archs[0])):
+            return _ours(content, path, said, stated, weights_key)
+        said = replace(said, archs=other)
     return _library(content, path, claims, said, weights_key)
 
 
@@ -86,6 +88,12 @@ def _ours(
     if made.arch != said.archs[0]:
         raise misnamed(said, made.arch, path)
     return made
+
+
+def _beyond_ours(claims: SaidOfItself, arch: str) -> tuple[str, ...]:
+    """timm's net of the name of ours, where the file says arguments by which it is another function; else nothing."""
+    changed = {name: value for name, value in claims.arguments.items() if (name, value) != ("global_pool", "avg")}
+    return (f"timm:{arch}",) if changed else ()
 
 
 def _inferred(found: Weights, path: Path, said: Named, stated: Mapping[str, Any]) -> Which:
@@ -140,6 +148,8 @@ def _guessed(
     else:
         if (claim := claims["arch"]) is not None:
             refuse_unknown(claim, (made.arch,), path)
+        if other := _beyond_ours(claims, made.arch):
+            return _library(content, path, claims, Named(other, "", made.arch), key)
         return made
     fits, names = guesses(found.state)
     if (claim := claims["arch"]) is not None:
