@@ -8,8 +8,10 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from edgekit import nets
+from edgekit.config.recipe import load_recipe
 from edgekit.errors import CheckpointError, UsageError
 from edgekit.nets.centernet import LtrbMaps, OffsetSizeMaps
 from edgekit.nets.detector import with_decoding
@@ -110,3 +112,23 @@ def test_timm_has_initialized_the_trunk() -> None:
     assert all(torch.equal(value, alone[key]) for key, value in part.state_dict().items())
     he_init(part)
     assert not all(torch.equal(value, alone[key]) for key, value in part.state_dict().items())
+
+
+def test_centernet_mobile_takes_a_third_of_centernet_r18_s_multiply_adds() -> None:
+    """Counted alike, at 384 x 384 with two classes: what its card says."""
+    counted = {}
+    for name in ("centernet-mobile", "centernet-r18"):
+        recipe = load_recipe(name)
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            nets.find(recipe.net.arch).build(2, **recipe.net.asked()).eval()(torch.zeros(1, 3, 384, 384))
+        counted[name] = counter.get_total_flops() / 2e9
+    assert counted["centernet-r18"] == pytest.approx(6.82, abs=0.01)
+    assert counted["centernet-mobile"] == pytest.approx(1.88, abs=0.01)
+    assert counted["centernet-mobile"] <= 0.35 * counted["centernet-r18"]
+
+
+def test_what_centernet_mobile_freezes_is_there() -> None:
+    recipe = load_recipe("centernet-mobile")
+    with torch.device("meta"):
+        net = nets.find("centernet").build(2, **recipe.net.asked())
+    assert set(recipe.schedule.frozen) <= {name for name, _ in net.named_modules()}
