@@ -60,7 +60,11 @@ class ActivationTap:
             results: Arrays = session.run({"image": feed})
             for name, array in results.items():
                 judge = results.get(self.relu_masks.get(name, ""))
-                yield name, array[:1], None if judge is None else judge[:1] > 0
+                yield name, self._one(array), None if judge is None else self._one(judge) > 0
+
+    def _one(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Those of one picture: several rows where a net cuts pictures into windows along the batch, as Swin's do."""
+        return values[: max(1, len(values) // self.batch)] if values.ndim else values
 
     def __enter__(self) -> ActivationTap:
         return self

@@ -1,7 +1,8 @@
 """float16 for a graph that may hold Q/DQ pairs, with every number checked for what float16 cannot hold.
 
 Between its first and its last layer a net is cast; the preprocessing before, a last linear layer and the decoding
-behind stay in float32 and int32, where pixels minus a mean and indices of 16384 places are exact. Initializers and Q/DQ
+behind stay in float32 and int32, where pixels minus a mean and indices of 16384 places are exact, and so do norms that
+sum over a row, such as LayerNormalization. Initializers and Q/DQ
 scales are cast, and a Cast stands at each place where a float32 tensor goes in or a float16 one comes out.
 """
 
@@ -18,13 +19,15 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint.graph import Graph
 from edgekit.quantize.observers import Histogram
-from edgekit.quantize.plan import WEIGHTED
+from edgekit.quantize.plan import LINEAR, WEIGHTED
 
 MOST = float(np.finfo(np.float16).max)  # 65504
 ROOM = 2.0  # a picture in the field may reach twice what calibration saw
 LEAST = float(np.finfo(np.float16).tiny)  # below it digits are lost, and some kernels flush to zero
 LOST = 1e-2  # of a weight's size, by norm, that may vanish below LEAST
 OPSET = 19
+# sums of squares over a row, which float16 is neither wide nor fine enough for
+NORMS = ("LayerNormalization", "GroupNormalization", "InstanceNormalization", "RMSNormalization", "LpNormalization")
 SINGLE = {("Resize", 2)}  # inputs that ONNX has in float32 only, whatever the others are
 
 
@@ -78,7 +81,7 @@ def to_fp16(model: onnx.ModelProto, seen: Mapping[str, Histogram], keep: Collect
             why = _misfit(graph, node, seen)
             if why:
                 kept[node.name] = why
-    cast = inside - set(kept)
+    cast = inside - set(kept) - {node.name for node in graph.nodes if node.op_type in NORMS}
     if not cast:
         raise UsageError("No layer is left to cast.", got="; ".join(f"{k}: {v}" for k, v in list(kept.items())[:3]))
     copy = _rewritten(model, graph, cast)
@@ -102,7 +105,7 @@ def _between_layers(graph: Graph) -> set[str]:
         elif node.op_type in WEIGHTED:
             wanted.update(node.input)
     # logits of 16 have steps of 1/64 in float16, which decides between near classes; a last linear layer is small
-    layers = {n.name for n in graph.nodes if n.op_type in WEIGHTED and (n.op_type != "Gemm" or n.name in before)}
+    layers = {n.name for n in graph.nodes if n.op_type in WEIGHTED and (n.op_type not in LINEAR or n.name in before)}
     found = (after & before) | layers
     for node in reversed(graph.nodes):  # a DequantizeLinear in front of a layer, and the QuantizeLinear in front of it
         if node.op_type in ("DequantizeLinear", "QuantizeLinear"):

@@ -104,7 +104,7 @@ def quantize(
     for tensor, node, i in consumers_of(where, graph):
         nodes[node.name].input[i] = f"{tensor}.dequantized"
     for layer in where.layers:
-        _weights(edit, graph, nodes[layer.name], layer, chosen, parameters, rounder)
+        _weights(edit, graph, nodes, layer, chosen, parameters, rounder)
     _write(copy, edit, graph)
     kept = {layer.name for layer in plan(model, chosen).layers} - {layer.name for layer in where.layers}
     names = tuple(layer.name for layer in where.layers)
@@ -170,13 +170,14 @@ def _pair(edit: _Edit, tensor: str, parameters: tuple[float, int], scheme: Schem
 def _weights(
     edit: _Edit,
     graph: Graph,
-    node: onnx.NodeProto,
+    nodes: Mapping[str, onnx.NodeProto],
     layer: QuantizableLayer,
     scheme: Scheme,
     parameters: Mapping[str, tuple[float, int]],
     rounder: Rounder | None,
 ) -> None:
     """int8 weights behind a DequantizeLinear, and an int32 bias behind another where the scheme has one."""
+    node = nodes[layer.name]
     original = graph.producer(node.output[0])
     assert original is not None
     input_scale = parameters[original.input[0]][0]
@@ -206,6 +207,8 @@ def _weights(
     )
     node.input[1] = f"{base}.dequantized"
     if bias is None:
+        if rounded is not None:
+            _correct_add(edit, graph, nodes, original, rounded[1])
         return
     if not scheme.quantized_bias:
         if rounded is not None:
@@ -219,6 +222,24 @@ def _weights(
         helper.make_node("DequantizeLinear", [stored, scale], [f"{base}.dequantized"], f"{base}.dequantize", axis=0)
     )
     node.input[2] = f"{base}.dequantized"
+
+
+def _correct_add(
+    edit: _Edit,
+    graph: Graph,
+    nodes: Mapping[str, onnx.NodeProto],
+    layer: onnx.NodeProto,
+    lacking: NDArray[np.float64],
+) -> None:
+    """Adds what a MatMul lacks on average to its bias, which is a constant that an Add behind it has."""
+    readers = graph.consumers(layer.output[0])
+    if len(readers) != 1 or readers[0].op_type != "Add":
+        return
+    for i, name in enumerate(readers[0].input):
+        bias = graph.constant(name)
+        if bias is not None and bias.shape == lacking.shape and bias.dtype == np.float32:
+            corrected = (bias + lacking).astype(np.float32)
+            nodes[readers[0].name].input[i] = edit.constant(f"{layer.name}.bias.corrected", corrected)
 
 
 def _write(model: onnx.ModelProto, edit: _Edit, graph: Graph) -> None:

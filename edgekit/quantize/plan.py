@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +13,18 @@ from edgekit.config.schemes import Scheme
 from edgekit.errors import UsageError
 from edgekit.graph.lint.graph import Graph, attribute, operand
 
-LAYERS = ("Conv", "Gemm")  # ConvTranspose has no int8 kernel in onnxruntime and one with other rules in TensorRT
-WEIGHTED = (*LAYERS, "ConvTranspose", "MatMul")
+LINEAR = ("Gemm", "MatMul")
+LAYERS = ("Conv", *LINEAR)  # ConvTranspose has no int8 kernel in onnxruntime and one with other rules in TensorRT
+WEIGHTED = (*LAYERS, "ConvTranspose")
 ACTIVATIONS = ("Relu", "Clip")
+# between a gate's layers and the Mul that it scales a map with
+GATE = (*ACTIVATIONS, "HardSwish", "HardSigmoid", "Sigmoid", "Mul", "Reshape", "Squeeze", "Unsqueeze", "Transpose")
 CARRIERS = ("MaxPool", "Resize")  # give values that they got, so that input and output share scale and zero point
 
 
 @dataclass(frozen=True)
 class QuantizableLayer:
-    """A node that may become int8.
+    """A node that may become int8: a convolution, or a linear layer; a MatMul only with a constant matrix behind it.
 
     Attributes:
         name: of the node.
@@ -90,13 +93,18 @@ def _layer(graph: Graph, node: onnx.NodeProto) -> QuantizableLayer | None:
     if weight is None or (bias and graph.constant(bias) is None) or weight.dtype != np.float32:
         return None
     out = graph.shape(node.output[0]) or ()
-    places = int(np.prod([d or 1 for d in out[2:]], dtype=np.int64))
     if node.op_type == "Conv":
-        return QuantizableLayer(node.name, 0, int(weight.size) * places)
+        return QuantizableLayer(node.name, 0, int(weight.size) * _product(out[2:]))
+    if node.op_type == "MatMul":
+        return QuantizableLayer(node.name, 1, int(weight.size) * _product(out[1:-1])) if weight.ndim == 2 else None
     plain = attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0
     if not plain or attribute(node, "transA", 0):
         return None
     return QuantizableLayer(node.name, 0 if attribute(node, "transB", 0) else 1, int(weight.size))
+
+
+def _product(sides: Sequence[int | None]) -> int:
+    return int(np.prod([side or 1 for side in sides], dtype=np.int64))
 
 
 class _Planner:
@@ -119,7 +127,8 @@ class _Planner:
         for node in self.graph.nodes:
             if node.name in self.int8:
                 self._read(node, 0)
-                if self.scheme.outputs and node.name in self.before:
+                # onnxruntime multiplies int8 matrices into float; a pair there would stand before the bias
+                if self.scheme.outputs and node.name in self.before and node.op_type != "MatMul":
                     self.whole.add(self._activated(node))
         for node in reversed(self.graph.nodes):  # a node between layers is worth it where one behind it is int8
             if node.name not in self.before or node.name in self.keep:
@@ -144,8 +153,32 @@ class _Planner:
         return found
 
     def _worth(self, node: onnx.NodeProto) -> bool:
-        """A convolution without a quantized output would be computed in float by onnxruntime all the same."""
-        return not self.scheme.outputs or node.op_type == "Gemm" or node.name in self.before
+        """A convolution without a quantized output would be computed in float by onnxruntime all the same.
+
+        A gate costs next to nothing, and what it scales is only as exact as it is.
+        """
+        if self._gates(node):
+            return False
+        return not self.scheme.outputs or node.op_type in LINEAR or node.name in self.before
+
+    def _gates(self, node: onnx.NodeProto) -> bool:
+        """Whether it computes what a map is multiplied with, as in squeeze-excite (Hu et al. 2018, sec. 3)."""
+        size = self._size(node.output[0])
+        for reader in self.graph.consumers(node.output[0]):
+            made = self._size(reader.output[0])
+            if size is None or made is None:
+                continue
+            if reader.op_type == "Mul" and made > size and not any(map(self.graph.is_constant, reader.input)):
+                return True
+            pooled = reader.op_type in LAYERS and made == (self.graph.shape(reader.output[0]) or (0, 0))[1]
+            if (pooled or (reader.op_type in GATE and made == size)) and self._gates(reader):
+                return True
+        return False
+
+    def _size(self, tensor: str) -> int | None:
+        """Numbers of one picture; None where that is not known."""
+        shape = self.graph.shape(tensor)
+        return None if shape is None or any(side is None for side in shape[1:]) else _product(shape[1:])
 
     def _read(self, node: onnx.NodeProto, index: int) -> None:
         self.reads[node.input[index]].add((node.name, index))

@@ -95,9 +95,11 @@ class Geometry:
     linear: bool
 
     def patches(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 [P, K] of one picture's [C, h, w] (or [C]): what the kernel sees at no more than `PLACES` places."""
+        """float32 [P, K] of one picture's [C, h, w] or [..., K]: what is read at no more than `PLACES` places."""
         if self.linear:
-            return values.reshape(1, -1)
+            rows = values.reshape(-1, self.inputs)
+            chosen = np.unique(np.linspace(0, len(rows) - 1, min(PLACES, len(rows))).astype(int))
+            return np.ascontiguousarray(rows[chosen])
         top, left, bottom, right = self.pads
         padded = np.pad(values, ((0, 0), (top, bottom), (left, right)))
         spans = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True)]
@@ -116,6 +118,9 @@ def geometry_of(graph: Graph, node: onnx.NodeProto) -> Geometry | None:
         return None
     tensor = operand(node, 0)
     inputs = weight.size // weight.shape[0]
+    if node.op_type == "MatMul":
+        fits = weight.ndim == 2 and len(weight) <= MOST_INPUTS
+        return Geometry(tensor, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), len(weight), True) if fits else None
     if node.op_type == "Gemm":
         inputs = weight.size // weight.shape[0 if attribute(node, "transB", 0) else 1]
         plain = attribute(node, "transB", 0) and inputs <= MOST_INPUTS
@@ -201,13 +206,15 @@ class Rounder:
     ) -> tuple[NDArray[np.int8], Floats] | None:
         """Steps in the weight's shape and what to add to the bias, float64 [C]; None for a layer without moments."""
         moments = self.moments.get(name)
-        if moments is None or axis != 0:
+        if moments is None:
             return None
         key = (name, scales.tobytes())
         if key not in self._done:
-            rows = weight.reshape(len(weight), -1).astype(np.float64)
+            turned = np.moveaxis(weight, axis, 0)
+            rows = turned.reshape(len(turned), -1).astype(np.float64)
             steps = round_rows(rows, scales, moments)
-            self._done[key] = (steps.reshape(weight.shape), left_over(rows, steps, scales, moments))
+            placed = np.moveaxis(steps.reshape(turned.shape), 0, axis)
+            self._done[key] = (np.ascontiguousarray(placed), left_over(rows, steps, scales, moments))
         return self._done[key]
 
 
@@ -233,7 +240,7 @@ def rounder(
         for done, sample in enumerate(dataset):
             for tensor, values, _ in exposed.run(preprocess(sample.read(), spec), spec):
                 for name in readers[tensor]:
-                    moments[name].add(layers[name].patches(values[0]))
+                    moments[name].add(layers[name].patches(values if layers[name].linear else values[0]))
             progress(done + 1, len(dataset))
     for one in moments.values():
         one.settle()
