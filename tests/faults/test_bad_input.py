@@ -208,7 +208,7 @@ def cut_legacy(share: float) -> Make:
 
 CHECKPOINTS: tuple[tuple[str, Make, int, tuple[str, ...]], ...] = (
     ("missing", lambda room: [room / "none.pt"], 1, ("none.pt", "No such file")),
-    ("a folder", lambda room: [room.folder], 1, ("room", "directory")),
+    ("a folder", lambda room: [room.folder], 1, ("room", "folder without weights")),
     ("empty", empty_file, 1, ("is empty", "0 bytes")),
     ("text", text_file, 1, ("not a checkpoint", "version https")),
     ("pickle with code", plain_pickle, 1, ("does not run code", "system", "state_dict()")),
