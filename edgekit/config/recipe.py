@@ -247,7 +247,7 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _competition_fits(self) -> Recipe:
-        if self.compete.share and (self.task != "classification" or not self.schedule.probe_views):
+        if self.compete.share and not (task_of(self.task).fits_head and self.schedule.probe_views):
             raise ValueError("compete.share = 0 but for a classifier with schedule.probe_views of at least 1")
         return self
 

@@ -133,6 +133,7 @@ class Task(ABC):
         recorded: the output that recorded pairs hold, by its name.
         unrecorded: why its outputs cannot be compared one by one with recorded ones; empty: they can.
         attackable: whether attacks on its labels can be made.
+        fits_head: whether a net of it ends in one layer that training can fit alone, on features.
         disagreements: how to read the pictures on which two models differ most.
     """
 
@@ -152,6 +153,7 @@ class Task(ABC):
     recorded: ClassVar[str] = "logits"
     unrecorded: ClassVar[str] = "which gives no logits"
     attackable: ClassVar[bool] = False
+    fits_head: ClassVar[bool] = False
     disagreements: ClassVar[str] = "Where the answers differ most."
 
     # What a model of it is

@@ -31,6 +31,7 @@ class ClassificationTask(Task):
     training_figures = ("top1", "balanced", "nll_calibrated")
     unrecorded = ""
     attackable = True
+    fits_head = True
 
     def outputs(self, spec: Spec) -> tuple[TensorSpec, ...]:
         return (TensorSpec("logits", "float32", ("N", len(spec.classes))),)
