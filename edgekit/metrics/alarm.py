@@ -147,7 +147,8 @@ def _steps(scores: Floats, present: NDArray[np.bool_]) -> tuple[Floats, NDArray[
     """Thresholds from above the best score down, and the hits and false alarms at each: int [distinct scores + 1]."""
     values = np.unique(scores)[::-1]
     above = np.nextafter(values[0], np.inf)
-    lowest = values[-1] / 2 if values[-1] > 0 else values[-1]  # midway to 0, the score of nothing found
+    # midway to 0, the score of nothing found; the least number above 0 has no half
+    lowest = values[-1] / 2 if values[-1] / 2 > 0 else values[-1]
     between = (values[:-1] + values[1:]) / 2
     between = np.where(between > values[1:], between, values[:-1])  # neighbours in floating point have no middle
     thresholds = np.concatenate([[above], between, [lowest]])

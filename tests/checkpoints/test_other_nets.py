@@ -64,7 +64,7 @@ def test_weights_of_another_net_are_named_by_what_differs(net: Toy, tmp_path: Pa
     with pytest.raises(CheckpointError, match="another net") as caught:
         read_weights(str(path), "resnet18", {})
     assert (caught.value.got, caught.value.expected) == ("toy", "resnet18")
-    with pytest.raises(UsageError, match="no weights of this net"):
+    with pytest.raises(UsageError, match="Only torchvision.s weights are fetched"):
         read_weights("imagenet", "toy", {})
     with pytest.raises(UsageError, match="no ImageNet weights with this width"):
         read_weights("imagenet", "resnet18", {"width": 0.5})

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import DataError
@@ -46,6 +46,7 @@ def test_auroc_counts_pairs(pairs: list[tuple[float, bool]]) -> None:
 
 
 @settings(deadline=None)
+@example([(1.0, False), (5e-324, True)], 0.0)  # half of the least score is 0
 @given(SCORES, st.sampled_from([0.0, 0.1, 0.34, 0.5]))
 def test_thresholds_are_the_best_there_are(pairs: list[tuple[float, bool]], limit: float) -> None:
     yes, no = [s for s, p in pairs if p], [s for s, p in pairs if not p]
