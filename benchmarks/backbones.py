@@ -114,32 +114,22 @@ def row(entry: str) -> dict[str, Any]:
     """What the table says of one net."""
     import torch
 
-    from edgekit import nets
     from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
     from edgekit.config.target import load_target
     from edgekit.errors import EdgekitError
-    from edgekit.nets.library import preprocess
     from edgekit.pipeline import ExportOptions, run_export
-    from edgekit.spec import ModelSpec, PreprocessSpec
 
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
-    name, _, size = entry.partition("@")
-    side = int(size.rstrip("!"))
-    published = preprocess(name)
-    mean, std = (published.mean, published.std) if published else ((0.5,) * 3, (0.5,) * 3)
-    spec = ModelSpec(
-        arch=name,
-        arch_args={"img_size": side} if size.endswith("!") else {},
-        classes=tuple(f"class {i}" for i in range(CLASSES)),
-        preprocess=PreprocessSpec(side, side, shorter_side=side, mean=mean, std=std),
-    )
     started = time.monotonic()
-    known = nets.find(name)
-    net = known.build(CLASSES, **spec.arch_args)  # type: ignore[arg-type]
+    spec, net, heads = named(entry)
     inputs, data = pictures(spec)
-    shake(net, inputs, known.heads)
-    found: dict[str, Any] = {"net": name, "side": side, "parameters": sum(p.numel() for p in net.parameters())}
+    shake(net, inputs, heads)
+    found: dict[str, Any] = {
+        "net": spec.arch,
+        "side": spec.preprocess.height,
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
     limit = load_target("x86-cpu").gate["fp32"].max_abs
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -166,6 +156,26 @@ def row(entry: str) -> dict[str, Any]:
     if found["verified"] and min(shown) <= 1:  # then equality proves little
         found |= {"verified": False, "reason": "a planted defect does not show: the shaken weights are too tame"}
     return found
+
+
+def named(entry: str) -> tuple[Any, Any, tuple[str, ...]]:
+    """What an entry of `NETS` names: its ModelSpec, the net itself with its library's random weights, and its heads."""
+    from edgekit import nets
+    from edgekit.nets.library import preprocess
+    from edgekit.spec import ModelSpec, PreprocessSpec
+
+    name, _, size = entry.partition("@")
+    side = int(size.rstrip("!"))
+    published = preprocess(name)
+    mean, std = (published.mean, published.std) if published else ((0.5,) * 3, (0.5,) * 3)
+    spec = ModelSpec(
+        arch=name,
+        arch_args={"img_size": side} if size.endswith("!") else {},
+        classes=tuple(f"class {i}" for i in range(CLASSES)),
+        preprocess=PreprocessSpec(side, side, shorter_side=side, mean=mean, std=std),
+    )
+    known = nets.find(name)
+    return spec, known.build(CLASSES, **spec.arch_args), known.heads  # type: ignore[arg-type]
 
 
 def pictures(spec: Any) -> tuple[Any, Path | None]:

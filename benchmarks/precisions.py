@@ -1,0 +1,162 @@
+"""Makes docs/precisions.md: fp16 and int8 of twelve nets that are no ResNets, judged by the gate, and their plans.
+
+    EDGEKIT_DATA=data python benchmarks/precisions.py [--out precisions] [--only NAME ...]
+
+Two nets each of six families, with the shaken random weights of `backbones.py`, through `edgekit export` and
+`edgekit build --cpu-only` with TensorRT-RTX. Judged on 64 pictures of imagenet-250 and calibrated on the others. A
+random net has no margins: its first class flips where a trained one's would not, so the correlation of the logits
+stands beside the agreement. A row that is there is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import backbones
+
+ROOT = Path(__file__).parents[1]
+
+NETS = {
+    "MobileNet": "torchvision:mobilenet_v3_small@96 timm:mobilenetv4_conv_small@96",
+    "EfficientNet": "torchvision:efficientnet_b0@96 timm:tf_efficientnet_lite0@96",
+    "ResNeXt, RegNet": "torchvision:resnext50_32x4d@64 timm:regnety_002@96",
+    "ConvNeXt": "timm:convnext_atto@96 timm:convnextv2_atto@96",
+    "ViT": "timm:vit_tiny_patch16_224@96! timm:deit_tiny_patch16_224@96!",
+    "Swin": "torchvision:swin_t@64 timm:swinv2_tiny_window8_256@128!",
+}
+KINDS = (("fp16", "rtx-ada", "fp16"), ("int8", "rtx-ada", "int8-trt"), ("int8", "x86-cpu", "int8-x86"))
+PICTURES = 64
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("precisions"), help="folder of the rows, one JSON a net")
+    parser.add_argument("--only", nargs="*", help="these nets, as they are listed")
+    parser.add_argument("--table", type=Path, default=ROOT / "docs" / "precisions.md")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    data = Path(os.environ["EDGEKIT_DATA"]) / "imagenet-250"
+    for net in (net for nets in NETS.values() for net in nets.split() if not args.only or net in args.only):
+        path = backbones.place(net, args.out)
+        if not path.exists():
+            path.write_text(json.dumps(row(net, data), indent=1) + "\n")
+        print(f"{net}: {json.loads(path.read_text())['kinds']}", file=sys.stderr, flush=True)
+    if not args.only:
+        args.table.write_text(document(args.out))
+    return 0
+
+
+def row(entry: str, data: Path) -> dict[str, Any]:
+    """What the table says of one net, in each precision."""
+    import torch
+
+    from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
+    from edgekit.errors import EdgekitError
+    from edgekit.pipeline import ExportOptions, run_export
+
+    torch.manual_seed(backbones.SEED)
+    torch.set_num_threads(1)
+    spec, net, heads = backbones.named(entry)
+    backbones.shake(net, backbones.pictures(spec)[0], heads)
+    found: dict[str, Any] = {"net": spec.arch, "side": spec.preprocess.height, "kinds": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.pt"
+        save_checkpoint(path, Checkpoint(spec, net.state_dict()))
+        for precision, target, name in KINDS:
+            options = ExportOptions(data=data, pictures=PICTURES, target=target, precision=precision, force=True)
+            try:
+                result = run_export(path, Path(folder) / target, options)
+            except EdgekitError as error:
+                found["kinds"][name] = {"verified": False, "reason": " ".join(str(error).split())}
+                continue
+            stage = next(stage for stage in result.stages if stage.name == name)
+            found["kinds"][name] = {
+                "verified": result.passed,
+                "reason": "; ".join(problem for one in result.stages for problem in one.problems),
+                "max_abs": stage.max_abs,
+                "top1": stage.top1_agreement,
+                "correlation": correlation(result.base.model, result.model, data),
+                "plan_mib": plan(result.model) if result.passed and name != "int8-x86" else None,
+            }
+    return found
+
+
+def correlation(reference: Path, candidate: Path, data: Path) -> float:
+    """Of the logits of the two files, each class's mean taken off, over the gate's pictures."""
+    from edgekit.artifacts.onnx_file import read_onnx
+    from edgekit.backends import open_session
+    from edgekit.pipeline import pictures_for_gate
+    from edgekit.vision.preprocess import preprocess
+
+    spec = read_onnx(reference).metadata.model
+    pixels = [
+        preprocess(sample.read(), spec.preprocess) for sample in pictures_for_gate(data, PICTURES, spec.task).samples
+    ]
+    sides = []
+    for path in (reference, candidate):
+        with open_session(path.read_bytes(), "onnxruntime", threads=1) as session:
+            logits = np.concatenate([session.run({"image": one[None]})["logits"] for one in pixels]).astype(np.float64)
+        sides.append((logits - logits.mean(0)).ravel())
+    return float(np.corrcoef(*sides)[0, 1])
+
+
+def plan(model: Path) -> float | str:
+    """MiB of the plan for one GPU that TensorRT-RTX builds on a CPU, or why there is none."""
+    command = [sys.executable, "-m", "edgekit", "build", str(model), "--target", "rtx-ada", "--cpu-only", "--sm", "8.9"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    plans = list(model.parent.glob(f"{model.stem}*.engine"))
+    if done.returncode or not plans:
+        return " ".join(done.stderr.split())[-400:]
+    return round(sum(one.stat().st_size for one in plans) / 2**20, 1)
+
+
+def document(out: Path) -> str:
+    """docs/precisions.md."""
+    rows = {net: json.loads(backbones.place(net, out).read_text()) for nets in NETS.values() for net in nets.split()}
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "timm", "onnxruntime", "tensorrt-rtx"))
+    lines = [
+        "# fp16 and int8 of nets that are no ResNets",
+        "",
+        "Random weights, shaken as for [backbones.md](backbones.md), at a small side; each net against its own float32",
+        f"answers, on {PICTURES} pictures of imagenet-250, calibrated on others of them. Made by",
+        f"`benchmarks/precisions.py` on {time.strftime('%Y-%m-%d')}: {packages},",
+        f"Python {platform.python_version()}, {platform.machine()}.",
+        "",
+        "*Gate* says whether the file passed the target's limits. A random net has no margins between its classes, so",
+        "its first class flips where a trained one's does not: the correlation of the logits, each class's mean taken",
+        "off, tells more. *Plan* is what TensorRT-RTX built for SM 8.9 on a CPU, in MiB; no GPU ran it. Of a rejected",
+        "file none is built.",
+        "",
+        "| net | family | side | precision | gate | max\\|d\\| | top-1 | correlation | plan |",
+        "|---|---|--:|---|---|--:|--:|--:|--:|",
+    ]
+    for family, nets in NETS.items():
+        for net in nets.split():
+            one = rows[net]
+            for name, kind in one["kinds"].items():
+                about = f"| `{one['net']}` | {family} | {one['side']} | {name} |"
+                if "max_abs" not in kind:
+                    lines.append(f"{about} refused: {kind['reason']} | | | | |")
+                    continue
+                built = kind["plan_mib"] if kind["plan_mib"] is not None else ""
+                gate = "passed" if kind["verified"] else "rejected"
+                figures = f"{kind['max_abs']:.2g} | {kind['top1']:.1%} | {kind['correlation']:.6f}"
+                lines.append(f"{about} {gate} | {figures} | {built} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
