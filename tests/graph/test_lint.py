@@ -128,6 +128,16 @@ def quantized(op: str, axis: int | None = None, zero: Any = ZERO) -> onnx.ModelP
     return model(f"{X} => (float[1,2,4,4] y) {{ {nodes} }}", w=w, s=F32(0.1), sw=scales, z=zero)
 
 
+def product(axis: int | None = None) -> onnx.ModelProto:
+    """A product with a constant matrix behind Q/DQ pairs; with an axis, a scale for each of its 4 rows or 2 columns."""
+    w = np.full((4, 2), 20, np.int8)
+    scales = F32(0.1) if axis is None else np.full(w.shape[axis], 0.1, F32)
+    along = "" if axis is None else f"<axis: int = {axis}>"
+    nodes = f"""q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) f = DequantizeLinear{along}(w, sw)
+        [n] y = MatMul(d, f)"""
+    return model(f"{X} => (float[1,3,4,2] y) {{ {nodes} }}", w=w, s=F32(0.1), sw=scales, z=ZERO)
+
+
 def relu(*order: str) -> onnx.ModelProto:
     steps = {
         "conv": "{1} = Conv({0}, w)",
@@ -295,7 +305,8 @@ CASES: dict[str, list[Case]] = {
     "per-tensor-weights": [
         Case(quantized("Conv"), quantized("Conv", 0), "n", {"scheme": scheme})
         for scheme in ("int8-trt", "int8-x86", "int8-arm")
-    ],
+    ]
+    + [Case(product(), product(1), "n", {"scheme": "int8-trt"})],
     "s8s8-on-x86": [Case(pair(np.int8(0)), pair(np.uint8(3)), "n", X86)],
     "u8u8-on-x86": [Case(weight(np.uint8), weight(np.int8), "n", X86)],
 }

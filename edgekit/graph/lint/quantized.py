@@ -113,12 +113,13 @@ def fp16_scale_opset(graph: Graph) -> Iterator[Hit]:
 
 def per_tensor_weights(graph: Graph) -> Iterator[Hit]:
     """All runtimes take one scale for a whole weight, in which small channels vanish; each scheme has one a channel."""
-    for node in graph.of_type("Conv", "Gemm"):
+    for node in graph.of_type("Conv", "Gemm", "MatMul"):
         dequantize = graph.producer(operand(node, 1), DQ)
         if dequantize is None or not graph.is_constant(operand(dequantize, 0)):
             continue
         scales, weight = graph.shape(operand(dequantize, 1)), graph.shape(operand(dequantize, 0))
-        channels = None if not weight else weight[0 if node.op_type == "Conv" or attribute(node, "transB", 0) else 1]
+        first = node.op_type == "Conv" or (node.op_type == "Gemm" and attribute(node, "transB", 0))
+        channels = None if not weight else weight[0 if first else -1]
         if scales in ((), (1,)) and channels not in (None, 1):
             yield Hit(
                 title(node),
