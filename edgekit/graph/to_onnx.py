@@ -40,7 +40,10 @@ class Deploy(nn.Module):
         order = [2, 1, 0] if spec.color == "rgb" else [0, 1, 2]  # where the net's channels are in BGR, and back
         std = torch.tensor(spec.std, dtype=torch.float64) * 255
         mean = torch.tensor(spec.mean, dtype=torch.float64) * 255
-        self.register_buffer("mean", mean[order].float().reshape(1, 3, 1, 1))
+        # one number where all channels have it: onnxruntime runs int8 nets with channels last, where subtracting three
+        # numbers at a time took 0.3 of EfficientNet-Lite0's 3.2 ms
+        single = len(set(spec.mean)) == 1
+        self.register_buffer("mean", mean[order][: 1 if single else 3].float().reshape(1, -1, 1, 1))
         first = first_convolution(self.net, torch.zeros(1, 3, spec.height, spec.width))
         if first is not None:
             weight = first.weight.detach().double() / std.reshape(1, 3, 1, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sysconfig
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -457,6 +458,17 @@ def test_exposed_tensors_equal_torchs_by_name(resnet: tuple[nn.Module, onnx.Mode
     for name in common:
         assert np.abs(got[name] - want[name]).max() <= 1e-5 * np.abs(want[name]).max(), name
     assert np.abs(got["logits"] * 1.5 - want["fc"]).max() <= 1e-5 * np.abs(want["fc"]).max()
+
+
+@pytest.mark.parametrize(("mean", "shape"), [((0.5, 0.5, 0.5), (1, 1, 1, 1)), ((0.5, 0.5, 0.4), (1, 3, 1, 1))])
+def test_a_mean_that_all_channels_have_is_one_number(mean: tuple[float, float, float], shape: tuple[int, ...]) -> None:
+    deploy = Deploy(made(Tiny), replace(RGB, mean=mean))
+    assert tuple(deploy.mean.shape) == shape
+    frame = torch.randint(0, 256, (1, H, W, 3), dtype=torch.uint8)
+    x = frame.flip(3).permute(0, 3, 1, 2) / 255
+    x = (x - torch.tensor(mean).reshape(1, 3, 1, 1)) / torch.tensor(RGB.std).reshape(1, 3, 1, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(deploy(frame), made(Tiny)(x), rtol=1e-4, atol=1e-5)
 
 
 def test_the_temperature_divides_logits_once() -> None:
