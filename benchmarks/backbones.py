@@ -216,6 +216,9 @@ def shake(net: Any, inputs: Any, heads: tuple[str, ...]) -> None:
             norm.running_mean += 0.1 * spread * torch.randn_like(spread)
             norm.running_var *= torch.empty_like(spread).uniform_(0.7, 1.4)
             norm.momentum = 0.1
+        for path in heads:
+            if not net.get_submodule(path).weight.any():  # torchvision's ViTs start with a head of zeros
+                net.get_submodule(path).weight.normal_(0, 0.02)
         for _ in range(2):  # a head that a ReLU follows is no linear map of its scale
             logits = net(inputs)
             off, factor = logits.mean(0), SPREAD / float((logits - logits.mean(0)).std())
