@@ -39,7 +39,7 @@ NETS = {
     " timm:regnety_002@64 timm:regnetz_005@64",
     "ResNetV2, BiT, NFNet": "timm:resnetv2_18@64 timm:resnetv2_50x1_bit@64 timm:nfnet_l0@64 timm:eca_nfnet_l0@64",
     "VGG, DenseNet, Inception": "torchvision:vgg11_bn@64 torchvision:densenet121@64 torchvision:googlenet@96"
-    " torchvision:inception_v3@128",
+    " torchvision:inception_v3@299",
     "MobileNet": "timm:mobilenetv1_100@64 torchvision:mobilenet_v2@64 torchvision:mobilenet_v3_small@96"
     " timm:mobilenetv3_small_050@64 timm:mobilenetv4_conv_small@96 timm:mobilenetv4_hybrid_medium@128",
     "EfficientNet": "torchvision:efficientnet_b0@96 timm:tf_efficientnet_lite0@96 timm:efficientnet_b0@64"
@@ -70,7 +70,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="nets at once")
     parser.add_argument("--only", nargs="*", help="these nets, as they are listed")
     parser.add_argument("--table", type=Path, default=ROOT / "docs" / "backbones.md")
+    parser.add_argument("--only-table", action="store_true", help="write the table of the rows that are there")
     args = parser.parse_args()
+    if args.only_table:
+        args.table.write_text(document(args.out))
+        return 0
     args.out.mkdir(parents=True, exist_ok=True)
     asked = [net for nets in NETS.values() for net in nets.split() if not args.only or net in args.only]
     WORKERS.set_forkserver_preload(LIBRARIES)
@@ -272,7 +276,8 @@ def operators(model: Path | None) -> dict[str, int]:
 
 def document(out: Path) -> str:
     """docs/backbones.md."""
-    rows = {net: json.loads(place(net, out).read_text()) for nets in NETS.values() for net in nets.split()}
+    entries = [net for nets in NETS.values() for net in nets.split()]
+    rows = {net: json.loads(place(net, out).read_text()) for net in entries if place(net, out).exists()}
     verified = sum(one["verified"] for one in rows.values())
     refused = {net: one for net, one in rows.items() if not one["verified"]}
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "onnx", "onnxruntime"))
@@ -298,8 +303,8 @@ def document(out: Path) -> str:
     ]
     for family, nets in NETS.items():
         for net in nets.split():
-            one = rows[net]
-            if one["verified"]:
+            one = rows.get(net)
+            if one is not None and one["verified"]:
                 lines.append(
                     f"| `{one['net']}` | {family} | {one['side']} | {one['parameters'] / 1e6:.1f} M | {one['folded']} |"
                     f" {one['left']} | {one['fused']} | {one['max_abs']:.1e} | {one['top1']:.0%} | {one['eps']:.0f} |"
@@ -308,6 +313,8 @@ def document(out: Path) -> str:
     if refused:
         lines += ["", "## Refused", ""]
         lines += [f"- `{net}`: {' '.join(one['reason'].split())}" for net, one in refused.items()]
+    if missing := [net for net in entries if net not in rows]:
+        lines += ["", "## Not run yet", "", ", ".join(f"`{net}`" for net in missing)]
     return "\n".join(lines) + "\n"
 
 
