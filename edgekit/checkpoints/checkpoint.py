@@ -29,6 +29,7 @@ from edgekit.checkpoints.tensors import read_tensors
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.nets.empty import without_memory
 from edgekit.nets.library import without_tag
+from edgekit.nets.weights import load_weights
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import task_of
 from edgekit.version import __version__
@@ -88,9 +89,9 @@ class Checkpoint:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that nothing is copied
-                without_memory(lambda: nets.build(self.spec)).load_state_dict(dict(self.state_dict), strict=True)
+                load_weights(without_memory(lambda: nets.build(self.spec)), self.state_dict)
             net = nets.build(self.spec)
-            net.load_state_dict(dict(self.state_dict), strict=True)
+            load_weights(net, self.state_dict)
         except RuntimeError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise CheckpointError(

@@ -16,6 +16,7 @@ from edgekit.checkpoints.fitting.naming import plain_name
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.config.recipe import key_of
 from edgekit.errors import CheckpointError, InputError, UsageError
+from edgekit.nets.weights import load_weights
 
 
 def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
@@ -76,7 +77,7 @@ def start_from(net: nn.Module, state: Mapping[str, Tensor], heads: Sequence[str]
             got=f"{len(wrong)} of {len(trunk)} tensors are missing or have another shape: {', '.join(wrong[:4])}",
             expected="the same architecture and norm",
         )
-    net.load_state_dict({**own, **{k: state[k] for k in trunk}})
+    load_weights(net, {**own, **{k: state[k] for k in trunk}})
     return len(trunk)
 
 

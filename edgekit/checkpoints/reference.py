@@ -13,6 +13,7 @@ from torchvision.transforms import functional as transforms
 
 from edgekit import nets
 from edgekit.checkpoints.checkpoint import Checkpoint
+from edgekit.nets.weights import load_weights
 from edgekit.spec import PreprocessSpec
 
 
@@ -24,7 +25,7 @@ def reference_net(checkpoint: Checkpoint) -> nn.Module | None:
         return None
     arguments = (spec.arch_args or {}) if nets.of_library(spec.arch) else {}
     net = nets.LIBRARIES[reference.library](reference.name, len(spec.classes), **arguments)
-    net.load_state_dict(dict(checkpoint.state_dict), strict=True)
+    load_weights(net, checkpoint.state_dict)
     return net.float().eval()
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from edgekit import nets
+from edgekit.checkpoints.checkpoint import Checkpoint
+from edgekit.checkpoints.reference import reference_net
 from edgekit.errors import BackendError, InputError, UsageError
 from edgekit.nets import library
 from edgekit.nets.empty import without_memory
@@ -131,3 +133,16 @@ def test_with_no_classes_it_gives_what_its_last_layer_would_take(arch: str, widt
     with torch.no_grad():
         side = 160 if "vit" in arch else 224
         assert net(torch.zeros(1, 3, side, side)).shape == (1, width)
+
+
+def test_a_net_that_asks_for_the_version_of_its_code_loads_from_a_plain_file() -> None:
+    spec = ModelSpec("torchvision:mnasnet0_5", ("a", "b"), PreprocessSpec())
+    made = nets.build(spec)
+    net = Checkpoint(spec, dict(made.state_dict())).net()
+    for name, value in made.state_dict().items():
+        assert torch.equal(net.state_dict()[name], value), name
+    reference = reference_net(Checkpoint(spec, dict(made.state_dict())))
+    assert reference is not None
+    with torch.no_grad():
+        x = torch.randn(1, 3, 64, 64)
+        assert torch.equal(reference(x), net(x))
