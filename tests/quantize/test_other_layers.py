@@ -173,8 +173,30 @@ def test_all_windows_of_a_picture_are_seen(vit: onnx.ModelProto, photos: Dataset
         seen = {name: values.shape for name, values, _ in tap.run(frame, SMALL)}
     assert seen == {"norm1": (4, 16, 16), "patch": (1, 16, 8, 8)}
     rows = geometries(vit)["q_mm"].patches(np.arange(4 * 16 * 16, dtype=np.float32).reshape(4, 16, 16))
-    assert rows.shape == (64, 16)
-    assert len({tuple(row) for row in rows}) == 64
+    np.testing.assert_array_equal(rows, np.arange(4 * 16 * 16, dtype=np.float32).reshape(64, 16))
+
+
+def test_what_a_product_lacks_on_average_goes_into_its_bias(
+    vit: onnx.ModelProto, calibrated: Calibrated, photos: Dataset
+) -> None:
+    rounds = rounder(vit, photos, SMALL)
+    model = quantize(vit, calibrated(vit), "int8-trt", rounder=rounds).model
+    before, after = Graph(vit), Graph(model)
+    weight = before.constant("w_q")
+    scales = after.constant("w_q.scale")
+    assert weight is not None
+    assert scales is not None
+    rounded = rounds("q_mm", weight, scales.astype(np.float64), 1)
+    assert rounded is not None
+    steps, lacking = rounded
+    mean = rounds.moments["q_mm"].mean
+    np.testing.assert_allclose(lacking, mean @ (weight - steps * scales), atol=1e-9)
+    bias, corrected = before.constant("b_q"), after.constant("q_mm.bias.corrected")
+    assert bias is not None
+    assert corrected is not None
+    assert np.abs(lacking).max() > 1e-5
+    np.testing.assert_allclose(corrected, bias + lacking, rtol=1e-6, atol=1e-7)
+    assert "q_mm.bias.corrected" in next(node for node in after.nodes if node.name == "q").input
 
 
 def test_multiplications_of_a_matrix_product_are_those_of_one_window(vit: onnx.ModelProto) -> None:
