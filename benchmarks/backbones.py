@@ -284,8 +284,8 @@ def document(out: Path) -> str:
     lines = [
         "# Backbones that were exported and verified",
         "",
-        f"{len(rows)} nets of torchvision and timm: {verified} went through `edgekit export`, verified in fp32,",
-        "max|d| <= 1e-3 and the same first class on every picture, against the library's own net. Made by",
+        f"{len(rows)} nets of torchvision and timm were tried: {verified} went through `edgekit export`, verified in",
+        "fp32, max|d| <= 1e-3 and the same first class on every picture, against the library's own net. Made by",
         f"`benchmarks/backbones.py` on {time.strftime('%Y-%m-%d')}: {packages}, Python {platform.python_version()},",
         f"{PICTURES} pictures of imagenet-250, {platform.machine()}.",
         "",
@@ -305,9 +305,10 @@ def document(out: Path) -> str:
         for net in nets.split():
             one = rows.get(net)
             if one is not None and one["verified"]:
+                eps = f"{one['eps']:.0f}" if one["eps"] else "no norm"
                 lines.append(
                     f"| `{one['net']}` | {family} | {one['side']} | {one['parameters'] / 1e6:.1f} M | {one['folded']} |"
-                    f" {one['left']} | {one['fused']} | {one['max_abs']:.1e} | {one['top1']:.0%} | {one['eps']:.0f} |"
+                    f" {one['left']} | {one['fused']} | {one['max_abs']:.1e} | {one['top1']:.0%} | {eps} |"
                     f" {one['shift']:.0f} | {one['mib']} |"
                 )
     if refused:

@@ -341,6 +341,16 @@ LEFT: dict[str, tuple[nn.Module, Tensor, tuple[str, ...]]] = {
         IMAGE,
         ("n",),
     ),
+    "after a convolution whose output the net gives too": (
+        Net(lambda m, x: (y := m.a(x), m.n(y)), a=conv(), n=norm2()),
+        IMAGE,
+        ("n",),
+    ),
+    "before a convolution, the net gives it too": (
+        Net(lambda m, x: (y := m.n(x.relu()), m.a(y)), a=conv(), n=norm2()),
+        IMAGE,
+        ("n",),
+    ),
     "after an embedding": (
         Net(lambda m, x: m.n(m.e(x)), e=nn.Embedding(5, 3), n=shaken(nn.BatchNorm1d(3))),
         torch.tensor([1, 4, 0]),
