@@ -169,6 +169,7 @@ def load_checkpoint(
         found := read_ctdet(content, path, classes=classes, preprocess=preprocess, arch=arch, unnamed=unnamed)
     ) is not None:
         checkpoint = Checkpoint(**vars(found))
+        _refuse_labels(checkpoint.spec, multi_label)
     else:
         told = Told(classes, preprocess, norm, arch, weights_key, multi_label, unnamed, fallback)
         checkpoint = Checkpoint(**vars(read_foreign(content, path, told)))

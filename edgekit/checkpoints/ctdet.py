@@ -7,7 +7,6 @@ name: which of `wh` and `reg` stands first in the file says nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from edgekit import nets
+from edgekit.checkpoints.foreign import Foreign
 from edgekit.errors import CheckpointError, UsageError
 from edgekit.nets.empty import without_memory
 from edgekit.spec import ModelSpec, PreprocessSpec
@@ -28,18 +28,6 @@ COCO_MEAN, COCO_STD = (0.408, 0.447, 0.470), (0.289, 0.274, 0.278)  # in OpenCV'
 VOC_MEAN, VOC_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # meant for RGB, and given to the same BGR pictures
 
 
-@dataclass(frozen=True)
-class Ctdet:
-    """What such a file holds, under our names; the attributes are those of a `Checkpoint`."""
-
-    spec: ModelSpec
-    state_dict: Mapping[str, Tensor]
-    source: str
-    notes: tuple[str, ...]
-    named_by: str
-    guesses: tuple[str, ...]
-
-
 def read_ctdet(
     content: Mapping[str, Any],
     path: Path,
@@ -48,7 +36,7 @@ def read_ctdet(
     preprocess: PreprocessSpec | None = None,
     arch: str | None = None,
     unnamed: bool = False,
-) -> Ctdet | None:
+) -> Foreign | None:
     """The weights of a `ctdet` file, or None for a file of another kind.
 
     Args:
@@ -91,7 +79,7 @@ def read_ctdet(
         guesses.append("class names")
         notes.append(more)
     spec = ModelSpec(name, names, preprocess or usual, dict(ARGUMENTS), task="detection", max_detections=MOST)
-    return Ctdet(spec, state, "ctdet checkpoint", tuple(notes), "--arch" if arch else "", tuple(guesses))
+    return Foreign(spec, state, "ctdet checkpoint", tuple(notes), "--arch" if arch else "", tuple(guesses))
 
 
 def preprocess_of(classes: int) -> PreprocessSpec:

@@ -54,8 +54,8 @@ class Foreign:
     notes: tuple[str, ...]
     named_by: str
     guesses: tuple[str, ...]
-    pictures: Pictures | None
-    whose_pictures: str
+    pictures: Pictures | None = None
+    whose_pictures: str = "torchvision's"
 
 
 def read_foreign(content: Mapping[str, Any], path: Path, told: Told) -> Foreign:

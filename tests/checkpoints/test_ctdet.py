@@ -233,3 +233,10 @@ def _middle(picture: np.ndarray) -> np.ndarray:
     grey = picture[..., 0].astype(np.float64)
     y, x = np.mgrid[:512, :512]
     return np.array([(grey * x).sum(), (grey * y).sum()]) / grey.sum()
+
+
+def test_a_detector_has_no_several_labels_a_picture(state: State, tmp_path: Path) -> None:
+    path = saved(tmp_path / "model_last.pth", wrapped(state))
+    with pytest.raises(UsageError, match="--multi-label contradicts") as caught:
+        load_checkpoint(path, multi_label=True)
+    assert "a detector" in str(caught.value.expected)
