@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-CLASSES, PICTURES, SPREAD, SEED = 20, 16, 1.0, 0
+CLASSES = tuple(f"class {i}" for i in range(20))
+PICTURES, SPREAD, SEED = 16, 1.0, 0
 LONGEST = 1800  # seconds for one net
 WORKERS = multiprocessing.get_context("forkserver")
 LIBRARIES = ["torch", "torchvision", "timm", "onnxruntime", "onnxscript", "torch.onnx", "edgekit.pipeline"]
@@ -162,7 +163,7 @@ def row(entry: str) -> dict[str, Any]:
     return found
 
 
-def named(entry: str) -> tuple[Any, Any, tuple[str, ...]]:
+def named(entry: str, classes: tuple[str, ...] = CLASSES) -> tuple[Any, Any, tuple[str, ...]]:
     """What an entry of `NETS` names: its ModelSpec, the net itself with its library's random weights, and its heads."""
     from edgekit import nets
     from edgekit.nets.library import preprocess
@@ -175,11 +176,11 @@ def named(entry: str) -> tuple[Any, Any, tuple[str, ...]]:
     spec = ModelSpec(
         arch=name,
         arch_args={"img_size": side} if size.endswith("!") else {},
-        classes=tuple(f"class {i}" for i in range(CLASSES)),
+        classes=classes,
         preprocess=PreprocessSpec(side, side, shorter_side=side, mean=mean, std=std),
     )
     known = nets.find(name)
-    return spec, known.build(CLASSES, **spec.arch_args), known.heads  # type: ignore[arg-type]
+    return spec, known.build(len(classes), **spec.arch_args), known.heads  # type: ignore[arg-type]
 
 
 def pictures(spec: Any) -> tuple[Any, Path | None]:
