@@ -173,6 +173,10 @@ def document(out: Path) -> str:
         "class's mean taken off. *Plan* is what TensorRT-RTX built for SM 8.9 on a CPU, in MiB; no GPU ran it. Of a",
         "rejected file none is built.",
         "",
+        "The nets with BatchNorm are badly conditioned after so few steps (EfficientNet-B0 gives logits of 55 for two",
+        "classes), and int8 is rejected for most of them. What it does to a trained EfficientNet-Lite0 stands in the",
+        "README; trained weights of the others were not to be had, so they are not known.",
+        "",
         "| net | family | side | precision | gate | max\\|d\\| | top-1 | correlation | plan |",
         "|---|---|--:|---|---|--:|--:|--:|--:|",
     ]
