@@ -16,6 +16,7 @@ from edgekit.vision.spec import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     PreprocessSpec,
+    Suppression,
     TensorSpec,
     canonical_json,
     digest,
@@ -28,6 +29,7 @@ __all__ = [
     "IMAGENET_STD",
     "ModelSpec",
     "PreprocessSpec",
+    "Suppression",
     "TensorSpec",
     "canonical_json",
     "digest",
@@ -50,6 +52,7 @@ class ModelSpec:
         thresholds: the score from which on a box, or a label of several, of each class is shown, 0..1; none: not chosen
             yet.
         dimensions: features a picture, the D of the output; 0 for all other tasks.
+        suppression: how duplicates among a detector's boxes are left out, in the graph; None: they are not.
     """
 
     arch: str
@@ -61,6 +64,7 @@ class ModelSpec:
     max_detections: int = 0
     thresholds: tuple[float, ...] = ()
     dimensions: int = 0
+    suppression: Suppression | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -71,6 +75,8 @@ class ModelSpec:
         require(all(isinstance(c, str) and c for c in self.classes), "classes", self.classes, "non-empty names")
         ok = isinstance(self.temperature, (int, float)) and 0 < self.temperature < math.inf
         require(ok, "temperature", self.temperature, "a positive number")
+        boxes = self.suppression is None or task.finds == "boxes"
+        require(boxes, "suppression", self.suppression, f"none for {task.noun}, which finds no boxes")
         task.check(self)
 
     @property
@@ -94,7 +100,9 @@ class ModelSpec:
             "temperature": self.temperature,
         }
         own = {name: getattr(self, name) for name in task_of(self.task).fields}
-        return {**common, **{name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
+        suppression = {} if self.suppression is None else {"suppression": self.suppression.to_dict()}
+        return {**common, **plain, **suppression}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
@@ -104,7 +112,10 @@ class ModelSpec:
         known_keys("ModelSpec", data, names)
         for name in ("arch", "classes", "preprocess"):
             require(name in data, name, "nothing", "a value")
-        return cls(**{**data, "preprocess": PreprocessSpec.from_dict(data["preprocess"])})
+        made: dict[str, Any] = {**data, "preprocess": PreprocessSpec.from_dict(data["preprocess"])}
+        if isinstance(data.get("suppression"), Mapping):
+            made["suppression"] = Suppression.from_dict(data["suppression"])
+        return cls(**made)
 
 
 def _renamed(data: Mapping[str, Any]) -> dict[str, Any]:

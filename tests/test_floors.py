@@ -45,7 +45,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "data": ({"*"}, {"hive", "layouts"}, {"likeness", "made"}, {"load", "split"}),
     "engines": ({"*"},),
     "gate": ({"*"},),
-    "graph": ({"fold", "lint", "passes"}, {"translate"}, {"fold_bn", "to_onnx"}),
+    "graph": ({"builder", "fold", "lint", "passes"}, {"*"}, {"fold_bn", "to_onnx"}),
     "metrics": ({"*"},),
     "nets": ({"*"},),
     "pipeline": ({"*"},),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import InputError
-from edgekit.spec import ModelSpec, PreprocessSpec, TensorSpec, canonical_json, digest
+from edgekit.spec import ModelSpec, PreprocessSpec, Suppression, TensorSpec, canonical_json, digest
 
 PREPROCESS = PreprocessSpec()
 MODEL = ModelSpec("resnet18", ("a", "b"), PREPROCESS, {"norm": "batch"})
@@ -32,6 +32,7 @@ def preprocess_specs(draw: st.DrawFn) -> PreprocessSpec:
         draw(st.sampled_from(["rgb", "bgr"])),
         draw(st.tuples(FINITE, FINITE, FINITE)),
         draw(st.tuples(*[st.floats(1e-3, 10)] * 3)),
+        draw(st.sampled_from(["centre", "corner"])) if resize == "letterbox" else "centre",
     )
 
 
@@ -62,8 +63,34 @@ def test_every_attribute_changes_the_hash(name: str) -> None:
 
 
 def test_every_attribute_is_tried() -> None:
-    assert set(CHANGES) | {"resize"} == {f.name for f in fields(PreprocessSpec)}
+    assert set(CHANGES) | {"resize", "align"} == {f.name for f in fields(PreprocessSpec)}
     assert PreprocessSpec(resize="stretch", shorter_side=None).digest != PREPROCESS.digest
+    box = PreprocessSpec(resize="letterbox", shorter_side=None)
+    assert replace(box, align="corner").digest != box.digest
+
+
+def test_where_a_letterbox_lies_is_written_only_where_it_is_not_the_centre() -> None:
+    """Files that were written before there was a choice keep their hash."""
+    box = PreprocessSpec(resize="letterbox", shorter_side=None)
+    assert "align" not in box.to_dict()
+    assert replace(box, align="corner").to_dict()["align"] == "corner"
+    with pytest.raises(InputError, match="align"):
+        PreprocessSpec(align="corner")
+
+
+def test_suppression_is_for_boxes_and_travels_where_there_is_one() -> None:
+    boxes = ModelSpec(
+        "centernet-r18", ("bee",), replace(PREPROCESS, resize="stretch", shorter_side=None), task="detection",
+        max_detections=10,
+    )  # fmt: skip
+    assert "suppression" not in boxes.to_dict()
+    with_one = replace(boxes, suppression=Suppression(0.5, across_classes=True))
+    assert ModelSpec.from_dict(json.loads(json.dumps(with_one.to_dict()))) == with_one
+    for iou in (0, 1, "much"):
+        with pytest.raises(InputError, match=r"suppression\.iou"):
+            Suppression(iou)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="finds no boxes"):
+        ModelSpec("resnet18", ("bee",), PREPROCESS, suppression=Suppression())
 
 
 def test_the_order_of_the_means_is_part_of_the_hash() -> None:

@@ -120,6 +120,8 @@ def _place(h: int, w: int, spec: PreprocessSpec) -> tuple[int, int, int, int]:
         return spec.height, spec.width, 0, 0
     if spec.resize == "letterbox":
         ratio = min(spec.height / h, spec.width / w)
+        if spec.align == "corner":
+            return max(1, int(h * ratio)), max(1, int(w * ratio)), 0, 0
         height = min(spec.height, max(1, round(h * ratio)))
         width = min(spec.width, max(1, round(w * ratio)))
         return height, width, (spec.height - height) // 2, (spec.width - width) // 2

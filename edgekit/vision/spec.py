@@ -18,6 +18,7 @@ from edgekit.errors import InputError
 Color = Literal["rgb", "bgr"]
 Resize = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area", "pyramid"]
+Align = Literal["centre", "corner"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -71,6 +72,8 @@ class PreprocessSpec:
             torchvision trains with and gives the same pixels; without it these are OpenCV's INTER_LINEAR/INTER_CUBIC.
             `area` and `pyramid` always average and `nearest` never does.
         pad: grey level 0..255 around a letterboxed picture.
+        align: where a letterboxed picture lies: in the `centre`, its sides rounded, or at the top left `corner`, its
+            sides cut to whole pixels, as YOLOX has it.
         color: channel order the net expects.
         mean, std: per channel, in 0..1 units, in the order of `color`.
 
@@ -88,6 +91,7 @@ class PreprocessSpec:
     color: Color = "rgb"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    align: Align = "centre"
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -95,6 +99,8 @@ class PreprocessSpec:
         choice("color", self.color, get_args(Color))
         choice("resize", self.resize, get_args(Resize))
         choice("interpolation", self.interpolation, get_args(Interpolation))
+        choice("align", self.align, get_args(Align))
+        require(self.align == "centre" or self.resize == "letterbox", "align", self.align, "centre unless letterboxed")
         for name in ("height", "width"):
             require(
                 isinstance(getattr(self, name), int) and 1 <= getattr(self, name) <= 16384,
@@ -122,8 +128,11 @@ class PreprocessSpec:
         return digest(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `from_dict` reads it."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        """Plain data for JSON, read by `from_dict`. `align` is left out where it is `centre`, as it once always was."""
+        data = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        if self.align == "centre":
+            del data["align"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PreprocessSpec:
@@ -138,8 +147,41 @@ class PreprocessSpec:
         if self.resize == "crop":
             policy = f"shorter side {self.shorter_side}, centre crop {self.height}x{self.width}"
         else:
-            policy = f"{self.resize} {self.height}x{self.width}"
+            where = " at the top left" if self.align == "corner" else ""
+            policy = f"{self.resize}{where} {self.height}x{self.width}"
         return f"{policy}, {how}, {self.color}"
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """Which of several boxes on one thing is kept: the one of the highest score.
+
+    Attributes:
+        iou: a box that overlaps a kept one of a higher score by more than this is left out; 0 to 1.
+        across_classes: also where the two are of different classes.
+
+    Raises:
+        InputError: a value out of its range.
+    """
+
+    iou: float = 0.6
+    across_classes: bool = False
+
+    def __post_init__(self) -> None:
+        ok = isinstance(self.iou, (int, float)) and not isinstance(self.iou, bool) and 0 < self.iou < 1
+        require(ok, "suppression.iou", self.iou, "more than 0 and less than 1")
+        across = self.across_classes
+        require(isinstance(across, bool), "suppression.across_classes", across, "true or false")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` reads it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Suppression:
+        """Inverse of `to_dict`. Raises InputError on an unknown key."""
+        known_keys("Suppression", data, {f.name for f in fields(cls)})
+        return cls(**data)
 
 
 def require(ok: bool, name: str, got: object, expected: str) -> None:

@@ -238,3 +238,18 @@ def test_a_thread_of_pixels_is_refused_before_memory_is() -> None:
 def test_an_empty_shape_has_no_geometry() -> None:
     with pytest.raises(PictureError):
         geometry((0, 10), CROP)
+
+
+@pytest.mark.parametrize(("h", "w", "sides"), [(333, 500, (85, 128)), (500, 333, (96, 63)), (96, 128, (96, 128))])
+def test_a_letterbox_in_the_corner_has_its_sides_cut_and_nothing_before_it(
+    h: int, w: int, sides: tuple[int, int]
+) -> None:
+    spec = replace(BOX, align="corner")
+    frame = np.full((h, w, 3), 200, np.uint8)
+    made = preprocess(frame, spec)
+    assert (made[: sides[0], : sides[1]] == 200).all()
+    assert (made[sides[0] :] == spec.pad).all()
+    assert (made[:, sides[1] :] == spec.pad).all()
+    place = geometry(frame.shape, spec)
+    assert (place.offset_x, place.offset_y) == (0, 0)
+    assert place.to_net([w, h]).tolist() == [sides[1], sides[0]]
