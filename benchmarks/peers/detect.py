@@ -174,9 +174,8 @@ def main() -> int:
                 row = {"image_id": image["id"], "category_id": ids[int(label)], "score": float(score)}
                 rows[name].append({**row, "bbox": [x1, y1, x2 - x1, y2 - y1]})
     found = {name: counted(args.coco, these) for name, these in rows.items()}
-    print(
-        f"{args.model.name}, {len(data['images'])} pictures, {args.resize}, score > {way.score}, suppression IoU {args.iou}"
-    )
+    how = f"{args.resize} resize, score > {way.score}, suppression IoU {args.iou}"
+    print(f"{args.model.name}, {len(data['images'])} pictures, {how}")
     print("| file | boxes | AP | AP50 | AP75 |\n|---|--:|--:|--:|--:|")
     for name, ap in found.items():
         print(f"| {name} | {len(rows[name])} | {ap['AP']:.4f} | {ap['AP50']:.4f} | {ap['AP75']:.4f} |")
