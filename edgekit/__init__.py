@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from edgekit.vision.image import read_picture
     from edgekit.vision.labels import Label, Labels
     from edgekit.vision.results import Classification, Detection, Detections
+    from edgekit.vision.segmentation.masks import Masks
     from edgekit.vision.vector import Features
 
 _HOME = {
@@ -46,6 +47,7 @@ _HOME = {
     "Features": "edgekit.vision.vector",
     "Label": "edgekit.vision.labels",
     "Labels": "edgekit.vision.labels",
+    "Masks": "edgekit.vision.segmentation.masks",
     "Model": "edgekit.api.model",
     "ModelSpec": "edgekit.spec",
     "Predictor": "edgekit.predictor",
@@ -76,6 +78,7 @@ __all__ = [
     "Features",
     "Label",
     "Labels",
+    "Masks",
     "Model",
     "ModelSpec",
     "Predictor",

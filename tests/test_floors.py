@@ -46,14 +46,14 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "engines": ({"*"},),
     "gate": ({"*"},),
     "graph": ({"builder", "fold", "lint", "passes"}, {"*"}, {"fold_bn", "to_onnx"}),
-    "metrics": ({"*"},),
+    "metrics": ({"*"}, {"segmentation"}),
     "nets": ({"*"},),
     "pipeline": ({"*"},),
     "quantize": ({"*"},),
     "reading": ({"*"},),
     "tasks": ({"evaluation", "stage"}, {"base"}, {"*"}),
     "training": ({"augment", "task"}, {"loop", "*"}, {"classification", "detection"}, {"tasks"}),
-    "vision": ({"*"},),
+    "vision": ({"*"}, {"segmentation"}),
 }  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = {".".join(f.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): f for f in FILES}

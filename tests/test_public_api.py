@@ -23,6 +23,7 @@ PUBLIC = [
     "Features",
     "Label",
     "Labels",
+    "Masks",
     "Model",
     "ModelSpec",
     "Predictor",

@@ -27,6 +27,10 @@ class Limits(Table):
     score_shift: float = Field(1e-3, gt=0, le=1, description="largest |difference| of a matched box's or label's score")
     features_shift: float = Field(1e-3, gt=0, description="largest |difference| of a feature, in root mean squares")
     cosine: float = Field(0.99999, gt=-1, lt=1, description="smallest cosine similarity of a picture's features")
+    pixels_equal: float = Field(0.9999, gt=0, le=1, description="smallest share of a mask's pixels of the same class")
+    inner_pixels_equal: float = Field(0.9999, gt=0, le=1, description="the same, away from edges")
+    class_iou: float = Field(0.99, gt=0, le=1, description="smallest IoU of a class of the two masks")
+    scores_beyond: float = Field(1e-4, ge=0, le=1, description="share of pixels beyond score_shift, at most")
 
 
 class Runtime(Table):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgekit.data.mask_file import MaskFile
 from edgekit.data.names import plain
 from edgekit.errors import DataError, UsageError
 from edgekit.metrics.ground_truth import GroundTruth
@@ -42,6 +43,8 @@ class Sample:
         labels: class indices of all that the picture shows, where the layout tells several; then `label` is None. ():
             it is known to show none of them.
         unknown_labels: beside `labels`, class indices of what it may show or not.
+        mask: the class of every pixel, int [h, w] of the upright frame's size with -1 for void, or the file that has
+            it; None where that is not known.
     """
 
     path: Path | None
@@ -55,6 +58,7 @@ class Sample:
     ignored_labels: NDArray[np.int64] | None = None
     labels: tuple[int, ...] | None = None
     unknown_labels: tuple[int, ...] = ()
+    mask: MaskFile | NDArray[np.int16] | None = None
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.frame is None):
@@ -67,6 +71,8 @@ class Sample:
         self._freeze("ignored_boxes", "ignored_labels")
         if self.boxes is None and self.ignored_boxes is not None:
             raise self._bad("boxes set aside and no boxes", "boxes, if only [0, 4] of them")
+        if self.mask is not None and not isinstance(self.mask, MaskFile):
+            object.__setattr__(self, "mask", _frozen(self.mask, np.int64).astype(np.int16))
 
     def _freeze(self, boxes: str, labels: str, areas: str | None = None) -> None:
         """Checks one group of arrays and puts read-only copies in their place."""
@@ -100,6 +106,19 @@ class Sample:
             raise self._bad("no boxes", "a data set with boxes: YOLO, Pascal VOC or COCO")
         return GroundTruth(self.boxes, self.box_labels, self.box_areas, self.ignored_boxes, self.ignored_labels)
 
+    def read_mask(self) -> NDArray[np.int16]:
+        """int16 [h, w], the class index of every pixel of the frame, -1 for void.
+
+        Raises:
+            DataError: it is not known, or has a number that is no class.
+            PictureError: a file that cannot be read.
+        """
+        if self.mask is None:
+            raise DataError(
+                f"{self.name} has no mask.", got="no mask", expected="pictures in images/ and masks of theirs in masks/"
+            )
+        return self.mask.read() if isinstance(self.mask, MaskFile) else self.mask
+
     def read(self) -> Frame:
         """The frame, uint8 [h, w, 3] BGR; the caller's own to write into. Raises PictureError."""
         if self.frame is not None:
@@ -127,7 +146,7 @@ class Dataset:
         samples: at least one.
         classes: names in the order of the labels, or None where only numbers or nothing are known.
         layout: what it was read as: `made`, `folder`, `csv`, `csv with labels`, `pictures`, or a name of
-            `edgekit.data.load.BOXED`.
+            `edgekit.data.load.BOXED` or `MASKED`.
         notes: what was found on the way, one sentence each: left out, unreadable, doubled, clipped; for boxes also
             how many of each class. Empty when all was used.
     """
@@ -159,6 +178,11 @@ class Dataset:
         return all(s.boxes is not None for s in self.samples)
 
     @property
+    def masked(self) -> bool:
+        """Whether of every sample the class of each pixel is known."""
+        return all(s.mask is not None for s in self.samples)
+
+    @property
     def any_boxed(self) -> bool:
         """Whether of any sample the objects are known."""
         return any(s.boxes is not None for s in self.samples)
@@ -171,7 +195,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 (hex) over the classes and every sample's name, label, boxes and content, in order.
+        """sha256 (hex) over the classes and every sample's name, label, boxes, mask and content, in order.
 
         It reads every file once (0.3 s for 250 pictures of 100 KB) and does not depend on where the folder lies.
         """
@@ -182,6 +206,9 @@ class Dataset:
                 total.update(_box_bytes(sample))
             if sample.labels is not None:
                 total.update(canonical_json([list(sample.labels), list(sample.unknown_labels)]).encode())
+            if sample.mask is not None:
+                mask = sample.read_mask()
+                total.update(canonical_json(list(mask.shape)).encode() + mask.tobytes())
         return total.hexdigest()
 
 

@@ -11,12 +11,13 @@ from edgekit.tasks.evaluation import Metric
 
 __all__ = ["ANY", "TASKS", "Asked", "Metric", "Task", "TaskName", "metric_named", "task_of"]
 
-# each is a file in this folder, and its `TASK` the object
+# each is a file or a room in this folder, and its `TASK` the object
 NAMES = (
     "classification",
     "detection",
     "multilabel",
     "features",
+    "segmentation",
 )
 TASKS: dict[str, Task] = {name: import_module(f"edgekit.tasks.{name}").TASK for name in NAMES}
 

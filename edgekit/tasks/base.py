@@ -75,6 +75,18 @@ class GateLimits(Protocol):
     @property
     def cosine(self) -> float: ...
 
+    @property
+    def pixels_equal(self) -> float: ...
+
+    @property
+    def inner_pixels_equal(self) -> float: ...
+
+    @property
+    def class_iou(self) -> float: ...
+
+    @property
+    def scores_beyond(self) -> float: ...
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -123,9 +135,9 @@ class Task(ABC):
         main: the name of the one that decides which model is better.
         training_figures: of a training's record, in the order they are printed.
         stand_in: pictures that are made in code where none are given: a hive's entrance, or patterns.
-        truth: what must be known of pictures to measure it: one label each, or boxes.
-        finds: what a result says of things, which the camera watches by: boxes around them, one label, any number of
-            labels with a score each, or nothing.
+        truth: what must be known of pictures to measure it: one label each, boxes, or masks.
+        finds: what a result says of things, which the camera watches by: boxes around them, masks, one label, any
+            number of labels with a score each, or nothing.
         classless: whether a model of it has no classes.
         closes_with: what follows the net, behind the division by the temperature; empty: nothing.
         decodes_in_graph: whether the net's decoding is a part of the exported graph.
@@ -144,8 +156,8 @@ class Task(ABC):
     main: ClassVar[str]
     training_figures: ClassVar[tuple[str, ...]] = ()
     stand_in: ClassVar[Literal["hive", "patterns"]] = "patterns"
-    truth: ClassVar[Literal["labels", "boxes"]] = "labels"
-    finds: ClassVar[Literal["boxes", "label", "labels", "nothing"]] = "nothing"
+    truth: ClassVar[Literal["labels", "boxes", "masks"]] = "labels"
+    finds: ClassVar[Literal["boxes", "masks", "label", "labels", "nothing"]] = "nothing"
     classless: ClassVar[bool] = False
     closes_with: ClassVar[Literal["", "sigmoid"]] = ""
     decodes_in_graph: ClassVar[bool] = False
@@ -266,7 +278,7 @@ class Task(ABC):
 
     def known(self, pictures: Pictures) -> bool:
         """Whether of every picture is known what it takes to measure a model."""
-        return pictures.boxed if self.truth == "boxes" else pictures.labelled
+        return {"labels": pictures.labelled, "boxes": pictures.boxed, "masks": pictures.masked}[self.truth]
 
     def unknown(self, pictures: Pictures) -> DataError:
         """The error for pictures of which that is not known."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.metrics.ground_truth import GroundTruth
@@ -30,6 +31,8 @@ class Truth(Protocol):
 
     def ground_truth(self) -> GroundTruth: ...
 
+    def read_mask(self) -> NDArray[np.int16]: ...
+
 
 class Pictures(Protocol):
     """A data set, as far as a task asks what is known of it; `edgekit.data.Dataset` is one."""
@@ -45,6 +48,9 @@ class Pictures(Protocol):
 
     @property
     def boxed(self) -> bool: ...
+
+    @property
+    def masked(self) -> bool: ...
 
     @property
     def box_counts(self) -> tuple[int, ...]: ...

@@ -47,7 +47,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 # What Pillow's readers raise on broken bytes, found by feeding them cut and flipped files
-_BROKEN = (
+BROKEN = (
     OSError,
     SyntaxError,
     ValueError,
@@ -101,7 +101,7 @@ def _frame(image: Image.Image, name: object, file: Path | None = None) -> Frame:
             check_passes(image, file)
         image.load()
         rgb = _rgb(image, name)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _unreadable(name, f"broken or cut off: {error}", "copy the file again, or remove it") from error
     except MemoryError as error:
         raise _unreadable(name, f"{image.width} x {image.height} pixels, too many for memory") from error
@@ -121,7 +121,7 @@ def within_limits(data: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             return image.width * image.height <= PIXELS and data.count(b"\xff\xda") <= PASSES
-    except _BROKEN:
+    except BROKEN:
         return False
 
 
@@ -193,7 +193,7 @@ def open_picture(path: Path) -> Image.Image:
         raise _unreadable(path, "bytes that no reader knows", "convert it to JPEG or PNG") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _unreadable(path, str(error), "make the picture smaller") from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _unreadable(path, str(error)) from error
     pixels = image.width * image.height
     told = f"{image.width} x {image.height} pixels in {size(found.st_size)}"
@@ -232,7 +232,7 @@ def _rgb(image: Image.Image, path: object) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except _BROKEN:
+    except BROKEN:
         return 1  # cameras write broken EXIF blocks; the pixels are whole, and every viewer shows them so
 
 

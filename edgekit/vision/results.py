@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -39,6 +39,10 @@ class Result(ABC):
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, as `edgekit predict --format json` prints it: scores to 6 decimals, pixels to 2."""
+
+    def files(self) -> Mapping[str, bytes]:
+        """What of the answer is a file of its own beside a drawn picture, as bytes by suffix. Here: nothing."""
+        return {}
 
     def to_supervision(self) -> Any:
         """The answer as a class of roboflow's supervision, for its annotators, trackers and zones.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +127,7 @@ CORRUPTIONS: dict[str, Callable[[Frame, int, _Rng], Frame]] = {
 
 @dataclass(frozen=True, eq=False)
 class Corrupted(Sample):
-    """A sample that is corrupted when it is read. Boxes stay where they are: nothing here moves a pixel."""
+    """A sample that is corrupted when it is read. Boxes and masks stay where they are: nothing here moves a pixel."""
 
     kind: str = "noise"
     severity: int = 1
@@ -139,20 +139,8 @@ class Corrupted(Sample):
 
 def corrupted(sample: Sample, kind: str, severity: int, seed: int) -> Corrupted:
     """`sample`, corrupted when read."""
-    return Corrupted(
-        path=sample.path,
-        frame=sample.frame,
-        label=sample.label,
-        name=sample.name,
-        boxes=sample.boxes,
-        box_labels=sample.box_labels,
-        box_areas=sample.box_areas,
-        ignored_boxes=sample.ignored_boxes,
-        ignored_labels=sample.ignored_labels,
-        kind=kind,
-        severity=severity,
-        seed=seed,
-    )
+    known = {one.name: getattr(sample, one.name) for one in fields(Sample)}
+    return Corrupted(**known, kind=kind, severity=severity, seed=seed)
 
 
 def _side(frame: Frame) -> int:

@@ -1,0 +1,1 @@
+"""How well masks fit: pixels in one pass, IoU, boundaries, with intervals over pictures. numpy only."""

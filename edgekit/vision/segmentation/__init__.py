@@ -1,0 +1,1 @@
+"""Masks: what every pixel of a picture is, as files, as answers and drawn."""

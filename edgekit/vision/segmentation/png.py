@@ -1,0 +1,72 @@
+"""Masks as files: a PNG whose values are class indices, in a palette so that people see something too."""
+
+from __future__ import annotations
+
+import colorsys
+import io
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekit.errors import PictureError
+from edgekit.vision.image import BROKEN, open_picture
+
+NO_CLASS, NO_CLASS_16 = 255, 65535  # what a file has where a mask has no class
+_GOLDEN = 0.618033988749895  # of a turn: neighbours in the list are far apart in hue, however many there are
+
+
+@cache
+def colour_of(index: int) -> tuple[int, int, int]:
+    """The colour of a class, R G B, the same in every picture."""
+    hue, ring = (0.58 + index * _GOLDEN) % 1.0, index // 6 % 3
+    r, g, b = colorsys.hsv_to_rgb(hue, (0.85, 0.55, 0.95)[ring], (0.95, 0.9, 0.6)[ring])
+    return round(255 * r), round(255 * g), round(255 * b)
+
+
+def mask_png(mask: NDArray[np.int16]) -> bytes:
+    """The bytes of a PNG of int [h, w] class indices, -1 for none.
+
+    With a palette, 8 bits and 255 for none where no index is above 254; else 16 bits of grey and 65535 for none.
+    """
+    stream = io.BytesIO()
+    if int(mask.max(initial=0)) < NO_CLASS:
+        picture = Image.fromarray(np.where(mask < 0, NO_CLASS, mask).astype(np.uint8))
+        picture.putpalette([value for i in range(NO_CLASS) for value in colour_of(i)] + [0, 0, 0])
+    else:
+        picture = Image.fromarray(np.where(mask < 0, NO_CLASS_16, mask).astype(np.uint16))
+    picture.save(stream, "PNG", compress_level=4)
+    return stream.getvalue()
+
+
+def read_values(path: str | os.PathLike[str]) -> NDArray[np.uint16]:
+    """The numbers of a mask's file, uint16 [h, w], as they are stored: palettes are not looked up, nothing is turned.
+
+    PNG, TIFF, BMP, GIF, PPM and WebP are read; a colour picture only where its three channels are equal, 1-bit as 0 and
+    1. A JPEG is no mask: its numbers are those of its neighbours too.
+
+    Raises:
+        PictureError: as `read_picture`; a JPEG, or a picture in colours.
+    """
+    path = Path(path)
+    with open_picture(path) as image:
+        try:
+            image.load()
+            values = np.asarray(image)
+        except BROKEN as error:
+            raise PictureError(f"{path} cannot be read.", got=f"broken or cut off: {error}") from error
+        lossy, mode = image.format in ("JPEG", "MPO"), image.mode
+    if values.ndim == 3 and mode in ("LA", "PA"):
+        values = values[..., 0]
+    grey = values.ndim == 2 or ((values[..., 0] == values[..., 1]).all() and (values[..., 0] == values[..., 2]).all())
+    if lossy or not grey or values.dtype.kind == "f" or values.min() < 0 or values.max() > NO_CLASS_16:
+        raise PictureError(
+            f"{path} is no mask.",
+            got="a JPEG, whose numbers are blurred" if lossy else f"a picture of mode {mode}",
+            expected="a PNG of class numbers, in grey or with a palette",
+            fix="write class numbers without loss, as PNG",
+        )
+    return np.asarray(values if values.ndim == 2 else values[..., 0]).astype(np.uint16)
