@@ -201,7 +201,7 @@ def _refuse_unsafe(model: onnx.ModelProto, path: Path) -> None:
 
     Functions and sparse tensors could hide either, and edgekit writes none.
     """
-    for graph in _graphs(model.graph):
+    for graph in graphs_of(model.graph):
         attributes = [attribute for node in graph.node for attribute in node.attribute]
         sparse = graph.sparse_initializer or any(a.HasField("sparse_tensor") or a.sparse_tensors for a in attributes)
         if model.functions or sparse:
@@ -238,10 +238,10 @@ def _refuse_unsafe(model: onnx.ModelProto, path: Path) -> None:
                 )
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """`graph` and the graphs inside its If, Loop and Scan nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _graphs(inner)
+                yield from graphs_of(inner)

@@ -1,0 +1,124 @@
+"""A foreign graph made plain: one opset, one input, constants computed, norms folded, names, a dynamic batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from edgekit.errors import ArtifactError, EdgekitError
+from edgekit.graph.foreign.read import Foreign
+from edgekit.graph.foreign.run import difference, run
+from edgekit.graph.foreign.steps.batch import batch, named
+from edgekit.graph.foreign.steps.constants import constants
+from edgekit.graph.foreign.steps.floats import floats
+from edgekit.graph.foreign.steps.functions import functions
+from edgekit.graph.foreign.steps.inputs import inputs
+from edgekit.graph.foreign.steps.names import names
+from edgekit.graph.foreign.steps.norms import norms, random_picture
+from edgekit.graph.foreign.steps.opset import opset
+from edgekit.graph.foreign.steps.tidy import tidy
+from edgekit.graph.foreign.steps.work import FoldedNorm, Work, inferred
+
+SAME = 1e-3  # of the largest value: what a step may move an output by on random numbers; float32 moves it by 1e-6
+ROUGH = 0.1  # where float16 was computed in float16 before
+
+# in this order; after each the outputs on random numbers are compared with those before it
+STEPS: tuple[Callable[[Work], None], ...] = (
+    functions, inputs, constants, floats, tidy, opset, constants, tidy, names, norms, batch, names,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A graph of one input `image` and the original's outputs.
+
+    Attributes:
+        model: weights inside and no inputs, standard operators of one opset, float32, no BatchNormalization that
+            could be folded, names of their own for all nodes and tensors.
+        steps: what was done, a sentence each.
+        folded: every BatchNormalization of the original.
+        batch: `N`, or 1 where the graph mixes or fixes it, or a dynamic one was not wanted.
+        reason: why the batch is not `N`; empty where it is.
+    """
+
+    model: onnx.ModelProto
+    steps: tuple[str, ...]
+    folded: tuple[FoldedNorm, ...]
+    batch: int | str
+    reason: str
+
+
+def clean(foreign: Foreign, *, opset: int, size: tuple[int, int] | None = None, dynamic: bool = True) -> Cleaned:
+    """A foreign file's graph as the rest of edgekit knows graphs; the file's own model is not changed.
+
+    Args:
+        opset: that of the target, exactly.
+        size: (height, width) in pixels, for a file that takes any; None for the file's own.
+        dynamic: whether a batch of any size is wanted.
+
+    Raises:
+        ArtifactError: a graph that cannot be adopted, with what stands in the way.
+        UsageError: a size that the file does not take, or none where it takes any.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(foreign.model)
+    work = Work(model, str(foreign.path), opset, size, dynamic)
+    reference = None
+    for step in STEPS:
+        step(work)
+        if work.image:
+            reference = _same(work, step.__name__, reference)
+    _finish(work)
+    return Cleaned(work.model, tuple(work.steps), tuple(work.folded), work.batch, work.reason)
+
+
+def _same(
+    work: Work, step: str, before: tuple[bytes, dict[str, np.ndarray]] | None
+) -> tuple[bytes, dict[str, np.ndarray]]:
+    """The outputs after a step, on the picture that the outputs before it were computed on."""
+    data = work.model.SerializeToString()
+    if before is not None and before[0] == data:
+        return before
+    picture = random_picture(work.model)
+    found = run(data, {work.image: picture})
+    for name, expected in (before[1] if before is not None else {}).items():
+        d, scale = difference(found[name], expected)
+        limit = ROUGH if step == "floats" else SAME
+        if found[name].dtype.kind == "f" and d > limit * max(scale, 1e-6):
+            raise EdgekitError(
+                f"Cleaning {work.where} changed what it computes, at the step {step}.",
+                got=f"{name} moved by {d:.3g}, of {scale:.3g}",
+                expected=f"at most {limit:g} of its largest value",
+                fix="a defect of edgekit, please report it with the file",
+            )
+    return data, found
+
+
+def _finish(work: Work) -> None:
+    """Types of all tensors are written down, and the whole is checked by onnx."""
+    graph = work.model.graph
+    graph.name = graph.name or "net"
+    for part in (work.model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    types = named(work.model) if work.batch != 1 else inferred(work.model)
+    del graph.value_info[:]
+    for value in graph.output:
+        value.type.CopyFrom(types[value.name])
+    known = {value.name for value in (*graph.input, *graph.output)}
+    for node in graph.node:
+        for name in node.output:
+            if name and name not in known and name in types:
+                graph.value_info.append(onnx.helper.make_value_info(name, types[name]))
+    try:
+        onnx.checker.check_model(work.model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ArtifactError(
+            f"{work.where} is not right ONNX.",
+            got=" ".join(str(error).split())[:600],
+            expected="a graph that onnx's checker takes",
+            fix="export it again",
+        ) from error

@@ -1,0 +1,19 @@
+"""Functions that a file brings along are written out where they are called."""
+
+from __future__ import annotations
+
+from onnx import inliner
+
+from edgekit.graph.foreign.refuse import in_order
+from edgekit.graph.foreign.steps.work import Work
+
+
+def functions(work: Work) -> None:
+    """Inlines the model's own functions, and puts the nodes into an order in which they can be computed."""
+    if work.model.functions:
+        count = len(work.model.functions)
+        work.model = inliner.inline_local_functions(work.model)
+        work.tell(f"{count} functions were written out")
+    for entry in [o for o in work.model.opset_import if o.domain not in ("", "ai.onnx")]:
+        work.model.opset_import.remove(entry)
+    work.set_nodes(in_order(list(work.graph.node)))
