@@ -27,6 +27,10 @@ DECODERS: dict[str, str] = {
     "yolox": "yolox.YOLOX",
     "yolox-decoded": "yolox.DECODED",
     "yolov8": "yolov8.YOLOV8",
+    "yolov5": "yolov5.YOLOV5",
+    "yolov5-heads": "yolo_heads.YOLOV5",
+    "yolov7-heads": "yolo_heads.YOLOV7",
+    "yolov3-heads": "yolo_heads.YOLOV3",
     "fastestdet": "fastestdet.FASTESTDET",
     "boxes-and-scores": "boxes_and_scores.UNIT",
     "boxes-and-scores-pixels": "boxes_and_scores.PIXELS",
@@ -35,9 +39,16 @@ DECODERS: dict[str, str] = {
     "rt-detr-ultralytics": "sets.IN_ONE",
     "end-to-end": "sets.END_TO_END",
     "detections": "sets.DETECTIONS",
+    "centernet": "centernet.CENTERNET",
+    "centernet-sigmoid": "centernet.SIGMOID",
     "described": "described.DESCRIBED",
     "logits": "classifier.LOGITS",
     "probabilities": "classifier.PROBABILITIES",
+    "mask-logits": "masks.LOGITS",
+    "mask-probabilities": "masks.PROBABILITIES",
+    "features": "features.VECTOR",
+    "features-first": "features.FIRST",
+    "features-mean": "features.MEAN",
 }
 PREFIX = "decode"  # of the names of all nodes and tensors that are added
 
@@ -88,7 +99,7 @@ def the_one(found: Sequence[Reading], outputs: Sequence[TensorSpec], task: str) 
             f"The outputs can be read in {len(found)} ways.",
             got=got,
             expected=ways,
-            fix=f"--decoder NAME, such as --decoder {found[0].decoder}: whoever trained or exported the net knows",
+            fix=f"{_way_out(found)}: whoever trained or exported the net knows",
         )
     known = [f"{name}: {d.expects}" for name in DECODERS if task in (d := decoder_named(name)).tasks]
     raise UsageError(
@@ -97,6 +108,13 @@ def the_one(found: Sequence[Reading], outputs: Sequence[TensorSpec], task: str) 
         expected="\n".join(known),
         fix="describe them in a file: --decoder FILE.toml (docs/adopt.md)",
     )
+
+
+def _way_out(found: Sequence[Reading]) -> str:
+    first = found[0]
+    if len({reading.decoder for reading in found}) == len(found):
+        return f"--decoder NAME, such as --decoder {first.decoder}"
+    return f"--decoder NAME:OUTPUT, such as --decoder {first.decoder}:{next(iter(first.roles.values()))}"
 
 
 def named(
@@ -109,9 +127,13 @@ def named(
 ) -> Reading:
     """How the decoder of this name reads the outputs; a graph that looks otherwise does not contradict the person.
 
+    Args:
+        name: `NAME`, or `NAME:OUTPUT` where several outputs could be meant.
+
     Raises:
         UsageError: no such decoder, not one for the task, or the outputs are not what it reads.
     """
+    name, _, output = name.partition(":")
     decoder = decoder_named(name)
     if task not in decoder.tasks:
         fit = [other for other in DECODERS if task in decoder_named(other).tasks]
@@ -121,6 +143,7 @@ def named(
     found: list[Reading] = []
     for graph in (model, None):
         found = found or (decoder.read(Seen(tuple(outputs), size, props, graph), task) if outputs else [])
+    found = [reading for reading in found if not output or output in reading.roles.values()]
     if not found:
         raise UsageError(
             f"The outputs are not what {name} reads.",

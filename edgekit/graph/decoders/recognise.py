@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -15,7 +15,7 @@ from edgekit.graph.lint.graph import Graph
 from edgekit.vision.spec import TensorSpec
 
 STRIDES = (8, 16, 32)
-MOVES = ("Cast", "Concat", "Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+MOVES = ("Cast", "Concat", "Flatten", "Identity", "Reshape", "Resize", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -37,6 +37,12 @@ def sides_of(spec: TensorSpec) -> tuple[int, ...] | None:
 def batched(spec: TensorSpec, rank: int) -> tuple[int, ...] | None:
     """`sides_of` an output of this rank; None for another one."""
     return sides_of(spec) if len(spec.shape) == rank else None
+
+
+def without_auxiliary(outputs: Sequence[TensorSpec]) -> list[TensorSpec]:
+    """Those that are not the output of a branch that only training needs, which torchvision's nets call `aux`."""
+    main = [spec for spec in outputs if "aux" not in spec.name.lower()]
+    return main or list(outputs)
 
 
 def class_names(props: Mapping[str, str]) -> tuple[str, ...]:

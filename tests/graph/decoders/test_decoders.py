@@ -1,6 +1,7 @@
 """Each decoder's graph gives what its numpy reference does, and some are held against their authors' formulas."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +68,48 @@ def detections(rng: Rng, n: int) -> Raw:
     return {"labels": labels, "scores": stepped(rng, n, 40), "boxes": corners(rng, n, 40, 60)}
 
 
+def yolov5(rng: Rng, n: int) -> Raw:
+    return {"output": cat(centred(rng, n, 3 * CELLS, 80), stepped(rng, n, 3 * CELLS, 1 + 4))}
+
+
+def heads(rng: Rng, n: int) -> Raw:
+    """Of stride 32 first, as some exporters sort them."""
+    sides = {"p5": (2, 3), "p3": (8, 12), "p4": (4, 6)}
+    return {name: rng.normal(0, 1, (n, 3 * 7, *side)).astype(np.float32) for name, side in sides.items()}
+
+
+def heads_of_five_sides(rng: Rng, n: int) -> Raw:
+    sides = {"p3": (8, 12), "p4": (4, 6), "p5": (2, 3)}
+    return {name: rng.normal(0, 1, (n, 3, *side, 7)).astype(np.float32) for name, side in sides.items()}
+
+
+def centernet(rng: Rng, n: int) -> Raw:
+    heat = stepped(rng, n, 3, 16, 24, high=4) - 2
+    box = rng.uniform(0, 9, (n, 4, 16, 24)).astype(np.float32)
+    return {"wh": box[:, :2], "hm": heat, "reg": box[:, 2:] / 9}
+
+
+def centernet_sigmoid(rng: Rng, n: int) -> Raw:
+    return {**centernet(rng, n), "hm": stepped(rng, n, 3, 16, 24)}
+
+
+def mask_logits(rng: Rng, n: int) -> Raw:
+    return {"out": rng.normal(0, 3, (n, 5, 8, 12)).astype(np.float32), "aux": np.zeros((n, 5, 8, 12), np.float32)}
+
+
+def mask_probabilities(rng: Rng, n: int) -> Raw:
+    power = np.exp(rng.normal(0, 3, (n, *SIZE, 5)))
+    return {"out": (power / power.sum(axis=3, keepdims=True)).astype(np.float32)}
+
+
+def tokens(rng: Rng, n: int) -> Raw:
+    return {"last_hidden_state": rng.normal(0, 1, (n, 25, 12)).astype(np.float32)}
+
+
+def features(rng: Rng, n: int) -> Raw:
+    return {"y": rng.normal(0, 1, (n, 12, 2, 3)).astype(np.float32)}
+
+
 def logits(rng: Rng, n: int) -> Raw:
     return {"output": rng.normal(0, 3, (n, 9, 1, 1)).astype(np.float32)}
 
@@ -80,7 +123,18 @@ CASES: dict[str, Callable[[Rng, int], Raw]] = {
     "yolox": yolox,
     "yolox-decoded": yolox_decoded,
     "yolov8": yolov8,
+    "yolov5": yolov5,
+    "yolov5-heads": heads,
+    "yolov7-heads": heads_of_five_sides,
+    "yolov3-heads": heads,
     "fastestdet": fastestdet,
+    "centernet": centernet,
+    "centernet-sigmoid": centernet_sigmoid,
+    "mask-logits": mask_logits,
+    "mask-probabilities": mask_probabilities,
+    "features": features,
+    "features-first": tokens,
+    "features-mean": tokens,
     "boxes-and-scores": ultraface,
     "boxes-and-scores-pixels": ssd,
     "detr": detr,
@@ -145,26 +199,34 @@ def test_a_batch_is_its_pictures_one_by_one(name: str) -> None:
     for i in range(5):
         alone = decoded({k: v[i : i + 1] for k, v in raw.items()}, reading, SIZE, 20, 60, Suppression(0.451))
         for key, value in alone.items():
-            np.testing.assert_array_equal(together[key][i : i + 1], value, err_msg=key)
+            np.testing.assert_allclose(together[key][i : i + 1], value, rtol=1e-6, atol=1e-6, err_msg=key)
+
+
+# where the scores of each case stand, and what makes them say nothing
+QUIET: dict[str, tuple[str, Any, float]] = {
+    **dict.fromkeys(("yolox", "yolox-decoded", "yolov5"), ("output", np.s_[..., 4:], 0)),
+    "yolov8": ("output0", np.s_[:, 4:], 0),
+    **dict.fromkeys(("yolov5-heads", "yolov7-heads", "yolov3-heads"), ("p3 p4 p5", np.s_[...], -200)),
+    "fastestdet": ("758", np.s_[:, :1], 0),
+    "boxes-and-scores": ("scores", np.s_[..., 1:], -200),
+    "boxes-and-scores-pixels": ("conf", np.s_[..., 1:], -200),
+    "detr": ("logits", np.s_[..., :-1], -200),
+    "rt-detr": ("logits", np.s_[...], -200),
+    "rt-detr-ultralytics": ("output0", np.s_[..., 4:], 0),
+    "end-to-end": ("output0", np.s_[..., 4], 0),
+    "detections": ("scores", np.s_[...], 0),
+    "centernet": ("hm", np.s_[...], -200),
+    "centernet-sigmoid": ("hm", np.s_[...], 0),
+}
 
 
 @pytest.mark.parametrize("name", BOXES)
 def test_no_boxes_at_all(name: str) -> None:
     raw = {k: v.copy() for k, v in CASES[name](np.random.default_rng(2), 2).items()}
-    reading = of(name, raw)
-    silent = -100.0 if reading.settings.get("activation", "none") == "sigmoid" else 0.0
-    for role, output in reading.roles.items():
-        first, end = reading.settings.get("score_columns", (None, None))
-        if role == "scores" and reading.settings.get("background", "none") != "none":
-            raw[output][:] = 0
-            raw[output][..., 0 if reading.settings["background"] == "first" else -1] = 200
-        elif role == "scores":
-            raw[output][..., first:end] = silent
-        elif role != "labels" and "scores" not in reading.roles:
-            raw[output][(slice(None), slice(4, None)) if name == "yolov8" else (..., slice(4, None))] = 0
-            if role == "map":
-                raw[output][:, 0] = 0
-    given = decoded(raw, reading, SIZE, 20, 60, Suppression(0.5))
+    outputs, where, nothing = QUIET[name]
+    for output in outputs.split():
+        raw[output][where] = nothing
+    given = decoded(raw, of(name, raw), SIZE, 20, 60, Suppression(0.5))
     assert given["scores"].max() < 1e-30
     assert np.isfinite(given["boxes"]).all()
 
@@ -172,11 +234,10 @@ def test_no_boxes_at_all(name: str) -> None:
 @pytest.mark.parametrize("name", BOXES)
 def test_a_score_that_is_no_number_is_not_hidden(name: str) -> None:
     raw = {k: v.copy() for k, v in CASES[name](np.random.default_rng(3), 2).items()}
+    output, where, _ = QUIET[name]
+    scores = raw[output.split()[0]][1:][where]
+    scores[(-1,) * scores.ndim] = np.nan
     reading = of(name, raw)
-    output = reading.roles.get("scores") or next(iter(reading.roles.values()))
-    spot = (1, 4, 11) if name == "yolov8" else (1, 0, 1, 1) if name == "fastestdet" else (1, 11, -1)
-    spot = {"detections": (1, 11), "end-to-end": (1, 11, 4)}.get(name, spot)
-    raw[output][spot] = np.nan
     for found in (decoded(raw, reading, SIZE), decoders.reference(reading, SIZE, raw)):
         assert np.isnan(found["scores"][1]).all()
         assert np.isfinite(found["scores"][0]).all()
@@ -204,6 +265,60 @@ def test_fastestdet_as_its_author_decodes_it() -> None:
     np.testing.assert_allclose(found["boxes"][0, 0], [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], rtol=1e-5)
     assert found["scores"][0, 0] == pytest.approx(0.5**0.6 * 0.6**0.4, rel=1e-5)
     assert found["labels"][0, 0] == 1
+
+
+def test_yolov5_as_its_authors_decode_it() -> None:
+    raw = {"p3": (8, 12), "p4": (4, 6), "p5": (2, 3)}
+    maps = {name: np.full((1, 3 * 8, *sides), -9, np.float32) for name, sides in raw.items()}
+    maps["p4"][0, 8:16, 1, 2] = 0.5, -0.5, 0.2, -0.2, 3, -1, 2, 1  # the second anchor of stride 16: 62 x 45
+    s = 1 / (1 + np.exp(-maps["p4"][0, 8:16, 1, 2].astype(np.float64)))
+    for name in ("yolov5-heads", "yolov3-heads"):
+        found = decoded(maps, of(name, maps), SIZE, 5)
+        if name == "yolov5-heads":
+            cx, cy, w, h = (
+                (2 * s[0] - 0.5 + 2) * 16,
+                (2 * s[1] - 0.5 + 1) * 16,
+                (2 * s[2]) ** 2 * 62,
+                (2 * s[3]) ** 2 * 45,
+            )
+        else:
+            cx, cy, w, h = (s[0] + 2) * 16, (s[1] + 1) * 16, np.exp(0.2) * 62, np.exp(-0.2) * 45
+        np.testing.assert_allclose(found["boxes"][0, 0], [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], rtol=1e-5)
+        assert found["scores"][0, 0] == pytest.approx(s[4] * s[6], rel=1e-5)
+        assert found["labels"][0, 0] == 1
+
+
+def test_centernets_peaks_alone_are_things_and_sizes_are_no_offsets() -> None:
+    heat = np.full((1, 2, 16, 24), -9, np.float32)
+    heat[0, 1, 5, 7], heat[0, 1, 5, 8], heat[0, 0, 5, 8] = 3, 2, 1  # a neighbour of its class, and one of the other
+    raw = {"hm": heat, "reg": np.full((1, 2, 16, 24), 0.25, np.float32), "wh": np.full((1, 2, 16, 24), 2, np.float32)}
+    found = decoded(raw, of("centernet", raw), SIZE, 3)
+    assert found["labels"].tolist()[0][:2] == [1, 0]
+    np.testing.assert_allclose(found["boxes"][0, 0], [25, 17, 33, 25])
+    np.testing.assert_allclose(found["scores"][0, :2], 1 / (1 + np.exp([-3.0, -1])), rtol=1e-5)
+    assert found["scores"][0, 2] < 1e-3
+
+
+def test_a_mask_is_torchs_interpolation_and_argmax() -> None:
+    torch = pytest.importorskip("torch")
+    maps = np.random.default_rng(7).normal(0, 3, (2, 4, 9, 7)).astype(np.float32)
+    size = (72, 55)
+    reading = decoders.named("mask-logits", specs({"out": maps}), "segmentation", size, {})
+    wide = torch.nn.functional.interpolate(torch.from_numpy(maps), size, mode="bilinear", align_corners=False)
+    found = decoded({"out": maps}, reading, size)
+    score, mask = wide.softmax(1).max(1)
+    assert (found["mask"] == mask.numpy()).mean() > 0.999
+    np.testing.assert_allclose(found["score"], score.numpy(), atol=1e-5)
+
+
+def test_one_map_is_a_thing_and_its_background() -> None:
+    raw = {"out": np.linspace(-2, 2, 12, dtype=np.float32).reshape(1, 1, 3, 4)}
+    reading = decoders.named("mask-logits", specs(raw), "segmentation", (3, 4), {})
+    assert reading.classes == 2
+    found, wanted = decoded(raw, reading, (3, 4)), decoders.reference(reading, (3, 4), raw)
+    assert found["mask"].ravel().tolist() == [0] * 6 + [1] * 6
+    np.testing.assert_allclose(found["score"], wanted["score"], rtol=1e-6)
+    assert found["score"].min() > 0.5
 
 
 def test_detrs_last_column_is_no_class() -> None:

@@ -29,6 +29,13 @@ def test_one_reading_where_shapes_leave_no_choice() -> None:
     assert found(out(85, 22, 22), size=(352, 352)) == ["fastestdet"]
     assert found(out(300, 6), size=(640, 640), names=COCO) == ["end-to-end"]
     assert found(out(300, 84), size=(640, 640)) == ["rt-detr-ultralytics"]
+    assert found(out(25200, 85), size=(640, 640)) == ["yolov5"]
+    assert found(out(25200, 117), out(32, 160, 160, name="output1"), size=(640, 640)) == ["yolov5"]
+    maps = out(80, 128, 128, name="hm"), out(2, 128, 128, name="reg"), out(2, 128, 128, name="wh")
+    assert found(*maps, size=(512, 512)) == ["centernet", "centernet-sigmoid"]
+    assert found(maps[0], out(2, 128, 128, name="a"), out(2, 128, 128, name="b"), size=(512, 512)) == []
+    assert found(out(197, 384), task="features") == ["features-first", "features-mean"]
+    assert found(out(512), task="features") == found(out(512, 7, 7), task="features") == ["features"]
     labels = out(100, name="labels", dtype="int64")
     assert found(out(100, 4, name="boxes"), out(100, name="scores"), labels) == ["detections"]
 
@@ -39,6 +46,12 @@ def test_candidates_where_they_do() -> None:
         "boxes-and-scores", "boxes-and-scores-pixels",
     ]  # fmt: skip
     assert found(out(100, 92, name="logits"), out(100, 4, name="pred_boxes")) == ["detr", "rt-detr"]
+    heads = [out(255, s, s, name=str(s)) for s in (80, 40, 20)]
+    assert found(*heads, size=(640, 640)) == ["yolov5-heads", "yolov7-heads", "yolov3-heads"]
+    aux = out(21, 416, 416, name="aux")
+    assert found(out(21, 416, 416, name="out"), aux, task="segmentation") == ["mask-logits", "mask-probabilities"]
+    assert found(out(52, 52, 21), task="segmentation") == ["mask-logits", "mask-probabilities"]
+    assert found(out(21, 52, 104), task="segmentation") == [], "another ratio than the input's"
     assert found(out(10), task="classification") == ["logits", "probabilities"]
 
 
@@ -138,6 +151,16 @@ def test_errors_name_the_candidates_and_the_way_out() -> None:
     assert "416 x 416" in str(error.value)
     with pytest.raises(UsageError, match="no decoder for classification"):
         named("yolox", outputs, "classification", (416, 416), {})
+
+
+def test_of_several_outputs_one_is_named() -> None:
+    outputs = (out(197, 384, name="last_hidden_state"), out(384, name="pooler_output"), out(7, name="other"))
+    with pytest.raises(UsageError, match="can be read in 4 ways") as error:
+        the_one(readings(outputs, "features", (224, 224), {}), outputs, "features")
+    assert "--decoder NAME:OUTPUT, such as --decoder features:pooler_output" in str(error.value)
+    assert named("features:pooler_output", outputs, "features", (224, 224), {}).settings == {"dimensions": 384}
+    with pytest.raises(UsageError, match="not what features reads"):
+        named("features:pooled", outputs, "features", (224, 224), {})
 
 
 def test_a_reading_is_plain_data() -> None:

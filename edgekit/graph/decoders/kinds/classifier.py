@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgekit.graph.builder import Builder
 from edgekit.graph.decoders.arithmetic import part, reshaped
 from edgekit.graph.decoders.base import Arrays, Decoder, Kept, Reading, Seen, Size, sigmoid
-from edgekit.graph.decoders.recognise import class_names, last_kind, sides_of
+from edgekit.graph.decoders.recognise import class_names, last_kind, sides_of, without_auxiliary
 from edgekit.vision.spec import TensorSpec
 
 LEAST = 1e-30  # a probability that float32 has rounded to 0 still needs a logarithm
@@ -32,7 +32,7 @@ class Classifier(Decoder):
         self.expects = f"an output [N, C] of {'probabilities' if done else 'logits'}, or [N, C, 1, 1]"
 
     def read(self, seen: Seen, task: str) -> list[Reading]:
-        found = (self._of(spec, seen, task) for spec in seen.outputs)
+        found = (self._of(spec, seen, task) for spec in without_auxiliary(seen.outputs))
         return [reading for reading in found if reading is not None]
 
     def _of(self, spec: TensorSpec, seen: Seen, task: str) -> Reading | None:
