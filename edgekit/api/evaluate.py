@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from edgekit.api.model import Model, load
 from edgekit.benchmark.quality.accuracy import evaluate as measure
 from edgekit.data import load_dataset, without_near_duplicates
+from edgekit.data.classes.class_map import ClassMapLike, class_map
 from edgekit.tasks.evaluation import Evaluation
 
 
@@ -18,6 +19,7 @@ def evaluate(
     *,
     split: str | None = None,
     apart_from: str | None = None,
+    classes_map: ClassMapLike | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Measures a model on labelled pictures, as `edgekit eval` does.
@@ -28,6 +30,9 @@ def evaluate(
             them, best a csv with several labels a picture; or synthetic://hive?n=60.
         split: `train`, `val`, `test`, what the layout calls it, or `all`; default is the held-out one.
         apart_from: leave out what looks like a picture of this split, such as `train`.
+        classes_map: where the data calls classes differently: a mapping of the model's names to one or several of the
+            data's, `{"bee": ["Bees", "drones"], "-": "wasp"}`, or what `--map` takes. `-` leaves a class of the data
+            out (its objects, or its pictures where they have one label), and `*` among the data's is all the others.
         say: called with a line for whatever is to be told, such as files that are passed over.
 
     Returns:
@@ -36,6 +41,7 @@ def evaluate(
         Shares come with 95 % Clopper-Pearson intervals; AP is COCO's (Lin et al. 2014) and Pascal VOC's.
 
     Raises:
+        UsageError: a map that names what is not there, or that leaves a class of the data without one of the model's.
         DataError: nothing there, no such split, labels that do not fit the model, or no readable picture.
         EdgekitError: as `edgekit.load`.
     """
@@ -43,9 +49,10 @@ def evaluate(
         if not isinstance(model, Model):
             model = opened.enter_context(load(model, say=say))
         classes = model.classes or None  # a net that gives features has none
-        dataset = load_dataset(data, classes, split)
-        if apart_from is not None:
-            dataset = without_near_duplicates(dataset, load_dataset(data, classes, apart_from))
+        names = class_map(classes_map)
+        dataset = load_dataset(data, classes or (), split, names) if names else load_dataset(data, classes, split)
+        if apart_from is not None:  # its labels play no part
+            dataset = without_near_duplicates(dataset, load_dataset(data, None if names else classes, apart_from))
         for note in dataset.notes:
             say(note)
         return measure(model.predictor, dataset)

@@ -12,7 +12,9 @@ from edgekit import loading, pipeline
 from edgekit.artifacts.kinds import is_checkpoint
 from edgekit.artifacts.opening import BY_DEFAULT, NOTHING_TOLD, CheckpointOptions, RunOptions
 from edgekit.config.target import Limits, load_target
+from edgekit.data.classes.class_map import ClassMapLike, class_map
 from edgekit.errors import UsageError
+from edgekit.gate.classes import pair_classes
 from edgekit.gate.compare import verify as compare_models
 from edgekit.predictor import Predictor
 from edgekit.tasks import Task
@@ -28,12 +30,19 @@ class Judgement:
         on: what it was compared on, in words.
         stage: what was measured and whether the limits hold.
         task: what both models are for.
+        classes: how their classes were brought together by a map, in words; empty without one.
     """
 
     reference: str
     on: str
     stage: Stage
     task: Task
+    classes: str = ""
+
+    @property
+    def more(self) -> dict[str, str]:
+        """What is told of it in JSON where there is something to tell."""
+        return {"classes": self.classes} if self.classes else {}
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        stages = [{**one.stage.to_dict(), "compared_with": one.reference} for one in self.judgements]
+        stages = [{**one.stage.to_dict(), "compared_with": one.reference, **one.more} for one in self.judgements]
         return {"passed": self.passed, "data": self.data, "stages": stages}
 
 
@@ -86,6 +95,7 @@ def verify(
     target: str | os.PathLike[str] = "x86-cpu",
     max_abs: float | None = None,
     expect: str | os.PathLike[str] | None = None,
+    classes_map: ClassMapLike | None = None,
     run: RunOptions = BY_DEFAULT,
     checkpoint: CheckpointOptions = NOTHING_TOLD,
     say: Callable[[str], None] = lambda line: None,
@@ -100,6 +110,8 @@ def verify(
         target: a board's name, or a TOML of one's own, whose limits hold.
         max_abs: instead of the target's: the largest |d| of a logit, or of a box's score.
         expect: an .npz of recorded pairs, `images` and `logits`, that the last model named must answer alike.
+        classes_map: where the two call classes differently: a mapping of the reference's names to the candidate's, or
+            what `--map` takes; `-` leaves a class of either out. See `edgekit.evaluate`.
         run: what runs an exported file, of both.
         checkpoint: what a foreign checkpoint does not say of itself.
         say: called with a line for whatever is to be told.
@@ -122,6 +134,9 @@ def verify(
             got=f"{right} alone",
             expected="REFERENCE CANDIDATE, or MODEL --expect PAIRS.npz",
         )
+    names = class_map(classes_map)
+    if names is not None and candidate is None:
+        raise UsageError("--map names the classes of two models.", got="one model", fix="leave --map out")
     made = loading.metadata_of(judged)
     precision = made.precision if made else "fp32"
     limits = load_target(target).limits(precision)
@@ -141,10 +156,11 @@ def verify(
     with opened(judged) as other:
         if candidate is not None:
             with opened(right) as first:
+                paired = pair_classes(first, other, names)
                 dataset = pipeline.pictures_for_gate(None if data is None else Path(data), pictures, first.spec.task)
-                stage = compare_models(first, other, dataset, limits)
-                on = f" on {stage.pictures} pictures"
-                judgements.append(Judgement(f"{right.name} ({first.what})", on, stage, first.task))
+                stage = compare_models(first, other, dataset, limits, paired)
+                on = f" on {stage.pictures} pictures" + (f", {paired.text}" if paired.text else "")
+                judgements.append(Judgement(f"{right.name} ({first.what})", on, stage, first.task, paired.text))
         if expect is not None:
             stage = pipeline.expected_of(judged, other, Path(expect), limits)
             judgements.append(Judgement(f"{stage.pictures} recorded pairs of input and output", "", stage, other.task))

@@ -13,6 +13,7 @@ from edgekit.cli.shared.options import (
     ClassesOption,
     Format,
     FormatOption,
+    MapOption,
     MultiLabelOption,
     NormOption,
     PreprocessOption,
@@ -37,6 +38,7 @@ def evaluate(
     apart_from: Annotated[
         str | None, typer.Option("--apart-from", help="Leave out what looks like a picture of this split, e.g. train.")
     ] = None,
+    classes_map: MapOption = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
@@ -59,7 +61,7 @@ def evaluate(
 
     told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key, multi_label)
     with Model(open_model(model, RunOptions(provider=provider.value, threads=threads), told, say=say)) as opened:
-        evaluation = measure(opened, data, split=split, apart_from=apart_from, say=say)
+        evaluation = measure(opened, data, split=split, apart_from=apart_from, classes_map=classes_map, say=say)
         backend = opened.predictor.session.backend
     for line in evaluation.unread:
         say(f"not read: {line}")

@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from edgekit.data.classes.apply import mapped
+from edgekit.data.classes.class_map import ClassMap
 from edgekit.data.layouts.annotations import choose_split
 from edgekit.data.layouts.coco import load_coco
 from edgekit.data.layouts.csv_ import load_csv
@@ -36,7 +38,10 @@ BOXED = (
 
 
 def load_dataset(
-    path: str | os.PathLike[str], classes: Sequence[str] | None = None, split: str | None = None
+    path: str | os.PathLike[str],
+    classes: Sequence[str] | None = None,
+    split: str | None = None,
+    classes_map: ClassMap | None = None,
 ) -> Dataset:
     """The pictures at `path`, labelled where their layout says how. The first that fits:
 
@@ -58,13 +63,18 @@ def load_dataset(
         classes: the model's names, in the order of its logits; labels then index into them.
         split: `train`, `val`, `test` or what the layout calls it, or `all` for every picture. Without it the
             held-out one is taken where there are splits.
+        classes_map: which class of the data is which of `classes`, where the two call them differently; see
+            `edgekit.data.classes`. Without `classes` it plays no part.
 
     Folders that hold nothing but one other are gone into (`unwrapped`), which is noted.
 
     Raises:
         DataError: nothing there, no such split, no readable picture, or labels that do not fit `classes`.
         LayoutError: pictures with labels in a layout that is not read.
+        UsageError: a map that does not fit, or leaves classes of the data without one of the model's.
     """
+    if classes_map is not None and classes is not None:
+        return mapped(load_dataset(path, None, split), classes, classes_map)
     if is_made(path):
         return load_made(str(path), classes, split)
     path, gone_into = unwrapped(Path(path), classes)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
+from edgekit.data.classes.apply import mapped
+from edgekit.data.classes.class_map import ClassMap, proposal
 from edgekit.data.hive.made import HIVE_CLASSES, hive_pictures
 from edgekit.data.layouts.annotations import HELD_OUT
 from edgekit.data.names import ALL
-from edgekit.data.sample import Dataset
+from edgekit.data.sample import Dataset, class_index
 from edgekit.data.synthetic import PATTERNS, made_pictures
 from edgekit.errors import DataError, SplitError
 
@@ -51,11 +53,11 @@ def load_made(name: str, classes: Sequence[str] | None = None, split: str | None
 
     Args:
         name: `n` pictures are the train split and `val` the held-out one; what is left out has these values.
-        classes: the model's, which must be the hive's; its labels then index into them.
+        classes: the model's, the hive's among them; its labels then index into them.
         split: `train`, `all`, or a held-out one's name; that is the default too.
 
     Raises:
-        DataError: an unknown scene or key, a value that is no whole number, or a model of other classes.
+        DataError: an unknown scene or key, a value that is no whole number, or a model without these classes.
         SplitError: another split.
     """
     scene, _, query = name.removeprefix(SCHEME).lstrip("/").partition("?")
@@ -78,14 +80,19 @@ def load_made(name: str, classes: Sequence[str] | None = None, split: str | None
         parts.append(_part(values, "val", values["seed"] + _HELD_OUT_SEED))
     samples = tuple(s for part in parts for s in part)
     whole = replace(parts[0], samples=samples)
-    if classes is not None and tuple(classes) != HIVE_CLASSES:
+    counted = ", ".join(f"{c} {k}" for c, k in zip(HIVE_CLASSES, whole.box_counts, strict=True))
+    whole = replace(whole, notes=(f"{len(samples)} pictures of a hive entrance made in code: {counted}",))
+    if classes is None or tuple(classes) == HIVE_CLASSES:
+        return whole
+    unknown = [name for name in HIVE_CLASSES if class_index(name, classes) is None]
+    if unknown:
         raise DataError(
             "The model does not know the insects of the made hive.",
             got=", ".join(classes[:5]),
             expected=", ".join(HIVE_CLASSES),
+            fix=proposal(unknown, classes),
         )
-    counted = ", ".join(f"{c} {k}" for c, k in zip(HIVE_CLASSES, whole.box_counts, strict=True))
-    return replace(whole, notes=(f"{len(samples)} pictures of a hive entrance made in code: {counted}",))
+    return mapped(whole, classes, ClassMap(()))
 
 
 def _part(values: dict[str, int], count: str, seed: int) -> Dataset:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.config.target import Limits
 from edgekit.data import Dataset
-from edgekit.errors import UsageError
+from edgekit.gate.classes import Paired, pair_classes
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import track
 from edgekit.spec import ModelSpec
@@ -85,42 +85,32 @@ def first_wrong(
     return None
 
 
-def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits: Limits) -> Stage:
+def verify(
+    reference: Predictor, candidate: Predictor, dataset: Dataset, limits: Limits, paired: Paired | None = None
+) -> Stage:
     """Compares two models of one task end to end: each has its own preprocessing and names its classes.
 
     Args:
         reference, candidate: any two predictors of the same classes.
         dataset: the pictures; labels are not needed.
+        paired: which of their classes are compared, by `pair_classes`; without it those of the same names.
 
     Returns:
         A Stage named after the candidate. Classes are compared by name; another order of the same
-        names is a failure that says so.
+        names is a failure that says so, unless a map says which is which.
 
     Raises:
         UsageError: the two do not have the same task and classes.
     """
-    if reference.task is not candidate.task:
-        raise UsageError(
-            "The two models are of different tasks.",
-            got=f"{candidate.name} is for {candidate.spec.task}",
-            expected=f"{reference.spec.task}, as {reference.name}",
-        )
-    ours, theirs = reference.spec.classes, candidate.spec.classes
-    if set(ours) != set(theirs):
-        odd = sorted(set(ours) ^ set(theirs))
-        raise UsageError(
-            "The two models do not know the same classes.",
-            got=f"{len(theirs)} classes in {candidate.name}",
-            expected=f"the {len(ours)} of {reference.name}",
-            fix="only one of them has: " + ", ".join(odd[:5]),
-        )
+    paired = paired or pair_classes(reference, candidate)
     pairs = [(_own(reference, frame), _own(candidate, frame)) for frame in _frames(dataset)]
     want, got = ({key: np.concatenate([p[side][key] for p in pairs]) for key in pairs[0][side]} for side in (0, 1))
-    if ours != theirs:
-        got = dict(reference.task.reordered(got, ours, theirs))
-    stage = compare_answers(candidate.name, want, got, limits, reference.spec)
+    if not paired.as_they_are:
+        want = dict(reference.task.reordered(want, paired.names, paired.reference))
+        got = dict(reference.task.reordered(got, paired.names, paired.candidate))
+    stage = compare_answers(candidate.name, want, got, limits, _spec_of(reference.spec, paired))
     problems = list(stage.problems)
-    if ours != theirs:
+    if not paired.as_they_are and not paired.text:
         problems.append("the same class names in another order")
     if reference.spec.preprocess != candidate.spec.preprocess:
         problems.append(
@@ -128,6 +118,14 @@ def verify(reference: Predictor, candidate: Predictor, dataset: Dataset, limits:
             f" instead of {reference.spec.preprocess.describe()}"
         )
     return replace(stage, passed=not problems, problems=tuple(problems))
+
+
+def _spec_of(spec: ModelSpec, paired: Paired) -> ModelSpec:
+    """The reference's spec with the classes that are compared, and their thresholds."""
+    if paired.names == spec.classes:
+        return spec
+    kept = [spec.thresholds[i] for i, name in enumerate(paired.reference) if name is not None and spec.thresholds]
+    return replace(spec, classes=paired.names, thresholds=tuple(kept))
 
 
 def _frames(dataset: Dataset) -> Iterator[NDArray[np.uint8]]:

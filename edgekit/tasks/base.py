@@ -146,6 +146,7 @@ class Task(ABC):
         unrecorded: why its outputs cannot be compared one by one with recorded ones; empty: they can.
         attackable: whether attacks on its labels can be made.
         fits_head: whether a net of it ends in one layer that training can fit alone, on features.
+        merges: whether several classes of a model may be compared as one of another's.
         disagreements: how to read the pictures on which two models differ most.
     """
 
@@ -166,6 +167,7 @@ class Task(ABC):
     unrecorded: ClassVar[str] = "which gives no logits"
     attackable: ClassVar[bool] = False
     fits_head: ClassVar[bool] = False
+    merges: ClassVar[bool] = False
     disagreements: ClassVar[str] = "Where the answers differ most."
 
     # What a model of it is
@@ -236,8 +238,12 @@ class Task(ABC):
         """
         return []
 
-    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
-        """Outputs of a model with the classes `theirs` as if it had `ours`, the same names in another order."""
+    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str | None]) -> Outputs:
+        """Outputs of a model with the classes `theirs` as if it had `ours`, each of which is among them.
+
+        Args:
+            theirs: None for a class that is left out; where `merges` a name may come several times.
+        """
         return answers
 
     def figures(self, stage: Stage) -> str:

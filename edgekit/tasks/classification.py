@@ -60,7 +60,7 @@ class ClassificationTask(Task):
             (warm, given * spec.temperature),
         ]
 
-    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
+    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str | None]) -> Outputs:
         return {**answers, "logits": answers["logits"][:, [theirs.index(name) for name in ours]]}
 
     def figures(self, stage: Stage) -> str:

@@ -39,6 +39,7 @@ class DetectionTask(Task):
     finds = "boxes"
     decodes_in_graph = True
     raw_heads = True
+    merges = True
     unrecorded = "whose boxes have no fixed order"
     disagreements = "Blue boxes are the reference's, orange this file's."
 
@@ -83,9 +84,18 @@ class DetectionTask(Task):
     def compare(self, name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, spec: Spec) -> Stage:
         return compare_found(name, reference, candidate, limits, spec.thresholds)
 
-    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
-        places = np.array([ours.index(name) for name in theirs], dtype=np.int32)
-        return {**answers, "labels": places[answers["labels"]]}
+    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str | None]) -> Outputs:
+        """Detections of a class that is left out get score 0, and stand behind the others."""
+        places = np.array([-1 if name is None else ours.index(name) for name in theirs], dtype=np.int32)
+        labels = places[answers["labels"]]
+        scores = np.where(labels < 0, np.float32(0), answers["scores"])
+        order = np.argsort(-scores, axis=1, kind="stable")
+        moved = {"boxes": answers["boxes"], "scores": scores, "labels": np.maximum(labels, 0)}
+        turned = {
+            name: np.take_along_axis(values, order[..., None] if values.ndim == 3 else order, axis=1)
+            for name, values in moved.items()
+        }
+        return {**answers, **turned}
 
     def figures(self, stage: Stage) -> str:
         if stage.found is None:  # a file that could not be run

@@ -67,7 +67,7 @@ class MultiLabelTask(Task):
             shares = softmax(_logit(given.astype(np.float64)))
         return [("the recorded values are a softmax: it is a classifier with one label a picture", shares)]
 
-    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
+    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str | None]) -> Outputs:
         return {**answers, "scores": answers["scores"][:, [theirs.index(name) for name in ours]]}
 
     def figures(self, stage: Stage) -> str:

@@ -80,6 +80,13 @@ ExpectOption = Annotated[
     Path | None,
     typer.Option("--expect", help="An .npz of recorded pairs, images and outputs, that the model must answer alike."),
 ]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="Classes with two names: MODEL'S=OTHER,..., -=NAME leaves one out, -=* the rest; or a .toml. Repeatable.",
+    ),
+]
 ProviderOption = Annotated[Provider, typer.Option("--provider", help="onnxruntime's execution provider.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per physical core.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]

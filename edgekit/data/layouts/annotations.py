@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.classes.class_map import proposal
 from edgekit.data.names import ALL, SPLITS, alike, plain, split_of, written_differently
 from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
@@ -94,6 +95,7 @@ class Collector:
         self.classes = tuple(dict.fromkeys(map(plain, self.found))) if classes is None else tuple(classes)
         self.samples: list[Sample] = []
         self._map = [class_index(name, self.classes) for name in self.found]
+        self._unknown = [name for name, place in zip(self.found, self._map, strict=True) if place is None]
         self._taken: set[Path] = set()
         self._said: dict[str, list[str]] = {}
 
@@ -130,9 +132,9 @@ class Collector:
             if index is None:
                 raise DataError(
                     f"{name} has an object of a class that the model does not have.",
-                    got=self.found[box.label],
+                    got=self.found[box.label] + self._others(box.label),
                     expected="one of " + some(self.classes, 10),
-                    fix="use a model of these classes, or take these objects out of the labels",
+                    fix=proposal(self._unknown, self.classes),
                 )
             if (key := (index, box.xyxy, box.ignored)) in seen:
                 self.say("box(es) dropped, written twice", name)
@@ -188,6 +190,11 @@ class Collector:
         ignored = [s.name for s in self.samples for _ in range(_len(s.ignored_boxes))]
         if ignored:
             yield f"{len(ignored)} box(es) set aside (crowds or difficult objects), in {some(sorted(set(ignored)))}"
+
+    def _others(self, label: int) -> str:
+        """What else the model does not have, in brackets."""
+        others = [name for name in self._unknown if name != self.found[label]]
+        return f" (nor does it have {some(others)})" if others else ""
 
     def _cut(self, name: str, box: Box, size: Size) -> NDArray[np.float32] | str:
         """float32 [4], the box within the picture; else the sentence that says why there is none."""

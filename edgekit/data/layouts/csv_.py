@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.data.classes.class_map import proposal
 from edgekit.data.layouts.csv_labels import Table, has_labels, load_labels, read_table
 from edgekit.data.names import alike, existing, plain, written_differently
 from edgekit.data.pictures import in_two_classes, left_out, readable
@@ -58,7 +59,7 @@ def load_csv(path: Path, classes: Sequence[str] | None = None) -> Dataset:
     labels: dict[str, int] = {}
     doubled = 0
     for row in rows:
-        label = _index(row, names, path) if by_index else _named(row, names or (), path)
+        label = _index(row, names, path) if by_index else _named(row, names or (), path, rows)
         if labels.setdefault(row.file, label) != label:
             raise DataError(
                 f"{path} gives one picture two labels.",
@@ -112,12 +113,13 @@ def _index(row: _Row, names: tuple[str, ...] | None, path: Path) -> int:
     return index
 
 
-def _named(row: _Row, names: tuple[str, ...], path: Path) -> int:
+def _named(row: _Row, names: tuple[str, ...], path: Path, rows: Sequence[_Row]) -> int:
     index = class_index(row.value, names)
     if index is None:
-        raise _bad_row(path, row.line, row.value, "one of " + some(names, 10))
+        unknown = [value for value in dict.fromkeys(r.value for r in rows) if class_index(value, names) is None]
+        raise _bad_row(path, row.line, row.value, "one of " + some(names, 10), proposal(unknown, names))
     return index
 
 
-def _bad_row(path: Path, line: int, got: str, expected: str) -> DataError:
-    return DataError(f"{path} line {line} has a label that cannot be used.", got=got, expected=expected)
+def _bad_row(path: Path, line: int, got: str, expected: str, fix: str | None = None) -> DataError:
+    return DataError(f"{path} line {line} has a label that cannot be used.", got=got, expected=expected, fix=fix)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.data.classes.class_map import proposal
 from edgekit.data.names import alike, existing, plain, written_differently
 from edgekit.data.pictures import left_out, readable
 from edgekit.data.sample import Dataset, Sample, class_index
@@ -147,7 +148,8 @@ def _by_list(table: Table, at: int, classes: Sequence[str] | None) -> tuple[tupl
         for part in row:
             index = class_index(part, names)
             if index is None:
-                raise _bad(table.path, line, part, "some of " + some(names, 10))
+                odd = dict.fromkeys(p for other in parts for p in other if class_index(p, names) is None)
+                raise _bad(table.path, line, part, "some of " + some(names, 10), proposal(list(odd), names))
             there.add(index)
         told.append((tuple(sorted(there)), ()))
     return names, told
@@ -162,11 +164,13 @@ def _by_columns(table: Table, classes: Sequence[str] | None) -> tuple[tuple[str,
         names = tuple(classes)
         found = {class_index(name, names): at for at, name in enumerate(table.header)}
         lacking = [name for i, name in enumerate(names) if i not in found]
+        odd = [table.header[at] for at in flags if class_index(table.header[at], names) is None]
         if lacking:
             raise DataError(
                 f"{table.path} has no column for some of the model's classes.",
                 got=f"{len(lacking)} without: {some(lacking)}",
                 expected="a column of 0 and 1 for each class, or one called labels with bee;hornet",
+                fix=proposal(odd, names) if odd else None,
             )
         places = [found[i] for i in range(len(names))]
     told: list[Known] = []
@@ -200,5 +204,5 @@ def _unused(table: Table, names: Sequence[str]) -> tuple[str, ...]:
     return written_differently(table.header) + ((f"columns not used: {some(left)}",) if left else ())
 
 
-def _bad(path: Path, line: int, got: str, expected: str) -> DataError:
-    return DataError(f"{path} line {line} has labels that cannot be used.", got=got, expected=expected)
+def _bad(path: Path, line: int, got: str, expected: str, fix: str | None = None) -> DataError:
+    return DataError(f"{path} line {line} has labels that cannot be used.", got=got, expected=expected, fix=fix)

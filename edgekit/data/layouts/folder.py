@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from edgekit.data.classes.class_map import proposal
 from edgekit.data.layouts.split_folders import held_out, split_folders, subfolders
 from edgekit.data.layouts.unread_labels import refuse_unread
 from edgekit.data.names import ALL, alike, plain, written_differently
@@ -111,6 +112,6 @@ def _indices(folders: list[str], classes: tuple[str, ...], root: Path) -> dict[s
             f"{root} has folders that are not classes of the model.",
             got=some(unknown),
             expected=some(classes, 10),
-            fix="rename or remove them, or use a table with the columns file,class_index",
+            fix=f"{proposal(unknown, classes)}; or rename or remove them",
         )
     return {name: index for name, index in found.items() if index is not None}
