@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 from edgekit.artifacts.kinds import is_checkpoint
 from edgekit.benchmark.run import Bench, Hooks, Settings
 from edgekit.benchmark.schema import Case, Cold, Layers, Peak, Report, Robustness
-from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
     from edgekit.artifacts.onnx_file import Artifact
@@ -223,74 +221,3 @@ def _has_cuda() -> bool:
 def _title(cases: Sequence[Case]) -> str:
     names = list(dict.fromkeys(Path(c.model).stem for c in cases))
     return "Benchmark of " + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-@dataclass(frozen=True)
-class SuitePlaces:
-    """Where a suite finds what it names.
-
-    Attributes:
-        models: folder of its models.
-        data_root: folder of its data; None is EDGEKIT_DATA.
-        data: data sets instead of the ones it names.
-        attack: checkpoint instead of the one it names.
-        say: called with a line for whatever is to be told.
-    """
-
-    models: Path
-    data_root: Path | None = None
-    data: Sequence[Path] = ()
-    attack: Path | None = None
-    say: Say = lambda line: None
-
-    def pictures(self, named: Sequence[str]) -> list[Path]:
-        """The data sets. Raises UsageError where one is not there."""
-        from edgekit.data.made import is_made
-
-        root = self.data_root or (Path(os.environ["EDGEKIT_DATA"]) if os.environ.get("EDGEKIT_DATA") else None)
-        paths = list(self.data) or ([root / name for name in named] if root is not None else [])
-        missing = [str(p) for p in paths if not is_made(p) and not p.exists()]
-        if missing:
-            raise UsageError(
-                "A suite's data is not there.", got=", ".join(missing), expected="--data, or folders below --data-root"
-            )
-        return paths
-
-    def crafted_on(self, named: str | None, cases: Sequence[Case]) -> Path | None:
-        """The checkpoint for attacks: given, named, or one of the cases. Raises UsageError: the given is not there."""
-        if self.attack is not None:
-            if not self.attack.is_file():
-                raise UsageError("The checkpoint for attacks is not there.", got=str(self.attack), expected="a file")
-            return self.attack
-        if named is not None and (self.models / named).is_file():
-            return self.models / named
-        if named is not None:
-            self.say(f"no attacks: {self.models / named} is not there")
-        return next((Path(c.model) for c in cases if c.backend == "torch"), None)
-
-
-def run_suite_file(
-    suite: Path, places: SuitePlaces, out: Path, written: Written, resume: bool, unverified: bool
-) -> Report:
-    """A suite from its TOML, group by group. Raises UsageError for one that cannot be read."""
-    from edgekit.benchmark.suite import group_cases, load_suite, run_suite
-
-    asked = load_suite(suite)
-    paths = places.pictures(asked.data)
-    groups = [group_cases(matrix, places.models, case) for matrix in asked.matrix]
-    attack = places.crafted_on(asked.attack, [c for cases in groups for c in cases])
-    parts = Parts(
-        paths,
-        cold=asked.cold,
-        layers=asked.layers,
-        robustness=asked.robustness,
-        unverified=unverified,
-        attack=attack,
-        say=places.say,
-    )
-    settings = {**asked.model_dump(mode="json"), "pictures": [str(p) for p in paths], "attack": str(attack)}
-
-    def group(cases: Sequence[Case], done: Written) -> Report:
-        return parts.measure(cases, asked.settings(), done, asked.title)
-
-    return run_suite(groups, settings, out / "parts", group, written, places.say, resume)

@@ -87,9 +87,10 @@ def bench(
     Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
     the exit code is 1; where --compare finds a regression it is 4.
     """
-    from edgekit.api import bench_parts as wiring
+    from edgekit.api import bench_suite as wiring
     from edgekit.api.bench import BenchOptions
     from edgekit.api.bench import bench as measure
+    from edgekit.api.bench_parts import writer
     from edgekit.benchmark.report.compare import DEFAULT_LIMITS, parse_limits
     from edgekit.benchmark.report_file import read_report
     from edgekit.benchmark.suite import refuse_existing_report
@@ -106,7 +107,7 @@ def bench(
         if not resume:
             refuse_existing_report(out, force)
         places = wiring.SuitePlaces(models_root, data_root, data or [], attack, say)
-        report = wiring.run_suite_file(suite, places, out, wiring.writer(out), resume, unverified)
+        report = wiring.run_suite_file(suite, places, out, writer(out), resume, unverified)
     else:
         options = BenchOptions(
             iterations, turns, warmup, streams or [1], cold, layers, robustness, attack, unverified=unverified
