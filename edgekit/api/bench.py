@@ -12,6 +12,7 @@ from edgekit.benchmark.measure import MeasurementPlan
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.schema import Report
 from edgekit.benchmark.suite import refuse_existing_report
+from edgekit.data.classes.class_map import ClassMapLike, class_map
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class BenchOptions:
         robustness: pictures for corruptions and attacks; 0 for neither.
         attack: checkpoint on which attacks are crafted; default is one among the models.
         unverified: measure files too that did not pass their verification.
+        classes_map: where the data calls classes differently than a model; see `edgekit.evaluate`. Several models may
+            each use a part of it.
     """
 
     iterations: int | None = None
@@ -39,6 +42,7 @@ class BenchOptions:
     robustness: int = 0
     attack: str | os.PathLike[str] | None = None
     unverified: bool = False
+    classes_map: ClassMapLike | None = None
 
 
 def bench(
@@ -97,7 +101,7 @@ def bench(
     ]
     parts = Parts(
         _paths(data), split, cold=options.cold, layers=options.layers, robustness=options.robustness, attack=attack,
-        unverified=options.unverified, say=say,
+        unverified=options.unverified, classes_map=class_map(options.classes_map), say=say,
     )  # fmt: skip
     return parts.measure(cases, settings, written)
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 from edgekit.artifacts.kinds import is_checkpoint
 from edgekit.benchmark.run import Bench, Hooks, Settings
 from edgekit.benchmark.schema import Case, Cold, Layers, Peak, Report, Robustness
+from edgekit.tasks import task_of
 
 if TYPE_CHECKING:
     from edgekit.artifacts.onnx_file import Artifact
     from edgekit.benchmark.quality.robustness import Attacked
     from edgekit.data import Dataset
+    from edgekit.data.classes.class_map import ClassMap
     from edgekit.predictor import Predictor
+    from edgekit.spec import ModelSpec
 
 MADE = {"hive": 24, "patterns": 48}  # pictures made in code, where none are given
 Written = Callable[[Report], None]
@@ -67,11 +70,13 @@ class Parts:
     robustness: int = 0
     attack: Path | None = None
     unverified: bool = False
+    classes_map: ClassMap | None = None
     say: Say = lambda line: None
 
     def measure(self, cases: Sequence[Case], settings: Settings, written: Written, title: str = "") -> Report:
         """One Bench of `cases`, written down whenever there is more."""
-        pictures = Pictures(self.data, self.split, self.say)
+        pictures = Pictures(self.data, self.split, self.say, self.classes_map)
+        pictures.check([Path(model) for model in dict.fromkeys(c.model for c in cases)])
         hooks = Hooks(
             open=self.open,
             data=pictures,
@@ -101,28 +106,61 @@ class Parts:
 class Pictures:
     """The data set for a predictor: the first of the given ones that has what its task needs, else made in code."""
 
-    def __init__(self, paths: Sequence[Path], split: str | None, say: Say) -> None:
+    def __init__(self, paths: Sequence[Path], split: str | None, say: Say, classes_map: ClassMap | None = None) -> None:
         self.paths = paths
         self.split = split
         self.say = say
+        self.classes_map = classes_map
+        self._unmapped: dict[Path, Dataset] = {}
         self._held: dict[tuple[object, ...], Dataset] = {}
 
     def __call__(self, predictor: Predictor) -> Dataset:
         key = (predictor.spec.task, predictor.spec.classes)
         if key not in self._held:
-            self._held[key] = self._load(predictor)
+            self._held[key] = self._load(predictor.spec)
             for note in self._held[key].notes:
                 self.say(note)
         return self._held[key]
 
-    def _load(self, predictor: Predictor) -> Dataset:
+    def check(self, models: Sequence[Path]) -> None:
+        """That the map fits the data and those of the models that say their classes, before any time is spent.
+
+        Raises:
+            UsageError: as `edgekit.data.classes.apply.mapped`. Several models may each use a part of the map; a name
+                that none of them and no data set has is refused.
+        """
+        from edgekit import loading
+        from edgekit.errors import EdgekitError
+
+        if self.classes_map is None:
+            return
+        known: list[str] = []
+        described = True
+        for model in models:
+            try:
+                metadata = loading.metadata_of(model)
+            except EdgekitError:  # its row says why
+                metadata = None
+            described = described and metadata is not None
+            if metadata is not None:
+                self._load(metadata.model)
+                known += metadata.model.classes
+        if described:
+            names = [name for dataset in self._unmapped.values() for name in dataset.classes or ()]
+            self.classes_map.require_known(names, list(dict.fromkeys(known)))
+
+    def _load(self, spec: ModelSpec) -> Dataset:
         from edgekit.data import load_dataset
+        from edgekit.data.classes.apply import mapped
         from edgekit.data.load import has_boxes
         from edgekit.data.made import STAND_INS
 
-        spec = predictor.spec
-        task = predictor.task
+        task = task_of(spec.task)
         fitting = [path for path in self.paths if has_boxes(path) == (task.truth == "boxes")]
+        if fitting and self.classes_map is not None:
+            if fitting[0] not in self._unmapped:
+                self._unmapped[fitting[0]] = load_dataset(fitting[0], None, self.split)
+            return mapped(self._unmapped[fitting[0]], spec.classes, self.classes_map, strict=False)
         if fitting:
             return load_dataset(fitting[0], spec.classes, self.split)
         stand_in = STAND_INS[task.stand_in]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgekit.api.bench_parts import Parts, Say, Written, case
 from edgekit.benchmark.schema import Case, Report
+from edgekit.data.classes.class_map import ClassMap, class_map
 from edgekit.errors import UsageError
 
 
@@ -21,6 +22,7 @@ class SuitePlaces:
         data_root: folder of its data; None is EDGEKIT_DATA.
         data: data sets instead of the ones it names.
         attack: checkpoint instead of the one it names.
+        classes_map: instead of the one it names.
         say: called with a line for whatever is to be told.
     """
 
@@ -28,6 +30,7 @@ class SuitePlaces:
     data_root: Path | None = None
     data: Sequence[Path] = ()
     attack: Path | None = None
+    classes_map: ClassMap | None = None
     say: Say = lambda line: None
 
     def pictures(self, named: Sequence[str]) -> list[Path]:
@@ -72,10 +75,13 @@ def run_suite_file(
         layers=asked.layers,
         robustness=asked.robustness,
         unverified=unverified,
+        classes_map=places.classes_map or class_map(asked.map),
         attack=attack,
         say=places.say,
     )
     settings = {**asked.model_dump(mode="json"), "pictures": [str(p) for p in paths], "attack": str(attack)}
+    if parts.classes_map is not None:
+        settings["map"] = parts.classes_map.pairs
 
     def group(cases: Sequence[Case], done: Written) -> Report:
         return parts.measure(cases, asked.settings(), done, asked.title)

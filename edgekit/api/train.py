@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.config import recipe as recipes
 from edgekit.config.recipe import Recipe
+from edgekit.data.classes.class_map import ClassMapLike, class_map
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,9 +32,13 @@ def plan_of(
     data: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     changes: Sequence[str] = (),
+    classes_map: ClassMapLike | None = None,
 ) -> Plan:
     """What `train` would do. Raises UsageError as `train`."""
     chosen = recipes.load_recipe(recipe, changes)
+    names = class_map(classes_map)
+    if names is not None:
+        chosen = chosen.model_copy(update={"map": names.table()})
     folder = data or chosen.data.path
     if not folder:
         raise UsageError("There are no pictures to train on.", expected="--data DIR, or data.path in the recipe")
@@ -46,6 +51,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     *,
     changes: Sequence[str] = (),
+    classes_map: ClassMapLike | None = None,
     resume: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> TrainResult:
@@ -58,6 +64,8 @@ def train(
         out: folder of the run; default is runs/RECIPE. It gets last.pt, best.pt, last.state.pt (for `resume`),
             metrics.csv, curves and other pictures, and TensorBoard's files.
         changes: `key=value` of the recipe, such as `schedule.epochs=20` or `net.weights=imagenet`.
+        classes_map: instead of the recipe's table [map]: the names that classes of the data are trained under, several
+            as one where they have one name, `-` for what is left out; see `edgekit.evaluate`.
         resume: go on with the interrupted run in `out`; its end equals that of a run that was never interrupted.
         say: called with a line for whatever is to be told.
 
@@ -71,7 +79,7 @@ def train(
         KeyboardInterrupt: Ctrl-C; the state was saved.
         ImportError: torch is not installed.
     """
-    plan = plan_of(recipe, data, out, changes)
+    plan = plan_of(recipe, data, out, changes, classes_map)
     return run(plan, task_for(plan, say), resume=resume, say=say)
 
 

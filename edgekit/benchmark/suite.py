@@ -16,7 +16,7 @@ from edgekit.benchmark.measure import MeasurementPlan
 from edgekit.benchmark.report_file import read_report, write_report
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.schema import Case, Report
-from edgekit.config.tables import Kind, Table
+from edgekit.config.tables import ClassNames, Kind, Table
 from edgekit.errors import EdgekitError, InputError
 from edgekit.spec import canonical_json
 
@@ -46,6 +46,7 @@ class Suite(Table):
     layers: bool = False
     cold: bool = True
     data: tuple[str, ...] = Field(default=(), description="paths, from the folder given with --data-root")
+    map: ClassNames = Field(default={}, description="the models' class names = the data's, where they differ")
     matrix: tuple[Matrix, ...] = Field(min_length=1)
 
     def settings(self) -> Settings:

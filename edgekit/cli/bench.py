@@ -12,6 +12,7 @@ from edgekit.cli.shared.options import (
     ForceOption,
     Format,
     FormatOption,
+    MapOption,
     Provider,
     ProviderOption,
     next_command,
@@ -35,6 +36,7 @@ def bench(
         typer.Option("--data", "-d", help="Labelled pictures, or boxes for a detector; repeatable. Default: made."),
     ] = None,
     split: Annotated[str | None, typer.Option("--split", help="train, val, test or all.")] = None,
+    classes_map: MapOption = None,
     backend: Annotated[
         list[str] | None, typer.Option("--backend", "-b", help="A runtime; repeatable. Default: onnxruntime.")
     ] = None,
@@ -94,6 +96,7 @@ def bench(
     from edgekit.benchmark.report.compare import DEFAULT_LIMITS, parse_limits
     from edgekit.benchmark.report_file import read_report
     from edgekit.benchmark.suite import refuse_existing_report
+    from edgekit.data.classes.class_map import class_map
     from edgekit.errors import UsageError
 
     if bool(models) == (suite is not None):
@@ -106,11 +109,11 @@ def bench(
     if suite is not None:
         if not resume:
             refuse_existing_report(out, force)
-        places = wiring.SuitePlaces(models_root, data_root, data or [], attack, say)
+        places = wiring.SuitePlaces(models_root, data_root, data or [], attack, class_map(classes_map), say)
         report = wiring.run_suite_file(suite, places, out, writer(out), resume, unverified)
     else:
         options = BenchOptions(
-            iterations, turns, warmup, streams or [1], cold, layers, robustness, attack, unverified=unverified
+            iterations, turns, warmup, streams or [1], cold, layers, robustness, attack, unverified, classes_map
         )
         report = measure(
             models or [],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgekit.cli.shared import after
-from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json, say
+from edgekit.cli.shared.options import Format, FormatOption, MapOption, next_command, print_json, say
 
 if TYPE_CHECKING:
     from edgekit.training.loop.result import TrainResult
@@ -33,6 +33,7 @@ def train(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the recipe, e.g. schedule.epochs=20; repeatable.")
     ] = None,
+    classes_map: MapOption = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
     sheet: Annotated[
@@ -53,7 +54,7 @@ def train(
         settings.append(f"net.weights={weights}")
     if seed is not None:
         settings.append(f"schedule.seed={seed}")
-    plan = training.plan_of(recipe, data, out, settings)
+    plan = training.plan_of(recipe, data, out, settings, classes_map)
     task = training.task_for(plan, say)
     chosen = plan.recipe
     if sheet is not None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from edgekit.cli.shared import after
-from edgekit.cli.shared.options import ForceOption, Format, FormatOption, print_json, say
+from edgekit.cli.shared.options import ForceOption, Format, FormatOption, MapOption, print_json, say
 
 
 class Goal(str, Enum):
@@ -29,6 +29,7 @@ def tune(
         list[Path] | None, typer.Option("--data", "-d", help="Labelled pictures for the accuracy; default: made.")
     ] = None,
     split: Annotated[str | None, typer.Option("--split", help="train, val, test or all.")] = None,
+    classes_map: MapOption = None,
     max_drop: Annotated[float, typer.Option("--max-drop", min=0, help="Points of accuracy that may be lost.")] = 0.5,
     goal: Annotated[
         Goal, typer.Option("--goal", help="The quickest answer, or the most pictures a second.")
@@ -54,6 +55,7 @@ def tune(
     from edgekit.benchmark.suite import refuse_existing_report
     from edgekit.benchmark.tune import candidates, choose
     from edgekit.cores import usable_cpus
+    from edgekit.data.classes.class_map import class_map
 
     refuse_existing_report(out, force)
     refuse_existing(out / "deployment.json", force)
@@ -61,7 +63,7 @@ def tune(
     say("trying " + ", ".join(p if p != "cpu" else b for b, providers in backends.items() for p in providers))
     cases = candidates([str(m) for m in models], backends, usable_cpus(), goal.value)
     settings = Settings(MeasurementPlan(seconds, None, 4, 6.0), accuracy=pictures)
-    parts = wiring.Parts(data or [], split, cold=False, say=say)
+    parts = wiring.Parts(data or [], split, cold=False, classes_map=class_map(classes_map), say=say)
     names = ", ".join(m.stem for m in models[:3])
     report = parts.measure(cases, settings, wiring.writer(out), f"Tuning {names} for {goal.value}")
     found = choose(report, max_drop, goal.value)

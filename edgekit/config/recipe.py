@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from edgekit.config.tables import Kind, Table
+from edgekit.config.tables import ClassNames, Kind, Table
 from edgekit.errors import InputError
 from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
 from edgekit.tasks import TaskName, task_of
@@ -244,6 +244,7 @@ class Recipe(Table):
     loss: Loss = Field(default_factory=lambda: Loss.model_validate({}))
     schedule: Schedule = Field(default_factory=lambda: Schedule.model_validate({}))
     compete: Compete = Field(default_factory=lambda: Compete.model_validate({}))
+    map: ClassNames = Field({}, description="classes to be trained = the data's names of each; '-' = what is left out")
 
     @model_validator(mode="after")
     def _competition_fits(self) -> Recipe:

@@ -29,6 +29,8 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
+# a table [map], as `edgekit.data.classes` reads it: the model's name = another name of it, or several
+ClassNames = dict[str, str | tuple[str, ...]]
 T = TypeVar("T", bound=Table)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from edgekit.config.recipe import Data
 from edgekit.data import Dataset, by_pattern, clips, load_dataset, near_duplicates, split_by_group
+from edgekit.data.classes.apply import mapped
+from edgekit.data.classes.class_map import ClassMap
 from edgekit.data.layouts.annotations import HELD_OUT as VALIDATION
 from edgekit.data.layouts.data_yaml import CONFIGS, is_split
 from edgekit.data.layouts.split_folders import SplitFolders, split_folders, subfolders
@@ -32,22 +34,29 @@ class Splits:
     notes: tuple[str, ...]
 
 
-def load_splits(path: Path, data: Data, seed: int) -> Splits:
+def load_splits(path: Path, data: Data, seed: int, names: ClassMap | None = None) -> Splits:
     """The splits of a YOLO, VOC or COCO data set, or `path`/train and `path`/val (see `Data`).
 
     Where there is nothing held out, a share is: by group, so that pictures that look alike stay on one side.
 
+    Args:
+        names: a map that gives classes of the data other names, puts several together, or leaves some out.
+
     Raises:
         DataError: no pictures, or folders that do not belong together.
+        UsageError: a map that does not fit.
     """
     if not path.exists() and not is_made(path):
         raise DataError(f"{path} is not there.", got="no such folder", expected="a folder of labelled pictures")
     path, said = unwrapped(path) if not is_made(path) else (path, ())
     if has_boxes(path):
-        train, val = _annotated(path, data, seed)
+        train, val = _annotated(path, data, seed, names is not None)
     else:
-        train, val, found = _folders(path, data, seed)
+        train, val, found = _folders(path, data, seed, names is not None)
         said += found
+    if names is not None:
+        classes = names.chosen(train.classes or ())
+        train, val = mapped(train, classes, names), mapped(val, classes, names, strict=False)
     notes = list(said)
     for which, dataset in (("training", train), ("validation", val)):
         notes += [f"{which}: {note}" for note in dataset.notes]
@@ -64,8 +73,12 @@ def counts(dataset: Dataset) -> str:
     return f"{len(dataset)} pictures ({some([f'{name} {of[i]}' for i, name in enumerate(names)], 12)})"
 
 
-def _folders(path: Path, data: Data, seed: int) -> tuple[Dataset, Dataset, tuple[str, ...]]:
-    """The training and the validation pictures of a folder without boxes, and how its folders were read."""
+def _folders(path: Path, data: Data, seed: int, own_names: bool) -> tuple[Dataset, Dataset, tuple[str, ...]]:
+    """The training and the validation pictures of a folder without boxes, and how its folders were read.
+
+    Args:
+        own_names: the validation pictures keep the names of their own classes, which are to be mapped.
+    """
     if not path.is_dir():
         return *_held_out(load_dataset(path), data, seed), ()
     named = {p.name: p for p in subfolders(path)}
@@ -83,7 +96,7 @@ def _folders(path: Path, data: Data, seed: int) -> tuple[Dataset, Dataset, tuple
             else (f"beside {root.name} and {held[0].name} left out: {some(left)}",)
         )
         train = load_dataset(root)
-        return train, load_dataset(held[0], train.classes), notes
+        return train, load_dataset(held[0], None if own_names else train.classes), notes
     if data.val or (root is not None and not found.flat):
         raise DataError(
             f"{path} has no folder of validation pictures.",
@@ -122,7 +135,7 @@ def _imbalance(train: Dataset, val: Dataset) -> list[str]:
     return notes
 
 
-def _annotated(path: Path, data: Data, seed: int) -> tuple[Dataset, Dataset]:
+def _annotated(path: Path, data: Data, seed: int, own_names: bool) -> tuple[Dataset, Dataset]:
     if path.suffix == ".json" or (is_split(path) and not any((path / name).is_file() for name in CONFIGS)):
         return _held_out(load_dataset(path), data, seed)  # one split of a larger set, or a set without any
     try:
@@ -133,7 +146,7 @@ def _annotated(path: Path, data: Data, seed: int) -> tuple[Dataset, Dataset]:
         return _held_out(load_dataset(path, split="all"), data, seed)
     for name in (data.val,) if data.val else VALIDATION:
         try:
-            return train, load_dataset(path, train.classes, split=name)
+            return train, load_dataset(path, None if own_names else train.classes, split=name)
         except SplitError:
             if data.val:
                 raise

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgekit.config.recipe import Recipe
 from edgekit.data import by_pattern, split_by_group
+from edgekit.data.classes.class_map import class_map
 from edgekit.errors import UsageError
 from edgekit.training.classification import ClassificationTraining
 from edgekit.training.detection import DetectionTraining
@@ -31,7 +32,7 @@ def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _:
             fix="train it elsewhere and export its state_dict(): edgekit export FILE, with --multi-label where a "
             "picture may have several labels",
         )
-    splits = load_splits(data, recipe.data, recipe.schedule.seed)
+    splits = load_splits(data, recipe.data, recipe.schedule.seed, class_map(recipe.map))
     for note in splits.notes:
         say(note)
     return TRAININGS[recipe.task](recipe, splits.train, splits.val, say)
@@ -44,7 +45,8 @@ def compete(recipe: Recipe, data: Path, out: Path, *, resume: bool, say: Callabl
         DataError: pictures that cannot be trained on.
         UsageError, OutputError: as `competed`.
     """
-    train_on, seed = load_splits(data, recipe.data, recipe.schedule.seed).train, recipe.schedule.seed
+    seed = recipe.schedule.seed
+    train_on = load_splits(data, recipe.data, seed, class_map(recipe.map)).train
     group = by_pattern(recipe.data.group) if recipe.data.group else None
     kept, held = split_by_group(train_on, recipe.compete.share, seed, group)
     say(f"competition: {counts(held)} of the training pictures are held out for it, {len(kept)} trained on")

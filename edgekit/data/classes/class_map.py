@@ -88,7 +88,7 @@ class ClassMap:
             UsageError: such a name, or one that would be two of `classes`.
         """
         if strict:
-            self._require_known(names, classes)
+            self.require_known(names, classes)
         said = self._said_of(names)
         meant = self._said_of(classes)
         rest = next((ours for ours, theirs in self.pairs if theirs == REST), None)
@@ -121,7 +121,7 @@ class ClassMap:
             UsageError: the map names what is not there, or leaves nothing.
         """
         left = {plain(ours) for ours, _ in self.pairs}
-        self._require_known(names, names)
+        self.require_known(names, names)
         said = self._said_of(names)
         rest = next((ours for ours, theirs in self.pairs if theirs == REST), None)
         became = [
@@ -138,10 +138,16 @@ class ClassMap:
         if not any("," in name or "=" in name for pair in self.pairs for name in pair):
             return "--map " + shlex.quote(",".join(f"{ours}={theirs}" for ours, theirs in self.pairs))
         lines = ["--map FILE.toml, a file with these lines:", "[map]"]
-        for name in dict.fromkeys(ours for ours, _ in self.pairs):
-            others = [theirs for ours, theirs in self.pairs if ours == name]
+        for name, others in self.table().items():
             lines.append(f"{json.dumps(name, ensure_ascii=False)} = {json.dumps(others, ensure_ascii=False)}")
         return "\n".join(lines)
+
+    def table(self) -> dict[str, tuple[str, ...]]:
+        """As a TOML's table [map] holds it."""
+        return {
+            name: tuple(theirs for ours, theirs in self.pairs if ours == name)
+            for name in dict.fromkeys(ours for ours, _ in self.pairs)
+        }
 
     def _said_of(self, names: Sequence[str]) -> dict[int, str]:
         """What the map says that some of `names` are."""
@@ -152,7 +158,8 @@ class ClassMap:
                 said[index] = ours
         return said
 
-    def _require_known(self, names: Sequence[str], classes: Sequence[str]) -> None:
+    def require_known(self, names: Sequence[str], classes: Sequence[str]) -> None:
+        """Raises UsageError for a name that neither side has, unless it is one that both are said to share."""
         both = [*dict.fromkeys([*classes, *names])]
         shared = [plain(ours) for ours, _ in self.pairs]
         for ours, theirs in self.pairs:
