@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgekit.data import Dataset, Sample, load_dataset
 from edgekit.data.classes.apply import mapped
 from edgekit.data.classes.class_map import ClassMap, class_map, proposal
 from edgekit.data.classes.near import near
+from edgekit.data.mask_file import VOID, MaskFile
 from edgekit.errors import DataError, UsageError
 from edgekit.vision.image import encode_picture
 
@@ -193,6 +195,23 @@ def test_labels_of_which_the_data_does_not_speak_are_unknown() -> None:
     data = Dataset(tuple(samples), ("Bees", "drones", "wasp"), "csv with labels")
     found = mapped(data, ("hornet", "bee"), given("bee=Bees,bee=drones,-=wasp"))
     assert [(s.labels, s.unknown_labels) for s in found] == [((1,), (0,)), ((), (0, 1)), ((), (0, 1))]
+
+
+def test_masks_go_under_the_models_indices_and_what_is_left_out_is_void(tmp_path: Path) -> None:
+    values = np.zeros((40, 60), np.uint8)
+    values[:, 20:30], values[:, 30:40], values[:, 40:] = 1, 2, 255
+    Image.fromarray(values).save(tmp_path / "m.png")
+    expected = np.array([1, VOID, 0, VOID], np.int16)[np.searchsorted([0, 1, 2, 255], values)]
+    names = given("ground=Road,-=Pole")
+    for mask in (
+        MaskFile(tmp_path / "m.png"),
+        MaskFile(tmp_path / "m.png", {0: 0, 1: 1, 2: 2, 255: VOID}),
+        np.where(values == 255, np.int16(VOID), values.astype(np.int16)),
+    ):
+        data = Dataset((Sample(None, FRAME, None, "a", mask=mask),), ("Road", "Pole", "sky"), "masks")
+        found = mapped(data, ("sky", "ground"), names)
+        assert (found.samples[0].read_mask() == expected).all()
+        assert found.notes[-1] == "left out by the map: 400 of 1600 pixels, of 1 of 3 classes: Pole 400"
 
 
 def test_a_box_that_was_two_classes_is_one() -> None:

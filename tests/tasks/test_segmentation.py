@@ -13,7 +13,7 @@ from PIL import Image
 
 from edgekit.config.target import Limits, load_target
 from edgekit.data.sample import Sample
-from edgekit.errors import DataError, InputError, PictureError
+from edgekit.errors import DataError, InputError, PictureError, UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import ANY, Asked, task_of
 from edgekit.tasks.segmentation.compare import near_edges
@@ -266,6 +266,10 @@ def test_another_order_of_the_classes_is_put_right() -> None:
     theirs = ("car", "sky", "road", "tree")
     given = outputs([[0, 1, 2, 3]])
     assert TASK.reordered(given, CLASSES, theirs)["mask"].tolist() == [[[3, 0, 1, 2]]]
+    merged = TASK.reordered(given, CLASSES, ("car", "sky", "road", "car"))
+    assert merged["mask"].tolist() == [[[3, 0, 1, 3]]]
+    with pytest.raises(UsageError, match="none can be left out"):
+        TASK.reordered(given, CLASSES, ("car", "sky", "road", None))
 
 
 def test_pictures_without_masks_cannot_be_measured() -> None:

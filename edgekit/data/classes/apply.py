@@ -11,17 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data.classes.class_map import ClassMap, Places, proposal
+from edgekit.data.mask_file import VOID, MaskFile
 from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import UsageError
+from edgekit.progress import track
 from edgekit.screen import some
 
 
 def mapped(dataset: Dataset, classes: Sequence[str], given: ClassMap, strict: bool = True) -> Dataset:
     """`dataset` as if its labels were those of a model with `classes`.
 
-    What is left out: of a detection set the objects, while their picture stays; of a set with one label a picture the
-    picture; of several labels a picture those labels. Labels of the model's that no class of the set is, are unknown
-    where a picture has several. Boxes that were two classes and are one now are taken once.
+    What is left out: of a detection set the objects, while their picture stays; of masks the pixels, which are void
+    then; of a set with one label a picture the picture; of several labels a picture those labels. Labels of the model's
+    that no class of the set is, are unknown where a picture has several. Boxes that were two classes and are one now
+    are taken once.
 
     Args:
         dataset: with its own classes; where they have numbers alone, those are their names.
@@ -40,9 +43,10 @@ def mapped(dataset: Dataset, classes: Sequence[str], given: ClassMap, strict: bo
         raise UsageError("The data has no labels that a map could name.", got=f"layout {dataset.layout!r}")
     places = given.places(names, classes, strict)
     counts = Counter[int]()
-    for sample in dataset:
-        counts.update(_labels_of(sample))
-    unit = "objects" if dataset.any_boxed else "pictures"
+    masks = any(sample.mask is not None for sample in dataset)
+    for sample in track(dataset, "counting pixels") if masks else dataset:
+        counts.update(_pixels_of(sample) if masks else _labels_of(sample))
+    unit = "pixels" if masks else "objects" if dataset.any_boxed else "pictures"
     nowhere = [i for i in places.nowhere if counts[i]]
     if nowhere:
         unknown = [names[i] for i in nowhere]
@@ -54,7 +58,7 @@ def mapped(dataset: Dataset, classes: Sequence[str], given: ClassMap, strict: bo
         )
     samples, twice = [], 0
     for sample in dataset:
-        moved, doubled = _moved(sample, places, len(classes))
+        moved, doubled = _moved(sample, places, len(names), len(classes))
         twice += doubled
         samples += [moved] if moved is not None else []
     if not samples:
@@ -77,9 +81,28 @@ def _labels_of(sample: Sample) -> list[int]:
     return [*single, *(sample.labels or ()), *(i for part in arrays for i in part)]
 
 
-def _moved(sample: Sample, places: Places, count: int) -> tuple[Sample | None, int]:
+def _pixels_of(sample: Sample) -> dict[int, int]:
+    """How many pixels of a mask each class has; void is none."""
+    if sample.mask is None:
+        return {}
+    found, counted = np.unique(sample.read_mask(), return_counts=True)
+    return {int(i): int(n) for i, n in zip(found, counted, strict=True) if i != VOID}
+
+
+def _moved_mask(mask: MaskFile | NDArray[np.int16], places: Places, names: int) -> MaskFile | NDArray[np.int16]:
+    """The mask under the model's indices; what is left out is void."""
+    if isinstance(mask, MaskFile):
+        own = mask.classes if mask.classes is not None else {**{i: i for i in range(names)}, 255: VOID}
+        return replace(mask, classes={value: places.found.get(index, VOID) for value, index in own.items()})
+    table = np.array([places.found.get(i, VOID) for i in range(names)] + [VOID], np.int16)  # the last is void's
+    return table[mask]
+
+
+def _moved(sample: Sample, places: Places, names: int, count: int) -> tuple[Sample | None, int]:
     """The sample under the model's indices, None where it is left out, and how many boxes were the same."""
     found = places.found
+    if sample.mask is not None:
+        return replace(sample, mask=_moved_mask(sample.mask, places, names)), 0
     if sample.label is not None:
         return (replace(sample, label=found[sample.label]) if sample.label in found else None), 0
     if sample.labels is not None:

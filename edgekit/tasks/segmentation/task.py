@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import DataError
+from edgekit.errors import DataError, UsageError
 from edgekit.metrics.segmentation.report import Counter, segmentation_report
 from edgekit.tasks.base import ANY, Asked, GateLimits, Outputs, Spec, Task
 from edgekit.tasks.evaluation import Answered, Metric, Pictures
@@ -34,6 +34,7 @@ class SegmentationTask(Task):
     stand_in = "hive"
     truth = "masks"
     finds = "masks"
+    merges = True
     unrecorded = "whose pixels are compared as masks"
     disagreements = "White pixels are those that the two give different classes."
 
@@ -63,8 +64,16 @@ class SegmentationTask(Task):
     def compare(self, name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, spec: Spec) -> Stage:
         return compare_masks(name, reference, candidate, limits, spec.classes)
 
-    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str]) -> Outputs:
-        places = np.array([ours.index(name) for name in theirs], dtype=np.int32)
+    def reordered(self, answers: Outputs, ours: Sequence[str], theirs: Sequence[str | None]) -> Outputs:
+        """Raises UsageError for a class that is left out: each pixel is of one."""
+        if None in theirs:
+            raise UsageError(
+                "Every pixel of a mask has a class, so none can be left out.",
+                got=f"{list(theirs).count(None)} of {len(theirs)} classes left out",
+                expected="each as a class that both have",
+                fix=f"--map '{ours[0]}=*' takes all the others as {ours[0]}",
+            )
+        places = np.array([ours.index(name) for name in theirs if name is not None], dtype=np.int32)
         return {**answers, "mask": places[answers["mask"]]}
 
     def figures(self, stage: Stage) -> str:
