@@ -3,7 +3,7 @@
     model = edgekit.load("centernet-tiny")
     found = model("hive.jpg")
 
-`train`, `export`, `verify`, `evaluate` and `bench` do what the commands do.
+`train`, `export`, `adopt`, `verify`, `evaluate` and `bench` do what the commands do.
 
 The public names below are imported when they are first used, so that `import edgekit` costs nothing. Where a package is
 missing that one of them needs, as torch on a device, the name is still there and says so when it is called.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.version import __version__
 
 if TYPE_CHECKING:
+    from edgekit.api.adopt import adopt
     from edgekit.api.bench import BenchOptions, bench
     from edgekit.api.evaluate import evaluate
     from edgekit.api.model import Model, load
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from edgekit.loading import open_predictor
     from edgekit.pipeline import export
     from edgekit.predictor import Predictor
-    from edgekit.spec import ModelSpec, PreprocessSpec, TensorSpec
+    from edgekit.spec import ModelSpec, PreprocessSpec, Suppression, TensorSpec
     from edgekit.vision.image import read_picture
     from edgekit.vision.labels import Label, Labels
     from edgekit.vision.results import Classification, Detection, Detections
@@ -53,7 +54,9 @@ _HOME = {
     "Predictor": "edgekit.predictor",
     "PreprocessSpec": "edgekit.spec",
     "RunOptions": "edgekit.artifacts.opening",
+    "Suppression": "edgekit.spec",
     "TensorSpec": "edgekit.spec",
+    "adopt": "edgekit.api.adopt",
     "bench": "edgekit.api.bench",
     "evaluate": "edgekit.api.evaluate",
     "export": "edgekit.pipeline",
@@ -84,8 +87,10 @@ __all__ = [
     "Predictor",
     "PreprocessSpec",
     "RunOptions",
+    "Suppression",
     "TensorSpec",
     "__version__",
+    "adopt",
     "bench",
     "evaluate",
     "export",

@@ -10,12 +10,14 @@ from typing import Any
 
 from edgekit import loading, pipeline
 from edgekit.artifacts.kinds import is_checkpoint
+from edgekit.artifacts.onnx_file import is_foreign
 from edgekit.artifacts.opening import BY_DEFAULT, NOTHING_TOLD, CheckpointOptions, RunOptions
 from edgekit.config.target import Limits, load_target
 from edgekit.data.classes.class_map import ClassMapLike, class_map
 from edgekit.errors import UsageError
 from edgekit.gate.classes import pair_classes
 from edgekit.gate.compare import verify as compare_models
+from edgekit.pipeline.adopting import is_adopted, open_original
 from edgekit.predictor import Predictor
 from edgekit.tasks import Task
 from edgekit.tasks.stage import Stage
@@ -103,7 +105,7 @@ def verify(
     """Compares two models, from pictures to outputs, each with its own preprocessing, as `edgekit verify` does.
 
     Args:
-        reference: what is right: a checkpoint or an exported ONNX.
+        reference: what is right: a checkpoint, an exported ONNX, or the original of an adopted one.
         candidate: what must equal it: an ONNX, an engine or a checkpoint. None with `expect` alone.
         data: pictures to compare on, their labels play no part; default is a small set made in code.
         pictures: how many of them, spread evenly.
@@ -149,6 +151,8 @@ def verify(
     several = {path for path in (right, judged) if is_checkpoint(path)} or {judged}  # may have a weights_key
 
     def opened(path: Path) -> Predictor:
+        if path == right and made is not None and is_adopted(made) and is_foreign(path):
+            return open_original(path, made)
         mine = checkpoint if path in several else replace(checkpoint, weights_key=None)
         return loading.open_model(path, run, mine, unverified=True, fallback=described, say=say)
 

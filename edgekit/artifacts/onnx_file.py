@@ -103,6 +103,20 @@ def embed(model: onnx.ModelProto, metadata: Metadata) -> Metadata:
     return metadata
 
 
+def is_foreign(path: Path) -> bool:
+    """Whether this is an ONNX that edgekit did not write. What cannot be read, or is something else, is not."""
+    if path.suffix.lower() != ".onnx":
+        return False
+    model = onnx.ModelProto()
+    try:
+        data = read_bytes(path, ONNX)
+        check_fields(data, model.DESCRIPTOR)
+        model.ParseFromString(data)
+    except (OSError, DecodeError, RefusedError):
+        return False
+    return bool(model.graph.node) and KEY not in {p.key for p in model.metadata_props}
+
+
 def read_onnx(path: str | os.PathLike[str]) -> Artifact:
     """An edgekit ONNX, checked: whole, self-contained, standard operators, its own metadata.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -239,3 +239,28 @@ def _onnxruntime() -> Any:
             fix="pip install 'edgekit[cpu]', or 'edgekit[gpu]' with an NVIDIA GPU",
         ) from error
     return onnxruntime
+
+
+def plain_session(model: bytes) -> Callable[[Mapping[str, NDArray[Any]]], Arrays]:
+    """A function that runs any model on the CPU as onnxruntime does by itself, without what edgekit binds and checks.
+
+    Raises:
+        ArtifactError: onnxruntime refuses the model, or, when called, cannot run it on what it is given.
+    """
+    ort = _onnxruntime()
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        raise refusal(error, ort) from error
+    names = [value.name for value in session.get_outputs()]
+
+    def run(feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        try:
+            return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+        except Exception as error:  # as above
+            got = str(error).splitlines()[0]
+            raise ArtifactError("onnxruntime cannot run the model.", got=got, expected="a graph that runs") from error
+
+    return run

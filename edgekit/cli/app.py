@@ -10,7 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgekit.cli import bench, build, camera, demo, doctor, evaluate, export, predict, train, tune, verify
+from edgekit.cli import bench, camera, demo, doctor, evaluate, predict, tune, verify
+from edgekit.cli.making import adopt, build, export, train
 from edgekit.cli.shared.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
 from edgekit.cli.shared.teller import told
 from edgekit.errors import EdgekitError
@@ -40,6 +41,7 @@ app = typer.Typer(
 for name, command in (
     ("train", train.train),
     ("export", export.export),
+    ("adopt", adopt.adopt),
     ("build", build.build),
     ("verify", verify.verify),
     ("eval", evaluate.evaluate),

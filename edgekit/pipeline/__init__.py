@@ -5,9 +5,18 @@ the checkpoint.
 """
 
 from edgekit.pipeline.opened import expected_of
-from edgekit.pipeline.options import PICTURES, ExportOptions
+from edgekit.pipeline.options import CALIBRATE, PICTURES, ExportOptions
 from edgekit.pipeline.pictures import pictures_for_gate
 from edgekit.pipeline.run import export, run_export
 from edgekit.pipeline.writing import ExportResult
 
-__all__ = ["PICTURES", "ExportOptions", "ExportResult", "expected_of", "export", "pictures_for_gate", "run_export"]
+__all__ = [
+    "CALIBRATE",
+    "PICTURES",
+    "ExportOptions",
+    "ExportResult",
+    "expected_of",
+    "export",
+    "pictures_for_gate",
+    "run_export",
+]

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from edgekit.artifacts.metadata import Lineage, Metadata
@@ -68,23 +69,32 @@ def onnx_stages(
         if equal and predictor.fixed_batch is None:
             gate.add(batch_stage(predictor, alone, gate))
     if gate.passed:
-        problems = lint.lint(model, runtimes=target.runtimes, opset=target.opset)
-        wrong = [f"{f.rule}: {f.message}" for f in problems if f.severity == "error"]
-        warnings = [f for f in problems if f.severity == "warning"]
-        gate.notes.extend(f"{f.rule}: {f.message}" for f in warnings)
-        for line in _summed(warnings):
-            gate.say(f"warning: {line}")
-        if wrong:
-            last = gate.stages[-1]
-            gate.add(replace(last, name="lint", passed=False, problems=tuple(wrong)))
-    verdict = {
+        lint_stage(model, gate, target)
+    return sealed(model, replace(described, verification=verification(gate, basis)), path)
+
+
+def lint_stage(model: onnx.ModelProto, gate: Gate, target: Target) -> None:
+    """The rules of the target's runtimes: an error is a failed stage, warnings are said."""
+    problems = lint.lint(model, runtimes=target.runtimes, opset=target.opset)
+    wrong = [f"{f.rule}: {f.message}" for f in problems if f.severity == "error"]
+    warnings = [f for f in problems if f.severity == "warning"]
+    gate.notes.extend(f"{f.rule}: {f.message}" for f in warnings)
+    for line in _summed(warnings):
+        gate.say(f"warning: {line}")
+    if wrong:
+        last = gate.stages[-1]
+        gate.add(replace(last, name="lint", passed=False, problems=tuple(wrong)))
+
+
+def verification(gate: Gate, basis: Basis) -> dict[str, Any]:
+    """What of the gate's verdict travels in a float32 file."""
+    return {
         "passed": gate.passed,
         "pictures": len(gate.pixels),
         "data": gate.dataset.layout,
         "stages": [gate.task.short(stage) for stage in gate.stages] if gate.passed else [],
         "verdict": basis.verdict(gate, "fp32"),
     }
-    return sealed(model, replace(described, verification=verdict), path)
 
 
 def _summed(findings: Sequence[lint.Finding]) -> list[str]:

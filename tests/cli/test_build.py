@@ -132,7 +132,7 @@ def test_a_file_that_is_no_model(cli: Any, tmp_path: Path) -> None:
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     import sys
 
-    from edgekit.cli.build import _progress
+    from edgekit.cli.making.build import _progress
 
     with _progress() as report:
         report(0.5, "phase")

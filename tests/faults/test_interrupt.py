@@ -205,14 +205,14 @@ elif moment.startswith("import "):
                 press()
     sys.meta_path.insert(0, Finder())
 else:
-    import edgekit.cli.export, edgekit.cli.shared.options as options
+    import edgekit.cli.making.export, edgekit.cli.shared.options as options
 
     def say(line, of=options.say):
         of(line)
         if line.startswith(moment.split()[0]):
             soon(1.0) if moment.endswith("later") else press()
 
-    edgekit.cli.export.say = say
+    edgekit.cli.making.export.say = say
 from edgekit.cli.start import main
 main()
 """

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import edgekit
-from edgekit.cli.train import train
+from edgekit.cli.making.train import train
 from edgekit.errors import OutputError, UsageError
 from edgekit.vision.image import read_picture
 from tests.training.conftest import TINY, write_pictures

@@ -111,11 +111,13 @@ class Decoder(ABC):
         name: of it in `DECODERS`.
         tasks: those that it serves.
         expects: the outputs that it reads, for messages.
+        duplicates: whether several boxes may stand on one object, so that they are to be suppressed.
     """
 
     name: str
     tasks: ClassVar[tuple[str, ...]] = ("detection",)
     expects: str
+    duplicates: ClassVar[bool] = True
 
     @abstractmethod
     def read(self, seen: Seen, task: str) -> list[Reading]:

@@ -35,6 +35,7 @@ class Queries(Described):
     """Two outputs of Q queries. Args: no_object: whether the last column is "no object", and a softmax is due."""
 
     expects = f"logits [N, Q, C] or [N, Q, C + 1] and boxes [N, Q, 4], Q up to {MOST}"
+    duplicates = False
 
     def __init__(self, name: str, no_object: bool) -> None:
         self.name = name
@@ -65,6 +66,7 @@ class QueriesInOne(Described):
 
     name = "rt-detr-ultralytics"
     expects = f"one output [N, Q, 4 + C], Q up to {MOST}"
+    duplicates = False
 
     def read(self, seen: Seen, task: str) -> list[Reading]:
         sides = batched(seen.outputs[0], 3) if len(seen.outputs) == 1 else None
@@ -83,6 +85,7 @@ class Finished(Described):
 
     name = "end-to-end"
     expects = f"one output [N, K, 6], K up to {MOST}: x1 y1 x2 y2 in pixels, score, label"
+    duplicates = False
 
     def read(self, seen: Seen, task: str) -> list[Reading]:
         sides = batched(seen.outputs[0], 3) if len(seen.outputs) == 1 else None
@@ -100,6 +103,7 @@ class Detections(Described):
 
     name = "detections"
     expects = "boxes [N, K, 4], scores [N, K] and labels [N, K], x1 y1 x2 y2 in pixels"
+    duplicates = False
 
     def read(self, seen: Seen, task: str) -> list[Reading]:
         boxes = [spec for spec in seen.outputs if (batched(spec, 3) or (0, 0))[1] == 4]

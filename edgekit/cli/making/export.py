@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from edgekit.cli.shared import after, options
+from edgekit.cli.shared import after, options, outcome
 from edgekit.cli.shared.options import (
     ArchOption,
     ClassesOption,
@@ -21,12 +21,8 @@ from edgekit.cli.shared.options import (
     Precision,
     PreprocessOption,
     WeightsKeyOption,
-    print_json,
     say,
 )
-
-if TYPE_CHECKING:
-    from edgekit.pipeline import ExportResult
 
 
 def export(
@@ -92,33 +88,8 @@ def export(
         force=force,
     )
     result = pipeline.run_export(checkpoint, out, asked, say)
-    if output_format is Format.json:
-        print_json(result.content)
-    else:
-        _print(result)
-    if not result.passed:
-        failed = next(stage for stage in result.content["stages"] if not stage["passed"])
-        where = failed["first_wrong"]
-        say(f"error: verification failed at stage {failed['name']}: " + "; ".join(failed["problems"]))
-        if where:
-            worst = "not a number" if where["max_abs"] is None else f"{where['max_abs']:.3g}"
-            say(f"  first tensor that differs: {where['tensor']} (max|d| {worst})")
-        say(f"  report:   {result.report}")
-        return 3
-    assert result.model is not None
-    after.look(context, result.model, data)
-    return 0
-
-
-def _print(result: ExportResult) -> None:
-    content = result.content
-    if result.base is not None:
-        _print(result.base)
-    name = "" if content["precision"] == "fp32" else f"{content['precision']} "
-    said = content["verdict"]
-    typer.echo(f"{name}{'verified' if result.passed else 'REJECTED'}: {said['text']} ({content['data']['source']})")
-    for guess in said["guessed"] if result.passed else ():
-        typer.echo(f"  guessed: {guess}")
-    if result.model is not None:
-        typer.echo(f"{result.model}  {content['file']['bytes'] / 1e6:.1f} MB  sha256 {content['file']['sha256'][:16]}")
-    typer.echo(str(result.report))
+    code = outcome.told(result, output_format)
+    if not code:
+        assert result.model is not None
+        after.look(context, result.model, data)
+    return code

@@ -1,0 +1,138 @@
+"""`edgekit adopt`: an ONNX that someone else made becomes an edgekit file that was proven equal to it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgekit.cli.shared import after, options, outcome
+from edgekit.cli.shared.options import (
+    ClassesOption,
+    ForceOption,
+    Format,
+    FormatOption,
+    Input,
+    Precision,
+    say,
+)
+from edgekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgekit.spec import PreprocessSpec
+
+
+def adopt(
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(help="Any ONNX file with one picture as its input.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("adopted"),
+    task: Annotated[
+        str | None, typer.Option("--task", help="What it is for: detection, classification ..., if it does not say.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", "-d", help="Pictures to compare on; default: made in code. Labels tell what fits."),
+    ] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option("--preprocess", help="How pictures are prepared: STYLE[,KEY=VALUE...] or FILE.toml."),
+    ] = None,
+    decoder: Annotated[
+        str | None, typer.Option("--decoder", help="How outputs are read: a name, or FILE.toml; else as they tell.")
+    ] = None,
+    classes: ClassesOption = None,
+    size: Annotated[
+        str | None, typer.Option("--size", help="Height x width, such as 480x640, of a file that takes any.")
+    ] = None,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Boxes a picture.")] = 100,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, help="So many of the highest scores are compared for duplicates.")
+    ] = 300,
+    iou: Annotated[
+        float | None, typer.Option("--iou", help="Boxes that overlap a better one by more are left out; usual: 0.6.")
+    ] = None,
+    across_classes: Annotated[
+        bool, typer.Option("--across-classes", help="Also where the two boxes are of different classes.")
+    ] = False,
+    no_suppression: Annotated[bool, typer.Option("--no-suppression", help="Leave duplicates in.")] = False,
+    target: Annotated[str, typer.Option("--target", "-t", help="A board's name, or a .toml of your own.")] = "x86-cpu",
+    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many pictures to compare on.")] = 64,
+    input_kind: Annotated[
+        Input, typer.Option("--input", help="uint8: preprocessing in the graph; float: normalized NCHW.")
+    ] = Input.uint8,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, max=1, help="1 for a fixed batch; default: dynamic where possible.")
+    ] = None,
+    precision: Annotated[
+        Precision, typer.Option("--precision", "-p", help="int8, or fp16 where the target has it: a second file.")
+    ] = Precision.fp32,
+    calibrate: Annotated[
+        int, typer.Option("--calibrate", min=1, help="Pictures of --data to measure ranges on, beside the gate's.")
+    ] = 96,
+    max_drop: Annotated[
+        float | None,
+        typer.Option("--max-drop", min=0, help="int8: points of agreement that may be lost; the worst layers go back."),
+    ] = None,
+    force: ForceOption = False,
+    output_format: FormatOption = Format.text,
+) -> int:
+    """Adopt an ONNX from elsewhere: clean it, put preprocessing and decoding inside, and prove the result equal to it.
+
+    The original is run by onnxruntime behind preprocessing and decoding of its own, in numpy, and every stage must
+    answer alike. Writes NAME.onnx and NAME.verify.json into a folder. A file that is not equal is kept as
+    NAME.onnx.rejected and the exit code is 3. Where nobody says how pictures are prepared, labelled ones (--data) tell
+    what fits; that is proposed and never taken.
+    """
+    from edgekit.pipeline.adopting import AdoptOptions, run_adopt
+    from edgekit.spec import Suppression
+
+    if no_suppression and (iou is not None or across_classes):
+        raise UsageError("Duplicates are left in or out.", got="--no-suppression beside --iou or --across-classes")
+    asked = AdoptOptions(
+        task=task,
+        data=data,
+        target=target,
+        decoder=decoder,
+        preprocess=_preprocess(preprocess),
+        size=_size(size),
+        classes=options.read_classes(classes),
+        suppression=None if no_suppression else Suppression(0.6 if iou is None else iou, across_classes),
+        suppress=not no_suppression,
+        keep=keep,
+        candidates=max(candidates, keep),
+        pictures=pictures,
+        input_kind=input_kind.value,
+        batch=batch,
+        precision=precision.value,
+        calibrate=calibrate,
+        max_drop=max_drop,
+        force=force,
+    )
+    result = run_adopt(model, out, asked, say)
+    code = outcome.told(result, output_format)
+    if not code:
+        assert result.model is not None
+        after.look(context, result.model, data)
+    return code
+
+
+def _preprocess(given: str | None) -> str | PreprocessSpec | None:
+    """A style stays text; the file of a spec is read."""
+    if given is None or not given.lower().endswith(".toml"):
+        return given
+    return options.read_preprocess(Path(given))
+
+
+def _size(given: str | None) -> tuple[int, int] | None:
+    """`480x640`, or one number for both sides."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", given)
+    sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not all(1 <= side <= 16384 for side in sides):
+        raise UsageError(
+            "--size is a height and a width in pixels.", got=given, expected="HEIGHTxWIDTH, such as 480x640"
+        )
+    return sides
