@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint.graph import Graph
 from edgekit.quantize.observers import Histogram
-from edgekit.quantize.plan import LINEAR, WEIGHTED
+from edgekit.quantize.plan import LINEAR, has_weights
 
 MOST = float(np.finfo(np.float16).max)  # 65504
 ROOM = 2.0  # a picture in the field may reach twice what calibration saw
@@ -93,7 +93,7 @@ def _between_layers(graph: Graph) -> set[str]:
     behind: set[str] = set()  # tensors
     after: set[str] = set()  # nodes
     for node in graph.nodes:
-        if node.op_type in WEIGHTED or behind & set(node.input):
+        if has_weights(graph, node) or behind & set(node.input):
             behind.update(node.output)
             after.add(node.name)
     wanted: set[str] = set()
@@ -102,10 +102,10 @@ def _between_layers(graph: Graph) -> set[str]:
         if wanted & set(node.output):
             before.add(node.name)
             wanted.update(node.input)
-        elif node.op_type in WEIGHTED:
+        elif has_weights(graph, node):
             wanted.update(node.input)
     # logits of 16 have steps of 1/64 in float16, which decides between near classes; a last linear layer is small
-    layers = {n.name for n in graph.nodes if n.op_type in WEIGHTED and (n.op_type not in LINEAR or n.name in before)}
+    layers = {n.name for n in graph.nodes if has_weights(graph, n) and (n.op_type not in LINEAR or n.name in before)}
     found = (after & before) | layers
     for node in reversed(graph.nodes):  # a DequantizeLinear in front of a layer, and the QuantizeLinear in front of it
         if node.op_type in ("DequantizeLinear", "QuantizeLinear"):
@@ -221,6 +221,8 @@ def _rewritten(model: onnx.ModelProto, graph: Graph, cast: set[str]) -> onnx.Mod
                 nodes.append(_cast(f"{name}.fp16", name, TensorProto.FLOAT))
         nodes.append(node)
         if inside:
+            if node.op_type == "Cast" and node.output[0] in made_half:  # of a mask or an index, into float
+                node.attribute[0].i = TensorProto.FLOAT16
             for i, name in enumerate(node.output):
                 if name in made_half:
                     node.output[i] = f"{name}.fp16"

@@ -103,6 +103,25 @@ def _layer(graph: Graph, node: onnx.NodeProto) -> QuantizableLayer | None:
     return QuantizableLayer(node.name, 0 if attribute(node, "transB", 0) else 1, int(weight.size))
 
 
+def has_weights(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a node is a layer.
+
+    A product of two tensors, as in attention or where a detector's boxes are compared with one another, is none: it
+    stands between layers, or behind them all.
+    """
+    if node.op_type not in WEIGHTED:
+        return False
+    return node.op_type not in LINEAR or any(_is_weight(graph, name) for name in node.input[:2])
+
+
+def _is_weight(graph: Graph, tensor: str) -> bool:
+    """Whether it is a constant, or computed from constants alone, as a dequantized one is."""
+    if graph.is_constant(tensor):
+        return True
+    node = graph.producer(tensor)
+    return node is not None and all(_is_weight(graph, name) for name in node.input if name) and bool(node.input)
+
+
 def _product(sides: Sequence[int | None]) -> int:
     return int(np.prod([side or 1 for side in sides], dtype=np.int64))
 
@@ -148,7 +167,7 @@ class _Planner:
             if wanted & set(node.output):
                 found.add(node.name)
                 wanted.update(node.input)
-            if node.op_type in WEIGHTED:
+            if has_weights(self.graph, node):
                 wanted.update(name for name in node.input[:1])
         return found
 

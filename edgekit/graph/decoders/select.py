@@ -173,8 +173,9 @@ def _survivors(b: Builder, boxes: str, labels: str, n: int, suppression: Suppres
     earlier = b.constant(np.triu(np.ones((n, n)), 1))  # [i, j]: i stands before j
     matrix = b.add("Mul", b.cast(covers, np.float32), earlier)
     one = b.constant([1.0])
-    keep = b.constant(np.ones((1, 1, n)))
-    for _ in range(min(ROUNDS, n + n % 2)):
+    against = b.add("ReduceSum", matrix, b.constant([1], np.int64), keepdims=1)  # [N, 1, n]: so many are in the way
+    keep = b.add("Relu", b.add("Sub", one, against))
+    for _ in range(1, min(ROUNDS, n + n % 2)):
         keep = b.add("Relu", b.add("Sub", one, b.add("MatMul", keep, matrix)))  # [N, 1, n]
     return b.add("Squeeze", keep, b.constant([1], np.int64))
 
