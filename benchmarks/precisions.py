@@ -1,11 +1,12 @@
 """Makes docs/precisions.md: fp16 and int8 of twelve nets that are no ResNets, judged by the gate, and their plans.
 
-    EDGEKIT_DATA=data python benchmarks/precisions.py [--out precisions] [--only NAME ...]
+    EDGEKIT_DATA=data python benchmarks/precisions.py [--out precisions] [--only NAME ...] [--only-table]
 
 Two nets each of six families, through `edgekit export` and `edgekit build --cpu-only` with TensorRT-RTX. From random
 weights they learn the 244 training pictures of hymenoptera for 120 steps: too little to be good, enough for margins (of
 a random CNN the pooled features hardly differ between pictures, and int8 drowns what does). Judged on 64 of the 153
-validation pictures and calibrated on others of them. A row that is there is not made again.
+validation pictures and calibrated on others of them. A row that is there is not made again; those of `trained.py`
+beside this file come into the same page.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("precisions"), help="folder of the rows, one JSON a net")
     parser.add_argument("--only", nargs="*", help="these nets, as they are listed")
     parser.add_argument("--table", type=Path, default=ROOT / "docs" / "precisions.md")
+    parser.add_argument("--only-table", action="store_true", help="write the table of the rows that are there")
     args = parser.parse_args()
+    if args.only_table:
+        args.table.write_text(document(args.out))
+        return 0
     args.out.mkdir(parents=True, exist_ok=True)
     data = Path(os.environ["EDGEKIT_DATA"]) / "hymenoptera"
     for net in (net for nets in NETS.values() for net in nets.split() if not args.only or net in args.only):
@@ -65,34 +70,58 @@ def row(entry: str, data: Path) -> dict[str, Any]:
     import torch
 
     from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
-    from edgekit.errors import EdgekitError
-    from edgekit.pipeline import ExportOptions, run_export
 
     torch.manual_seed(backbones.SEED)
     spec, net, _ = backbones.named(entry, ("ants", "bees"))
     learn(net, spec, data / "train")
-    data = data / "val"
-    found: dict[str, Any] = {"net": spec.arch, "side": spec.preprocess.height, "kinds": {}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.pt"
         save_checkpoint(path, Checkpoint(spec, net.state_dict()))
-        for precision, target, name in KINDS:
-            options = ExportOptions(data=data, pictures=PICTURES, target=target, precision=precision, force=True)
-            try:
-                result = run_export(path, Path(folder) / target, options)
-            except EdgekitError as error:
-                found["kinds"][name] = {"verified": False, "reason": " ".join(str(error).split())}
-                continue
-            stage = next(stage for stage in result.stages if stage.name == name)
-            found["kinds"][name] = {
-                "verified": result.passed,
-                "reason": "; ".join(problem for one in result.stages for problem in one.problems),
-                "max_abs": stage.max_abs,
-                "top1": stage.top1_agreement,
-                "correlation": correlation(result.base.model, result.model, data),
-                "plan_mib": plan(result.model) if result.passed and name != "int8-x86" else None,
-            }
+        kinds = judged(path, data / "val", Path(folder))
+    return {"net": spec.arch, "side": spec.preprocess.height, "kinds": kinds}
+
+
+def judged(path: Path, data: Path, folder: Path, **told: str) -> dict[str, Any]:
+    """What the gate says of a checkpoint in each precision, and what plan came of it; float32's where else is none.
+
+    Args:
+        data: pictures to calibrate and to judge on.
+        folder: for the files, one folder a target.
+        told: of a plain state dict, such as its `arch`.
+    """
+    from edgekit.artifacts.opening import CheckpointOptions
+    from edgekit.errors import EdgekitError
+    from edgekit.pipeline import ExportOptions, run_export
+
+    found: dict[str, Any] = {}
+    base = None
+    for precision, target, name in KINDS:
+        asked: dict[str, Any] = {"data": data, "pictures": PICTURES, "told": CheckpointOptions(**told), "force": True}
+        options = ExportOptions(target=target, precision=precision, **asked)
+        try:
+            result = run_export(path, folder / target, options)
+        except EdgekitError as error:
+            found[name] = {"verified": False, "reason": " ".join(str(error).split())}
+            continue
+        base = result.base
+        found[name] = figures(result, name, base, data, planned=result.passed and name != "int8-x86")
+    if base is not None and not any(kind.get("plan_mib") for kind in found.values()):
+        found = {"fp32": figures(base, "file", base, data, planned=True), **found}
     return found
+
+
+def figures(result: Any, name: str, base: Any, data: Path, *, planned: bool) -> dict[str, Any]:
+    """One row of the table, of the stage called `name` of an export."""
+    stage = next(stage for stage in result.stages if stage.name == name)
+    return {
+        "verified": result.passed,
+        "reason": "; ".join(problem for one in result.stages for problem in one.problems),
+        "max_abs": stage.max_abs,
+        "top1": stage.top1_agreement,
+        "cosine": stage.own.get("cosine"),
+        "correlation": correlation(base.model, result.model, data),
+        "plan_mib": plan(result.model) if planned else None,
+    }
 
 
 def learn(net: Any, spec: Any, folder: Path) -> None:
@@ -129,21 +158,22 @@ def learn(net: Any, spec: Any, folder: Path) -> None:
 
 
 def correlation(reference: Path, candidate: Path, data: Path) -> float:
-    """Of the logits of the two files, each class's mean taken off, over the gate's pictures."""
+    """Of the logits (or features) of the two files, each one's mean taken off, over the gate's pictures."""
     from edgekit.artifacts.onnx_file import read_onnx
     from edgekit.backends import open_session
     from edgekit.pipeline import pictures_for_gate
     from edgekit.vision.preprocess import preprocess
 
     spec = read_onnx(reference).metadata.model
+    output = spec.outputs[0].name
     pixels = [
         preprocess(sample.read(), spec.preprocess) for sample in pictures_for_gate(data, PICTURES, spec.task).samples
     ]
     sides = []
     for path in (reference, candidate):
         with open_session(path.read_bytes(), "onnxruntime", threads=1) as session:
-            logits = np.concatenate([session.run({"image": one[None]})["logits"] for one in pixels]).astype(np.float64)
-        sides.append((logits - logits.mean(0)).ravel())
+            rows = np.concatenate([session.run({"image": one[None]})[output] for one in pixels]).astype(np.float64)
+        sides.append((rows - rows.mean(0)).ravel())
     return float(np.corrcoef(*sides)[0, 1])
 
 

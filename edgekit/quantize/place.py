@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,7 +74,9 @@ def quantize(
     Args:
         model: folded float32, opset 19 or newer, the very graph that was calibrated.
         scheme: a name of `edgekit.config.schemes`.
-        method: how a range is chosen from what was seen.
+        method: how a range is chosen from what was seen. Of what a MatMul reads `mse` takes the whole range: the few
+            huge values of a ViT's tokens (Sun et al. 2024, "Massive Activations in Large Language Models", sec. 4)
+            carry what the net says, and no sum over a map makes up for a clipped one.
         keep: names of nodes that stay in float.
         rounder: rounds weights by what it does to outputs (`edgekit.quantize.rounding`); None rounds to the nearest.
 
@@ -92,14 +94,15 @@ def quantize(
             got=f"{len(keep)} nodes kept in float",
             expected="at least one convolution or linear layer with constant weights",
         )
-    parameters = _parameters(where, calibration, chosen, method)
+    graph = Graph(model)
+    whole = _multiplied(graph, where) if method == "mse" else frozenset()
+    parameters = _parameters(where, calibration, chosen, lambda tensor: "minmax" if tensor in whole else method)
     edit = _Edit()
     for tensor in sorted(where.tensors):
         edit.after[tensor] = _pair(edit, tensor, parameters[tensor], chosen)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     del copy.metadata_props[:]  # of the float graph: whoever writes this one to a file describes it anew
-    graph = Graph(model)
     nodes = {node.name: node for node in copy.graph.node}
     for tensor, node, i in consumers_of(where, graph):
         nodes[node.name].input[i] = f"{tensor}.dequantized"
@@ -138,8 +141,14 @@ def _refuse_unfit(model: onnx.ModelProto) -> None:
         )
 
 
+def _multiplied(graph: Graph, where: QuantizationPlan) -> frozenset[str]:
+    """What a MatMul reads in int8."""
+    names = {layer.name for layer in where.layers}
+    return frozenset(node.input[0] for node in graph.of_type("MatMul") if node.name in names)
+
+
 def _parameters(
-    where: QuantizationPlan, calibration: Calibration, scheme: Scheme, method: Method
+    where: QuantizationPlan, calibration: Calibration, scheme: Scheme, method: Callable[[str], Method]
 ) -> dict[str, tuple[float, int]]:
     found = {}
     for tensor in where.tensors:
@@ -148,7 +157,7 @@ def _parameters(
             source = where.same[source]
         if source not in calibration.tensors:
             raise ArtifactError(f"The calibration has no values of {source}.", fix="calibrate again")
-        low, high = choose_range(calibration.tensors[source], method, scheme.grid)
+        low, high = choose_range(calibration.tensors[source], method(source), scheme.grid)
         scale, zero = scheme.grid.parameters(low, high)
         if scheme.half_scales:
             scale = float(half_scale(np.array(scale)))

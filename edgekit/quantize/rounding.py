@@ -37,7 +37,10 @@ MOST_INPUTS = 8192  # of a layer: the second moments of more do not fit, and it 
 
 @dataclass
 class InputStatistics:
-    """First and second moments of a layer's inputs: sums over `count` places of x [K] and x x^T [K, K]."""
+    """First and second moments of a layer's inputs: sums over `count` places of x [K] and x x^T [K, K].
+
+    Of a convolution in G groups they are [G, K] and [G, K, K]: the groups see different channels.
+    """
 
     first: Floats
     second: NDArray[np.float32]
@@ -45,34 +48,42 @@ class InputStatistics:
     pending: list[NDArray[np.float32]] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, inputs: int) -> InputStatistics:
-        """Of a layer with K = `inputs`, before anything was seen."""
-        return cls(np.zeros(inputs), np.zeros((inputs, inputs), np.float32))
+    def empty(cls, inputs: int, groups: int = 1) -> InputStatistics:
+        """Of a layer with K = `inputs` (of each group), before anything was seen."""
+        before = () if groups == 1 else (groups,)
+        return cls(np.zeros((*before, inputs)), np.zeros((*before, inputs, inputs), np.float32))
 
     def add(self, patches: NDArray[np.float32]) -> None:
-        """Adds rows [P, K]."""
+        """Adds rows [P, K], or [P, G, K]."""
         self.first += patches.sum(axis=0, dtype=np.float64)
         self.count += len(patches)
         self.pending.append(patches)
-        if sum(map(len, self.pending)) >= AT_ONCE:
+        if self.first.ndim > 1 or sum(map(len, self.pending)) >= AT_ONCE:
             self.settle()
 
     def settle(self) -> None:
         """Multiplies what was added: many rows at a time, since [K, K] is 85 MB for 512 channels of 3x3."""
         if self.pending:
-            rows = np.concatenate(self.pending)
-            self.second += rows.T @ rows
+            rows = np.moveaxis(np.concatenate(self.pending), 0, -2)
+            self.second += rows.swapaxes(-1, -2) @ rows
             self.pending.clear()
 
     @property
     def mean(self) -> Floats:
-        """float64 [K]: the mean of x; zeros where nothing was seen."""
+        """float64 [K] or [G, K]: the mean of x; zeros where nothing was seen."""
         return np.asarray(self.first / max(self.count, 1))
 
     def mean_second(self) -> Floats:
-        """float64 [K, K]: the mean of x x^T, the caller's own."""
+        """float64 [K, K] or [G, K, K]: the mean of x x^T, the caller's own."""
         self.settle()
         return np.asarray(self.second.astype(np.float64) / max(self.count, 1))
+
+    def groups(self) -> list[InputStatistics]:
+        """Those of each group, in order."""
+        self.settle()
+        if self.first.ndim == 1:
+            return [self]
+        return [InputStatistics(*both, self.count) for both in zip(self.first, self.second, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,7 @@ class Geometry:
         kernel, strides, dilations: [kh, kw] each; a linear layer has 1 and 1.
         pads: top, left, bottom, right.
         inputs: K, the numbers one output is made of.
+        groups: G, of a convolution.
     """
 
     tensor: str
@@ -93,9 +105,13 @@ class Geometry:
     pads: tuple[int, int, int, int]
     inputs: int
     linear: bool
+    groups: int = 1
 
     def patches(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 [P, K] of one picture's [C, h, w] or [..., K]: what is read at no more than `PLACES` places."""
+        """float32 [P, K] of one picture's [C, h, w] or [..., K]: what is read at no more than `PLACES` places.
+
+        [P, G, K] where there are groups.
+        """
         if self.linear:
             rows = values.reshape(-1, self.inputs)
             chosen = np.unique(np.linspace(0, len(rows) - 1, min(PLACES, len(rows))).astype(int))
@@ -108,11 +124,12 @@ class Geometry:
         height, width = windows.shape[1:3]
         chosen = np.unique(np.linspace(0, height * width - 1, min(PLACES, height * width)).astype(int))
         picked = windows[:, chosen // width, chosen % width]
-        return np.ascontiguousarray(picked.transpose(1, 0, 2, 3).reshape(len(chosen), -1))
+        rows = picked.transpose(1, 0, 2, 3).reshape(len(chosen), self.groups, -1)
+        return np.ascontiguousarray(rows if self.groups > 1 else rows[:, 0])
 
 
 def geometry_of(graph: Graph, node: onnx.NodeProto) -> Geometry | None:
-    """None for a layer that is rounded to the nearest: grouped, padded by name, not two-dimensional, or too wide."""
+    """None for a layer that is rounded to the nearest: padded by name, not two-dimensional, or too wide."""
     weight = graph.constant(operand(node, 1))
     if weight is None:
         return None
@@ -126,7 +143,7 @@ def geometry_of(graph: Graph, node: onnx.NodeProto) -> Geometry | None:
         plain = attribute(node, "transB", 0) and inputs <= MOST_INPUTS
         return Geometry(tensor, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), inputs, True) if plain else None
     named = attribute(node, "auto_pad", b"NOTSET") not in (b"NOTSET", b"")
-    if weight.ndim != 4 or attribute(node, "group", 1) != 1 or named or inputs > MOST_INPUTS:
+    if weight.ndim != 4 or named or inputs > MOST_INPUTS:
         return None
 
     def pair(name: str) -> tuple[int, int]:
@@ -135,7 +152,8 @@ def geometry_of(graph: Graph, node: onnx.NodeProto) -> Geometry | None:
 
     top, left, bottom, right = attribute(node, "pads", [0, 0, 0, 0])
     kernel = (int(weight.shape[2]), int(weight.shape[3]))
-    return Geometry(tensor, kernel, pair("strides"), pair("dilations"), (top, left, bottom, right), inputs, False)
+    pads, groups = (top, left, bottom, right), int(attribute(node, "group", 1))
+    return Geometry(tensor, kernel, pair("strides"), pair("dilations"), pads, inputs, False, groups)
 
 
 def geometries(model: onnx.ModelProto) -> dict[str, Geometry]:
@@ -212,10 +230,18 @@ class Rounder:
         if key not in self._done:
             turned = np.moveaxis(weight, axis, 0)
             rows = turned.reshape(len(turned), -1).astype(np.float64)
-            steps = round_rows(rows, scales, moments)
+            steps, lacking = _by_groups(rows, scales, moments.groups())
             placed = np.moveaxis(steps.reshape(turned.shape), 0, axis)
-            self._done[key] = (np.ascontiguousarray(placed), left_over(rows, steps, scales, moments))
+            self._done[key] = (np.ascontiguousarray(placed), lacking)
         return self._done[key]
+
+
+def _by_groups(rows: Floats, scales: Floats, groups: list[InputStatistics]) -> tuple[NDArray[np.int8], Floats]:
+    """Steps [C, K] and what is left over [C]: each group has its own inputs and C / G outputs."""
+    parts = list(zip(np.split(rows, len(groups)), np.split(scales, len(groups)), groups, strict=True))
+    steps = [round_rows(*part) for part in parts]
+    lacking = [left_over(part, found, scale, seen) for found, (part, scale, seen) in zip(steps, parts, strict=True)]
+    return np.concatenate(steps), np.concatenate(lacking)
 
 
 def rounder(
@@ -232,7 +258,7 @@ def rounder(
     """
     refuse_unfit(dataset)
     layers = geometries(model)
-    moments = {name: InputStatistics.empty(geometry.inputs) for name, geometry in layers.items()}
+    moments = {name: InputStatistics.empty(geometry.inputs, geometry.groups) for name, geometry in layers.items()}
     readers: dict[str, list[str]] = defaultdict(list)
     for name, geometry in layers.items():
         readers[geometry.tensor].append(name)

@@ -199,6 +199,37 @@ def test_what_a_product_lacks_on_average_goes_into_its_bias(
     assert "q_mm.bias.corrected" in next(node for node in after.nodes if node.name == "q").input
 
 
+def test_what_a_depthwise_layer_lacks_on_average_goes_into_its_bias(
+    mobile: onnx.ModelProto, calibrated: Calibrated, photos: Dataset
+) -> None:
+    rounds = rounder(mobile, photos, SMALL)
+    before = Graph(mobile)
+    after = Graph(quantize(mobile, calibrated(mobile), "int8-trt", rounder=rounds).model)
+    weight, bias = before.constant("w_depth"), before.constant("b_depth")
+    steps, scales = after.constant("w_depth.quantized"), after.constant("w_depth.scale")
+    corrected = after.constant("depth.bias.corrected")
+    assert weight is not None and bias is not None  # noqa: PT018
+    assert steps is not None and scales is not None and corrected is not None  # noqa: PT018
+    lost = weight.reshape(8, 9) - steps.reshape(8, 9) * scales[:, None].astype(np.float64)
+    lacking = (lost * rounds.moments["depth"].mean).sum(1)
+    assert np.abs(lacking).max() > 1e-5
+    np.testing.assert_allclose(corrected, bias + lacking, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_tokens_keep_their_few_huge_values(scheme: str, vit: onnx.ModelProto, calibrated: Calibrated) -> None:
+    """Behind LayerNorm and GELU the whole range is taken; a map in front of a convolution is clipped as before."""
+    calibration = calibrated(vit)
+    found = quantize(vit, calibration, scheme).parameters
+    grid = SCHEMES[scheme].grid
+    for tensor in ("norm1", "act", "mixed"):
+        scale, zero = found[tensor]
+        ends = [(step - zero) * scale for step in (grid.low, grid.high)]
+        seen = calibration.tensors[tensor]
+        assert ends[0] <= seen.low + scale, tensor
+        assert ends[1] >= seen.high - scale, tensor
+
+
 def test_multiplications_of_a_matrix_product_are_those_of_one_window(vit: onnx.ModelProto) -> None:
     assert {layer.name: layer.macs for layer in layers_of(vit)}["up_mm"] == 16 * 32 * 16
 

@@ -83,34 +83,64 @@ def test_what_is_left_over_is_the_mean_error() -> None:
     assert np.abs(want).max() > 0
 
 
-@pytest.mark.parametrize("conv", [
-    "kernel_shape=[3,3], pads=[1,1,1,1]",
-    "kernel_shape=[3,3], strides=[2,2], pads=[0,1,2,1]",
-    "kernel_shape=[3,3], dilations=[2,2], pads=[2,2,2,2]",
-    "kernel_shape=[3,3]",
+def convolution(text: str, *weight: int) -> onnx.ModelProto:
+    """One convolution of 4 channels [11, 13], with random weights."""
+    graph = onnx.parser.parse_graph(f"g (float[1,4,11,13] x) => (float[1,c,h,w] y) {{ y = Conv<{text}>(x, w0) }}")
+    values = np.random.default_rng(3).normal(size=weight).astype(np.float32)
+    graph.initializer.append(numpy_helper.from_array(values, "w0"))
+    graph.node[0].name = "y"
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize(("conv", "groups", "channels"), [
+    ("kernel_shape=[3,3], pads=[1,1,1,1]", 1, 5),
+    ("kernel_shape=[3,3], strides=[2,2], pads=[0,1,2,1]", 1, 5),
+    ("kernel_shape=[3,3], dilations=[2,2], pads=[2,2,2,2]", 1, 5),
+    ("kernel_shape=[3,3]", 1, 5),
+    ("kernel_shape=[3,3], strides=[2,2], group=2", 2, 6),
+    ("kernel_shape=[3,3], pads=[1,1,1,1], group=4", 4, 4),
+    ("kernel_shape=[3,3], pads=[1,1,1,1], group=4", 4, 8),
 ])  # fmt: skip
-def test_patches_are_what_the_convolution_sees(conv: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patches_are_what_the_convolution_sees(
+    conv: str, groups: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rounding, "PLACES", 10_000)  # all of them
-    rng = np.random.default_rng(3)
-    weight = rng.normal(size=(5, 4, 3, 3)).astype(np.float32)
-    graph = onnx.parser.parse_graph(f"g (float[1,4,11,13] x) => (float[1,5,h,w] y) {{ y = Conv<{conv}>(x, w0) }}")
-    graph.initializer.append(numpy_helper.from_array(weight, "w0"))
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
-    x = rng.normal(size=(1, 4, 11, 13)).astype(np.float32)
-    want = run_once(model.SerializeToString(), {"x": x})["y"][0].reshape(5, -1)
-    geometry = rounding.geometry_of(Graph(model), Graph(model).nodes[0])
+    model = convolution(conv, channels, 4 // groups, 3, 3)
+    x = np.random.default_rng(4).normal(size=(1, 4, 11, 13)).astype(np.float32)
+    want = run_once(model.SerializeToString(), {"x": x})["y"][0].reshape(channels, -1)
+    graph = Graph(model)
+    geometry, weight = rounding.geometry_of(graph, graph.nodes[0]), graph.constant("w0")
     assert geometry is not None
-    np.testing.assert_allclose(weight.reshape(5, -1) @ geometry.patches(x[0]).T, want, atol=1e-4)
+    assert weight is not None
+    patches = geometry.patches(x[0]).reshape(-1, groups, geometry.inputs)
+    got = np.einsum("pgk,gck->gcp", patches, weight.reshape(groups, channels // groups, -1)).reshape(channels, -1)
+    np.testing.assert_allclose(got, want, atol=1e-4)
 
 
 def test_which_layers_are_rounded_to_the_nearest(residual: onnx.ModelProto) -> None:
     assert set(geometries(residual)) == {"stem", "a1", "a2", "short", "b1", "b2", "logits"}
-    text = "g (float[1,4,8,8] x) => (float[1,4,6,6] y) { y = Conv<group=4>(x, w0) }"
-    graph = onnx.parser.parse_graph(text)
-    graph.initializer.append(numpy_helper.from_array(np.ones((4, 1, 3, 3), np.float32), "w0"))
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
-    model.graph.node[0].name = "y"
-    assert geometries(model) == {}
+    assert set(geometries(convolution("group=4", 4, 1, 3, 3))) == {"y"}
+    assert geometries(convolution('auto_pad="SAME_UPPER"', 5, 4, 3, 3)) == {}
+
+
+def test_a_group_is_rounded_as_a_layer_of_its_own() -> None:
+    rows, scales, _ = problem(8, 6)
+    seen = np.random.default_rng(1).gamma(1, size=(700, 3, 8)).astype(np.float32)
+    seen += seen[:, :, :1]
+    moments = InputStatistics.empty(8, 3)
+    for part in np.array_split(seen, 4):
+        moments.add(part)
+    made = Rounder({"a": moments})("a", rows.astype(np.float32).reshape(6, 2, 2, 2), scales, 0)
+    assert made is not None
+    rows = rows.astype(np.float32).astype(np.float64)
+    for group in range(3):
+        alone = InputStatistics.empty(8)
+        alone.add(seen[:, group])
+        own = slice(2 * group, 2 * group + 2)
+        steps = round_rows(rows[own], scales[own], alone)
+        np.testing.assert_array_equal(made[0][own].reshape(2, 8), steps)
+        np.testing.assert_allclose(made[1][own], left_over(rows[own], steps, scales[own], alone), atol=1e-6)
+        assert np.abs(made[1][own]).min() > 0
 
 
 def test_a_whole_net_is_nearer_with_it(residual: onnx.ModelProto, calibrated: Calibrated, photos: Dataset) -> None:
