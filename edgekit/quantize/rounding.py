@@ -124,8 +124,8 @@ class Geometry:
         height, width = windows.shape[1:3]
         chosen = np.unique(np.linspace(0, height * width - 1, min(PLACES, height * width)).astype(int))
         picked = windows[:, chosen // width, chosen % width]
-        rows = picked.transpose(1, 0, 2, 3).reshape(len(chosen), self.groups, -1)
-        return np.ascontiguousarray(rows if self.groups > 1 else rows[:, 0])
+        groups = (self.groups,) if self.groups > 1 else ()
+        return np.ascontiguousarray(picked.transpose(1, 0, 2, 3).reshape(len(chosen), *groups, -1))
 
 
 def geometry_of(graph: Graph, node: onnx.NodeProto) -> Geometry | None:
