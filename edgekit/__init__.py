@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgekit.api.adopt import adopt
     from edgekit.api.bench import BenchOptions, bench
     from edgekit.api.evaluate import evaluate
+    from edgekit.api.latency import latency
     from edgekit.api.model import Model, load
     from edgekit.api.train import train
     from edgekit.api.verify import verify
@@ -61,6 +62,7 @@ _HOME = {
     "evaluate": "edgekit.api.evaluate",
     "export": "edgekit.pipeline",
     "fold_bn": "edgekit.graph.fold_bn",
+    "latency": "edgekit.api.latency",
     "load": "edgekit.api.model",
     "load_checkpoint": "edgekit.checkpoints.checkpoint",
     "open_predictor": "edgekit.loading",
@@ -95,6 +97,7 @@ __all__ = [
     "evaluate",
     "export",
     "fold_bn",
+    "latency",
     "load",
     "load_checkpoint",
     "open_predictor",

@@ -37,6 +37,7 @@ PUBLIC = [
     "evaluate",
     "export",
     "fold_bn",
+    "latency",
     "load",
     "load_checkpoint",
     "open_predictor",

@@ -155,6 +155,21 @@ def read_onnx(path: str | os.PathLike[str]) -> Artifact:
     return parse_onnx(data, path)
 
 
+def from_elsewhere(path: Path) -> bool:
+    """Whether `path` is an ONNX that edgekit did not write; False for what is no ONNX, which `read_onnx` refuses."""
+    if path.suffix.lower() != ".onnx":
+        return False
+    model = onnx.ModelProto()
+    try:
+        regular_size(path)
+        data = read_bytes(path, ONNX)
+        check_fields(data, model.DESCRIPTOR)
+        model.ParseFromString(data)
+    except (OSError, DecodeError, RefusedError):
+        return False
+    return bool(model.graph.node) and all(entry.key != KEY for entry in model.metadata_props)
+
+
 def parse_onnx(data: bytes, path: Path) -> Artifact:
     """As `read_onnx`, from bytes; `path` is for the messages."""
     if not data:

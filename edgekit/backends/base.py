@@ -16,6 +16,7 @@ from edgekit.errors import BackendError, InputError
 from edgekit.spec import TensorSpec
 
 Arrays = dict[str, NDArray[Any]]
+UNNAMED = "?"  # a dynamic dimension that the file gives no name, so nothing else has to agree with it
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -69,7 +70,7 @@ class Session(ABC):
                 got = TensorSpec(spec.name, array.dtype.name, array.shape) if isinstance(array, np.ndarray) else array
                 raise InputError(f"Input {spec.name} does not fit.", got=str(got), expected=str(spec))
             for dim, size in zip(spec.shape, array.shape, strict=True):
-                if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
+                if isinstance(dim, str) and dim != UNNAMED and sizes.setdefault(dim, size) != size:
                     raise InputError(
                         f"Input {spec.name} disagrees with another input about {dim}.",
                         got=str(size),
@@ -171,7 +172,7 @@ class Buffers:
             dim: size
             for spec, shape in zip(self._inputs, key, strict=True)
             for dim, size in zip(spec.shape, shape, strict=True)
-            if isinstance(dim, str)
+            if isinstance(dim, str) and dim != UNNAMED
         }
         buffers: Arrays = {}
         for spec in self._outputs:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgekit.benchmark.machine.environment import busy_seconds
 from edgekit.benchmark.machine.power import Energy, Meter
 from edgekit.benchmark.machine.reference_workload import ReferenceWorkload
-from edgekit.benchmark.subject import STAGES, TAKE_UP, Subject
+from edgekit.benchmark.subject import STAGES, TAKE_UP, Timed
 from edgekit.cores import cpu_numbers
 from edgekit.errors import UsageError
 from edgekit.progress import track, working
@@ -123,7 +123,7 @@ class Run:
         return total.per(sum(t.pictures for t in self.turns))
 
 
-def warm_up(subject: Subject, limit: float) -> tuple[int, float, bool]:
+def warm_up(subject: Timed, limit: float) -> tuple[int, float, bool]:
     """Runs until the medians of three neighbouring windows agree to 3 %, or `limit` seconds are over.
 
     Returns:
@@ -146,7 +146,7 @@ def warm_up(subject: Subject, limit: float) -> tuple[int, float, bool]:
 
 
 def measure(
-    subjects: Mapping[str, Sequence[Subject]],
+    subjects: Mapping[str, Sequence[Timed]],
     plan: MeasurementPlan,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Run]:
@@ -175,7 +175,7 @@ def measure(
             before = pace.turn()
             for name in names[shift:] + names[:shift]:
                 streams = subjects[name]
-                with Meter(gpu=streams[0].predictor.session.on_gpu) as meter:
+                with Meter(gpu=streams[0].on_gpu) as meter:
                     block = _turn(streams, plan, turn, begin)
                 if len(streams) == 1:  # not within the meter, whose joules are those of the whole answers
                     block.session = streams[0].alone(plan.seconds / plan.turns * ALONE, _count(plan, turn))
@@ -188,7 +188,7 @@ def measure(
     return runs
 
 
-def _turn(streams: Sequence[Subject], plan: MeasurementPlan, turn: int, begin: float) -> Turn:
+def _turn(streams: Sequence[Timed], plan: MeasurementPlan, turn: int, begin: float) -> Turn:
     """One block of one subject: by time, or its share of the iterations."""
     for subject in streams:
         for _ in range(TAKE_UP):
@@ -232,7 +232,7 @@ def _others(before: float | None, used: float, seconds: float) -> float | None:
     return min(1.0, max(0.0, (after - before - used) / (seconds * len(cpu_numbers()))))
 
 
-def _loop(subject: Subject, until: float, count: int | None) -> tuple[Floats, list[float]]:
+def _loop(subject: Timed, until: float, count: int | None) -> tuple[Floats, list[float]]:
     """[n, 5] wall times, and four processor times a run."""
     marks: list[float] = []
     cpu: list[float] = []
@@ -243,13 +243,13 @@ def _loop(subject: Subject, until: float, count: int | None) -> tuple[Floats, li
     return np.asarray(marks).reshape(-1, len(STAGES) + 1), cpu
 
 
-def _together(streams: Sequence[Subject], until: float, count: int | None) -> list[Floats]:
+def _together(streams: Sequence[Timed], until: float, count: int | None) -> list[Floats]:
     """One thread a stream. An error in one is raised here."""
     results: list[Floats] = []
     errors: list[BaseException] = []
     gate = threading.Barrier(len(streams))
 
-    def work(subject: Subject) -> None:
+    def work(subject: Timed) -> None:
         try:
             gate.wait()
             results.append(_loop(subject, until, count)[0])

@@ -200,7 +200,7 @@ class Bench:
         try:
             yield
         except (EdgekitError, ImportError, MemoryError) as error:
-            told = _failure(error)
+            told = failure_of(error)
             self.hooks.say(f"{row.name}: {told.what}")
             if keep:
                 self.report.notes.append(f"{row.name}: {told.what} {told.got or ''}".strip())
@@ -267,7 +267,8 @@ class Bench:
                 )
 
 
-def _failure(error: BaseException) -> Failure:
+def failure_of(error: BaseException) -> Failure:
+    """What a row says of an error."""
     if isinstance(error, EdgekitError):
         return Failure(
             kind=type(error).__name__, what=error.what, got=error.got, expected=error.expected, fix=error.fix
@@ -275,4 +276,4 @@ def _failure(error: BaseException) -> Failure:
     return Failure(kind=type(error).__name__, what=str(error) or type(error).__name__)
 
 
-__all__ = ["Accuracy", "Bench", "Hooks", "Settings"]
+__all__ = ["Accuracy", "Bench", "Hooks", "Settings", "failure_of"]

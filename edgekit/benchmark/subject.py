@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.backends import Session
 from edgekit.errors import UsageError
 from edgekit.predictor import Frame, Predictor
 from edgekit.tasks import ANY
@@ -25,6 +26,22 @@ class Readable(Protocol):
     """A picture that is decoded anew each time: `edgekit.data.Sample` is one."""
 
     def read(self) -> Frame: ...
+
+
+class Timed(Protocol):
+    """What can be measured: see `Subject`."""
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def on_gpu(self) -> bool: ...
+
+    def answer(self, marks: list[float], cpu: list[float]) -> Any: ...
+
+    def run(self) -> float: ...
+
+    def alone(self, seconds: float, count: int | None = None) -> Floats: ...
 
 
 class Subject:
@@ -48,8 +65,13 @@ class Subject:
         self._float = predictor.session.inputs[0].dtype == "float32"
         self._ready: list[dict[str, NDArray[Any]]] = []
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU computes."""
+        return self.predictor.session.on_gpu
+
     def answer(self, marks: list[float], cpu: list[float]) -> Any:
-        """The next answers; `marks` gets five wall times and `cpu` three of the processor, in seconds."""
+        """The next answers; `marks` gets five wall times and `cpu` four of the processor, in seconds."""
         spec, session = self.predictor.spec, self.predictor.session
         count = len(self.pictures)
         chosen = [self.pictures[(self.next + i) % count] for i in range(self.batch)]
@@ -89,19 +111,30 @@ class Subject:
             starts = range(0, max(1, min(READY, len(self.pictures))), self.batch)
             chosen = [[self.pictures[(s + i) % len(self.pictures)] for i in range(self.batch)] for s in starts]
             self._ready = [self._feed([picture.read() for picture in block]) for block in chosen]
-        run, clock = self.predictor.session.run, time.perf_counter
-        times: list[float] = []
-        for _ in range(TAKE_UP):
-            run(self._ready[0])
-        until = clock() + seconds
-        while len(times) < count if count is not None else (clock() < until or len(times) < TAKE_UP):
-            feed = self._ready[len(times) % len(self._ready)]
-            start = clock()
-            run(feed)
-            times.append(clock() - start)
-        return np.asarray(times) * 1e3
+        return back_to_back(self.predictor.session, self._ready, seconds, count)
 
     def _feed(self, frames: Sequence[Frame]) -> dict[str, NDArray[Any]]:
         spec = self.predictor.spec.preprocess
         block = np.stack([preprocess(frame, spec) for frame in frames])
         return {"image": normalise(block, spec) if self._float else block}
+
+
+def back_to_back(
+    session: Session, ready: Sequence[dict[str, NDArray[Any]]], seconds: float, count: int | None
+) -> Floats:
+    """[n] milliseconds of a session's runs on inputs that lie ready; the first few are not counted.
+
+    Args:
+        seconds: how long, unless `count` runs are asked for; three at least.
+    """
+    clock = time.perf_counter
+    times: list[float] = []
+    for _ in range(TAKE_UP):
+        session.run(ready[0])
+    until = clock() + seconds
+    while len(times) < count if count is not None else (clock() < until or len(times) < TAKE_UP):
+        feed = ready[len(times) % len(ready)]
+        start = clock()
+        session.run(feed)
+        times.append(clock() - start)
+    return np.asarray(times) * 1e3

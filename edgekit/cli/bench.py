@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from edgekit.cli.shared.options import (
 )
 
 if TYPE_CHECKING:
+    from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.report.compare import Comparison
     from edgekit.benchmark.schema import Report
 
@@ -43,6 +45,10 @@ def bench(
     provider: ProviderOption = Provider.cpu,
     threads: Annotated[list[int] | None, typer.Option("--threads", min=0, help="Repeatable; 0: a core each.")] = None,
     batch: Annotated[list[int] | None, typer.Option("--batch", min=1, help="Pictures in a run; repeatable.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="Of an ONNX from elsewhere, where it is open: 640, or 384x640."),
+    ] = None,
     streams: Annotated[list[int] | None, typer.Option("--streams", min=1, help="Sessions at once; repeatable.")] = None,
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Measured for each case.")] = 10.0,
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Instead of --seconds.")] = None,
@@ -86,6 +92,8 @@ def bench(
 ) -> int:
     """Measure files side by side: latency by stage, throughput, accuracy, cold start, memory, energy.
 
+    Of ONNX files that edgekit did not make the latency alone is printed: they were not verified.
+
     Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
     the exit code is 1; where --compare finds a regression it is 4.
     """
@@ -93,6 +101,8 @@ def bench(
     from edgekit.api.bench import BenchOptions
     from edgekit.api.bench import bench as measure
     from edgekit.api.bench_parts import writer
+    from edgekit.artifacts.onnx_file import from_elsewhere
+    from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.report.compare import DEFAULT_LIMITS, parse_limits
     from edgekit.benchmark.report_file import read_report
     from edgekit.benchmark.suite import refuse_existing_report
@@ -104,6 +114,11 @@ def bench(
         raise UsageError("bench measures either models or a suite.", got=got, expected="MODEL..., or --suite FILE")
     if (fail_on or anyway) and compare is None:
         raise UsageError("There is nothing to compare with.", got="--fail-on or --anyway alone", expected="--compare")
+    if any(map(from_elsewhere, models or [])):
+        plan = MeasurementPlan(seconds, iterations, turns, warmup)
+        return _latency(context, models or [], batch or [None], plan, output_format)
+    if size is not None:
+        raise UsageError("--size is for an ONNX from elsewhere.", got=size, expected="nothing: the model has its size")
     limits = parse_limits(fail_on or DEFAULT_LIMITS)
     base = read_report(compare) if compare is not None else None  # before minutes are spent
     if suite is not None:
@@ -163,3 +178,73 @@ def _print(report: Report, comparison: Comparison | None, output_format: Format)
     typer.echo(f"Compared: {verdict}")
     for line in (*comparison.allowed, *map(str, comparison.changes), *comparison.few, *comparison.lost):
         typer.echo(f"- {line}")
+
+
+# what says nothing of a file of which the latency alone is known
+_UNKNOWN = ("data", "split", "classes_map", "pictures", "robustness", "attack", "layers", "suite", "compare", "fail_on",
+            "anyway", "unverified", "resume", "out", "force", "cold")  # fmt: skip
+
+
+def _latency(
+    context: typer.Context,
+    models: Sequence[Path],
+    batch: Sequence[int | None],
+    plan: MeasurementPlan,
+    output_format: Format,
+) -> int:
+    """Times files from elsewhere; nothing is written, since there would be nothing to report but this."""
+    from edgekit.api.latency import ALONE, latency
+    from edgekit.artifacts.onnx_file import from_elsewhere
+    from edgekit.cli.shared.options import print_json
+    from edgekit.errors import UsageError
+
+    made = [str(path) for path in models if not from_elsewhere(path)]
+    if made:
+        raise UsageError(
+            "Files from elsewhere are not measured beside edgekit's: no accuracy, no verdict.",
+            got=f"{', '.join(made)} beside {len(models) - len(made)} that edgekit did not make",
+            expected="one or the other in one run",
+            fix="edgekit adopt makes a verified file of one, which can stand beside others",
+        )
+    unknown = [name for name in _UNKNOWN if after.was_typed(context, name)]
+    if unknown:
+        asked = after.given(context, unknown[0])[0]
+        raise UsageError(
+            f"Of an ONNX from elsewhere the latency alone can be told, not what {asked} asks.",
+            got=ALONE,
+            expected="runtimes, threads, batches, streams, sizes and times",
+            fix="edgekit adopt makes a verified file of it, which has classes and preprocessing",
+        )
+    given = context.params
+    found = latency(
+        models,
+        size=_size(given["size"]),
+        backends=given["backend"] or ["onnxruntime"],
+        provider=given["provider"].value,
+        threads=given["threads"] or [0],
+        batch=batch,
+        streams=given["streams"] or [1],
+        plan=plan,
+        say=say,
+    )
+    if output_format is Format.json:
+        print_json(found.to_dict())
+    else:
+        for line in found.lines():
+            typer.echo(line)
+    if not found.passed:
+        return 1
+    next_command(*after.again(context))
+    return 0
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) of 640 or 384x640."""
+    from edgekit.errors import UsageError
+
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if not 1 <= len(parts) <= 2 or not all(p.isdecimal() and 1 <= int(p) <= 16384 for p in parts):
+        raise UsageError("--size has a value that cannot be used.", got=text, expected="640, or HEIGHTxWIDTH: 384x640")
+    return int(parts[0]), int(parts[-1])

@@ -21,7 +21,7 @@ DESCRIBED = ("classes", "preprocess", "norm", "arch", "weights_key", "multi_labe
 
 def given(context: typer.Context, *names: str) -> list[str]:
     """Those of the options `names` that were typed, as words; a command may not have all of them."""
-    typed = [p for p in context.command.params if p.name in names and _typed(context, str(p.name))]
+    typed = [p for p in context.command.params if p.name in names and was_typed(context, str(p.name))]
     return [word for parameter in typed for word in _words(parameter, context.params[str(parameter.name)])]
 
 
@@ -31,7 +31,7 @@ def again(context: typer.Context, **changes: object) -> list[str]:
     options = []
     for parameter in context.command.params:
         name = str(parameter.name)
-        value = changes[name] if name in changes else context.params.get(name) if _typed(context, name) else None
+        value = changes[name] if name in changes else context.params.get(name) if was_typed(context, name) else None
         if parameter.param_type_name == "argument":
             words += _words(parameter, value)
         else:
@@ -133,7 +133,8 @@ def _fixed_batch(model: Path) -> int | None:
     return int(size.dim_value) if size.HasField("dim_value") else None
 
 
-def _typed(context: typer.Context, name: str) -> bool:
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
 
