@@ -8,14 +8,16 @@ import pytest
 from onnx import TensorProto
 
 from edgekit.backends.onnxruntime_ import run_once
+from edgekit.data import Dataset
 from edgekit.graph import decoders
 from edgekit.graph.lint import lint
 from edgekit.graph.lint.graph import Graph
+from edgekit.quantize.calibrate import calibrate
 from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import quantize
 from edgekit.vision.spec import Suppression, TensorSpec
-from tests.quantize.conftest import net
+from tests.quantize.conftest import SMALL, net
 
 Calibrated = Callable[[onnx.ModelProto], Calibration]
 
@@ -37,11 +39,11 @@ def detector() -> onnx.ModelProto:
     return model
 
 
-def test_a_mask_between_layers_becomes_half_too(calibrated: Calibrated) -> None:
+def test_a_mask_between_layers_becomes_half_too(photos: Dataset) -> None:
     """A comparison's outcome, made a float to multiply with, as in attention with a mask."""
     text = TEXT.replace("c1_relu = Relu(c1)", "on = Greater(c1, zero) mask = Cast<to=1>(on) c1_relu = Mul(c1, mask)")
     model = net(text, WEIGHTS, zero=np.array(0, np.float32))
-    half = to_fp16(model, calibrated(model).tensors).model
+    half = to_fp16(model, calibrate(model, photos, SMALL).tensors).model
     assert Graph(half).dtype("mask.fp16") == TensorProto.FLOAT16
     feed = {"image": np.random.default_rng(0).normal(0, 1, (1, 3, 32, 32)).astype(np.float32)}
     exact, given = (run_once(m.SerializeToString(), feed)["map"] for m in (model, half))

@@ -159,7 +159,7 @@ def append(
     reading: Reading,
     size: Size,
     keep: int = 100,
-    candidates: int = 300,
+    candidates: int = 600,
     suppression: Suppression | None = None,
 ) -> None:
     """Writes the decoding behind a net, in place: its raw outputs become those of the contract.
@@ -185,7 +185,7 @@ def reference(
     size: Size,
     outputs: Arrays,
     keep: int = 100,
-    candidates: int = 300,
+    candidates: int = 600,
     suppression: Suppression | None = None,
 ) -> dict[str, NDArray[Any]]:
     """What `append` makes of raw outputs, in plain numpy: the contract's outputs, [N, ...] each."""

@@ -96,7 +96,7 @@ class Kept:
     """
 
     keep: int = 100
-    candidates: int = 300
+    candidates: int = 600
     suppression: Suppression | None = None
 
     @property

@@ -94,7 +94,7 @@ def select(b: Builder, places: Places, kept: Kept) -> dict[str, str]:
         own = _take(b, places.scores, place, places.classes, places.channels_first)
         labels = b.cast(b.add("ArgMax", own, axis=2, keepdims=0), np.int32)
     if kept.suppression is not None:
-        values = b.add("Mul", values, _survivors(b, boxes, labels, n, kept.suppression))
+        values = b.add("Mul", values, _survivors(b, values, boxes, labels, n, kept.suppression))
         values, best = b.add_many("TopK", [values, b.constant([min(kept.keep, n)], np.int64)], 2, axis=1)
         order = b.cast(best, np.int32)
         boxes = _take(b, boxes, order, 4, False)
@@ -142,7 +142,7 @@ def _take(b: Builder, tensor: str, place: str, width: int, channels_first: bool)
     return b.add("Transpose", taken, perm=[0, 2, 1]) if channels_first else taken
 
 
-def _survivors(b: Builder, boxes: str, labels: str, n: int, suppression: Suppression) -> str:
+def _survivors(b: Builder, values: str, boxes: str, labels: str, n: int, suppression: Suppression) -> str:
     """float32 [N, n], 1 where greedy suppression keeps a box, 0 where not; the boxes come best first.
 
     A box is kept where none that is kept stands before it and overlaps it too much. Starting from all, each round puts
@@ -155,27 +155,30 @@ def _survivors(b: Builder, boxes: str, labels: str, n: int, suppression: Suppres
         for i, name in enumerate(("x1", "y1", "x2", "y2"))
     }  # [N, n, 1] each
     other = {name: b.add("Transpose", tensor, perm=[0, 2, 1]) for name, tensor in side.items()}  # [N, 1, n]
-    shared = ""
-    area = ""
+    lengths = []
+    area = ""  # [N, n, 1]
     for low, high in (("x1", "x2"), ("y1", "y2")):
         end, start = b.add("Min", side[high], other[high]), b.add("Max", side[low], other[low])
-        overlap = b.add("Relu", b.add("Sub", end, start))
+        lengths.append(b.add("Sub", end, start))
         length = b.add("Relu", b.add("Sub", side[high], side[low]))
-        shared = b.add("Mul", shared, overlap) if shared else overlap  # [N, n, n]
-        area = b.add("Mul", area, length) if area else length  # [N, n, 1]
-    both = b.add("Add", area, b.add("Transpose", area, perm=[0, 2, 1]))
-    union = b.add("Sub", both, shared)
-    covers = b.add("Greater", shared, b.add("Mul", union, b.constant([suppression.iou])))
+        area = b.add("Mul", area, length) if area else length
+    # one of the two may stay negative: what is shared is then less than no area
+    shared = b.add("Mul", b.add("Relu", lengths[0]), lengths[1])  # [N, n, n]
+    # shared > iou (a + b - shared), with the areas on one side
+    share = b.constant([suppression.iou / (1 + suppression.iou)])
+    part_of = b.add("Mul", area, share)
+    both = b.add("Add", part_of, b.add("Transpose", part_of, perm=[0, 2, 1]))
+    covers = b.add("And", b.add("Greater", shared, both), b.constant(np.triu(np.ones((n, n), bool), 1), np.bool_))
     if not suppression.across_classes:
         column = b.add("Unsqueeze", labels, b.constant([2], np.int64))
         row = b.add("Unsqueeze", labels, b.constant([1], np.int64))
         covers = b.add("And", covers, b.add("Equal", column, row))
-    earlier = b.constant(np.triu(np.ones((n, n)), 1))  # [i, j]: i stands before j
-    matrix = b.add("Mul", b.cast(covers, np.float32), earlier)
+    matrix = b.cast(covers, np.float32)  # [i, j]: i stands before j and is in its way
     one = b.constant([1.0])
-    against = b.add("ReduceSum", matrix, b.constant([1], np.int64), keepdims=1)  # [N, 1, n]: so many are in the way
-    keep = b.add("Relu", b.add("Sub", one, against))
-    for _ in range(1, min(ROUNDS, n + n % 2)):
+    # all: computed, since a product with a constant would be taken for one of the net's layers
+    keep = b.cast(b.add("GreaterOrEqual", values, b.constant([0.0])), np.float32)
+    keep = b.add("Unsqueeze", keep, b.constant([1], np.int64))
+    for _ in range(min(ROUNDS, n + n % 2)):
         keep = b.add("Relu", b.add("Sub", one, b.add("MatMul", keep, matrix)))  # [N, 1, n]
     return b.add("Squeeze", keep, b.constant([1], np.int64))
 

@@ -12,7 +12,7 @@ from edgekit.pipeline.options import CALIBRATE, PICTURES
 from edgekit.pipeline.precision import precision_name, require_drop
 from edgekit.spec import PreprocessSpec, Suppression
 
-KEEP, CANDIDATES = 100, 300
+KEEP, CANDIDATES = 100, 600
 
 
 @dataclass(frozen=True)
