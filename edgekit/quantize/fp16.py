@@ -2,7 +2,7 @@
 
 Between its first and its last layer a net is cast; the preprocessing before, a last linear layer and the decoding
 behind stay in float32 and int32, where pixels minus a mean and indices of 16384 places are exact, and so do norms that
-sum over a row, such as LayerNormalization. Initializers and Q/DQ
+sum over a row, such as LayerNormalization, also where they are written out in single operators. Initializers and Q/DQ
 scales are cast, and a Cast stands at each place where a float32 tensor goes in or a float16 one comes out.
 """
 
@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint.graph import Graph
+from edgekit.graph.lint.norms import written_norms
 from edgekit.quantize.observers import Histogram
 from edgekit.quantize.plan import LINEAR, has_weights
 
@@ -82,6 +83,7 @@ def to_fp16(model: onnx.ModelProto, seen: Mapping[str, Histogram], keep: Collect
             if why:
                 kept[node.name] = why
     cast = inside - set(kept) - {node.name for node in graph.nodes if node.op_type in NORMS}
+    cast -= {name for norm in written_norms(graph) for name in norm.nodes}
     if not cast:
         raise UsageError("No layer is left to cast.", got="; ".join(f"{k}: {v}" for k, v in list(kept.items())[:3]))
     copy = _rewritten(model, graph, cast)

@@ -248,6 +248,31 @@ def test_norms_over_rows_stay_float32_in_float16(vit: onnx.ModelProto, calibrate
     assert float(np.abs(got - want).max()) > 0
 
 
+@pytest.mark.parametrize(("norm", "axis"), [
+    ("m = ReduceMean(a, axes) d = Sub(a, m) q = Pow(d, two) v = ReduceMean(q, axes) e = Add(v, eps) r = Sqrt(e)"
+     " n = Div(d, r) b = Mul(n, gain)", 1),
+    ("q = Mul(a, a) v = ReduceMean(q, axes) e = Add(v, eps) half = Pow(e, minus) n = Mul(a, half) b = Mul(n, gain)", 1),
+    ("m = ReduceMean(a, axes) d = Sub(a, m) q = Mul(d, d) v = ReduceMean(q, axes) e = Add(v, eps) r = Sqrt(e)"
+     " i = Reciprocal(r) s = Mul(i, gain) b = Mul(d, s)", 1),
+], ids=["LayerNorm over channels", "RMSNorm", "scaled root"])  # fmt: skip
+def test_a_written_out_norm_stays_float32_in_float16(norm: str, axis: int, photos: Dataset) -> None:
+    """The square of 256 is infinite in float16."""
+    text = (
+        "g (float[N,3,32,32] image) => (float[N,5,30,30] y) {"
+        f" a = Conv(image, w_a, b_a) {norm} c = Relu(b) y = Conv(c, w_c, b_c) }}"
+    )
+    stored = {
+        "axes": np.array([axis]),
+        "gain": np.linspace(0.5, 1.5, 8, dtype=np.float32).reshape(8, 1, 1),
+        **{key: np.array(value, np.float32) for key, value in {"two": 2, "eps": 1e-6, "minus": -0.5}.items()},
+    }
+    model = net(text, {"a": (8, 3, 3, 3), "c": (5, 8, 1, 1)}, **stored)
+    graph = Graph(to_fp16(model, calibrate(model, photos, SMALL).tensors).model)
+    for name in {"m", "d", "q", "v", "e", "r", "half"} & {node.name for node in graph.nodes}:
+        assert graph.dtype(name) == TensorProto.FLOAT, name
+    assert graph.dtype("y.fp16") == graph.dtype("c.fp16") == TensorProto.FLOAT16
+
+
 def test_a_last_product_stays_float32_as_a_last_linear_layer_does(photos: Dataset) -> None:
     text = (
         "g (float[N,3,32,32] image) => (float[N,5] logits) {"

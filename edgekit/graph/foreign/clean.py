@@ -19,6 +19,7 @@ from edgekit.graph.foreign.steps.inputs import inputs
 from edgekit.graph.foreign.steps.names import names
 from edgekit.graph.foreign.steps.norms import norms, random_picture
 from edgekit.graph.foreign.steps.opset import opset
+from edgekit.graph.foreign.steps.rownorms import rownorms
 from edgekit.graph.foreign.steps.tidy import tidy
 from edgekit.graph.foreign.steps.work import FoldedNorm, Work, inferred
 
@@ -27,7 +28,7 @@ ROUGH = 0.1  # where float16 was computed in float16 before
 
 # in this order; after each the outputs on random numbers are compared with those before it
 STEPS: tuple[Callable[[Work], None], ...] = (
-    functions, inputs, constants, floats, tidy, opset, constants, tidy, names, norms, batch, names,
+    functions, inputs, constants, floats, tidy, opset, constants, tidy, names, norms, rownorms, batch, names,
 )  # fmt: skip
 
 
