@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgekit.config.target import Target
+from edgekit.data.classes.class_map import ClassMapLike, class_map
 from edgekit.pipeline import CALIBRATE, PICTURES, ExportResult
 from edgekit.pipeline.adopting import CANDIDATES, KEEP, AdoptOptions, run_adopt
 from edgekit.spec import PreprocessSpec, Suppression
@@ -23,6 +24,7 @@ def adopt(
     preprocess: str | PreprocessSpec | None = None,
     size: tuple[int, int] | None = None,
     classes: Sequence[str] | None = None,
+    classes_map: ClassMapLike | None = None,
     suppression: Suppression | None = None,
     suppress: bool = True,
     keep: int = KEEP,
@@ -54,6 +56,7 @@ def adopt(
         preprocess: `STYLE[,KEY=VALUE...]` with a style of `edgekit.pipeline.adopting.styles.STYLES`, or a spec.
         size: height and width in pixels, for a file that takes any.
         classes: names in the order of the net's classes.
+        classes_map: where the labels of `data` are called differently; see `edgekit.evaluate`.
         suppression: of duplicates, where the decoder leaves some; default is IoU 0.6 within a class.
         suppress: whether they are left out at all.
         keep: boxes a picture.
@@ -81,6 +84,7 @@ def adopt(
         preprocess=preprocess,
         size=size,
         classes=classes,
+        classes_map=class_map(classes_map),
         suppression=suppression,
         suppress=suppress,
         keep=keep,

@@ -195,7 +195,7 @@ def _latency(
     """Times files from elsewhere; nothing is written, since there would be nothing to report but this."""
     from edgekit.api.latency import ALONE, latency
     from edgekit.artifacts.onnx_file import from_elsewhere
-    from edgekit.cli.shared.options import print_json
+    from edgekit.cli.shared.options import print_json, read_size
     from edgekit.errors import UsageError
 
     made = [str(path) for path in models if not from_elsewhere(path)]
@@ -218,7 +218,7 @@ def _latency(
     given = context.params
     found = latency(
         models,
-        size=_size(given["size"]),
+        size=read_size(given["size"]),
         backends=given["backend"] or ["onnxruntime"],
         provider=given["provider"].value,
         threads=given["threads"] or [0],
@@ -236,15 +236,3 @@ def _latency(
         return 1
     next_command(*after.again(context))
     return 0
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    """(height, width) of 640 or 384x640."""
-    from edgekit.errors import UsageError
-
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if not 1 <= len(parts) <= 2 or not all(p.isdecimal() and 1 <= int(p) <= 16384 for p in parts):
-        raise UsageError("--size has a value that cannot be used.", got=text, expected="640, or HEIGHTxWIDTH: 384x640")
-    return int(parts[0]), int(parts[-1])

@@ -157,7 +157,7 @@ def test_the_command_prints_and_writes_nothing(
         (("--out", "there"), "not what --out asks"),
         (("--map", "a=b"), "not what --map asks"),
         (("centernet-tiny",), "not measured beside edgekit's"),
-        (("--size", "huge"), "--size has a value"),
+        (("--size", "huge"), "--size is a height and a width"),
         (("--backend", "tflite"), "no such backend"),
     ],
 )

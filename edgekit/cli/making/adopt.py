@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from edgekit.cli.shared.options import (
     Format,
     FormatOption,
     Input,
+    MapOption,
     Precision,
     say,
 )
@@ -43,6 +43,7 @@ def adopt(
         str | None, typer.Option("--decoder", help="How outputs are read: a name, or FILE.toml; else as they tell.")
     ] = None,
     classes: ClassesOption = None,
+    classes_map: MapOption = None,
     size: Annotated[
         str | None, typer.Option("--size", help="Height x width, such as 480x640, of a file that takes any.")
     ] = None,
@@ -85,6 +86,7 @@ def adopt(
     NAME.onnx.rejected and the exit code is 3. Where nobody says how pictures are prepared, labelled ones (--data) tell
     what fits; that is proposed and never taken.
     """
+    from edgekit.data.classes.class_map import class_map
     from edgekit.pipeline.adopting import AdoptOptions, run_adopt
     from edgekit.spec import Suppression
 
@@ -96,8 +98,9 @@ def adopt(
         target=target,
         decoder=decoder,
         preprocess=_preprocess(preprocess),
-        size=_size(size),
+        size=options.read_size(size),
         classes=options.read_classes(classes),
+        classes_map=class_map(classes_map),
         suppression=None if no_suppression else Suppression(0.6 if iou is None else iou, across_classes),
         suppress=not no_suppression,
         keep=keep,
@@ -123,16 +126,3 @@ def _preprocess(given: str | None) -> str | PreprocessSpec | None:
     if given is None or not given.lower().endswith(".toml"):
         return given
     return options.read_preprocess(Path(given))
-
-
-def _size(given: str | None) -> tuple[int, int] | None:
-    """`480x640`, or one number for both sides."""
-    if given is None:
-        return None
-    found = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", given)
-    sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-    if not all(1 <= side <= 16384 for side in sides):
-        raise UsageError(
-            "--size is a height and a width in pixels.", got=given, expected="HEIGHTxWIDTH, such as 480x640"
-        )
-    return sides

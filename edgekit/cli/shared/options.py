@@ -207,3 +207,16 @@ def read_preprocess(path: Path | None) -> PreprocessSpec | None:
             got=str(error),
             expected="values of a PreprocessSpec (docs/commands.md)",
         ) from error
+
+
+def read_size(given: str | None) -> tuple[int, int] | None:
+    """(height, width) in pixels of `480x640`, or of one number for both. Raises UsageError for anything else."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", given)
+    sides = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not all(1 <= side <= 16384 for side in sides):
+        raise UsageError(
+            "--size is a height and a width in pixels.", got=given, expected="HEIGHTxWIDTH, such as 480x640"
+        )
+    return sides

@@ -78,7 +78,7 @@ def refuse_unstated(
     say: Callable[[str], None],
 ) -> NoReturn:
     """Raises UsageError: nobody says how pictures are prepared. With labelled ones, it has a table of what fits."""
-    labelled = _labelled(spec_of, options, original.size)
+    labelled = _labelled(spec_of, options, original.size, say)
     if labelled is None:
         raise UsageError(
             "Nobody says how pictures are prepared for this net.",
@@ -140,17 +140,24 @@ def _measured(original: Original, decoding: Decoding, spec: ModelSpec, labelled:
 
 
 def _labelled(
-    spec_of: Callable[[PreprocessSpec], ModelSpec], options: AdoptOptions, size: tuple[int, int]
+    spec_of: Callable[[PreprocessSpec], ModelSpec],
+    options: AdoptOptions,
+    size: tuple[int, int],
+    say: Callable[[str], None],
 ) -> Dataset | None:
-    """Pictures whose labels the model's classes can be measured with, if there are such."""
+    """Pictures whose labels the model's classes can be measured with, if there are such. Raises UsageError: the map."""
     if options.data is None:
         return None
     spec = spec_of(of_style("unit", "detection", size))
     task = task_of(spec.task)
     for split in (None, ALL):
         try:
-            found = load_dataset(options.data, spec.classes or None, split)
-        except EdgekitError:  # other classes, no labels, no such split: the gate looks at the pictures alone
+            found = load_dataset(options.data, spec.classes or None, split, options.classes_map)
+        except UsageError:  # the map does not fit
+            raise
+        except EdgekitError as error:  # other classes, no labels, no such split: the gate looks at the pictures alone
+            if "--map" in (error.fix or ""):
+                say(f"the labels of {options.data} are not used: {error.what} {error.fix}")
             continue
         return sample_evenly(found, PICTURES) if task.known(found) and task.anything(found) else None
     return None

@@ -28,6 +28,8 @@ def class_names(options: AdoptOptions, claims: ExporterClaims, reading: Reading)
         return said, "the file"
     if options.data is not None:
         names = _of_pictures(options)
+        if names and options.classes_map is not None:
+            names = options.classes_map.chosen(names)
         if len(names) == count:
             return names, f"{options.data}, which has as many; another order would be another meaning"
     return tuple(str(i) for i in range(count)), ""

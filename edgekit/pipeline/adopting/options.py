@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.config.target import Target, load_target
+from edgekit.data.classes.class_map import ClassMap
 from edgekit.errors import UsageError
 from edgekit.pipeline.options import CALIBRATE, PICTURES
 from edgekit.pipeline.precision import precision_name, require_drop
@@ -26,6 +27,7 @@ class AdoptOptions:
         preprocess: `STYLE[,KEY=VALUE...]`, or the spec itself; None where the file says it.
         size: height and width, for a file that takes any.
         classes: names, in the order of the net's classes.
+        classes_map: which of them the classes of `data` are, where those are called differently.
         suppression: of duplicates, where the decoder leaves some; None: the usual, see `suppress`.
         suppress: whether duplicates are left out.
         target, pictures, input_kind, batch, precision, calibrate, max_drop, force: as in
@@ -41,6 +43,7 @@ class AdoptOptions:
     preprocess: str | PreprocessSpec | None = None
     size: tuple[int, int] | None = None
     classes: Sequence[str] | None = None
+    classes_map: ClassMap | None = None
     suppression: Suppression | None = None
     suppress: bool = True
     keep: int = KEEP

@@ -14,6 +14,7 @@ from PIL import Image
 import edgekit
 from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.data import made_pictures
+from edgekit.data.classes.class_map import class_map
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.pipeline.adopting import AdoptOptions, run_adopt
 from tests.pipeline.adopting.small import SIDE, classifier, constant, detector, saved
@@ -184,3 +185,25 @@ def test_external_weights_are_part_of_the_hash(tmp_path: Path) -> None:
     result, said = adopted(tmp_path / "ext.onnx", tmp_path / "out", task="detection")
     assert result.passed, said
     assert not (tmp_path / "out" / "ext.bin").exists()
+
+
+def test_labels_of_other_names_tell_what_fits_by_a_map(tmp_path: Path) -> None:
+    file = classifier(tmp_path / "net.onnx", softmax=False)
+    classes = ["bee", "hornet", "wasp", "fly", "moth"]
+    for folder, seed in (("Bees", 1), ("Hornets", 2)):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for i, sample in enumerate(made_pictures(2, seed=seed)):
+            Image.fromarray(sample.read()[::4, ::4].copy()).save(tmp_path / "data" / folder / f"{i}.png")
+    asked = {"task": "classification", "preprocess": None, "data": tmp_path / "data", "classes": classes}
+    said: list[str] = []
+    with pytest.raises(UsageError) as caught:
+        run_adopt(file, tmp_path / "out", AdoptOptions(**asked), said.append)  # type: ignore[arg-type]
+    assert "top-1" not in str(caught.value)
+    assert any("labels of" in line and "--map bee=Bees,hornet=Hornets" in line for line in said), said
+    with_map = AdoptOptions(**asked, classes_map=class_map("bee=Bees,hornet=Hornets"))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="how well each way fits") as caught:
+        run_adopt(file, tmp_path / "out", with_map)
+    assert "top-1" in str(caught.value.expected)
+    wrong = AdoptOptions(**asked, classes_map=class_map("bee=Beees,hornet=Hornets"))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="names a class that is not there"):
+        run_adopt(file, tmp_path / "out", wrong)
