@@ -10,7 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from edgekit.config.tables import ClassNames, Kind, Table
 from edgekit.errors import InputError
-from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec
+from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec, Suppression
 from edgekit.tasks import TaskName, task_of
 
 ARGUMENTS = ("norm", "trunk", "neck", "head", "width")
@@ -209,6 +209,16 @@ class Loss(Table):
     radius: Literal["fixed", "official"] = Field("fixed", description="formula of the bells' radius")
 
 
+class Duplicates(Table):
+    """How duplicates among a detector's boxes are left out: a part of the net, so the same wherever it runs."""
+
+    iou: float = Field(0.6, ge=0, lt=1, description="a box that overlaps a better one by more is left out; 0: none is")
+    across_classes: bool = Field(False, description="also where the two are of different classes")
+
+    def made(self) -> Suppression | None:
+        return Suppression(self.iou, self.across_classes) if self.iou else None
+
+
 class Steps(Table):
     """One way of fine-tuning, of those that compete."""
 
@@ -242,6 +252,7 @@ class Recipe(Table):
     data: Data = Field(default_factory=lambda: Data.model_validate({}))
     augment: Augment = Field(default_factory=lambda: Augment.model_validate({}))
     loss: Loss = Field(default_factory=lambda: Loss.model_validate({}))
+    suppression: Duplicates = Field(default_factory=lambda: Duplicates.model_validate({}))
     schedule: Schedule = Field(default_factory=lambda: Schedule.model_validate({}))
     compete: Compete = Field(default_factory=lambda: Compete.model_validate({}))
     map: ClassNames = Field({}, description="classes to be trained = the data's names of each; '-' = what is left out")

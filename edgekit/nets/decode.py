@@ -1,4 +1,5 @@
-"""From a CenterNet's raw maps to boxes, as a part of the graph (Zhou et al. 2019, sec. 3 and 4: no NMS, peaks only).
+"""From a CenterNet's raw maps to boxes, as a part of the graph (Zhou et al. 2019, sec. 3 and 4: peaks, no NMS), and on
+request without duplicates.
 
 What decides between places stays on the logits, so that only the K kept ones need a sigmoid; indices stay int32, which
 every runtime computes exactly (float16 has no integer above 65504, and TensorRT no INT64 before version 10).
@@ -14,6 +15,8 @@ from torch.nn import functional
 
 from edgekit.errors import UsageError
 from edgekit.nets.centernet import STRIDE, Maps, OffsetSizeMaps
+from edgekit.nets.suppress import suppressed
+from edgekit.vision.spec import Suppression
 
 MOST = 3840  # TensorRT's TopK parses more and then does not build
 NO_PEAK = -1e4  # logit of a place beside a peak: its sigmoid is 0, and float16 can hold it
@@ -38,19 +41,24 @@ class Decode(nn.Module):
 
     Args:
         k: detections kept of each picture, 1 to 3840; the maps must have as many places (C h w).
+        suppression: of duplicates among them; None, as the paper has it: peaks alone.
 
     Raises:
         UsageError: a k out of range, or (when called) maps with fewer places.
     """
 
-    def __init__(self, k: int = 100) -> None:
+    def __init__(self, k: int = 100, suppression: Suppression | None = None) -> None:
         super().__init__()
         if not isinstance(k, int) or not 1 <= k <= MOST:
             raise UsageError("Detections kept of each picture.", got=repr(k), expected=f"1 to {MOST}")
         self.k = k
+        self.suppression = suppression
 
     def forward(self, maps: Maps) -> DetectionTensors:
-        return decode(maps, self.k)
+        found = decode(maps, self.k)
+        if self.suppression is None:
+            return found
+        return DetectionTensors(*suppressed(*found, self.suppression))
 
 
 def decode(maps: Maps, k: int) -> DetectionTensors:

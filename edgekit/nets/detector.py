@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgekit.nets.centernet import CenterNet, check_size
 from edgekit.nets.decode import Decode
-from edgekit.spec import ModelSpec
+from edgekit.spec import ModelSpec, Suppression
 from edgekit.tasks import task_of
 
 
@@ -41,14 +41,15 @@ class CenterNetWithDecoding(CenterNet):
     Args:
         net: gives the maps.
         keep: detections a picture, K.
+        suppression: of duplicates among them.
         raw: give the maps too (`RawOffsetSize`, `RawLtrb`).
     """
 
-    def __init__(self, net: CenterNet, keep: int, raw: bool = False) -> None:
+    def __init__(self, net: CenterNet, keep: int, suppression: Suppression | None = None, *, raw: bool = False) -> None:
         nn.Module.__init__(self)
         self.schema = net.schema
         self.trunk, self.neck, self.branches = net.trunk, net.neck, net.branches
-        self.decode = Decode(keep)
+        self.decode = Decode(keep, suppression)
         self.raw = raw
         self.training = net.training
 
@@ -71,4 +72,4 @@ def with_decoding(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Modu
         return net
     check_size(spec.preprocess.height, spec.preprocess.width)
     assert isinstance(net, CenterNet)
-    return CenterNetWithDecoding(net, spec.max_detections, raw)
+    return CenterNetWithDecoding(net, spec.max_detections, spec.suppression, raw=raw)

@@ -63,6 +63,7 @@ class DetectionTraining(Training):
             arguments,
             task="detection",
             max_detections=recipe.net.max_detections,
+            suppression=recipe.suppression.made(),
         )
         self._size = sides(recipe.input.train_size)
         limit = recipe.data.cache_mb * 2**20

@@ -8,6 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.spec import Suppression
 
+__all__ = ["ROUNDS", "Suppression", "suppress"]
+
+# Of suppression in a graph, which has no loop: so long a chain of boxes, each suppressed by the one before, is resolved
+# as greedy suppression does. An even number never loses a box that greedy suppression keeps.
+ROUNDS = 24
+
 
 def suppress(boxes: ArrayLike, scores: ArrayLike, labels: ArrayLike, how: Suppression) -> NDArray[np.bool_]:
     """Which boxes are kept: bool [K]. The best one is, what overlaps it too much is not, and so on with what is left.

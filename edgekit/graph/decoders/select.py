@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from edgekit.errors import UsageError
 from edgekit.graph.builder import Builder
 from edgekit.graph.decoders.base import Kept
-from edgekit.vision.spec import Suppression
+from edgekit.vision.suppress import ROUNDS, Suppression
 
 MOST = 3840  # TensorRT's TopK parses a larger K and then does not build
-ROUNDS = 24  # of suppression: so long a chain of boxes, each suppressed by the one before, is resolved exactly
 
 ToBoxes = Callable[[Builder, str, Mapping[str, str]], str]
 
