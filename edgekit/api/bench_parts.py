@@ -152,17 +152,17 @@ class Pictures:
     def _load(self, spec: ModelSpec) -> Dataset:
         from edgekit.data import load_dataset
         from edgekit.data.classes.apply import mapped
-        from edgekit.data.load import has_boxes
+        from edgekit.data.load import suits
         from edgekit.data.made import STAND_INS
 
         task = task_of(spec.task)
-        fitting = [path for path in self.paths if has_boxes(path) == (task.truth == "boxes")]
+        fitting = [path for path in self.paths if suits(path, task.truth)]
         if fitting and self.classes_map is not None:
             if fitting[0] not in self._unmapped:
-                self._unmapped[fitting[0]] = load_dataset(fitting[0], None, self.split)
+                self._unmapped[fitting[0]] = load_dataset(fitting[0], None, self.split, truth=task.truth)
             return mapped(self._unmapped[fitting[0]], spec.classes, self.classes_map, strict=False)
         if fitting:
-            return load_dataset(fitting[0], spec.classes, self.split)
+            return load_dataset(fitting[0], spec.classes, self.split, truth=task.truth)
         stand_in = STAND_INS[task.stand_in]
         made = stand_in.make(MADE[task.stand_in])
         return made if spec.classes == stand_in.classes else _unlabelled(made)

@@ -27,7 +27,8 @@ def evaluate(
     Args:
         model: a path, as `edgekit.load` takes it, or what that opened, which stays open.
         data: class folders or a csv; for a detector YOLO, Pascal VOC or COCO; for a multi-label classifier any of
-            them, best a csv with several labels a picture; or synthetic://hive?n=60.
+            them, best a csv with several labels a picture; for a segmentation model images/ with masks/, or Pascal
+            VOC's SegmentationClass/; or synthetic://hive?n=60.
         split: `train`, `val`, `test`, what the layout calls it, or `all`; default is the held-out one.
         apart_from: leave out what looks like a picture of this split, such as `train`.
         classes_map: where the data calls classes differently: a mapping of the model's names to one or several of the
@@ -36,7 +37,7 @@ def evaluate(
         say: called with a line for whatever is to be told, such as files that are passed over.
 
     Returns:
-        The evaluation: `main` (top-1, AP50, mAP of labels, or how often the nearest neighbour has the same label,
+        The evaluation: `main` (top-1, AP50, mAP of labels, mIoU, or how often the nearest neighbour has the same label,
         0..1), `lines(name)` for people, `to_dict()` as plain data, and `unread`, the pictures that could not be read.
         Shares come with 95 % Clopper-Pearson intervals; AP is COCO's (Lin et al. 2014) and Pascal VOC's.
 
@@ -49,10 +50,11 @@ def evaluate(
         if not isinstance(model, Model):
             model = opened.enter_context(load(model, say=say))
         classes = model.classes or None  # a net that gives features has none
-        names = class_map(classes_map)
-        dataset = load_dataset(data, classes or (), split, names) if names else load_dataset(data, classes, split)
+        names, truth = class_map(classes_map), model.predictor.task.truth
+        dataset = load_dataset(data, (classes or ()) if names else classes, split, names, truth=truth)
         if apart_from is not None:  # its labels play no part
-            dataset = without_near_duplicates(dataset, load_dataset(data, None if names else classes, apart_from))
+            others = load_dataset(data, None if names else classes, apart_from, truth=truth)
+            dataset = without_near_duplicates(dataset, others)
         for note in dataset.notes:
             say(note)
         return measure(model.predictor, dataset)

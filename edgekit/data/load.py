@@ -35,6 +35,8 @@ BOXED = (
     "voc",
     "coco",
 )
+# the same, of those with masks; they are tried after those with boxes, unless masks are what is asked for
+MASKED = ("masks",)
 
 
 def load_dataset(
@@ -42,6 +44,8 @@ def load_dataset(
     classes: Sequence[str] | None = None,
     split: str | None = None,
     classes_map: ClassMap | None = None,
+    *,
+    truth: str | None = None,
 ) -> Dataset:
     """The pictures at `path`, labelled where their layout says how. The first that fits:
 
@@ -54,6 +58,7 @@ def load_dataset(
     a folder with XML in Annotations/                  Pascal VOC boxes (`load_voc`)
     a .json file, a folder with annotations/           COCO boxes (`load_coco`)
     instances_*.json or Roboflow's COCO files
+    a folder with images/ and masks/, also in splits   masks of class numbers (`load_masks`)
     pictures in folders                                class folders (`load_folder`)
     any other folder, or a picture                     no labels (`load_pictures`)
     =================================================  ==================================
@@ -65,6 +70,7 @@ def load_dataset(
             held-out one is taken where there are splits.
         classes_map: which class of the data is which of `classes`, where the two call them differently; see
             `edgekit.data.classes`. Without `classes` it plays no part.
+        truth: what is wanted, as in `edgekit.tasks.Task.truth`: with `masks` those of a folder that has boxes too.
 
     Folders that hold nothing but one other are gone into (`unwrapped`), which is noted.
 
@@ -74,15 +80,17 @@ def load_dataset(
         UsageError: a map that does not fit, or leaves classes of the data without one of the model's.
     """
     if classes_map is not None and classes is not None:
-        return mapped(load_dataset(path, None, split), classes, classes_map)
+        return mapped(load_dataset(path, None, split, truth=truth), classes, classes_map)
     if is_made(path):
         return load_made(str(path), classes, split)
     path, gone_into = unwrapped(Path(path), classes)
-    dataset = _load(path, classes, split)
+    dataset = _load(path, classes, split, truth)
     return replace(dataset, notes=(*gone_into, *dataset.notes)) if gone_into else dataset
 
 
-def _load(path: Path, classes: Sequence[str] | None, split: str | None) -> Dataset:
+def _load(path: Path, classes: Sequence[str] | None, split: str | None, truth: str | None) -> Dataset:
+    if truth == "masks" and is_folder(path) and (layout := _masked(path)) is not None:
+        return _read(layout, path, classes, split)
     if is_file(path):
         suffix = path.suffix.lower()
         if suffix in (".yaml", ".yml"):
@@ -96,18 +104,18 @@ def _load(path: Path, classes: Sequence[str] | None, split: str | None) -> Datas
         raise DataError(
             f"{path} is not there.",
             got="no such file or folder",
-            expected=f"a folder of pictures, of class folders, with a {TABLES[0]}, or a YOLO, VOC or COCO data set",
+            expected=f"a folder of pictures, of class folders, with a {TABLES[0]}, with images/ and masks/, or a YOLO, "
+            "VOC or COCO data set",
         )
     if (table := _table_in(path)) is not None:
         _no_split(path, split)
         return load_csv(table, classes)
     if _tables_of_splits(path):
-        return _in_folder(path, classes, split)
-    if (layout := _boxed(path)) is not None:
-        loaded: Dataset = _function(layout, "load")(path, classes, split)
-        return loaded
+        return _in_folder(path, classes, split, truth)
+    if (layout := _boxed(path) or _masked(path)) is not None:
+        return _read(layout, path, classes, split)
     if split not in (None, ALL):
-        return _in_folder(path, classes, split)
+        return _in_folder(path, classes, split, truth)
     if any(map(holds_pictures, subfolders(path))):
         return load_folder(path, classes, split)
     refuse_unread(path)
@@ -144,8 +152,15 @@ def has_boxes(path: Path) -> bool:
     return _boxed(unwrapped(path)[0]) is not None
 
 
+def suits(path: Path, truth: str) -> bool:
+    """Whether what is known of the pictures at `path`, by their layout, is what a task's `truth` asks for."""
+    masks = not is_made(path) and is_folder(path) and _masked(unwrapped(path)[0]) is not None
+    return {"boxes": has_boxes(path), "masks": masks}.get(truth, not has_boxes(path) and not masks)
+
+
 def _has_layout(path: Path) -> bool:
-    return _table_in(path) is not None or _tables_of_splits(path) or _boxed(path) is not None
+    known = _table_in(path) is not None or _tables_of_splits(path)
+    return known or _boxed(path) is not None or _masked(path) is not None
 
 
 def _table_in(path: Path) -> Path | None:
@@ -163,6 +178,16 @@ def _boxed(path: Path) -> str | None:
     return next((name for name in BOXED if _function(name, "is")(path)), None)
 
 
+def _masked(path: Path) -> str | None:
+    """The layout of `MASKED` that the folder `path` has."""
+    return next((name for name in MASKED if _function(name, "is")(path)), None)
+
+
+def _read(layout: str, path: Path, classes: Sequence[str] | None, split: str | None) -> Dataset:
+    loaded: Dataset = _function(layout, "load")(path, classes, split)
+    return loaded
+
+
 def _function(name: str, what: Literal["is", "load"]) -> Callable[..., Any]:
     function: Callable[..., Any] = getattr(import_module(f"edgekit.data.layouts.{name}"), f"{what}_{name}")
     return function
@@ -172,10 +197,10 @@ def _pictures_in(path: Path) -> bool:
     return any(p.suffix.lower() in SUFFIXES and not is_clutter(p.name) for p in path.iterdir())
 
 
-def _in_folder(path: Path, classes: Sequence[str] | None, split: str | None) -> Dataset:
+def _in_folder(path: Path, classes: Sequence[str] | None, split: str | None, truth: str | None) -> Dataset:
     """The split of a folder is the folder of its name."""
     folders = {p.name: p for p in subfolders(path)}
-    return load_dataset(folders[choose_split(list(folders), split, path)], classes)
+    return load_dataset(folders[choose_split(list(folders), split, path)], classes, truth=truth)
 
 
 def _no_split(path: Path, split: str | None) -> None:

@@ -207,8 +207,7 @@ class Dataset:
             if sample.labels is not None:
                 total.update(canonical_json([list(sample.labels), list(sample.unknown_labels)]).encode())
             if sample.mask is not None:
-                mask = sample.read_mask()
-                total.update(canonical_json(list(mask.shape)).encode() + mask.tobytes())
+                total.update(_mask_bytes(sample.mask))
         return total.hexdigest()
 
 
@@ -264,3 +263,11 @@ def _box_bytes(sample: Sample) -> bytes:
     arrays = (sample.boxes, sample.box_labels, sample.box_areas, sample.ignored_boxes, sample.ignored_labels)
     shapes = canonical_json([None if a is None else list(a.shape) for a in arrays]).encode()
     return shapes + b"".join(a.tobytes() for a in arrays if a is not None)
+
+
+def _mask_bytes(mask: MaskFile | NDArray[np.int16]) -> bytes:
+    """What a digest sees of a mask: the file as it stands with what its numbers are, or the array."""
+    if isinstance(mask, MaskFile):
+        table = None if mask.classes is None else sorted(mask.classes.items())
+        return canonical_json([table, mask.orientation]).encode() + mask.path.read_bytes()
+    return canonical_json(list(mask.shape)).encode() + mask.tobytes()
