@@ -82,7 +82,10 @@ class ModelConfig(Table):
     streams: int = Field(default=0, ge=0, le=64, description="frames of a file at once; 0: one a core, 4 at most")
     tiles: tuple[int, int] = Field(default=(1, 1), description="columns, rows: small insects in large frames")
     overlap: float = Field(default=0.15, ge=0, le=0.5, description="of neighbouring tiles, share of a tile's side")
-    absent: tuple[str, ...] = Field(default=(), description="a classifier's labels that mean there is nothing")
+    absent: tuple[str, ...] = Field(default=(), description="labels that mean there is nothing; a mask's background")
+    smallest: float = Field(
+        default=1e-4, ge=0, lt=1, description="share of the frame; a mask's smaller pieces are none"
+    )
     crops: bool = Field(default=False, description="a classifier looks at what moved instead of the whole frame")
 
     @field_validator("tiles")

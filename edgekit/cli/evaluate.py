@@ -30,7 +30,12 @@ def evaluate(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(help="An exported ONNX, or a checkpoint (run by torch).")],
     data: Annotated[
-        Path, typer.Option("--data", "-d", help="Class folders or a csv; for a detector YOLO, Pascal VOC or COCO.")
+        Path,
+        typer.Option(
+            "--data",
+            "-d",
+            help="Class folders or a csv; for a detector YOLO, Pascal VOC or COCO; for masks images/ and masks/.",
+        ),
     ],
     split: Annotated[
         str | None, typer.Option("--split", help="train, val, test or all; default: the held-out one.")
@@ -52,7 +57,8 @@ def evaluate(
     """Measure a model, with 95 % Clopper-Pearson intervals.
 
     A classifier: top-1, top-5 and per class. A detector: COCO AP and its parts, VOC07's 11 points, precision and
-    recall at its thresholds, and the alarm (is there one in the picture?).
+    recall at its thresholds, and the alarm (is there one in the picture?). A segmentation model: mIoU, pixel accuracy
+    and boundary F, and each class; void pixels do not count.
     """
     from edgekit.api.evaluate import evaluate as measure
     from edgekit.api.model import Model

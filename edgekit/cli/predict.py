@@ -43,7 +43,12 @@ def predict(
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to give for each picture.")] = 3,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", min=0, max=1, help="Of a detector's boxes; default: the model's own, or 0.3."),
+        typer.Option(
+            "--threshold",
+            min=0,
+            max=1,
+            help="Of a detector's boxes (default: the model's own, or 0.3), or a mask's pixels (default: 0).",
+        ),
     ] = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
@@ -57,6 +62,8 @@ def predict(
     output_format: FormatOption = Format.text,
 ) -> int:
     """Label pictures, or mark what a detector finds in them. Text, or one JSON object a line.
+
+    Of a segmentation model the copies show the classes in colours, and x.mask.png beside each has the class indices.
 
     A picture that cannot be read is reported and the others go on; the exit code is then 1.
     """
@@ -79,7 +86,7 @@ def predict(
                 (result,) = predictor([frame], Asked(top, threshold))
                 typer.echo(_line(path, result, output_format))
                 if path in copies:
-                    _write(copies[path], result.draw(frame), force)
+                    _write(copies[path], result, frame, found, force)
             except EdgekitError as error:
                 failed += 1
                 say(f"error: {error}")
@@ -142,9 +149,16 @@ def _line(path: Path, result: Result, output_format: Format) -> str:
     return f"{shown(path)}  {result}"
 
 
-def _write(copy: Path, picture: Frame, force: bool) -> None:
+def _write(copy: Path, result: Result, frame: Frame, given: list[Path], force: bool) -> None:
+    """The picture with the answer drawn on it, and beside it what of the answer is a file of its own: a mask."""
     from edgekit.artifacts.atomic import write_bytes
+    from edgekit.errors import OutputError
     from edgekit.vision.image import encode_picture
 
     copy.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(copy, encode_picture(picture, ".jpg"), overwrite=force)
+    write_bytes(copy, encode_picture(result.draw(frame), ".jpg"), overwrite=force)
+    for suffix, data in result.files().items():
+        beside = copy.with_name(copy.stem + suffix)
+        if any(path.resolve() == beside.resolve() for path in given):
+            raise OutputError(f"{beside} would replace a picture.", fix="--out DIR names a folder of its own")
+        write_bytes(beside, data, overwrite=force)

@@ -147,7 +147,7 @@ def test_an_edge_may_be_off_by_the_tolerance_and_no_more() -> None:
         moved[:] = 0
         moved[:, 200 + by :] = 1
         assert boundary_f(truth, moved, 2).tolist() == [wanted] * 2
-    none = boundary_f(np.zeros((9, 9)), np.zeros((9, 9)), 2)
+    none = boundary_f(np.zeros((9, 9), int), np.zeros((9, 9), int), 2)
     assert np.isnan(none).all()
 
 

@@ -124,11 +124,11 @@ def test_it_is_drawn_and_written() -> None:
     assert (drawn != frame).any(axis=2)[mask >= 0].mean() > 0.9
     with pytest.raises(PictureError, match="another picture"):
         found.draw(frame[:-1])
-    with Image.open(io.BytesIO(found.files()[".png"])) as picture:
+    with Image.open(io.BytesIO(found.files()[".mask.png"])) as picture:
         assert picture.mode == "P"
         np.testing.assert_array_equal(np.asarray(picture), mask)
     cut = decoded(np.full((8, 8), 2), PreprocessSpec(8, 8, shorter_side=8), (8, 16, 3))
-    with Image.open(io.BytesIO(cut.files()[".png"])) as picture:
+    with Image.open(io.BytesIO(cut.files()[".mask.png"])) as picture:
         assert np.asarray(picture)[0].tolist() == [255] * 4 + [2] * 8 + [255] * 4
 
 

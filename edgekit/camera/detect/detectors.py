@@ -1,10 +1,10 @@
-"""Eyes find insects in a frame with whatever model there is: a detector, on the whole or on tiles, or a classifier."""
+"""Eyes find insects in a frame with whatever model there is: of boxes, on the whole or on tiles, of masks or labels."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class Looks(Protocol):
     def classify(self, frames: list[Frame], top: int = 5) -> list[Classification]: ...
 
     def labels(self, frames: list[Frame], threshold: float | None = None) -> list[Labels]: ...
+
+    def __call__(self, frames: list[Frame]) -> list[Any]: ...
 
 
 class Detector(ABC):
@@ -138,6 +140,32 @@ class LabelsDetector(ClassifierDetector):
         return [[(one.label, one.score) for one in found] for found in self._model.labels(views, self._floor)]
 
 
+class MaskDetector(Detector):
+    """A segmentation model as a detector: what touches and is of one class is an insect, the box is around it.
+
+    Args:
+        absent: classes that are around the insects, such as the background.
+        smallest: of the frame; a smaller piece is none.
+    """
+
+    several = True  # a pixel has one class: boxes that overlap are different things
+
+    def __init__(self, model: Looks, floor: float, absent: tuple[str, ...], smallest: float) -> None:
+        self._model, self._floor, self._absent, self._smallest = model, floor, absent, smallest
+
+    def look(self, frame: Frame, motion: Motion | None) -> Detections:
+        (masks,) = self._model([frame])
+        pixels = max(1, round(self._smallest * frame.shape[0] * frame.shape[1]))
+        found = sorted(masks.objects(pixels, self._absent), key=lambda one: -one.score)
+        kept = [one for one in found if one.score >= self._floor]
+        return Detections(
+            np.array([one.box for one in kept], np.float32).reshape(-1, 4),
+            np.array([one.score for one in kept], np.float32),
+            np.array([one.label for one in kept], np.int64),
+            tuple(one.name for one in kept),
+        )
+
+
 def make_detector(predictor: Predictor, config: CameraConfig, floor: float) -> Detector:
     """The detector that fits the model's task and the configuration.
 
@@ -150,7 +178,7 @@ def make_detector(predictor: Predictor, config: CameraConfig, floor: float) -> D
         raise UsageError(
             "The camera cannot watch with this model.",
             got=f"{predictor.name}, a model for {task.name}",
-            expected="a detector or a classifier",
+            expected="a detector, a segmentation model or a classifier",
         )
     return make(predictor, config, floor)
 
@@ -171,11 +199,28 @@ def _by_boxes(predictor: Predictor, config: CameraConfig, floor: float) -> Detec
     return WholeFrameDetector(predictor, floor)
 
 
+def _by_masks(predictor: Predictor, config: CameraConfig, floor: float) -> Detector:
+    if config.model.crops or config.model.tiles != (1, 1):
+        raise UsageError(
+            "model.crops and model.tiles are not for masks.", got="a segmentation model", fix="leave them out"
+        )
+    classes, absent = predictor.spec.classes, config.model.absent
+    if not absent or not set(absent) < set(classes):
+        raise UsageError(
+            "A mask gives every pixel a class, so model.absent must say which of them are no insects.",
+            got=", ".join(absent) or "none",
+            expected="some, not all, of " + ", ".join(classes),
+            fix=f"--set 'model.absent=[\"{classes[0]}\"]'",
+        )
+    return MaskDetector(predictor, floor, absent, config.model.smallest)
+
+
 # by what a task's results say of things
 _MAKERS: dict[str, Callable[[Predictor, CameraConfig, float], Detector]] = {
     "label": _by_label,
     "labels": _by_labels,
     "boxes": _by_boxes,
+    "masks": _by_masks,
 }
 
 

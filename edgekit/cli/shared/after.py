@@ -77,6 +77,7 @@ def look(context: typer.Context, model: Path, data: Path | None = None) -> None:
 def pictures_of(data: Path | None) -> Path | None:
     """What `edgekit predict` takes of a data set: itself, its folder, or its first picture; None where it is made."""
     from edgekit.data import load_dataset
+    from edgekit.data.load import suits
     from edgekit.data.names import ALL
     from edgekit.errors import DataError, EdgekitError
     from edgekit.vision.find import SUFFIXES, find_pictures
@@ -85,15 +86,17 @@ def pictures_of(data: Path | None) -> Path | None:
         return None
     if data.is_file() and data.suffix.lower() in SUFFIXES:
         return data
+    masked = suits(data, "masks")  # masks are pictures too, and none to be asked about
     try:
-        if data.is_dir() and find_pictures(data):
+        if not masked and data.is_dir() and find_pictures(data):
             return data
     except DataError:  # they lie elsewhere
         pass
     try:
-        found = [s.path for s in load_dataset(data, split=ALL) if s.path is not None and s.path.is_file()]
+        known = load_dataset(data, split=None if masked else ALL)
     except EdgekitError:
         return None
+    found = [s.path for s in known if s.path is not None and s.path.is_file()]
     return Path(os.path.commonpath(found)) if found else None  # of one picture itself
 
 

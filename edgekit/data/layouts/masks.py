@@ -31,7 +31,7 @@ from edgekit.vision.segmentation.png import read_values
 
 _PICTURES = ("images", "image", "imgs", "img", "jpegimages", "pictures", "photos")
 _MASKS = ("masks", "mask", "segmentationclass", "segmentations", "annotations", "labels")
-_ENDS = ("", "_mask", "-mask", "_label", "_seg")  # what stands behind a picture's name in its mask's
+_ENDS = ("", "_mask", ".mask", "-mask", "_label", "_seg")  # what stands behind a picture's name in its mask's
 _LOOKED_INTO = 32  # masks that are read to see which numbers there are
 
 

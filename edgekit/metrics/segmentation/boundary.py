@@ -33,40 +33,37 @@ def boundary_f(truth: NDArray[Any], told: NDArray[Any], classes: int) -> NDArray
     told = np.where(truth < 0, -1, told)
     reach = tolerance(truth.shape)
     edges = [_edges(side) for side in (truth, told)]
-    labels = [side[ys, xs] for side, (ys, xs) in zip((truth, told), edges, strict=True)]
+    recall, precision = (_near(own, other, reach) for own, other in ((edges[0], edges[1]), (edges[1], edges[0])))
     found = np.full(classes, np.nan)
-    for label in np.union1d(*labels).tolist():
-        wanted, given = ((ys[own == label], xs[own == label]) for (ys, xs), own in zip(edges, labels, strict=True))
-        if not len(wanted[0]) or not len(given[0]):
-            found[label] = 0.0
-            continue
-        precision = _near(given, wanted, truth.shape, reach)
-        recall = _near(wanted, given, truth.shape, reach)
-        found[label] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    counts = [np.bincount(edge[edge >= 0], minlength=classes) for edge in edges]
+    for label in np.flatnonzero(counts[0] + counts[1]).tolist():
+        shares = [hits[label] / max(1, count[label]) for hits, count in zip((recall, precision), counts, strict=True)]
+        found[label] = 2 * shares[0] * shares[1] / sum(shares) if sum(shares) else 0.0
     return found
 
 
-def _edges(mask: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the pixels that have a neighbour of another class, both of a class."""
+def _edges(mask: NDArray[Any]) -> NDArray[Any]:
+    """int [h, w]: the class of the pixels that have a neighbour of another class, both of a class; else -1."""
     edge = np.zeros(mask.shape, bool)
     for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         change = (mask[one] != mask[other]) & (mask[one] >= 0) & (mask[other] >= 0)
         edge[one] |= change
         edge[other] |= change
-    rows, columns = np.nonzero(edge)
-    return rows, columns
+    return np.where(edge, mask, -1)
 
 
-def _near(
-    points: tuple[NDArray[np.intp], NDArray[np.intp]],
-    others: tuple[NDArray[np.intp], NDArray[np.intp]],
-    shape: tuple[int, ...],
-    reach: int,
-) -> float:
-    """The share of `points` (rows, columns) that have one of `others` within `reach` pixels."""
+def _near(edges: NDArray[Any], others: NDArray[Any], reach: int) -> NDArray[np.int64]:
+    """[C or less]: of each class how many of `edges` have one of `others` of their class within `reach` pixels."""
+    padded = np.pad(others, reach, constant_values=-1)
+    flat, width = padded.ravel(), padded.shape[1]
+    rows, columns = np.nonzero(edges >= 0)
+    left, labels = (rows + reach) * width + columns + reach, edges[rows, columns]
+    found = np.zeros(int(max(edges.max(initial=0), others.max(initial=0))) + 1, np.int64)
     around = np.arange(-reach, reach + 1)
-    dy, dx = np.nonzero(around[:, None] ** 2 + around**2 <= reach**2)  # offsets, reach at the centre
-    width = shape[1] + 2 * reach
-    covered = np.zeros((shape[0] + 2 * reach) * width, bool)
-    covered[((others[0] * width + others[1])[:, None] + (dy * width + dx)).ravel()] = True
-    return float(covered[(points[0] + reach) * width + points[1] + reach].mean())
+    apart = around[:, None] ** 2 + around**2
+    dy, dx = np.nonzero(apart <= reach**2)
+    for step in ((dy - reach) * width + dx - reach)[np.argsort(apart[dy, dx], kind="stable")].tolist():
+        hit = flat[left + step] == labels  # the nearest places first: most edges are found at once and not asked again
+        found += np.bincount(labels[hit], minlength=len(found))
+        left, labels = left[~hit], labels[~hit]
+    return found

@@ -159,8 +159,8 @@ class Masks(Result):
         return with_masks(frame, self.mask, self.areas)
 
     def files(self) -> dict[str, bytes]:
-        """`.png`: the class indices of the pixels in a palette of colours, 255 where there is no class."""
-        return {".png": mask_png(self.mask)}
+        """`.mask.png`: the class indices of the pixels in a palette of colours, 255 where there is no class."""
+        return {".mask.png": mask_png(self.mask)}
 
     def to_dict(self) -> dict[str, Any]:
         """`size` as [height, width], and `areas`, the largest first. The pixels themselves are a PNG's (`files`)."""
