@@ -152,7 +152,7 @@ def _reading(original: Original, foreign: Foreign, options: AdoptOptions, task: 
     asked = options.decoder
     if asked is not None:
         if isinstance(asked, Path) or str(asked).endswith(".toml"):
-            return decoders.from_toml(Path(asked), outputs, task, size), f"--decoder {asked}"  # type: ignore[attr-defined]
+            return decoders.from_toml(Path(asked), outputs, task, size), f"--decoder {asked}"
         return decoders.named(str(asked), outputs, task, size, props, foreign.model), f"--decoder {asked}"
     return decoders.the_one(decoders.readings(outputs, task, size, props, foreign.model), outputs, task), ""
 

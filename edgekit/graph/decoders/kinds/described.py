@@ -1,7 +1,7 @@
 """A detector that is described by settings: which output holds what, how a box is written, how a score comes about.
 
-`edgekit.graph.decoders.toml` reads the settings from a person's file; DETR's, SSD's and the like are such descriptions
-with a way to recognise them. A setting that is left out has the value of `DEFAULTS`.
+`edgekit.graph.decoders.description` reads the settings from a person's file; DETR's, SSD's and the like are such
+descriptions with a way to recognise them. A setting that is left out has the value of `DEFAULTS`.
 """
 
 from __future__ import annotations
