@@ -13,6 +13,7 @@ from edgekit.reading.limits import CARD, FIELDS, RefusedError, over, size
 
 # UINT4, INT4, FLOAT4E2M1, UINT2, INT2
 _PACKED = frozenset({21, 22, 23, 25, 26})
+NOTES = frozenset({"doc_string", "producer_name", "producer_version"})  # nobody looks one up, and some are Latin-1
 _VARINT, _EIGHT, _BYTES, _GROUP, _GROUP_END, _FOUR = range(6)
 
 
@@ -23,10 +24,10 @@ def check_fields(data: bytes, descriptor: Any, most: int = FIELDS) -> None:
         descriptor: protobuf's of the message: `onnx.ModelProto.DESCRIPTOR`.
 
     Raises:
-        RefusedError: more than `most` fields, or bytes that are no message.
+        RefusedError: more than `most` fields, bytes that are no message, or a name or text that is not UTF-8.
     """
     inner: dict[Any, dict[int, Any]] = {}
-    texts: dict[Any, set[int]] = {}
+    texts: dict[Any, dict[int, str]] = {}
     waiting = [(0, len(data), descriptor)]
     count = 0
     while waiting:
@@ -34,7 +35,7 @@ def check_fields(data: bytes, descriptor: Any, most: int = FIELDS) -> None:
         known = inner.get(kind)
         if known is None:
             known = inner[kind] = {f.number: f.message_type for f in kind.fields if f.message_type is not None}
-            texts[kind] = {f.number for f in kind.fields if f.type == f.TYPE_STRING}
+            texts[kind] = {f.number: f.name for f in kind.fields if f.type == f.TYPE_STRING}
         while at < end:
             key = data[at]
             at += 1
@@ -53,8 +54,11 @@ def check_fields(data: bytes, descriptor: Any, most: int = FIELDS) -> None:
                     length, at = _varint(data, at - 1, end)
                 if at + length > end:
                     raise RefusedError("a field that breaks off")
-                if length > CARD and key >> 3 in texts[kind]:  # metadata, a name, a note
+                text = texts[kind].get(key >> 3)
+                if text is not None and length > CARD:  # metadata, a name, a note
                     raise over("a text", size(length), size(CARD))
+                if text is not None and text not in NOTES and not _is_text(data[at : at + length]):
+                    raise RefusedError(f"{text} that is not UTF-8")
                 message = known.get(key >> 3)
                 if message is not None and length:
                     waiting.append((at, at + length, message))
@@ -71,6 +75,14 @@ def check_fields(data: bytes, descriptor: Any, most: int = FIELDS) -> None:
                 raise RefusedError("bytes that are no field")
         if at > end:
             raise RefusedError("a field that breaks off")
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def tensor_problem(tensor: Any) -> str:

@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 import onnx
 from onnx import TensorProto
 
 from edgekit.reading.limits import DIGITS, ONNX, SPARE, RefusedError, over, size
 
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")  # of a URL, or a drive
 _KEYS = frozenset({"location", "offset", "length", "checksum", "basepath"})
 
 
@@ -75,8 +77,7 @@ def _entries(tensor: TensorProto) -> dict[str, str]:
 def _parts(place: str) -> tuple[str, ...]:
     """The folders and the name of a place below the ONNX's folder. Raises RefusedError for any other place."""
     shown = repr(place[:200])
-    windows = PureWindowsPath(place)
-    if place.startswith(("/", "\\", "~")) or windows.drive or windows.root or "\0" in place or "\\" in place:
+    if place.startswith(("/", "~")) or "\\" in place or "\0" in place or _SCHEME.match(place):
         raise RefusedError(f"weights in {shown}, which is not below the file's own folder")
     parts = PurePosixPath(place).parts
     if not parts or ".." in parts or len(place) > 1024 or len(parts) > 8:

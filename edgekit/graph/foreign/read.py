@@ -60,13 +60,13 @@ class Foreign:
 
 
 def spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
-    """Name, dtype and shape of an input or output; a dimension without a size is named by the file or `?`."""
+    """Name, dtype and shape of an input or output; a dimension without a size is called as in the file, or `?`."""
     kind = value.type.tensor_type
     try:
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
     except (KeyError, TypeError, ValueError):
         dtype = "unknown"
-    shape = (d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in kind.shape.dim)
+    shape = (d.dim_value if d.dim_value > 0 else d.dim_param or "?" for d in kind.shape.dim)
     return TensorSpec(value.name, dtype, tuple(shape))
 
 

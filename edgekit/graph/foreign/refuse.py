@@ -37,6 +37,11 @@ def refuse(model: onnx.ModelProto, path: Path) -> None:
     """
     local = {(f.domain, f.name) for f in model.functions}
     _versions(model, path)
+    if any(g.sparse_initializer for g in _graphs(model, path)) or any(
+        a.HasField("sparse_tensor") or a.sparse_tensors for a in _attributes(model)
+    ):
+        raise _refused(path, "weights that are stored sparsely", "sparse tensors", "plain ones",
+                       "export it again without sparse weights")  # fmt: skip
     _functions(model, path)
     for nodes in (*(g.node for g in _graphs(model, path)), *(f.node for f in model.functions)):
         _operators(nodes, local, path)
@@ -47,11 +52,6 @@ def refuse(model: onnx.ModelProto, path: Path) -> None:
         _tensor(tensor, path)
     for value in (*model.graph.input, *model.graph.output):
         _interface(value, path)
-    if any(g.sparse_initializer for g in _graphs(model, path)) or any(
-        a.HasField("sparse_tensor") or a.sparse_tensors for a in _attributes(model)
-    ):
-        raise _refused(path, "weights that are stored sparsely", "sparse tensors", "plain ones",
-                       "export it again without sparse weights")  # fmt: skip
 
 
 def tensors_of(model: onnx.ModelProto) -> Iterator[TensorProto]:
@@ -116,6 +116,13 @@ def _functions(model: onnx.ModelProto, path: Path) -> None:
     }  # fmt: skip
     if len(called) != len(model.functions):
         raise _refused(path, "two functions of one name", "a name twice", "names of their own", "export it again")
+    opset = max(int(o.version) for o in model.opset_import if o.domain in STANDARD_DOMAINS)
+    for function in model.functions:
+        other = {int(o.version) for o in function.opset_import if o.domain in STANDARD_DOMAINS} - {opset}
+        if other or function.domain in STANDARD_DOMAINS:
+            raise _refused(path, "a function that is written in other operators than the file",
+                           f"{function.domain}::{function.name}"[:120] + f", opset {min(other | {opset})}",
+                           f"operators of opset {opset}", "export it again without functions")  # fmt: skip
     sizes: dict[tuple[str, str], int] = {}
     waiting = list(called)
     open_: set[tuple[str, str]] = set()

@@ -18,7 +18,14 @@ SECONDS = 300  # for one run; a net for an edge device takes less than one
 def run(
     model: onnx.ModelProto | bytes, feed: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """The outputs by name; nothing of the graph is fused or folded before.
+    """The outputs by name for one feed; as `runs`."""
+    return runs(model, [feed], outputs)[0]
+
+
+def runs(
+    model: onnx.ModelProto | bytes, feeds: Sequence[Mapping[str, NDArray[Any]]], outputs: Sequence[str] | None = None
+) -> list[dict[str, NDArray[Any]]]:
+    """The outputs by name for each feed; nothing of the graph is fused or folded before.
 
     Raises:
         ArtifactError: onnxruntime refuses the graph, or it takes longer than five minutes.
@@ -43,17 +50,17 @@ def run(
         session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         names = list(outputs or (value.name for value in session.get_outputs()))
         clock.start()
-        found = session.run(names, dict(feed), limits)
+        found = [session.run(names, dict(feed), limits) for feed in feeds]
     except Exception as error:  # onnxruntime's exceptions have no common base but this one
         raise ArtifactError(
             "onnxruntime does not run this graph.",
             got=" ".join(str(error).split())[:600],
             expected="a graph that onnxruntime runs on random numbers",
-            fix="see that the original file runs in onnxruntime; export it again if not",
+            fix="see that the original file runs in onnxruntime, in float32; export it again if not",
         ) from error
     finally:
         clock.cancel()
-    return {name: np.asarray(value) for name, value in zip(names, found, strict=True)}
+    return [{name: np.asarray(value) for name, value in zip(names, values, strict=True)} for values in found]
 
 
 def difference(got: NDArray[Any], expected: NDArray[Any]) -> tuple[float, float]:

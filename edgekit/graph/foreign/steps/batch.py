@@ -12,7 +12,7 @@ import onnx
 from onnx import helper
 
 from edgekit.errors import ArtifactError
-from edgekit.graph.foreign.run import difference, run
+from edgekit.graph.foreign.run import difference, runs
 from edgekit.graph.foreign.steps.norms import random_picture
 from edgekit.graph.foreign.steps.rows import Rows, StuckError
 from edgekit.graph.foreign.steps.work import Work, inferred, shape_of
@@ -55,9 +55,9 @@ def _name(model: onnx.ModelProto) -> None:
 def _mixed(work: Work, trial: onnx.ModelProto) -> str:
     """How rows of a batch differ from single ones; empty where they do not."""
     rows = [random_picture(work.model, seed=i) for i in range(max(TRIED))]
-    alone = [run(work.model, {work.image: row}) for row in rows]
-    for count in TRIED:
-        got = run(trial, {work.image: np.concatenate(rows[:count])})
+    alone = runs(work.model, [{work.image: row} for row in rows])
+    together = runs(trial, [{work.image: np.concatenate(rows[:count])} for count in TRIED])
+    for count, got in zip(TRIED, together, strict=True):
         for name, value in got.items():
             expected = np.concatenate([one[name] for one in alone[:count]])
             d, scale = difference(value, expected)

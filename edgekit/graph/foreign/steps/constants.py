@@ -5,6 +5,7 @@ The values come from onnxruntime, node by node, as the original computes them in
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from edgekit.graph.foreign.steps.work import Work, array, attribute, fresh, shap
 from edgekit.reading.limits import MB, size
 
 LARGEST = 512 * MB  # bytes of one constant that is computed
+SECONDS = 300  # for all of them; exporters' take less than one
 ROUNDS = 50  # of shapes that let constants be computed that let shapes be inferred
 KEPT = frozenset({"QuantizeLinear", "DequantizeLinear"})  # a quantized weight stays one
 # onnxruntime takes and gives arrays of these
@@ -63,9 +65,18 @@ def _fold(work: Work) -> bool:
     """One walk through the nodes; whether anything became a constant."""
     types = work.types()
     known: dict[str, TensorProto] = dict(work.weights())
+    started = time.monotonic()
     outputs = work.outputs()
-    kept, new = [], []
+    kept: list[onnx.NodeProto] = []
+    new: list[TensorProto] = []
     for node in work.graph.node:
+        if time.monotonic() - started > SECONDS:
+            raise ArtifactError(
+                f"{work.where} has constants that take too long to compute.",
+                got=f"{len(new)} in {SECONDS} s",
+                expected="a graph whose constants are weights",
+                fix="export it again with constants folded",
+            )
         values = _values(node, types, known, work)
         if values is None:
             kept.append(node)

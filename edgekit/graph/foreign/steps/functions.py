@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onnx import inliner
 
+from edgekit.errors import ArtifactError
 from edgekit.graph.foreign.refuse import in_order
 from edgekit.graph.foreign.steps.work import Work
 
@@ -13,6 +14,13 @@ def functions(work: Work) -> None:
     if work.model.functions:
         count = len(work.model.functions)
         work.model = inliner.inline_local_functions(work.model)
+        if work.model.functions:
+            raise ArtifactError(
+                f"{work.where} has functions that cannot be written out.",
+                got=", ".join(function.name for function in list(work.model.functions)[:5])[:200],
+                expected="functions of ONNX's own operators",
+                fix="inline them before (onnx.inliner), or export it again without functions",
+            )
         work.tell(f"{count} functions were written out")
     for entry in [o for o in work.model.opset_import if o.domain not in ("", "ai.onnx")]:
         work.model.opset_import.remove(entry)

@@ -7,13 +7,11 @@ from onnx import TensorProto, helper
 
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.foreign.refuse import SIDE
-from edgekit.graph.foreign.steps.work import Work, inferred, shape_of, type_of
-from edgekit.reading.limits import GB, size
+from edgekit.graph.foreign.steps.work import Work
 
 IMAGE = "image"
 TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE, TensorProto.UINT8)
 CHANNELS = (3, 1, 4)  # of a picture, the likelier ones first
-LARGEST = 4 * GB  # bytes of one tensor between two nodes, at a batch of 1
 
 
 def inputs(work: Work) -> None:
@@ -64,7 +62,6 @@ def inputs(work: Work) -> None:
     del graph.value_info[:]
     if changed:
         work.tell(f"the input is fixed at {_times(shape)}")
-    _bounded(work)
 
 
 def _fixed(work: Work, name: str, dims: list[int | None]) -> tuple[int, ...]:
@@ -145,25 +142,6 @@ def _rename(graph: onnx.GraphProto, old: str, new: str, work: Work) -> None:
             node.output[:] = [names.get(name, name) for name in node.output]
             waiting += [g for a in node.attribute for g in ([a.g] if a.HasField("g") else []) + list(a.graphs)]
     work.tell(f"the input {old} is called {new}")
-
-
-def _bounded(work: Work) -> None:
-    """That no tensor takes more memory than there may be. Raises ArtifactError."""
-    for name, kind in inferred(work.model).items():
-        shape = shape_of(kind)
-        count = 1
-        for n in shape or ():
-            count *= max(0, n)
-        if (
-            shape is not None
-            and count * (8 if type_of(kind) in (TensorProto.INT64, TensorProto.DOUBLE) else 4) > LARGEST
-        ):
-            raise ArtifactError(
-                f"{work.where} makes a tensor over edgekit's limit.",
-                got=f"{name[:80]} {list(shape)}, {size(count * 4)} or more for one picture",
-                expected=f"at most {size(LARGEST)}",
-                fix="a smaller input, or a net for smaller pictures",
-            )
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -7,12 +7,11 @@ need not use. Anything else is refused by name.
 
 from __future__ import annotations
 
-from typing import Any
-
 import onnx
 from onnx import defs, helper
 
 from edgekit.errors import ArtifactError
+from edgekit.graph.foreign.steps.fits import misfit, schema
 from edgekit.graph.foreign.steps.upgrades import UPGRADES, Upgrade
 from edgekit.graph.foreign.steps.work import Work, title
 
@@ -40,8 +39,7 @@ def opset(work: Work) -> None:
 def _node(node: onnx.NodeProto, have: int, want: int, edit: Upgrade) -> None:
     """Appends what stands for `node` at the wanted opset."""
     old = schema(node.op_type, have)
-    if old is None:
-        raise _unknown(node, have, edit.work, "a file whose operators are those of its opset")
+    assert old is not None  # the step `fits` has seen to it
     start = len(edit.nodes)
     edit.nodes.append(node)
     for version, (op_type, rewrite) in UPGRADES:
@@ -64,15 +62,6 @@ def _node(node: onnx.NodeProto, have: int, want: int, edit: Upgrade) -> None:
             )
 
 
-def schema(op_type: str, version: int) -> defs.OpSchema | None:
-    """What ONNX says of an operator at an opset; None where it has none, or no longer."""
-    try:
-        found = defs.get_schema(op_type, version, "")
-    except defs.SchemaError:
-        return None
-    return None if found.deprecated else found
-
-
 def _defaults(node: onnx.NodeProto, old: defs.OpSchema, new: defs.OpSchema) -> None:
     """Writes down what a node left to a default that changed, and takes out what is the default of a removed one."""
     for name, was in old.attributes.items():
@@ -82,24 +71,6 @@ def _defaults(node: onnx.NodeProto, old: defs.OpSchema, new: defs.OpSchema) -> N
             node.attribute.append(was.default_value)
         elif now is None and given is not None and given == was.default_value:
             node.attribute.remove(given)
-
-
-def misfit(node: onnx.NodeProto, new: defs.OpSchema) -> str:
-    """Why a node is none of a schema's; empty where it is."""
-    for a in node.attribute:
-        if a.name not in new.attributes:
-            return f"the attribute {a.name[:40]}"
-        kind: Any = new.attributes[a.name].type  # an enumeration that onnx's stubs do not know as one
-        if kind.value != a.type:
-            return f"the attribute {a.name[:40]} of another type"
-    lacking = [n for n, a in new.attributes.items() if a.required and all(b.name != n for b in node.attribute)]
-    if lacking:
-        return f"no attribute {lacking[0]}"
-    if not new.min_input <= len(node.input) <= new.max_input:
-        return f"{len(node.input)} inputs"
-    if not new.min_output <= len(node.output) <= new.max_output:
-        return f"{len(node.output)} outputs"
-    return ""
 
 
 def _unknown(node: onnx.NodeProto, version: int, work: Work, expected: str) -> ArtifactError:

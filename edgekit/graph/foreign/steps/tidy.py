@@ -15,6 +15,7 @@ ALWAYS = frozenset({"Identity", "Dropout"})
 def tidy(work: Work) -> None:
     """Takes out nodes that give what they are given, then nodes and weights that nobody reads; in place."""
     before = len(work.graph.node)
+    _dead(work)  # a mask that nobody reads is gone when its Dropout is looked at
     _merge_through(work)
     _dead(work)
     if gone := before - len(work.graph.node):
