@@ -10,18 +10,18 @@ import onnx
 from numpy.typing import NDArray
 
 from edgekit.errors import ArtifactError, EdgekitError
+from edgekit.graph.foreign.batch.batch import batch, named
+from edgekit.graph.foreign.opset.fits import fits
+from edgekit.graph.foreign.opset.opset import opset
 from edgekit.graph.foreign.read import Foreign
 from edgekit.graph.foreign.run import difference, run
-from edgekit.graph.foreign.steps.batch import batch, named
 from edgekit.graph.foreign.steps.bounds import bounds
 from edgekit.graph.foreign.steps.constants import constants
-from edgekit.graph.foreign.steps.fits import fits
 from edgekit.graph.foreign.steps.floats import floats
 from edgekit.graph.foreign.steps.functions import functions
 from edgekit.graph.foreign.steps.inputs import inputs
 from edgekit.graph.foreign.steps.names import names
 from edgekit.graph.foreign.steps.norms import norms, random_picture
-from edgekit.graph.foreign.steps.opset import opset
 from edgekit.graph.foreign.steps.rownorms import rownorms
 from edgekit.graph.foreign.steps.tidy import tidy
 from edgekit.graph.foreign.steps.work import FoldedNorm, Work, inferred

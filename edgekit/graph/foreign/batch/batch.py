@@ -12,9 +12,9 @@ import onnx
 from onnx import helper
 
 from edgekit.errors import ArtifactError
+from edgekit.graph.foreign.batch.rows import Rows, StuckError
 from edgekit.graph.foreign.run import difference, runs
 from edgekit.graph.foreign.steps.norms import random_picture
-from edgekit.graph.foreign.steps.rows import Rows, StuckError
 from edgekit.graph.foreign.steps.work import Work, inferred, shape_of
 
 NAME = "N"

@@ -55,7 +55,7 @@ class Rows:
         shape = shape_of(self.one.get(image))
         if shape is None:
             raise StuckError("the input has no fixed size")
-        self._put(image, (COUNT, *shape[1:]), Place(0))
+        self.put(image, (COUNT, *shape[1:]), Place(0))
 
     def walk(self) -> int:
         """Rewrites what holds a batch of 1.
@@ -97,7 +97,7 @@ class Rows:
             if len(alone) != len(shape) or len(grown) != 1 or shape[grown[0]] != COUNT * alone[grown[0]]:
                 raise StuckError(f"{node.op_type} {title(node)} does not keep the rows of a batch apart")
             place = self.places.get(name) or self._inherited(node, grown[0], alone[grown[0]])
-            self._put(name, shape, place)
+            self.put(name, shape, place)
 
     def _inherited(self, node: onnx.NodeProto, axis: int, size: int) -> Place:
         for name in node.input:
@@ -143,7 +143,7 @@ class Rows:
         self.one[name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
         return name
 
-    def _put(self, name: str, shape: tuple[int, ...], place: Place) -> None:
+    def put(self, name: str, shape: tuple[int, ...], place: Place) -> None:
         kind = self.one[name].tensor_type.elem_type
         self.many[name] = helper.make_tensor_type_proto(kind, shape)
         self.places[name] = place
@@ -166,7 +166,7 @@ class Rows:
         self.nodes.append(helper.make_node("Expand", [name, whole], [wide], name=wide))
         node.input[i] = wide
         self.one[wide] = self.one[name]
-        self._put(wide, (*shape[:axis], COUNT, *shape[axis + 1 :]), Place(axis))
+        self.put(wide, (*shape[:axis], COUNT, *shape[axis + 1 :]), Place(axis))
 
 
 def _reshape(rows: Rows, node: onnx.NodeProto) -> bool:
@@ -243,6 +243,27 @@ def _concat(rows: Rows, node: onnx.NodeProto) -> bool:
     return True
 
 
+def _gather(rows: Rows, node: onnx.NodeProto) -> bool:
+    """Places of one flattened picture (torch's as_strided) become places of each row of a batch."""
+    place = rows.places.get(node.input[0])
+    places = array(rows.weights.get(node.input[1]))
+    whole = place is not None and len(rows.shape(node.input[0])) == 1 and place.before == 1
+    if not whole or places is None or places.ndim < 1 or places.shape[0] != 1 or np.any(places < 0):
+        return False
+    size, base = rows.shape(node.input[0])[0], title(node)
+    table = fresh(f"{base}.table", rows.taken)
+    to = rows.constant(f"{base}.table.shape", [-1, size], np.int64)
+    rows.nodes.append(helper.make_node("Reshape", [node.input[0], to], [table], name=table))
+    kind = rows.one[node.input[0]].tensor_type.elem_type
+    rows.one[table] = helper.make_tensor_type_proto(kind, (1, size))
+    rows.put(table, (COUNT, size), Place(0))
+    node.input[0] = table
+    node.input[1] = rows.constant(f"{base}.places", places[0], np.int64)
+    drop_attributes(node, "axis")
+    node.attribute.append(helper.make_attribute("axis", 1))
+    return True
+
+
 def _recurrent(rows: Rows, node: onnx.NodeProto) -> bool:
     """A first state of zeros is what a recurrent layer begins with anyway."""
     changed = False
@@ -259,5 +280,6 @@ REWRITES: dict[str, Callable[[Rows, onnx.NodeProto], bool]] = {
     "Expand": _expand,
     "Resize": _resize,
     "Concat": _concat,
+    "Gather": _gather,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
 }

@@ -11,8 +11,8 @@ import onnx
 from onnx import defs, helper
 
 from edgekit.errors import ArtifactError
-from edgekit.graph.foreign.steps.fits import misfit, schema
-from edgekit.graph.foreign.steps.upgrades import UPGRADES, Upgrade
+from edgekit.graph.foreign.opset.fits import misfit, schema
+from edgekit.graph.foreign.opset.upgrades import UPGRADES, Upgrade
 from edgekit.graph.foreign.steps.work import Work, title
 
 IR = 10  # what edgekit writes, and onnxruntime reads since 1.18

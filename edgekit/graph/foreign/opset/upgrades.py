@@ -215,6 +215,13 @@ def grid_sample(edit: Upgrade, node: onnx.NodeProto) -> None:
     _set(node, mode={"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode))
 
 
+def dft(edit: Upgrade, node: onnx.NodeProto) -> None:
+    """The axis became an input, whose default is another one."""
+    axis = attribute(node, "axis", 1)
+    drop_attributes(node, "axis")
+    _inputs(node, node.input[0], _operand(node, 1), edit.constant(node, "axis", axis, np.int64))
+
+
 def group_norm(edit: Upgrade, node: onnx.NodeProto) -> None:
     """Scale and bias were one number a group, and became one a channel."""
     shape = edit.shape(node.input[0])
@@ -249,6 +256,7 @@ UPGRADES: tuple[tuple[int, tuple[str, Rewrite]], ...] = (
     (16, ("RoiAlign", roi_align)),
     *((18, (name, axes_input)) for name in _REDUCE),
     (18, ("Split", split_count)),
+    (20, ("DFT", dft)),
     (20, ("GridSample", grid_sample)),
     (21, ("GroupNormalization", group_norm)),
 )
