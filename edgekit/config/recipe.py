@@ -219,6 +219,14 @@ class Duplicates(Table):
         return Suppression(self.iou, self.across_classes) if self.iou else None
 
 
+class Threshold(Table):
+    """From which score on a detector shows boxes, chosen a class on the validation pictures."""
+
+    precision: float | None = Field(
+        None, gt=0, lt=1, description="share of right boxes that must be reached; none: where F1 is highest"
+    )
+
+
 class Steps(Table):
     """One way of fine-tuning, of those that compete."""
 
@@ -252,6 +260,7 @@ class Recipe(Table):
     data: Data = Field(default_factory=lambda: Data.model_validate({}))
     augment: Augment = Field(default_factory=lambda: Augment.model_validate({}))
     loss: Loss = Field(default_factory=lambda: Loss.model_validate({}))
+    threshold: Threshold = Field(default_factory=lambda: Threshold.model_validate({}))
     suppression: Duplicates = Field(default_factory=lambda: Duplicates.model_validate({}))
     schedule: Schedule = Field(default_factory=lambda: Schedule.model_validate({}))
     compete: Compete = Field(default_factory=lambda: Compete.model_validate({}))

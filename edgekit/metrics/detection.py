@@ -17,7 +17,7 @@ from edgekit.metrics.alarm import AlarmReport, alarm_reports
 from edgekit.metrics.classification import plain
 from edgekit.metrics.coco_ap import coco_ap
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
-from edgekit.metrics.operating_point import BoxPoint, confusion, operating_points
+from edgekit.metrics.operating_point import BoxPoint, best_threshold, confusion, operating_points
 from edgekit.metrics.voc_ap import voc_curves
 
 __all__ = [
@@ -62,6 +62,7 @@ class DetectionReport:
         classes: name and averages of each class, in order.
         operating: of each class, at its threshold.
         alarms: of each class, by picture.
+        thresholds: that these pictures propose for each class, by the F1 of its boxes; None where they propose none.
     """
 
     n: int
@@ -71,14 +72,10 @@ class DetectionReport:
     classes: tuple[tuple[str, Averages], ...]
     operating: tuple[BoxPoint, ...]
     alarms: tuple[AlarmReport, ...]
-
-    @property
-    def thresholds(self) -> tuple[float | None, ...]:
-        """The threshold that each class's alarm proposes."""
-        return tuple(alarm.threshold for alarm in self.alarms)
+    thresholds: tuple[float | None, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; what was not measured is null. The proposed thresholds stand beside the classes."""
+        """Plain data for JSON; what was not measured is null."""
         return {**plain(self), "thresholds": list(self.thresholds)}
 
 
@@ -87,6 +84,7 @@ def detection_report(
     founds: Sequence[Predictions],
     classes: Sequence[str],
     threshold: float | Sequence[float] | None = None,
+    precision: float | None = None,
 ) -> DetectionReport:
     """Everything about the detections `founds` of pictures with the objects `truths`.
 
@@ -94,8 +92,9 @@ def detection_report(
         truths: one a picture (`Sample.ground_truth()`).
         founds: one a picture, in the same order; for AP with low scores too, down to 0.01 or less.
         classes: names in the order of the labels.
-        threshold: of the operating point, one for all or one a class. Without it each class takes what its alarm
-            proposes on these same pictures, 0.5 where it proposes none.
+        threshold: of the operating point, one for all or one a class. Without it each class takes what these same
+            pictures propose (`best_threshold`), 0.5 where they propose none.
+        precision: of the proposed thresholds; None: those of the highest F1.
 
     Raises:
         DataError: not one result a picture, no picture, or a label that is no class.
@@ -119,8 +118,9 @@ def detection_report(
             voc=_mean([c.ap() for c in of]),
         )
 
+    proposed = tuple(best_threshold(truths, founds, label, precision) for label in range(len(classes)))
     if threshold is None:
-        threshold = [0.5 if a.threshold is None else a.threshold for a in alarms]
+        threshold = [0.5 if one is None else one for one in proposed]
     return DetectionReport(
         n=len(truths),
         objects=_counted([t.labels for t in truths], len(classes)),
@@ -129,6 +129,7 @@ def detection_report(
         classes=tuple((name, averages(label)) for label, name in enumerate(classes)),
         operating=operating_points(truths, founds, classes, threshold),
         alarms=alarms,
+        thresholds=proposed,
     )
 
 

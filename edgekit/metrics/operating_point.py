@@ -61,6 +61,40 @@ def operating_points(
     return tuple(points)
 
 
+def best_threshold(
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
+    label: int,
+    precision: float | None = None,
+    iou: float = 0.5,
+) -> float | None:
+    """From which score on boxes of a class are best shown: where their F1 is highest, matched as COCO does at `iou`.
+
+    Args:
+        precision: smallest share of right boxes, 0..1: then the threshold that finds the most objects with it; where
+            none has it, the one of the highest F1.
+
+    Returns:
+        Half-way between the lowest score that is shown and the next one; None where there is nothing to find or
+        nothing right was found.
+    """
+    (matched,) = match(truths, founds, label, np.array([iou]), limit=max(len(f.scores) for f in founds))
+    counted = ~matched.ignored[0]
+    scores, right = matched.scores[counted], matched.right[0][counted]
+    if not matched.objects or not right.any():
+        return None
+    last = np.append(scores[1:] < scores[:-1], True)  # of equal scores all are shown or none
+    hits = np.cumsum(right)
+    shown = np.arange(1, len(scores) + 1)
+    f1 = np.where(last, 2 * hits / (shown + matched.objects), -1.0)
+    best = int(f1.argmax())
+    if precision is not None:
+        enough = np.flatnonzero(last & (hits / shown >= precision) & (hits > 0))
+        best = int(enough[-1]) if len(enough) else best
+    below = scores[best + 1] if best + 1 < len(scores) else 0.0
+    return float((scores[best] + below) / 2)
+
+
 def confusion(
     truths: Sequence[GroundTruth],
     founds: Sequence[Predictions],

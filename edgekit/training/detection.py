@@ -152,7 +152,8 @@ class DetectionTraining(Training):
         objects = any(len(truth.labels) for truth in self._val.truths)
         if founds is None:  # nothing is found by a net that answers with no numbers
             return Score({"ap50": 0.0, "ap": 0.0}, (0.0, 0.0), self.spec) if objects else Score({}, (), self.spec)
-        report = detection_report(self._val.truths, founds, self.spec.classes)
+        wanted = self.recipe.threshold.precision
+        report = detection_report(self._val.truths, founds, self.spec.classes, precision=wanted)
         mean = report.mean
         named = {"ap50": mean.ap50, "ap": mean.ap, "ap75": mean.ap75, "voc07": mean.voc07}
         metrics = {name: value for name, value in named.items() if value is not None}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from edgekit.errors import DataError, UsageError
 from edgekit.metrics.coco_ap import AREAS, coco_ap
 from edgekit.metrics.detection import GroundTruth, Predictions, confusion, detection_report, operating_points
+from edgekit.metrics.operating_point import best_threshold
 from edgekit.metrics.voc_ap import voc_curve, voc_curves
 
 REAL = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
@@ -202,6 +203,28 @@ def test_the_operating_point_by_hand() -> None:
         operating_points(truths, founds, ["a"], [0.5, 0.5])
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([None, 0.3, 0.6, 0.95]))
+def test_the_best_threshold_is_the_best_of_all(seed: int, precision: float | None) -> None:
+    """Against trying a threshold below every score: of the highest F1, or finding most with enough right ones."""
+    truths, founds = case(seed, pictures=5)
+    scores = np.unique(np.concatenate([f.scores for f in founds]))
+    tried = [operating_points(truths, founds, "abc", float(score)) for score in scores]
+    for label in range(3):
+        chosen = best_threshold(truths, founds, label, precision)
+        points = [row[label] for row in tried if row[label].f1 is not None and row[label].found]
+        if chosen is None:
+            assert not points
+            continue
+        found = operating_points(truths, founds, "abc", chosen)[label]
+        enough = [p for p in points if precision is not None and p.precision.value >= precision]  # type: ignore[operator]
+        if enough:
+            assert found.precision.value >= precision  # type: ignore[operator]
+            assert found.found == max(p.found for p in enough)
+        else:
+            assert found.f1 == pytest.approx(max(p.f1 for p in points))  # type: ignore[type-var]
+
+
 def test_confusion_by_hand() -> None:
     truth = GroundTruth([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], [0, 1, 1], None, [[60, 0, 90, 30]], [0])
     found = Predictions(
@@ -245,7 +268,7 @@ def test_the_report_is_plain_data() -> None:
     again = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert again["n"] == 8
     assert again["mean"]["ap50"] == report.mean.ap50
-    assert again["thresholds"] == [a.threshold for a in report.alarms]
+    assert again["thresholds"] == [best_threshold(truths, founds, label) for label in range(3)]
     assert [p["threshold"] for p in again["operating"]] == [0.5 if t is None else t for t in again["thresholds"]]
 
 
