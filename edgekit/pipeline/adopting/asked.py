@@ -108,19 +108,19 @@ class _Specs:
 
 
 def _task(options: AdoptOptions, claims: ExporterClaims) -> str:
-    said = claims.task
-    if options.task is None and said is None:
+    asked, said = options.task, claims.task
+    if asked is None and said is None:
         raise UsageError(
             "The file does not say what it is for.",
             got="no --task",
             expected="one of " + ", ".join(TASKS),
             fix="--task detection, for instance",
         )
-    if options.task is not None and options.task not in TASKS:
-        raise UsageError("There is no such task.", got=options.task, expected="one of " + ", ".join(TASKS))
-    if options.task is not None and said is not None and options.task != said:
-        raise UsageError("The file is for another task.", got=f"--task {options.task}", expected=f"{said}, as it says")
-    return options.task or said or ""
+    if asked is not None and asked not in TASKS:
+        raise UsageError("There is no such task.", got=asked, expected="one of " + ", ".join(TASKS))
+    if asked is not None and said not in (None, asked):
+        raise UsageError("The file is for another task.", got=f"--task {asked}", expected=f"{said}, as it says")
+    return asked or said or ""
 
 
 def _size(foreign: Foreign, options: AdoptOptions, claims: ExporterClaims) -> tuple[int, int]:

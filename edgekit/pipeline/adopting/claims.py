@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgekit.errors import UsageError
+from edgekit.tasks import task_of
 
 _TASKS = {  # of Ultralytics' key `task`
     "detect": "detection",
@@ -74,7 +75,7 @@ class ExporterClaims:
         if self.exporter != "Ultralytics":
             return None
         # a classifier's picture is cropped to its whole shorter side, antialiased
-        return f"unit,shorter_side={max(size)}" if self.task == "classification" else "ultralytics"
+        return f"unit,shorter_side={max(size)}" if self.task and task_of(self.task).finds == "label" else "ultralytics"
 
 
 def _value(text: str) -> Any:

@@ -15,6 +15,7 @@ from edgekit.graph.builder import Builder
 from edgekit.graph.decoders.arithmetic import part, reshaped
 from edgekit.graph.decoders.base import Arrays, Decoder, Kept, Reading, Seen, Size, sigmoid
 from edgekit.graph.decoders.recognise import class_names, last_kind, sides_of, without_auxiliary
+from edgekit.tasks import task_of
 from edgekit.vision.spec import TensorSpec
 
 LEAST = 1e-30  # a probability that float32 has rounded to 0 still needs a logarithm
@@ -43,13 +44,13 @@ class Classifier(Decoder):
         known = len(class_names(seen.props))
         background = columns in (known + 1, IMAGENET + 1) and known != columns
         classes = columns - background
-        if (known and known != classes) or (classes < 2 and task == "classification"):
+        if (known and known != classes) or (classes < 2 and not _several(task)):
             return None
         if seen.model is not None:
             kind = last_kind(seen.model, spec.name)
             if (kind in ("Softmax", "Sigmoid")) != self.done:
                 return None
-            if self.done and (kind == "Sigmoid") != (task == "multilabel"):
+            if self.done and (kind == "Sigmoid") != _several(task):
                 return None
         notes = (f"the first of {columns} columns is taken for a background and left out",) if background else ()
         return Reading(self.name, task, {"scores": spec.name}, classes, {"background": background}, notes)
@@ -58,7 +59,7 @@ class Classifier(Decoder):
         tensor = reshaped(b, reading.roles["scores"], -1)
         if reading.settings.get("background"):
             tensor = part(b, tensor, 1, 1, 1 + reading.classes)
-        if reading.task == "multilabel":
+        if _several(reading.task):
             return {"scores": tensor if self.done else b.add("Sigmoid", tensor)}
         if self.done:
             tensor = b.add("Log", b.add("Max", tensor, b.constant([LEAST])))
@@ -69,9 +70,14 @@ class Classifier(Decoder):
         raw = raw.reshape(len(raw), -1)
         if reading.settings.get("background"):
             raw = raw[:, 1:]
-        if reading.task == "multilabel":
+        if _several(reading.task):
             return {"scores": (raw if self.done else sigmoid(raw)).astype(np.float32)}
         return {"logits": (np.log(np.maximum(raw, LEAST)) if self.done else raw).astype(np.float32)}
+
+
+def _several(task: str) -> bool:
+    """Whether a picture may have several labels."""
+    return task_of(task).finds == "labels"
 
 
 LOGITS = Classifier("logits", done=False)
