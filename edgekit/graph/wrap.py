@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,18 @@ from edgekit.vision.spec import PreprocessSpec, TensorSpec
 INPUT = "image"
 INNER = "input/normalized"  # what the graph called `image` before
 Layout = Literal["nchw", "nhwc"]
+
+
+def picture_of(inputs: Sequence[TensorSpec]) -> TensorSpec:
+    """The only input of a graph. Raises ArtifactError where it has several, or none."""
+    if len(inputs) != 1:
+        raise ArtifactError(
+            "The graph has not exactly one input.",
+            got="\n".join(map(str, inputs)) or "none",
+            expected="one, a colour picture",
+            fix="export it with the other inputs as constants of the module",
+        )
+    return inputs[0]
 
 
 def layout_of(image: TensorSpec) -> Layout:

@@ -114,9 +114,9 @@ def yolox_like(out: Path) -> Path:
     net, columns = Net(3, "yolox"), 5 + CLASSES
     levels = [net.op("Reshape", net.head(x, columns), net.const(np.array([0, columns, -1]))) for x in net.trunk()]
     rows = net.op("Transpose", net.op("Concat", *levels, axis=2), perm=[0, 2, 1])
-    # sizes are two cells, and seven of stride 32
+    # sizes are two cells, and eleven of stride 32
     shift = np.tile(np.asarray([0.5, 0.5, 0.8, 0.8, 0.5, *[0.0] * CLASSES], np.float32), (84, 1))
-    shift[80:, 2:4] = 2.0
+    shift[80:, 2:4] = 2.4
     gain = net.const(np.asarray([0.5, 0.5, 0.4, 0.4, 1.5, *[2.0] * CLASSES], np.float32))
     rows = net.op("Add", net.op("Mul", rows, gain), net.const(shift))
     box = net.op("Slice", rows, *(net.const(np.array([v])) for v in (0, 4, 2)))

@@ -254,14 +254,14 @@ def fewer_rounds(patch: Patch) -> None:
 
 
 def areas_in_float16(model: Graph) -> None:
-    """The areas of two boxes are added in float16: above 65504 the sum is infinite, and no box covers another."""
+    """Boxes' areas go through float16: above 65504 one is infinite, and such a box covers no other."""
     made = {name: node for node in model.graph.node for name in node.output}
-    limit = made[node_of(model, "Greater").input[1]]
-    union = made[limit.input[0]]
-    at = next(i for i, node in enumerate(model.graph.node) if node.name == union.name)
-    both = union.input[0]
-    union.input[0] = "planted/back"
-    for name, given, kind in (("planted/back", "planted/half", 1), ("planted/half", both, 10)):
+    both = made[node_of(model, "Greater").input[1]]
+    share = made[both.input[0]]
+    at = next(i for i, node in enumerate(model.graph.node) if node.name == share.name)
+    area = share.input[0]
+    share.input[0] = "planted/back"
+    for name, given, kind in (("planted/back", "planted/half", 1), ("planted/half", area, 10)):
         model.graph.node.insert(at, helper.make_node("Cast", [given], [name], to=kind, name=name))
 
 

@@ -39,6 +39,7 @@ DECODERS: dict[str, str] = {
     "rt-detr": "sets.RT_DETR",
     "rt-detr-ultralytics": "sets.IN_ONE",
     "end-to-end": "sets.END_TO_END",
+    "rt-detr-end-to-end": "sets.RT_END_TO_END",
     "detections": "sets.DETECTIONS",
     "centernet": "centernet.CENTERNET",
     "centernet-sigmoid": "centernet.SIGMOID",
@@ -126,7 +127,7 @@ def named(
     props: Mapping[str, str],
     model: onnx.ModelProto | None = None,
 ) -> Reading:
-    """How the decoder of this name reads the outputs; a graph that looks otherwise does not contradict the person.
+    """How the decoder of this name reads the outputs; what the file looks like or says does not contradict the person.
 
     Args:
         name: `NAME`, or `NAME:OUTPUT` where several outputs could be meant.
@@ -142,8 +143,8 @@ def named(
             f"{name} is no decoder for {task}.", got=f"one for {', '.join(decoder.tasks)}", expected=", ".join(fit)
         )
     found: list[Reading] = []
-    for graph in (model, None):
-        found = found or (decoder.read(Seen(tuple(outputs), size, props, graph), task) if outputs else [])
+    for graph, said in ((model, props), (None, props), (None, {})):
+        found = found or (decoder.read(Seen(tuple(outputs), size, said, graph), task) if outputs else [])
     found = [reading for reading in found if not output or output in reading.roles.values()]
     if not found:
         raise UsageError(

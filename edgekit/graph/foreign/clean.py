@@ -32,7 +32,7 @@ BROKEN = (
     onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, TypeError, IndexError, KeyError,
     OverflowError,
 )  # fmt: skip
-ROUGH = 0.1  # where float16 was computed in float16 before
+LEAST = 1e-6  # difference of float32 sums around 0.1; runtimes' sigmoids are 1e-7 off, whatever they give
 
 # in this order; after each the outputs on random numbers are compared with those before it
 STEPS: tuple[Callable[[Work], None], ...] = (
@@ -113,14 +113,14 @@ class _Check:
         if not self.outputs or data == self.data:
             return
         found = self._run(data)
-        limit = ROUGH if step is floats else SAME
         for name, expected in self.outputs.items():
             d, scale = difference(found[name], expected)
-            if found[name].dtype.kind == "f" and d > limit * max(scale, 1e-6):
+            # what float16 cost the original is no mistake: on real pictures the adoption holds both against each other
+            if found[name].dtype.kind == "f" and step is not floats and d > max(SAME * scale, LEAST):
                 raise EdgekitError(
                     f"Cleaning {self.work.where} changed what it computes, at the step {step.__name__}.",
                     got=f"{name} moved by {d:.3g}, of {scale:.3g}",
-                    expected=f"at most {limit:g} of its largest value",
+                    expected=f"at most {SAME:g} of its largest value",
                     fix="a defect of edgekit, please report it with the file",
                 )
         self.data, self.outputs = data, found

@@ -60,7 +60,10 @@ class Foreign:
 
 
 def spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
-    """Name, dtype and shape of an input or output; a dimension without a size is called as in the file, or `?`."""
+    """Name, dtype and shape of an input or output.
+
+    A dimension without a size is named by the file or `?`; so is one of -1 or 0, as Paddle's exporter and others write.
+    """
     kind = value.type.tensor_type
     try:
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))

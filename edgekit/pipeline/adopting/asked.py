@@ -10,7 +10,7 @@ from edgekit.errors import UsageError
 from edgekit.graph import decoders
 from edgekit.graph.decoders import Reading
 from edgekit.graph.foreign import Foreign
-from edgekit.graph.wrap import layout_of
+from edgekit.graph.wrap import layout_of, picture_of
 from edgekit.pipeline.adopting.claims import ExporterClaims
 from edgekit.pipeline.adopting.hypotheses import refuse_unstated
 from edgekit.pipeline.adopting.known_classes import class_names
@@ -124,7 +124,7 @@ def _task(options: AdoptOptions, claims: ExporterClaims) -> str:
 
 
 def _size(foreign: Foreign, options: AdoptOptions, claims: ExporterClaims) -> tuple[int, int]:
-    (image,) = foreign.inputs
+    image = picture_of(foreign.inputs)
     sides = image.shape[2:] if layout_of(image) == "nchw" else image.shape[1:3]
     fixed = tuple(side for side in sides if isinstance(side, int))
     if len(fixed) == 2:

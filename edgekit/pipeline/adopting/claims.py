@@ -13,7 +13,7 @@ from edgekit.tasks import task_of
 _TASKS = {  # of Ultralytics' key `task`
     "detect": "detection",
     "classify": "classification",
-    "segment": "",  # instance masks: neither of edgekit's tasks
+    "segment": "detection",  # of instances: their boxes, and the decoder says that masks are left out
     "semantic": "segmentation",
     "pose": "",
     "obb": "",
@@ -74,6 +74,8 @@ class ExporterClaims:
         """How its exporter's own code prepares pictures, as `edgekit.pipeline.adopting.styles.of_style` reads it."""
         if self.exporter != "Ultralytics":
             return None
+        if self._props.get("head") == "RTDETRDecoder":
+            return "ultralytics,resize=stretch"
         # a classifier's picture is cropped to its whole shorter side, antialiased
         return f"unit,shorter_side={max(size)}" if self.task and task_of(self.task).finds == "label" else "ultralytics"
 

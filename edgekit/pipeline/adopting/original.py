@@ -14,7 +14,7 @@ from edgekit.backends.onnxruntime_ import plain_session
 from edgekit.graph import decoders
 from edgekit.graph.decoders import Reading
 from edgekit.graph.foreign import Foreign
-from edgekit.graph.wrap import layout_of
+from edgekit.graph.wrap import layout_of, picture_of
 from edgekit.pipeline.adopting.own_pictures import prepared
 from edgekit.predictor import Answers
 from edgekit.spec import PreprocessSpec, Suppression, TensorSpec
@@ -51,7 +51,7 @@ class Original:
     """
 
     def __init__(self, foreign: Foreign, size: tuple[int, int]) -> None:
-        (self.image,) = foreign.inputs
+        self.image = picture_of(foreign.inputs)
         self.model = foreign.model
         # computed in half precision, so nothing computed in float32 equals it
         self.half = any(tensor.data_type == TensorProto.FLOAT16 for tensor in foreign.model.graph.initializer)

@@ -63,6 +63,11 @@ def end_to_end(rng: Rng, n: int) -> Raw:
     return {"output0": cat(corners(rng, n, 300, 60), stepped(rng, n, 300, 1), stepped(rng, n, 300, 1, high=4, steps=4))}
 
 
+def centres_end_to_end(rng: Rng, n: int) -> Raw:
+    scores, labels = stepped(rng, n, 300, 1), stepped(rng, n, 300, 1, high=4, steps=4)
+    return {"output0": cat(centred(rng, n, 300, 1.0), scores, labels)}
+
+
 def detections(rng: Rng, n: int) -> Raw:
     labels = rng.integers(0, 5, (n, 40)).astype(np.int64)
     return {"labels": labels, "scores": stepped(rng, n, 40), "boxes": corners(rng, n, 40, 60)}
@@ -141,6 +146,7 @@ CASES: dict[str, Callable[[Rng, int], Raw]] = {
     "rt-detr": detr,
     "rt-detr-ultralytics": ultralytics_rtdetr,
     "end-to-end": end_to_end,
+    "rt-detr-end-to-end": centres_end_to_end,
     "detections": detections,
     "logits": logits,
     "probabilities": probabilities,
@@ -213,7 +219,7 @@ QUIET: dict[str, tuple[str, Any, float]] = {
     "detr": ("logits", np.s_[..., :-1], -200),
     "rt-detr": ("logits", np.s_[...], -200),
     "rt-detr-ultralytics": ("output0", np.s_[..., 4:], 0),
-    "end-to-end": ("output0", np.s_[..., 4], 0),
+    **dict.fromkeys(("end-to-end", "rt-detr-end-to-end"), ("output0", np.s_[..., 4], 0)),
     "detections": ("scores", np.s_[...], 0),
     "centernet": ("hm", np.s_[...], -200),
     "centernet-sigmoid": ("hm", np.s_[...], 0),

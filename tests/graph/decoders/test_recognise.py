@@ -55,6 +55,19 @@ def test_candidates_where_they_do() -> None:
     assert found(out(10), task="classification") == ["logits", "probabilities"]
 
 
+def test_what_ultralytics_says_of_its_head_tells_six_numbers_apart() -> None:
+    """x1 y1 x2 y2 in pixels or centre and size of 0 to 1, or four numbers and two classes: shapes alone don't tell."""
+    rows = out(300, 6)
+    assert found(rows, names=COCO, head="RTDETRDecoder", end2end="False") == ["rt-detr-end-to-end"]
+    assert found(rows, names=COCO, head="Detect", end2end="True") == ["end-to-end"]
+    assert found(rows) == ["end-to-end", "rt-detr-end-to-end"]
+    two = str({0: "bee", 1: "hornet"})
+    assert found(rows, names=two, head="Detect", end2end="True") == ["end-to-end"]
+    assert found(rows, names=two) == ["rt-detr-ultralytics", "end-to-end"], "an older exporter says no more"
+    reading = named("rt-detr-end-to-end", [rows], "detection", (640, 640), {"names": COCO})
+    assert (reading.settings["format"], reading.settings["unit"]) == ("cxcywh", "picture")
+
+
 def test_nothing_where_a_number_is_off() -> None:
     assert found(out(3548, 85)) == []
     assert found(out(3549, 85), size=(400, 416)) == []

@@ -2,8 +2,9 @@
 
 DETR (Carion et al. 2020): logits [N, Q, C + 1] with "no object" last, boxes [N, Q, 4] as centre and size of 0 to 1.
 RT-DETR, Deformable DETR, RF-DETR and the like: logits [N, Q, C] behind a sigmoid each, boxes as DETR's.
-Ultralytics' RT-DETR: [N, Q, 4 + C] in one, with the sigmoid in the file. YOLO26 and YOLOv10: [N, K, 6], x1 y1 x2 y2 in
-pixels, score, label. Exports with suppression in the file: boxes [N, K, 4], scores [N, K], labels [N, K].
+Ultralytics' RT-DETR: [N, Q, 4 + C] in one, with the sigmoid in the file, and [N, K, 6] from version 8.4 on: centre and
+size of 0 to 1, score, label. YOLO26 and YOLOv10: [N, K, 6] too, but x1 y1 x2 y2 in pixels; the head that the exporter
+names tells the two apart. Exports with suppression in the file: boxes [N, K, 4], scores [N, K], labels [N, K].
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class QueriesInOne(Described):
         if sides is None or sides[0] > MOST or not 5 <= sides[1] <= MOST or sides[0] == cells(seen.size):
             return []
         known = len(class_names(seen.props))
-        if (known and known != sides[1] - 4) or (not known and sides[1] == 6):
+        if (known and known != sides[1] - 4) or (not known and sides[1] == 6) or _end_to_end(seen):
             return []
         settings = {"unit": "picture", "box_columns": [0, 4], "score_columns": [4, sides[1]]}
         output = seen.outputs[0].name
@@ -81,21 +82,42 @@ class QueriesInOne(Described):
 
 
 class Finished(Described):
-    """YOLO26 and YOLOv10."""
+    """YOLO26, YOLOv10 and newer RT-DETRs of Ultralytics.
 
-    name = "end-to-end"
-    expects = f"one output [N, K, 6], K up to {MOST}: x1 y1 x2 y2 in pixels, score, label"
+    Args:
+        of_picture: whether boxes are centre and size of 0 to 1, as that RT-DETR has them.
+    """
+
     duplicates = False
+
+    def __init__(self, name: str, of_picture: bool) -> None:
+        self.name = name
+        self.of_picture = of_picture
+        box = "centre and size of 0 to 1" if of_picture else "x1 y1 x2 y2 in pixels"
+        self.expects = f"one output [N, K, 6], K up to {MOST}: {box}, score, label"
 
     def read(self, seen: Seen, task: str) -> list[Reading]:
         sides = batched(seen.outputs[0], 3) if len(seen.outputs) == 1 else None
         names = len(class_names(seen.props))
-        if sides is None or sides[0] > MOST or sides[1] != 6 or names == 2 or sides[0] == cells(seen.size):
+        if sides is None or sides[0] > MOST or sides[1] != 6 or sides[0] == cells(seen.size):
+            return []
+        # without a head's name the two look alike; an exporter that names classes and no head is older than RT-DETR's
+        head = seen.props.get("head", "")
+        if (head or names) and self.of_picture != (head == RT_HEAD):
             return []
         columns = {"box_columns": [0, 4], "score_columns": [4, 5], "label_columns": [5, 6]}
         output = seen.outputs[0].name
         roles = {"scores": output, "boxes": output, "labels": output}
-        return [Reading(self.name, task, roles, names, {"format": "xyxy", **columns})]
+        box = {"format": "cxcywh", "unit": "picture"} if self.of_picture else {"format": "xyxy"}
+        return [Reading(self.name, task, roles, names, {**box, **columns})]
+
+
+RT_HEAD = "RTDETRDecoder"
+
+
+def _end_to_end(seen: Seen) -> bool:
+    """Whether Ultralytics' file says that each row is a box of one class, where two classes would look the same."""
+    return seen.props.get("end2end", "").lower() == "true"
 
 
 class Detections(Described):
@@ -121,5 +143,6 @@ class Detections(Described):
 DETR = Queries("detr", no_object=True)
 RT_DETR = Queries("rt-detr", no_object=False)
 IN_ONE = QueriesInOne()
-END_TO_END = Finished()
+END_TO_END = Finished("end-to-end", of_picture=False)
+RT_END_TO_END = Finished("rt-detr-end-to-end", of_picture=True)
 DETECTIONS = Detections()
