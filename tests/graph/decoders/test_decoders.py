@@ -317,6 +317,14 @@ def test_a_mask_is_torchs_interpolation_and_argmax() -> None:
     np.testing.assert_allclose(found["score"], score.numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize(("of", "to"), [(65, 513), (33, 520), (7, 100), (41, 328), (129, 1025)])
+def test_a_mask_has_the_inputs_size_whatever_rounding_does(of: int, to: int) -> None:
+    maps = np.random.default_rng(of).normal(0, 1, (1, 2, of, 3)).astype(np.float32)
+    reading = Reading("mask-logits", "segmentation", {"out": "out", "maps": "out"}, 2, {"axis": "first"})
+    found = decoded({"out": maps}, reading, (to, 20))
+    assert found["mask"].shape == (1, to, 20)
+
+
 def test_one_map_is_a_thing_and_its_background() -> None:
     raw = {"out": np.linspace(-2, 2, 12, dtype=np.float32).reshape(1, 1, 3, 4)}
     reading = decoders.named("mask-logits", specs(raw), "segmentation", (3, 4), {})

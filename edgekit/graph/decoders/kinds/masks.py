@@ -56,8 +56,9 @@ class Masks(Decoder):
         if reading.settings["axis"] == "last":
             maps, sides = b.add("Transpose", maps, perm=[0, 3, 1, 2]), [sides[2], *sides[:2]]
         if tuple(sides[1:]) != tuple(seen.size):
-            to = b.constant(list(seen.size), np.int64)
-            maps = b.add("Resize", maps, "", "", to, mode="linear", axes=[2, 3])
+            # by scales: TensorRT-RTX 1.7 refuses the attribute that would leave the batch out of the sizes
+            scales = [np.float32(1), np.float32(1), *(_scale(*pair) for pair in zip(sides[1:], seen.size, strict=True))]
+            maps = b.add("Resize", maps, "", b.constant(scales), mode="linear")
         axis = b.constant([1], np.int64)
         if sides[0] == 1:
             share = b.add("Squeeze", maps if self.done else b.add("Sigmoid", maps), axis)
@@ -84,6 +85,14 @@ def _fits(sides: tuple[int, ...], size: Size) -> bool:
     """Whether a map of these sides is the input, shrunk."""
     shrunk = all(1 < side <= whole for side, whole in zip(sides, size, strict=True))
     return shrunk and abs(sides[0] * size[1] / size[0] - sides[1]) <= max(1, ODD * sides[1])
+
+
+def _scale(of: int, to: int) -> np.float32:
+    """The smallest float32 that makes `of` pixels `to`, where a runtime cuts off what is behind the point."""
+    scale = np.float32(to / of)
+    while np.floor(np.float32(of) * scale) < to:
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return scale
 
 
 def _stretched(maps: NDArray[np.float64], to: int, axis: int) -> NDArray[np.float64]:
