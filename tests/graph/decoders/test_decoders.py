@@ -1,6 +1,7 @@
 """Each decoder's graph gives what its numpy reference does, and some are held against their authors' formulas."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,10 @@ def rows(found: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 
 def test_every_decoder_is_tried() -> None:
-    assert set(CASES) == set(DECODERS) - {"described"}
+    tests = "".join(
+        path.read_text() for path in Path(__file__).parent.glob("test_*.py") if path.name != Path(__file__).name
+    )
+    assert [name for name in DECODERS if name not in CASES and f'"{name}"' not in tests] == []
 
 
 @pytest.mark.parametrize("name", CASES)

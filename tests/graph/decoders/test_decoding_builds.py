@@ -18,7 +18,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("name", CASES)
+QUICK = ("yolox", "centernet", "mask-logits")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in CASES])
 def test_it_builds(name: str) -> None:
     raw = CASES[name](np.random.default_rng(0), 2)
     model = given({key: value.astype(np.int32) if value.dtype == np.int64 else value for key, value in raw.items()})
