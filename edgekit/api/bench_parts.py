@@ -87,7 +87,8 @@ class Parts:
             say=self.say,
             done=written,
         )
-        return Bench(cases, replace(settings), hooks, title or _title(cases)).run()
+        names = None if self.classes_map is None else self.classes_map.table()
+        return Bench(cases, replace(settings, map=names), hooks, title or _title(cases)).run()
 
     def open(self, case: Case) -> Predictor:
         """A predictor of the case. Raises EdgekitError of the kind that says why not."""

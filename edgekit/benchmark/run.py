@@ -66,15 +66,19 @@ class Settings:
         timed: pictures that the timings rotate over.
         accuracy: pictures that accuracy is measured on; None for all, 0 for no accuracy.
         pictures: keep thumbnails of the worst disagreements.
+        map: names of classes that the data calls otherwise, as `ClassMap.table` has them; None: by their own.
     """
 
     plan: MeasurementPlan = field(default_factory=MeasurementPlan)
     timed: int = 32
     accuracy: int | None = None
     pictures: bool = True
+    map: Mapping[str, Sequence[str]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "yardstick": reference_workload.NAME}  # its key since version 1
+        plain = {**asdict(self), "yardstick": reference_workload.NAME}  # its key since version 1
+        names = plain.pop("map")
+        return plain if names is None else {**plain, "map": {name: list(others) for name, others in names.items()}}
 
 
 class Bench:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,16 +63,20 @@ def evaluate(
     from edgekit.api.evaluate import evaluate as measure
     from edgekit.api.model import Model
     from edgekit.artifacts.opening import RunOptions
+    from edgekit.data.classes.class_map import class_map
     from edgekit.loading import open_model
 
+    names = class_map(classes_map)
     told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key, multi_label)
     with Model(open_model(model, RunOptions(provider=provider.value, threads=threads), told, say=say)) as opened:
-        evaluation = measure(opened, data, split=split, apart_from=apart_from, classes_map=classes_map, say=say)
+        evaluation = measure(opened, data, split=split, apart_from=apart_from, classes_map=names, say=say)
         backend = opened.predictor.session.backend
     for line in evaluation.unread:
         say(f"not read: {line}")
     if output_format is Format.json:
-        facts = {"model": model.name, "backend": backend, "data": data.name}
+        facts: dict[str, Any] = {"model": model.name, "backend": backend, "data": data.name}
+        if names is not None:
+            facts["map"] = names.table()
         print_json({**facts, **evaluation.to_dict()})
     else:
         for line in evaluation.lines(model.name):
