@@ -94,6 +94,7 @@ class Bench:
         self.hooks = hooks
         self.rows: dict[Case, Row] = {}
         self.answers: dict[tuple[str, str, str], Answers] = {}
+        self.classes: dict[Case, tuple[str, ...]] = {}
         self.measured: dict[str, int] = {}
         self.report = Report(
             schema="edgekit.bench",
@@ -241,8 +242,11 @@ class Bench:
             self.answers[key] = Answers(predictor.spec.task, evaluation, samples)
         row.accuracy = accuracy(self.answers[key])
         self.measured[predictor.spec.task] = max(self.measured.get(predictor.spec.task, 0), row.accuracy.n)
+        self.classes[row.case] = predictor.spec.classes
         reference = self._reference(row)
-        if reference is not None and (other := self._answers(reference.case)) is not None:
+        if reference is None or self.classes.get(reference.case) != predictor.spec.classes:
+            return  # answers are compared by index
+        if (other := self._answers(reference.case)) is not None:
             row.agreement = agreement(other, self.answers[key], reference.name, self.settings.pictures)
 
     def _answers(self, case: Case) -> Answers | None:

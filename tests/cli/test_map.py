@@ -145,6 +145,20 @@ def test_verify_of_two_models_with_other_names(cli: Cli, tmp_path: Path) -> None
     assert whole.to_dict()["stages"][0]["classes"].startswith("in 7 classes by the map")
 
 
+def test_nets_with_other_names_in_one_bench_are_not_compared_answer_by_answer(tmp_path: Path) -> None:
+    """The same net with its names turned around agrees index by index, and says another thing of every picture."""
+    weights = lively(NARROW).state_dict()
+    write_pictures(tmp_path / "data", ("Bees", "Hornets"), 2, seed=0)
+    for name, classes in (("one", CLASSES), ("turned", (CLASSES[1], CLASSES[0], *CLASSES[2:]))):
+        save_checkpoint(tmp_path / f"{name}.pt", Checkpoint(replace(NARROW, classes=classes), weights))
+    models = [tmp_path / "one.pt", tmp_path / "turned.pt"]
+    options = edgekit.BenchOptions(2, 1, 0, cold=False, classes_map="bee=Bees,hornet=Hornets")
+    rows = edgekit.bench(models, tmp_path / "data", options=options).rows
+    assert [row.accuracy is not None for row in rows] == [True, True]
+    assert rows[0].model == rows[1].model
+    assert rows[1].agreement is None
+
+
 def test_train_learns_the_classes_of_the_map(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(nets.NETS, "resnet18", TINY_NET)
     data = tmp_path / "data"
