@@ -23,6 +23,7 @@ from edgekit.graph.foreign.steps.inputs import inputs
 from edgekit.graph.foreign.steps.names import names
 from edgekit.graph.foreign.steps.norms import norms, random_picture
 from edgekit.graph.foreign.steps.rownorms import rownorms
+from edgekit.graph.foreign.steps.sequences import sequences
 from edgekit.graph.foreign.steps.tidy import tidy
 from edgekit.graph.foreign.steps.work import FoldedNorm, Work, inferred
 
@@ -36,8 +37,8 @@ LEAST = 1e-6  # difference of float32 sums around 0.1; runtimes' sigmoids are 1e
 
 # in this order; after each the outputs on random numbers are compared with those before it
 STEPS: tuple[Callable[[Work], None], ...] = (
-    functions, fits, inputs, bounds, constants, bounds, floats, tidy, opset, constants, tidy, names, norms, rownorms,
-    batch, names,
+    functions, fits, inputs, bounds, constants, sequences, bounds, floats, tidy, opset, constants, tidy, names, norms,
+    rownorms, batch, names,
 )  # fmt: skip
 
 

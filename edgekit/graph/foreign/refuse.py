@@ -24,7 +24,8 @@ FLOW = frozenset({"Loop", "Scan"})
 RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
-NOT_TENSORS = frozenset({"Optional", "OptionalGetElement", "OptionalHasElement", "SplitToSequence", "ImageDecoder",
+PART = "SequenceAt"  # of SplitToSequence: both together are a Split
+NOT_TENSORS = frozenset({"Optional", "OptionalGetElement", "OptionalHasElement", "ImageDecoder",
                          "ConcatFromSequence", "StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch",
                          "TfIdfVectorizer", "LabelEncoder"})  # fmt: skip
 
@@ -167,7 +168,7 @@ def _operators(nodes: Sequence[onnx.NodeProto], local: set[tuple[str, str]], pat
         if node.op_type in RANDOM:
             raise _refused(path, "a node that gives other numbers in every run", f"{node.op_type} {_title(node)}",
                            "a graph that can be proven equal", "model.eval() before the export")  # fmt: skip
-        if node.op_type in NOT_TENSORS or node.op_type.startswith("Sequence"):
+        if node.op_type in NOT_TENSORS or (node.op_type.startswith("Sequence") and node.op_type != PART):
             raise _refused(path, "sequences, optionals or texts", f"{node.op_type} {_title(node)}",
                            "tensors of numbers only", "give the module plain tensors to take and make")  # fmt: skip
         training = [a.name for a in node.attribute if a.name == "training_mode" and a.i]

@@ -264,6 +264,24 @@ def _gather(rows: Rows, node: onnx.NodeProto) -> bool:
     return True
 
 
+def _slice(rows: Rows, node: onnx.NodeProto) -> bool:
+    """From the first row to the only one is from the first to the last."""
+    place = rows.places.get(node.input[0])
+    numbers = [array(rows.weights.get(name)) if name else None for name in (*node.input[1:], "", "")][:4]
+    starts, ends, axes, steps = numbers
+    if place is None or starts is None or ends is None or rows.shape(node.input[0])[place.axis] != 1:
+        return False
+    over = [int(a) % len(rows.shape(node.input[0])) for a in (range(len(starts)) if axes is None else axes)]
+    if place.axis not in over:
+        return False
+    at = over.index(place.axis)
+    if starts[at] > 0 or ends[at] < 1 or (steps is not None and steps[at] != 1):
+        return False
+    last = [np.iinfo(ends.dtype).max if i == at else int(end) for i, end in enumerate(ends)]
+    node.input[2] = rows.constant(f"{title(node)}.ends", last, ends.dtype.type)
+    return True
+
+
 def _recurrent(rows: Rows, node: onnx.NodeProto) -> bool:
     """A first state of zeros is what a recurrent layer begins with anyway."""
     changed = False
@@ -281,5 +299,6 @@ REWRITES: dict[str, Callable[[Rows, onnx.NodeProto], bool]] = {
     "Resize": _resize,
     "Concat": _concat,
     "Gather": _gather,
+    "Slice": _slice,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
 }

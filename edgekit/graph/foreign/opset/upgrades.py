@@ -83,14 +83,28 @@ def _operand(node: onnx.NodeProto, i: int) -> str:
 
 
 def upsample(edit: Upgrade, node: onnx.NodeProto) -> None:
-    """Upsample is Resize with asymmetric coordinates, rounded down where it takes the nearest (Resize-10 too)."""
+    """Upsample is Resize with asymmetric coordinates, rounded down where it takes the nearest."""
     scales = attribute(node, "scales")
     name = edit.constant(node, "scales", scales, np.float32) if scales is not None else _operand(node, 1)
     mode = attribute(node, "mode", b"nearest")
     node.op_type = "Resize"
-    drop_attributes(node, "scales", "height_scale", "width_scale")
+    drop_attributes(node, "scales")
     _inputs(node, node.input[0], "", name)
     _set(node, mode=mode, coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+
+
+def resize_asymmetric(edit: Upgrade, node: onnx.NodeProto) -> None:
+    """Resize of opset 10 is asymmetric; onnxruntime takes the next place to the right where it makes smaller."""
+    if attribute(node, "coordinate_transformation_mode") is not None:
+        return  # it was Upsample
+    scales = edit.value(_operand(node, 1))
+    nearest = attribute(node, "mode", b"nearest") == b"nearest"
+    smaller = scales is None or bool(np.any(scales < 1))
+    if nearest and smaller and (scales is None or np.any(scales > 1)):
+        raise edit.refuse(node, "nearest places along sides of which one grows and one shrinks")
+    _inputs(node, node.input[0], "", _operand(node, 1))
+    rounding = "ceil" if smaller else "floor"
+    _set(node, coordinate_transformation_mode="asymmetric", nearest_mode=rounding)
 
 
 def resize_optional(edit: Upgrade, node: onnx.NodeProto) -> None:
@@ -222,19 +236,6 @@ def dft(edit: Upgrade, node: onnx.NodeProto) -> None:
     _inputs(node, node.input[0], _operand(node, 1), edit.constant(node, "axis", axis, np.int64))
 
 
-def group_norm(edit: Upgrade, node: onnx.NodeProto) -> None:
-    """Scale and bias were one number a group, and became one a channel."""
-    shape = edit.shape(node.input[0])
-    values = [edit.value(name) for name in node.input[1:3]]
-    if shape is None or any(value is None for value in values):
-        raise edit.refuse(node, "a scale that is no constant")
-    each = shape[1] // int(attribute(node, "num_groups"))
-    for i, role in ((1, "scale"), (2, "bias")):
-        value = values[i - 1]
-        assert value is not None
-        node.input[i] = edit.constant(node, role, np.repeat(value, each), value.dtype)
-
-
 Rewrite = Callable[[Upgrade, onnx.NodeProto], None]
 _REDUCE = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
            "ReduceLogSumExp", "ReduceSumSquare")  # fmt: skip
@@ -246,7 +247,7 @@ UPGRADES: tuple[tuple[int, tuple[str, Rewrite]], ...] = (
     (10, ("Upsample", upsample)),
     (11, ("Clip", clip)),
     (11, ("Pad", pad)),
-    (11, ("Resize", upsample)),
+    (11, ("Resize", resize_asymmetric)),
     (11, ("Scatter", scatter)),
     (13, ("Resize", resize_optional)),
     *((13, (name, axes_input)) for name in ("ReduceSum", "Squeeze", "Unsqueeze")),
@@ -258,5 +259,4 @@ UPGRADES: tuple[tuple[int, tuple[str, Rewrite]], ...] = (
     (18, ("Split", split_count)),
     (20, ("DFT", dft)),
     (20, ("GridSample", grid_sample)),
-    (21, ("GroupNormalization", group_norm)),
 )

@@ -79,6 +79,11 @@ def _turned(node: onnx.NodeProto, work: Work) -> bool:
     return steps is None or bool(np.any(steps < 0))
 
 
+def _optional(node: onnx.NodeProto, i: int, version: int) -> bool:
+    outputs = onnx.defs.get_schema(node.op_type, version, "").outputs
+    return i < len(outputs) and outputs[i].option == onnx.defs.OpSchema.FormalParameterOption.Optional
+
+
 def _dead(work: Work) -> None:
     read = work.outputs()
     kept = []
@@ -87,9 +92,9 @@ def _dead(work: Work) -> None:
             kept.append(node)
             read.update(name for name in node.input if name)
             for i, name in enumerate(node.output):
-                if name and name not in read and i:
+                if name and name not in read and _optional(node, i, work.version()):
                     node.output[i] = ""  # such as a Dropout's mask or a MaxPool's indices
-            while len(node.output) > 1 and not node.output[-1]:
+            while not node.output[-1]:
                 node.output.pop()
     work.set_nodes(reversed(kept))
     for tensor in [t for t in work.graph.initializer if t.name not in read]:
