@@ -7,9 +7,12 @@ stack with torch's `default_collate`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from edgekit.errors import DataError
@@ -155,15 +158,22 @@ def _heatmap(cell: Tensor, size: Tensor, labels: Tensor, classes: int, h: int, w
 
     sigma = (2 r + 1) / 6, and 0 beyond r in x or y, as in the official code.
     """
-    r = gaussian_radius(size, radius)[:, None]  # [M, 1]
-    along = []
-    for axis, n in ((1, h), (0, w)):
-        d = torch.arange(n, device=cell.device) - cell[:, axis : axis + 1]  # [M, n]
-        bell = torch.exp(-(d * d) / (2 * ((2 * r + 1) / 6) ** 2))
-        along.append(torch.where(d.abs() <= r, bell, 0.0).float())
-    bells = along[0][:, :, None] * along[1][:, None, :]  # [M, h, w]
-    heatmap = bells.new_zeros(classes, h, w)
-    return heatmap.scatter_reduce(0, labels[:, None, None].expand_as(bells), bells, "amax")
+    r = gaussian_radius(size, radius).tolist()
+    heatmap = np.zeros((classes, h, w), dtype=np.float32)
+    for (x, y), label, reach in zip(cell.tolist(), labels.tolist(), map(int, r), strict=True):
+        bell = _bell(reach)
+        left, right, up, down = min(x, reach), min(w - x, reach + 1), min(y, reach), min(h - y, reach + 1)
+        place = heatmap[label, y - up : y + down, x - left : x + right]
+        np.maximum(place, bell[reach - up : reach + down, reach - left : reach + right], out=place)
+    return torch.from_numpy(heatmap).to(cell.device)
+
+
+@lru_cache(maxsize=512)
+def _bell(reach: int) -> NDArray[np.float32]:
+    """float32 [2 r + 1, 2 r + 1]: what a centre draws around itself."""
+    d = np.arange(-reach, reach + 1, dtype=np.float64)
+    along = np.exp(-(d * d) / (2 * ((2 * reach + 1) / 6) ** 2)).astype(np.float32)
+    return along[:, None] * along[None]
 
 
 def _cell(centre: Tensor, h: int, w: int) -> Tensor:

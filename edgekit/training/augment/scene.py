@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
@@ -54,15 +56,17 @@ def placed(scene: Scene, size: tuple[int, int], zoom: float, place: tuple[float,
     (y, height), (x, width) = at
     part = scene.image[:, top:bottom, left:right]
     if part.shape[1:] != (height, width):
+        # whole and channels last in memory: else what comes out is not, and costs as much again to be put in order
+        part = _picture(np.ascontiguousarray(part.permute(1, 2, 0).numpy()))
         part = functional.resize_image(part, [height, width], antialias=True)
-    canvas = torch.full((size[0], size[1], 3), GREY, dtype=torch.uint8).permute(2, 0, 1)
-    canvas[:, y : y + height, x : x + width] = part
+    canvas = np.full((*size, 3), GREY, dtype=np.uint8)  # bytes are moved by numpy: torch takes a millisecond for it
+    canvas[y : y + height, x : x + width] = part.permute(1, 2, 0).numpy()
     # the map of the pixels that were drawn, to the fraction: the cut was rounded to whole pixels
     scale = torch.tensor([width / (right - left), height / (bottom - top)]).repeat(2)
     offset = torch.tensor([x - left * float(scale[0]), y - top * float(scale[1])]).repeat(2)
     moved = scene.boxes * scale + offset
     begin = torch.tensor([x, y], dtype=torch.float32)
-    return clipped(Scene(canvas, moved, scene.labels), begin, begin + torch.tensor([width, height]))
+    return clipped(Scene(_picture(canvas), moved, scene.labels), begin, begin + torch.tensor([width, height]))
 
 
 def mosaic(pick: Callable[[int], Scene], size: tuple[int, int], zooms: list[float], resize: str) -> Scene:
@@ -73,7 +77,7 @@ def mosaic(pick: Callable[[int], Scene], size: tuple[int, int], zooms: list[floa
         zooms: of each, in relation to the whole canvas, as in `placed`.
     """
     cy, cx = (int(n * (0.3 + 0.4 * float(torch.rand(())))) for n in size)
-    canvas = torch.full((size[0], size[1], 3), GREY, dtype=torch.uint8).permute(2, 0, 1)
+    canvas = np.empty((*size, 3), dtype=np.uint8)
     boxes, labels = [], []
     for i, (y1, y2, x1, x2) in enumerate(
         ((0, cy, 0, cx), (0, cy, cx, size[1]), (cy, size[0], 0, cx), (cy, size[0], cx, size[1]))
@@ -85,10 +89,15 @@ def mosaic(pick: Callable[[int], Scene], size: tuple[int, int], zooms: list[floa
         grow = min(size[0] / h, size[1] / w) / min(quarter[0] / h, quarter[1] / w) if resize == "letterbox" else 2.0
         place = (float(torch.rand(())), float(torch.rand(())))
         part = placed(scene, quarter, zooms[i] * grow, place, resize)
-        canvas[:, y1:y2, x1:x2] = part.image
+        canvas[y1:y2, x1:x2] = part.image.permute(1, 2, 0).numpy()
         boxes.append(part.boxes + torch.tensor([x1, y1, x1, y1]))
         labels.append(part.labels)
-    return Scene(canvas, torch.cat(boxes), torch.cat(labels))
+    return Scene(_picture(canvas), torch.cat(boxes), torch.cat(labels))
+
+
+def _picture(frame: NDArray[np.uint8]) -> Tensor:
+    """uint8 [h, w, 3] -> uint8 [3, h, w], channels last in memory."""
+    return torch.from_numpy(frame).permute(2, 0, 1)
 
 
 def clipped(scene: Scene, low: Tensor, high: Tensor) -> Scene:
