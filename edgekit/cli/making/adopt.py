@@ -49,8 +49,9 @@ def adopt(
     ] = None,
     keep: Annotated[int, typer.Option("--keep", min=1, help="Boxes a picture.")] = 100,
     candidates: Annotated[
-        int, typer.Option("--candidates", min=1, help="So many of the highest scores are compared for duplicates.")
-    ] = 300,
+        int | None,
+        typer.Option("--candidates", min=1, help="So many of the highest scores are compared for duplicates; 600."),
+    ] = None,
     iou: Annotated[
         float | None, typer.Option("--iou", help="Boxes that overlap a better one by more are left out; usual: 0.6.")
     ] = None,
@@ -87,7 +88,7 @@ def adopt(
     what fits; that is proposed and never taken.
     """
     from edgekit.data.classes.class_map import class_map
-    from edgekit.pipeline.adopting import AdoptOptions, run_adopt
+    from edgekit.pipeline.adopting import CANDIDATES, AdoptOptions, run_adopt
     from edgekit.spec import Suppression
 
     if no_suppression and (iou is not None or across_classes):
@@ -104,7 +105,7 @@ def adopt(
         suppression=None if no_suppression else Suppression(0.6 if iou is None else iou, across_classes),
         suppress=not no_suppression,
         keep=keep,
-        candidates=max(candidates, keep),
+        candidates=max(CANDIDATES, keep) if candidates is None else candidates,
         pictures=pictures,
         input_kind=input_kind.value,
         batch=batch,

@@ -10,9 +10,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgekit.artifacts.onnx_file import read_onnx
-from edgekit.errors import ArtifactError
+from edgekit.errors import ArtifactError, UsageError
 from edgekit.pipeline.adopting import AdoptOptions, run_adopt
 from edgekit.pipeline.adopting.claims import ExporterClaims
+from tests.conftest import Cli
 from tests.pipeline.adopting.small import SIDE, classifier, constant, saved
 
 PROPS = {"author": "Ultralytics", "names": "{0: 'bee', 1: 'hornet', 2: 'wasp'}"}
@@ -99,3 +100,22 @@ def test_rt_detrs_boxes_are_centres_and_its_pictures_are_stretched(tmp_path: Pat
 
 def test_boxes_of_instances_are_taken_without_their_masks() -> None:
     assert ExporterClaims({**PROPS, "task": "segment"}).task == "detection"
+
+
+def test_the_command_looks_at_as_many_boxes_as_the_python_door(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300 for 600 cost half a point of a YOLOX's AP50, and nothing else told that the two differed."""
+    import edgekit.pipeline.adopting as adopting
+
+    asked: list[AdoptOptions] = []
+
+    def noted(model: Path, out: Path, options: AdoptOptions, say: object) -> None:
+        asked.append(options)
+        raise UsageError("enough")
+
+    monkeypatch.setattr(adopting, "run_adopt", noted)
+    for more in ((), ("--keep", "700"), ("--candidates", "150")):
+        cli("adopt", tmp_path / "any.onnx", "--task", "detection", "--preprocess", "unit", *more)
+    assert [(o.keep, o.candidates) for o in asked] == [(100, adopting.CANDIDATES), (700, 700), (100, 150)]
+    assert AdoptOptions().candidates == adopting.CANDIDATES
