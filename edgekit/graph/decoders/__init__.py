@@ -48,6 +48,7 @@ DECODERS: dict[str, str] = {
     "probabilities": "classifier.PROBABILITIES",
     "mask-logits": "masks.LOGITS",
     "mask-probabilities": "masks.PROBABILITIES",
+    "mask-numbers": "masks.NUMBERS",
     "features": "features.VECTOR",
     "features-first": "features.FIRST",
     "features-mean": "features.MEAN",

@@ -45,17 +45,17 @@ def _detection(told: Description, known: Known, task: str, size: Size) -> Readin
     boxes, scores = told.boxes, told.scores
     roles = {**_roles("boxes", boxes.output), **_roles("scores", scores.output)}
     count, numbers = _sides(known, boxes.output, boxes.axis)
-    _require_columns("boxes", boxes.columns or (0, numbers), numbers, 4)
+    _require_columns("boxes", boxes.columns or (0, numbers), numbers, 4 * boxes.bins)
     places, columns = _sides(known, scores.output, scores.axis)
     first, end = scores.columns or (0, columns)
     _require_columns("scores", (first, end), columns, None)
     counts = {"boxes": count, "scores": places}
     settings: dict[str, Any] = {
-        "format": boxes.format, "unit": boxes.unit, "box_columns": _plain(boxes.columns), "box_axis": boxes.axis,
-        "strides": list(boxes.strides), "anchors": [[list(a) for a in row] for row in boxes.anchors],
-        "variances": list(boxes.variances), "score_columns": _plain(scores.columns), "score_axis": scores.axis,
-        "activation": scores.activation, "background": scores.background, "every": scores.every,
-    }  # fmt: skip
+        **boxes.model_dump(mode="json", exclude={"output", "columns", "axis"}),
+        **scores.model_dump(mode="json", exclude={"output", "columns", "axis"}),
+        **{"box_columns": _plain(boxes.columns), "box_axis": boxes.axis},
+        **{"score_columns": _plain(scores.columns), "score_axis": scores.axis},
+    }
     classes = end - first - (scores.background != "none")
     if told.objectness is not None:
         own = told.objectness
@@ -71,7 +71,7 @@ def _detection(told: Description, known: Known, task: str, size: Size) -> Readin
         roles["labels"] = told.labels.output
         counts["labels"], there = _sides(known, told.labels.output, "last")
         _require_columns("labels", told.labels.columns or (0, there), there, 1)
-        settings["label_columns"] = _plain(told.labels.columns)
+        settings |= {"label_columns": _plain(told.labels.columns), "first_label": told.labels.first}
         if classes != 1:
             raise UsageError("A place with a label of its own has one score.", got=f"{classes}", expected="1 column")
     if boxes.strides:

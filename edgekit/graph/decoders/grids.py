@@ -13,9 +13,12 @@ Floats = NDArray[np.float32]
 
 
 def anchors_of(
-    size: Size, strides: Sequence[int], anchors: Sequence[Sequence[Sequence[float]]] = ()
+    size: Size, strides: Sequence[int], anchors: Sequence[Sequence[Sequence[float]]] = (), offset: float = 0.5
 ) -> dict[str, Floats]:
     """What each place has by where it stands, float32, in pixels; row after row, a cell's anchors one after the other.
+
+    Args:
+        offset: of a cell's middle from its left and top, in cells.
 
     Returns:
         corner: [P, 2], the left and top of its cell; middle: [P, 2]; stride: [P, 1]; anchor: [P, 2], width and height
@@ -33,7 +36,7 @@ def anchors_of(
     steps: Floats = np.concatenate(stride).astype(np.float32)
     return {
         "corner": corners,
-        "middle": np.asarray(corners + steps / 2, np.float32),
+        "middle": np.asarray(corners + steps * offset, np.float32),
         "stride": steps,
         "anchor": np.concatenate(anchor).astype(np.float32),
     }

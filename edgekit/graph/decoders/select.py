@@ -29,10 +29,10 @@ class Places:
 
     Attributes:
         scores: float32 [N, P, C], or [N, C, P] where `channels_first`; before `sigmoid` where that is set.
-        rows: [N, P, 4] or [N, 4, P], the numbers that a box is made of.
+        rows: [N, P, R] or [N, R, P], the numbers that a box is made of.
         count: P.
         classes: C.
-        boxes: gives x1 y1 x2 y2 in input pixels, float32 [N, K, 4], of the rows [N, K, 4] and `fixed` [N, K, k] of
+        boxes: gives x1 y1 x2 y2 in input pixels, float32 [N, K, 4], of the rows [N, K, R] and `fixed` [N, K, k] of
             the places that were chosen.
         fixed: name -> numbers of each place that the net does not give: [P, k], as its cell or its anchor.
         objectness: [N, P, 1] or [N, 1, P], which the scores are multiplied with.
@@ -41,6 +41,7 @@ class Places:
         powers: of objectness and scores, before they are multiplied.
         every: whether one place may give a box for each of its classes; otherwise the best one counts.
         channels_first: as above.
+        width: R.
     """
 
     scores: str
@@ -55,6 +56,7 @@ class Places:
     powers: tuple[float, float] = (1.0, 1.0)
     every: bool = False
     channels_first: bool = False
+    width: int = 4
 
 
 def select(b: Builder, places: Places, kept: Kept) -> dict[str, str]:
@@ -80,7 +82,7 @@ def select(b: Builder, places: Places, kept: Kept) -> dict[str, str]:
         owner = b.add("Div", index, inner)
         rest = b.add("Sub", index, b.add("Mul", owner, inner))
         place = rest if places.channels_first else owner
-    rows = _take(b, places.rows, place, 4, places.channels_first)
+    rows = _take(b, places.rows, place, places.width, places.channels_first)
     fixed = {key: b.add("Gather", b.constant(table), place, axis=0) for key, table in places.fixed.items()}
     boxes = places.boxes(b, rows, fixed)
     if places.labels:

@@ -23,6 +23,8 @@ class BoxesTable(Table):
     axis: Literal["first", "last"] = "last"
     strides: tuple[int, ...] = ()
     anchors: tuple[tuple[tuple[float, float], ...], ...] = ()
+    offset: float = Field(0.5, ge=0, le=1, description="of a cell's middle, in cells")
+    bins: int = Field(1, ge=1, le=64, description="of a distance's distribution (Li et al. 2020, GFL, sec. 3.2)")
     variances: tuple[float, float] = (0.1, 0.2)
 
     @model_validator(mode="after")
@@ -35,6 +37,8 @@ class BoxesTable(Table):
             raise ValueError("as many lists of anchors as strides")
         if (self.unit == "cells" and self.format != "ltrb") or (self.unit == "picture" and self.format in GRIDDED):
             raise ValueError("unit = 'cells' with ltrb alone, 'picture' with none of " + ", ".join(GRIDDED))
+        if self.bins > 1 and self.format != "ltrb":
+            raise ValueError("bins: ltrb alone is a distribution")
         if any(stride < 1 for stride in self.strides):
             raise ValueError("strides of 1 or more")
         return self
@@ -61,8 +65,11 @@ class ObjectnessTable(Table):
 
 
 class LabelsTable(Table):
+    """The class number of each place, [N, places]."""
+
     output: str
     columns: Columns | None = None
+    first: int = Field(0, description="number of the first class, where it is not 0")
 
 
 class HeadsTable(Table):

@@ -108,6 +108,10 @@ def mask_probabilities(rng: Rng, n: int) -> Raw:
     return {"out": (power / power.sum(axis=3, keepdims=True)).astype(np.float32)}
 
 
+def mask_numbers(rng: Rng, n: int) -> Raw:
+    return {"out": rng.integers(0, 7, (n, 1, *SIZE)).astype(np.int64)}
+
+
 def tokens(rng: Rng, n: int) -> Raw:
     return {"last_hidden_state": rng.normal(0, 1, (n, 25, 12)).astype(np.float32)}
 
@@ -138,6 +142,7 @@ CASES: dict[str, Callable[[Rng, int], Raw]] = {
     "centernet-sigmoid": centernet_sigmoid,
     "mask-logits": mask_logits,
     "mask-probabilities": mask_probabilities,
+    "mask-numbers": mask_numbers,
     "features": features,
     "features-first": tokens,
     "features-mean": tokens,

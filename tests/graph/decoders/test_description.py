@@ -102,6 +102,22 @@ def test_distances_from_the_middle_of_cells_in_maps_of_their_own(told: Told, uni
     assert given["labels"][1, 0] == 2
 
 
+def test_a_distribution_of_distances_from_the_corners_of_cells(told: Told) -> None:
+    """NanoDet-Plus: [N, P, C + 32], eight bins a distance, and points at the cells' corners."""
+    rng = np.random.default_rng(7)
+    rows = rng.normal(0, 1, (2, 126, 32)).astype(np.float32)
+    raw = {"output": np.concatenate([stepped(rng, 2, 126, 2), rows], axis=2)}
+    raw["output"][0, 96 + 8, 0] = 3  # the best: the third cell of the second row of stride 16
+    raw["output"][0, 96 + 8, 2:10] = [0, 0, 0, 9, 0, 9, 0, 0]  # left: half 3, half 5 cells
+    reading = told(
+        '[boxes]\noutput = "output"\ncolumns = [2, 34]\nformat = "ltrb"\nunit = "cells"\nstrides = [8, 16, 32]\n'
+        'offset = 0.0\nbins = 8\n[scores]\noutput = "output"\ncolumns = [0, 2]\n',
+        raw,
+    )
+    given = assert_same(raw, reading)
+    assert given["boxes"][0, 0, 0] == pytest.approx(2 * 16 - 4 * 16, abs=0.1)
+
+
 def test_yolox_can_be_described_too_with_axes_that_differ(told: Told) -> None:
     rng = np.random.default_rng(3)
     raw = {"box": rng.normal(0, 1, (2, 126, 4)).astype(np.float32), "rest": stepped(rng, 2, 6, 126)}
@@ -121,15 +137,18 @@ def test_yolox_can_be_described_too_with_axes_that_differ(told: Told) -> None:
 def test_labels_of_their_own(told: Told) -> None:
     rng = np.random.default_rng(4)
     raw = {
-        "d": np.concatenate([centred(rng, 2, 30, 60), stepped(rng, 2, 30, 1), stepped(rng, 2, 30, 1, high=8)], axis=2)
+        "d": np.concatenate(
+            [centred(rng, 2, 30, 60), stepped(rng, 2, 30, 1), stepped(rng, 2, 30, 1, high=8, steps=8)], axis=2
+        )
     }
     reading = told(
         '[boxes]\noutput = "d"\ncolumns = [0, 4]\nformat = "cxcywh"\n[scores]\noutput = "d"\ncolumns = [4, 5]\n'
-        '[labels]\noutput = "d"\ncolumns = [5, 6]\n',
+        '[labels]\noutput = "d"\ncolumns = [5, 6]\nfirst = 1\n',
         raw,
     )
     assert reading.classes == 0
-    assert_same(raw, reading)
+    best = raw["d"][0, raw["d"][0, :, 4].argmax()]
+    assert assert_same(raw, reading)["labels"][0, 0] == best[5].astype(int) - 1
 
 
 @pytest.mark.parametrize("sizes", ["square", "exp"])

@@ -26,6 +26,8 @@ DEFAULTS: Mapping[str, Any] = {
     "box_axis": "last",  # where a place's numbers stand: [N, P, numbers], or "first": [N, numbers, P] or a map
     "strides": (),  # of the grids that the places are cells of
     "anchors": (),  # of each grid [width, height] in pixels, one after the other in a cell; none: one place a cell
+    "offset": 0.5,  # of a cell's middle from its left and top, in cells
+    "bins": 1,  # of a distance's distribution over 0, 1, .. before its softmax; the mean counts (GFL, sec. 3.2)
     "variances": (0.1, 0.2),  # of deltas: of the centre and of the size (Liu et al. 2016, SSD, sec. 2.2 and its code)
     "score_columns": None,
     "score_axis": "last",
@@ -36,6 +38,7 @@ DEFAULTS: Mapping[str, Any] = {
     "objectness_activation": "none",
     "powers": (1.0, 1.0),  # of objectness and of the class's score
     "label_columns": None,
+    "first_label": 0,  # the number that the first class has
 }
 
 
@@ -70,9 +73,11 @@ class Described(Detector):
                 late = False
         if "labels" in reading.roles:
             labels = b.add("Flatten", _taken(b, reading, seen, "labels", "last", how["label_columns"]), axis=1)
+            if how["first_label"]:
+                labels = b.add("Sub", labels, b.constant([how["first_label"]]))
         fixed: dict[str, NDArray[Any]] = {}
         if how["strides"]:
-            fixed = anchors_of(seen.size, how["strides"], how["anchors"])
+            fixed = anchors_of(seen.size, how["strides"], how["anchors"], how["offset"])
         count = _count(reading, seen, how["score_axis"])
 
         def boxes(b: Builder, rows: str, fixed: Mapping[str, str]) -> str:
@@ -80,8 +85,9 @@ class Described(Detector):
 
         classes = 1 if labels else reading.classes
         every = bool(how["every"]) and not labels
+        powers = tuple(how["powers"])
         return Places(
-            scores, rows, count, classes, boxes, fixed, objectness, labels, late, tuple(how["powers"]), every, first
+            scores, rows, count, classes, boxes, fixed, objectness, labels, late, powers, every, first, 4 * how["bins"]
         )
 
     def found(self, reading: Reading, size: Size, outputs: Arrays) -> Found:
@@ -99,6 +105,7 @@ class Described(Detector):
         labels = None
         if "labels" in reading.roles:
             labels = _columns(reading, outputs, "labels", "last", how["label_columns"])[..., 0].astype(np.int32)
+            labels -= how["first_label"]
         boxes = _xyxy(_columns(reading, outputs, "boxes", how["box_axis"], how["box_columns"]), how, size)
         every = bool(how["every"]) and labels is None
         return Found(boxes, scores, labels, every, class_by_class=how["score_axis"] == "first")
@@ -139,6 +146,10 @@ def _boxes(b: Builder, rows: str, fixed: Mapping[str, str], how: Mapping[str, An
     kind = how["format"]
     if kind in ("xyxy", "yxyx", "xywh", "cxcywh"):
         return corners(b, rows, kind, (size[1], size[0]) if how["unit"] == "picture" else (1, 1))
+    if how["bins"] > 1:
+        apart = b.add("Softmax", reshaped(b, rows, 0, 4, how["bins"]), axis=3)
+        mean = b.add("Mul", apart, b.constant(np.arange(how["bins"])))
+        rows = b.add("ReduceSum", mean, b.constant([3], np.int64), keepdims=0)
     first, second = part(b, rows, 2, 0, 2), part(b, rows, 2, 2, 4)
     if kind == "ltrb":
         if how["unit"] == "cells":
@@ -180,6 +191,9 @@ def _xyxy(raw: NDArray[np.float64], how: Mapping[str, Any], size: Size) -> NDArr
     kind = how["format"]
     if how["unit"] == "picture":
         raw = raw * np.array([size[0], size[1]] * 2 if kind == "yxyx" else [size[1], size[0]] * 2)
+    if how["bins"] > 1:
+        shares = _activated(raw.reshape(*raw.shape[:-1], 4, how["bins"]), "softmax")
+        raw = (shares * np.arange(how["bins"])).sum(axis=-1)
     one, two, three, four = (raw[..., i] for i in range(4))
     if kind == "cxcywh":
         return centred(one, two, three, four)
@@ -189,25 +203,25 @@ def _xyxy(raw: NDArray[np.float64], how: Mapping[str, Any], size: Size) -> NDArr
         return np.stack([two, one, four, three], axis=-1)
     if kind == "xyxy":
         return raw
-    x, y, stride, width, height = _cells(size, how["strides"], how["anchors"]).T
+    left, top, stride, width, height = _cells(size, how["strides"], how["anchors"]).T
+    x, y = left + how["offset"] * stride, top + how["offset"] * stride
     if kind == "ltrb":
         unit = stride if how["unit"] == "cells" else np.ones_like(stride)
         return np.stack([x - one * unit, y - two * unit, x + three * unit, y + four * unit], axis=-1)
     if kind == "offsets":
-        left, top = x - stride / 2, y - stride / 2
         return centred(left + one * stride, top + two * stride, np.exp(three) * stride, np.exp(four) * stride)
     a, s = how["variances"]
     return centred(x + one * a * width, y + two * a * height, width * np.exp(three * s), height * np.exp(four * s))
 
 
 def _cells(size: Size, strides: Any, anchors: Any) -> NDArray[np.float64]:
-    """[P, 5]: the middle of each place's cell, its stride, and its anchor's width and height, all in pixels."""
+    """[P, 5]: left and top of each place's cell, its stride, and its anchor's width and height, all in pixels."""
     rows = []
     for number, stride in enumerate(strides):
         for y in range(-(-size[0] // stride)):
             for x in range(-(-size[1] // stride)):
                 for width, height in anchors[number] if anchors else [(stride, stride)]:
-                    rows.append(((x + 0.5) * stride, (y + 0.5) * stride, stride, width, height))
+                    rows.append((x * stride, y * stride, stride, width, height))
     return np.array(rows, dtype=np.float64)
 
 

@@ -107,5 +107,34 @@ def _stretched(maps: NDArray[np.float64], to: int, axis: int) -> NDArray[np.floa
     return np.asarray(near * (1 - share) + far * share)
 
 
+class Numbers(Decoder):
+    """The class of each pixel, as the file tells itself: [N, H, W] or [N, 1, H, W] of the input's size, of any type.
+
+    No scores can be had of it: `score` is 1 everywhere.
+    """
+
+    name = "mask-numbers"
+    tasks = ("segmentation",)
+    expects = "class numbers [N, H, W] or [N, 1, H, W] of the input's size"
+
+    def read(self, seen: Seen, task: str) -> list[Reading]:
+        found = []
+        for spec in seen.outputs:
+            whole = not spec.dtype.startswith("float") or len(spec.shape) == 3
+            if whole and tuple(spec.shape[1:]) in (tuple(seen.size), (1, *seen.size)):
+                notes = ("the file tells no scores: they are 1 everywhere",)
+                found.append(Reading(self.name, task, {"mask": spec.name}, len(class_names(seen.props)), {}, notes))
+        return found
+
+    def append(self, b: Builder, reading: Reading, seen: Seen, kept: Kept) -> dict[str, str]:
+        mask = b.cast(b.add("Reshape", reading.roles["mask"], b.constant([-1, *seen.size], np.int64)), np.int32)
+        return {"mask": mask, "score": b.cast(b.add("Equal", mask, mask), np.float32)}
+
+    def reference(self, reading: Reading, size: Size, outputs: Arrays, kept: Kept) -> dict[str, NDArray[Any]]:
+        mask = outputs[reading.roles["mask"]].reshape(-1, *size).astype(np.int32)
+        return {"mask": mask, "score": np.ones(mask.shape, np.float32)}
+
+
 LOGITS = Masks("mask-logits", done=False)
 PROBABILITIES = Masks("mask-probabilities", done=True)
+NUMBERS = Numbers()
