@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edgekit.cli.shared import after, installed
+from edgekit.cli.shared import after, installed, packages
+from edgekit.cli.shared.extras import BY_IMPORT, EXTRAS, GPU, Part
 from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json
 from edgekit.cores import usable_cpus
 from edgekit.version import __version__
@@ -91,13 +92,13 @@ def examine() -> dict[str, Any]:
     """Everything doctor says, as plain data."""
     import platform
 
-    extras = {name: installed.look_at(name) for name in installed.EXTRAS}
+    extras = {name: installed.look_at(name) for name in EXTRAS}
     runtime = any(extras[name].ok for name in ("cpu", "gpu"))
     refusal = installed.opens_files() if runtime else ""
     code = 0 if extras["base"].ok and runtime and not refusal else 5
     versions = {
         part.name: version
-        for parts in installed.EXTRAS.values()
+        for parts in EXTRAS.values()
         for part in parts
         if (version := _version(part))
     }  # fmt: skip
@@ -113,7 +114,7 @@ def examine() -> dict[str, Any]:
         },
         "accelerators": _accelerators(),
         "packages": versions,
-        "onnxruntime_providers": installed.providers(),
+        "onnxruntime_providers": packages.providers(),
         "onnxruntime_refuses": refusal,
         "opencv": _opencv(),
         "engines": _engines(),
@@ -124,14 +125,14 @@ def examine() -> dict[str, Any]:
     }
 
 
-def _version(part: installed.Part) -> str | None:
+def _version(part: Part) -> str | None:
     """As pip has it, with the names of other packages that provide the same; or the module's own where pip has none."""
     there = installed.held_by(part)
     if there:
-        shown = (f"{installed.version_of(name)}{'' if name == part.name else f' ({name})'}" for name in there)
+        shown = (f"{packages.version_of(name)}{'' if name == part.name else f' ({name})'}" for name in there)
         return ", ".join(shown)
-    if part.module in installed.BY_IMPORT and part.name != installed.GPU and installed.has_module(part.module):
-        return f"{installed.module_version(part.module) or 'present'} (not from pip)"
+    if part.module in BY_IMPORT and part.name != GPU and packages.has_module(part.module):
+        return f"{packages.module_version(part.module) or 'present'} (not from pip)"
     return None
 
 
@@ -158,7 +159,7 @@ def _engines() -> dict[str, str]:
 
 
 def _opencv() -> dict[str, Any] | None:
-    if not installed.has_module("cv2") or installed.import_error("cv2"):
+    if not packages.has_module("cv2") or packages.import_error("cv2"):
         return None
     import cv2
 

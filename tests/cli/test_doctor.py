@@ -18,7 +18,8 @@ import onnxruntime
 import pytest
 import tomllib
 
-from edgekit.cli.shared import installed
+from edgekit.cli.shared import packages
+from edgekit.cli.shared.extras import EXTRAS
 from tests.backends.fake_tensorrt import FakeCuda, World
 from tests.conftest import Cli
 
@@ -45,12 +46,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         monkeypatch.setattr(metadata, "version", version)
         if providers is not None:
             monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
-        monkeypatch.setattr(installed, "import_error", lambda module: (broken or {}).get(module, ""))
-        gone = {p.module for parts in installed.EXTRAS.values() for p in parts if versions.get(p.name, "") is None}
-        gone -= {p.module for parts in installed.EXTRAS.values() for p in parts if versions.get(p.name)}
+        monkeypatch.setattr(packages, "import_error", lambda module: (broken or {}).get(module, ""))
+        gone = {p.module for parts in EXTRAS.values() for p in parts if versions.get(p.name, "") is None}
+        gone -= {p.module for parts in EXTRAS.values() for p in parts if versions.get(p.name)}
         found = util.find_spec
-        monkeypatch.setattr(installed.util, "find_spec", lambda name: None if name in gone else found(name))
-        monkeypatch.setattr(installed, "pip", lambda: "pip")
+        monkeypatch.setattr(packages.util, "find_spec", lambda name: None if name in gone else found(name))
+        monkeypatch.setattr(packages, "pip", lambda: "pip")
 
     return made
 
@@ -220,23 +221,23 @@ def test_a_module_that_ends_the_interpreter_is_one_that_does_not_import(
     (tmp_path / "works.py").write_text("")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(installed, "TRIED", ("fails", "dies", "works"))
-    installed._tried.cache_clear()
+    monkeypatch.setattr(packages, "TRIED", ("fails", "dies", "works"))
+    packages._tried.cache_clear()
     try:
-        assert installed._tried() == {
+        assert packages._tried() == {
             "fails": "OSError: no such library",
             "dies": "the interpreter ended with 7",
             "works": "",
         }
     finally:
-        installed._tried.cache_clear()
+        packages._tried.cache_clear()
 
 
 def test_a_folder_that_an_uninstall_left_behind_is_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "left_behind" / "__pycache__").mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path)
     assert util.find_spec("left_behind") is not None
-    assert not installed.has_module("left_behind")
+    assert not packages.has_module("left_behind")
 
 
 @pytest.mark.parametrize(
@@ -252,18 +253,18 @@ def test_a_folder_that_an_uninstall_left_behind_is_no_module(tmp_path: Path, mon
     ],
 )
 def test_versions(version: str, floor: str, older: bool) -> None:
-    assert installed.older(version, floor) is older
+    assert packages.older(version, floor) is older
 
 
 def test_pip_is_that_of_this_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert installed.pip() == f"{shlex.quote(sys.executable)} -m pip"
+    assert packages.pip() == f"{shlex.quote(sys.executable)} -m pip"
     other = tmp_path / "pip"
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
-    assert installed.pip() == f"{shlex.quote(sys.executable)} -m pip"
+    assert packages.pip() == f"{shlex.quote(sys.executable)} -m pip"
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert installed.pip() == "pip"
+    assert packages.pip() == "pip"
 
 
 def test_the_floors_are_those_of_the_extras() -> None:
@@ -271,9 +272,9 @@ def test_the_floors_are_those_of_the_extras() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     wanted = {"base": project["dependencies"], **project["optional-dependencies"]}
     del wanted["dev"]
-    assert set(wanted) == set(installed.EXTRAS)
+    assert set(wanted) == set(EXTRAS)
     for name, requirements in wanted.items():
         floors = dict(re.match(r"([\w-]+)>=([\d.]+)", r).groups() for r in requirements)  # type: ignore[union-attr]
         if sys.version_info >= (3, 11):
             floors.pop("tomli", None)
-        assert {part.name: part.floor for part in installed.EXTRAS[name]} == floors, name
+        assert {part.name: part.floor for part in EXTRAS[name]} == floors, name
