@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,9 @@ def test_the_command_prints_and_writes_nothing(
     assert done.code == 0, done.text
     assert "float32 [1, 3, 48, 64]" in done.out
     assert "latency only: no accuracy, and not verified. edgekit adopt net.onnx " in done.out
+    pasted = shlex.split(done.err.splitlines()[-1].removeprefix("next: "))
+    again = cli(*pasted[pasted.index("bench") :])
+    assert (again.code, "float32 [1, 3, 48, 64]" in again.out) == (0, True)
     content = json.loads(cli("bench", pooled, *QUICK, "--size", 32, "--format", "json").out)
     (row,) = content["rows"]
     assert (content["verified"], content["accuracy"], row["verified"]) == (False, None, False)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.api.bench_parts import case
+from edgekit.api.bench_parts import Parts, case
+from edgekit.api.bench_suite import SuitePlaces, run_suite_file
 from edgekit.benchmark.schema import Case, Report
 from edgekit.benchmark.suite import group_cases, load_suite, run_suite
 from edgekit.benchmark.tune import candidates, choose
+from edgekit.data.classes.class_map import ClassMap
 from edgekit.errors import UsageError, VerificationError
 from tests.benchmark.conftest import made_report, made_row, noisy
 
@@ -49,6 +51,16 @@ def test_a_matrix_is_every_combination_and_a_checkpoint_comes_once(tmp_path: Pat
     cases = group_cases(load_suite(tmp_path / "s.toml").matrix[0], Path("/m"), case)
     assert len(cases) == 2 + 4
     assert [c.backend for c in cases[:2]] == ["torch", "torch"]
+
+
+def test_a_suite_names_classes_for_all_its_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'title = "x"\n[map]\nbee = ["Bees", "drones"]\n"-" = "*"\n[[matrix]]\nmodels = ["a.onnx"]\n'
+    (tmp_path / "s.toml").write_text(text)
+    seen = []
+    monkeypatch.setattr(Parts, "measure", lambda parts, *_: seen.append(parts.classes_map) or made_report())
+    for places in (SuitePlaces(tmp_path), SuitePlaces(tmp_path, classes_map=ClassMap((("bee", "Biene"),)))):
+        run_suite_file(tmp_path / "s.toml", places, tmp_path / "out", lambda report: None, False, False)
+    assert [found.table() for found in seen] == [{"bee": ("Bees", "drones"), "-": ("*",)}, {"bee": ("Biene",)}]
 
 
 def test_an_interrupted_suite_goes_on_where_it_was(tmp_path: Path) -> None:
