@@ -96,13 +96,13 @@ def wrap_input(model: onnx.ModelProto, spec: PreprocessSpec, input_kind: str = "
     _rename_input(model)
     b = Builder(model, "input")
     x = b.cast(INPUT, np.float32)
+    if mean.any():
+        # one number where all channels have it, else a row of pixels: three at a time are subtracted slowly
+        row = mean[:1] if len(set(mean.tolist())) == 1 else np.tile(mean, (width, 1))
+        x = b.add("Sub", x, b.constant(row.reshape(1, 1, -1, row.shape[-1])))
     if layout == "nchw":
         x = b.add("Transpose", x, perm=[0, 3, 1, 2])
     channels = (1, 3, 1, 1) if layout == "nchw" else (1, 1, 1, 3)
-    if mean.any():
-        # one number where all channels have it: runtimes that keep channels last subtract three at a time slowly
-        shape = (1, 1, 1, 1) if len(set(mean.tolist())) == 1 else channels
-        x = b.add("Sub", x, b.constant(mean[: np.prod(shape)].reshape(shape)))
     if not np.allclose(scale, 1, rtol=1e-9, atol=0):
         shape = (1, 1, 1, 1) if len(set(scale.tolist())) == 1 else channels
         x = b.add("Mul", x, b.constant(scale[: np.prod(shape)].reshape(shape)))
