@@ -18,10 +18,22 @@ from edgekit.errors import UsageError
 from edgekit.graph.builder import Builder
 from edgekit.graph.decoders.base import Arrays, Decoder, Kept, Reading, Seen, Size
 from edgekit.graph.decoders.description import from_toml
+from edgekit.graph.decoders.doubts import doubts
 from edgekit.graph.decoders.rewire import outputs_of, replace_outputs
 from edgekit.vision.spec import Suppression, TensorSpec
 
-__all__ = ["DECODERS", "Reading", "append", "decoder_named", "from_toml", "named", "readings", "reference", "the_one"]
+__all__ = [
+    "DECODERS",
+    "Reading",
+    "append",
+    "decoder_named",
+    "doubts",
+    "from_toml",
+    "named",
+    "readings",
+    "reference",
+    "the_one",
+]
 
 # name -> FILE.OBJECT in `kinds/`
 DECODERS: dict[str, str] = {

@@ -11,6 +11,7 @@ from typing import Any
 from edgekit.artifacts.atomic import output_folder, refuse_existing
 from edgekit.config.target import Limits, Target
 from edgekit.gate.compare import Gate
+from edgekit.graph import decoders
 from edgekit.graph.foreign import Cleaned, clean, read_foreign
 from edgekit.pipeline.adopting.asked import describe_original
 from edgekit.pipeline.adopting.options import AdoptOptions
@@ -65,6 +66,9 @@ def run_adopt(
         original = described.original
         artifact = None
         pictures_stage(original, described, gate)
+        content["doubts"] = list(decoders.doubts(described.decoding.reading, original.size, gate.reference))
+        for doubt in content["doubts"]:
+            say(f"doubtful: {doubt}")
         if gate.passed:
             with working("cleaning the graph"):
                 cleaned = clean(foreign, opset=target.opset, size=original.size, dynamic=options.batch is None)

@@ -75,6 +75,16 @@ def test_a_classifier_gives_logits_also_where_it_gave_probabilities(tmp_path: Pa
     assert read_onnx(tmp_path / "out" / "net.onnx").metadata.model.outputs[0].name == "logits"
 
 
+@pytest.mark.parametrize(("softmax", "doubted"), [(True, True), (False, False)])
+def test_a_wrong_reading_is_proven_and_doubted(tmp_path: Path, softmax: bool, doubted: bool) -> None:
+    file = classifier(tmp_path / "net.onnx", softmax=softmax)
+    asked = {"task": "classification", "preprocess": f"imagenet,shorter_side={SIDE}", "decoder": "logits"}
+    result, said = adopted(file, tmp_path / "out", **asked)
+    assert result.passed, said
+    assert any("are they probabilities already?" in line for line in said) is doubted
+    assert len(result.content["doubts"]) == doubted
+
+
 @pytest.mark.slow
 def test_int8_of_an_adopted_file_is_judged_by_the_original(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
