@@ -131,7 +131,7 @@ class Data(Table):
     val_share: float = Field(0.2, gt=0, lt=1, description="share held out where there are no such folders")
     group: str | None = Field(None, description="regular expression on names; what it finds stays on one side")
     cache_mb: int = Field(1024, ge=0, description="memory for decoded pictures")
-    workers: int | None = Field(None, ge=0, description="loader processes; none: 0 on a CPU, else cores - 1, at most 8")
+    workers: int | None = Field(None, ge=0, description="loader processes; none: 0 on a CPU, else cores - 1")
 
 
 class Augment(Table):

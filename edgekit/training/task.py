@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -109,9 +110,15 @@ def normalised(images: Tensor, spec: PreprocessSpec) -> Tensor:
         rows = rows.flip(3)
     n, h, w, _ = rows.shape
     x = rows.reshape(n, h, w * 3).float().div_(255)
-    x.sub_(torch.tensor(spec.mean, dtype=torch.float32, device=x.device).repeat(w))
-    x.div_(torch.tensor(spec.std, dtype=torch.float32, device=x.device).repeat(w))
+    x.sub_(_row(spec.mean, w, x.device))
+    x.div_(_row(spec.std, w, x.device))
     return x.view(n, h, w, 3).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=64)
+def _row(values: tuple[float, ...], width: int, device: torch.device) -> Tensor:
+    """float32 [3 width]: of each pixel of a row. Made once: a GPU would wait for the host at every step."""
+    return torch.tensor(values, dtype=torch.float32, device=device).repeat(width)
 
 
 def stacked(images: Sequence[Tensor]) -> Tensor:

@@ -17,7 +17,7 @@ from torch import nn
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.spec import ModelSpec
-from edgekit.training.loop.batches import Order, feed, order_for
+from edgekit.training.loop.batches import Feed, Order, order_for
 from edgekit.training.loop.result import BEST, LAST, STATE, TrainResult
 from edgekit.training.loop.run import train
 from edgekit.training.loop.sync_norm import SharedBatchNorm2d
@@ -220,10 +220,32 @@ def test_the_order_uses_each_sample_once_and_shares_it_out(pictures: Path, recip
     assert batches != Order(11, 4, 4).epoch(0)
     task = make_task(recipe(), pictures)
     whole = order_for(task, 4, 1, 0)
-    one = [part.indices for part in feed(task, whole, 2, 1, rank=0, processes=1, workers=0)]
-    halves = [[part.indices for part in feed(task, whole, 2, 1, rank=rank, processes=2, workers=0)] for rank in (0, 1)]
+    one = [part.indices for part in Feed(task, whole, epochs=4, rank=0, processes=1, workers=0).epoch(2, 1)]
+    halves = [
+        [part.indices for part in Feed(task, whole, epochs=4, rank=rank, processes=2, workers=0).epoch(2, 1)]
+        for rank in (0, 1)
+    ]
     assert one == [tuple(b) for b in whole.epoch(2)[1:]]
     assert one == [a + b for a, b in zip(*halves, strict=True)]
+
+
+def test_workers_stay_over_epochs_and_give_what_this_process_gives(pictures: Path, recipe: MakeRecipe) -> None:
+    task = make_task(recipe(), pictures)
+    whole = order_for(task, 4, 1, 0)
+    alone = Feed(task, whole, epochs=4, rank=0, processes=1, workers=0)
+    helped = Feed(task, whole, epochs=4, rank=0, processes=1, workers=2)
+    pids = set()
+    for epoch, first in ((1, 1), (2, 0), (3, 0)):
+        wanted, given = list(alone.epoch(epoch, first)), list(helped.epoch(epoch, first))
+        assert [part.indices for part in given] == [part.indices for part in wanted]
+        for a, b in zip(wanted, given, strict=True):
+            assert a.batch is not None
+            assert b.batch is not None
+            assert all(torch.equal(values, b.batch[name]) for name, values in a.batch.items())
+        pids.add(id(helped._stream))
+    assert len(pids) == 1
+    assert [part.indices for part in helped.epoch(1, 0)] == [part.indices for part in alone.epoch(1, 0)]
+    helped.close()
 
 
 @pytest.mark.slow

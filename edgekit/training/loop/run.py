@@ -17,7 +17,7 @@ from edgekit.config.recipe import Recipe
 from edgekit.cores import usable_cpus
 from edgekit.screen import some
 from edgekit.spec import ModelSpec
-from edgekit.training.loop.batches import LoadedBatch, feed, order_for
+from edgekit.training.loop.batches import Feed, LoadedBatch, order_for
 from edgekit.training.loop.ema import Ema
 from edgekit.training.loop.interrupt import Interrupt, Stopped
 from edgekit.training.loop.journal import Journal
@@ -66,6 +66,14 @@ class _Run:
         self.device = self.accelerator.device
         self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.order = order_for(task, schedule.batch, self.processes, schedule.seed)
+        on_gpu = self.device.type == "cuda"
+        workers = recipe.data.workers
+        if workers is None:
+            workers = max(1, usable_cpus() - 1) if on_gpu else 0
+        self.feed = Feed(
+            task, self.order, epochs=schedule.epochs, rank=self.rank, processes=self.processes, workers=workers,
+            pinned=on_gpu,
+        )  # fmt: skip
         beginning = (schedule.freeze_epochs, schedule.warmup)
         self.plan = RatePlan(self.order.steps, schedule.epochs, *beginning, schedule.cosine, schedule.drops)
         require_parts(task.net, schedule.frozen)
@@ -101,6 +109,7 @@ class _Run:
         try:
             with self.journal, self.interrupt:
                 self._train()
+            self.feed.close()
         except Stopped:
             self._save()
             self.say(f"stopped at step {progress.step} of {plan.steps}; the same command with --resume goes on")
@@ -217,12 +226,8 @@ class _Run:
             # wrapped anew when the trunk thaws: a DDP module fixes what learns when it is made
             self.wrapped = self.accelerator.prepare_model(self.net) if self.processes > 1 else self.net
         done = progress.step % plan.epoch_steps
-        workers = self.recipe.data.workers
-        if workers is None:
-            workers = min(8, max(1, usable_cpus() - 1)) if self.device.type == "cuda" else 0
         began, seen = time.monotonic(), 0
-        fed = feed(self.task, self.order, epoch, done, rank=self.rank, processes=self.processes, workers=workers)
-        for part in fed:
+        for part in self.feed.epoch(epoch, done):
             self._note_unread(part)
             rates = set_rates(self.optimizer, plan, progress.step)
             losses = self._step(part, epoch)
