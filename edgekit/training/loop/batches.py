@@ -83,8 +83,8 @@ class Feed:
     """This process's share of every batch of a run, epoch after epoch.
 
     A sample's variation is seeded by run, epoch and sample, so neither workers nor processes change it. Workers stay
-    from the first epoch to the last and prepare the next one while this one ends: the first batch of an epoch then waits
-    6 to 18 ms, where two workers that were started anew took 1 to 2 s on a busy machine.
+    from the first epoch to the last and prepare the next one while this one ends: the first batch of an epoch then
+    waits 6 to 18 ms, where two workers that were started anew took 1 to 2 s on a busy machine.
 
     Args:
         epochs: of the whole run.
