@@ -16,7 +16,7 @@ from edgekit.data.sample import Sample
 from edgekit.errors import DataError, InputError, PictureError, UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import ANY, Asked, task_of
-from edgekit.tasks.segmentation.compare import near_edges
+from edgekit.tasks.segmentation.compare import near_edges, near_ties
 from tests.tasks.painter import CLASSES, SIZE, opened, painter, scene, scenes, spec_of
 
 TASK = task_of("segmentation")
@@ -221,6 +221,36 @@ def test_a_rare_class_counts_as_much_as_a_large_one() -> None:
     few = np.zeros((400, 400), np.int32)
     few[100:104, 100:104] = 2  # 16 pixels say nothing
     assert judged(outputs(few), outputs(np.zeros_like(few)), INT8).passed
+
+
+def test_a_class_that_the_net_is_never_sure_of_does_not_hang_on_ties() -> None:
+    """A net that shares a pixel between two classes may name either; one that is sure of the first may not."""
+    want = np.zeros((400, 400), np.int32)
+    want[100:120, 100:120] = 3
+    got = np.zeros_like(want)
+    got[100:106, 100:120] = 3
+    for scores, passed in (((0.5, 0.48), True), ((0.8, 0.78), False), ((0.5, 0.2), False)):
+        reference, candidate = (outputs(mask, score=score) for mask, score in zip((want, got), scores, strict=True))
+        candidate["score"][reference["mask"] == candidate["mask"]] = scores[0]
+        stage = judged(reference, candidate, INT8)
+        assert stage.passed is passed, stage
+        assert stage.ties == (280 if passed else 0)
+    drifted = judged(outputs(want, score=0.5), outputs(got, score=0.5))  # 0.2 % of the pixels: too many in fp32
+    assert "equal pixels" in drifted.problems[0]
+
+
+@pytest.mark.parametrize("moved", [0.001, 0.1, 0.3])
+def test_a_tie_is_what_such_moves_can_turn(moved: float) -> None:
+    """Probabilities of four classes, each moved by at most so much: wherever the first one changes it was a tie."""
+    rng = np.random.default_rng(0)
+    before = rng.dirichlet(np.full(4, 0.5), 20000)
+    after = before + rng.uniform(-moved, moved, before.shape)
+    changed = before.argmax(1) != after.argmax(1)
+    assert changed.sum() > 10
+    assert near_ties(before.max(1), after.max(1), moved)[changed].all()
+    sure = before.max(1) > 0.5 + moved
+    assert not changed[sure].any()
+    assert not near_ties(before.max(1), before.max(1), moved)[sure & (before.max(1) > 0.5 + moved)].any()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def compare_masks(
 
     Edges are the reference's pixels within two of a change of class: rounding moves them, so they have a limit of
     their own (`pixels_equal` counts them, `inner_pixels_equal` does not). Scores are compared where the classes agree;
-    a share of `scores_beyond` of them may be further apart than `score_shift`.
+    a share of `scores_beyond` of them may be further apart than `score_shift`. The IoU of a class leaves ties out
+    (`near_ties`): a class that the net is never sure of would hang on them alone.
 
     Args:
         classes: names; an index that is none fails.
@@ -41,12 +42,14 @@ def compare_masks(
         return Stage(name, False, float("nan"), float("nan"), None, 0, n, (wrong or "no pictures",), own=none)
     table = np.zeros((len(classes), len(classes)), np.int64)
     equal, inner, inner_equal = (np.zeros(n, np.int64) for _ in range(3))
-    beyond, shift, size = 0, 0.0, reference["mask"][0].size
+    ties, beyond, shift, size = 0, 0, 0.0, reference["mask"][0].size
     for i in range(n):
         want, got = reference["mask"][i], candidate["mask"][i]
         same, inside = want == got, ~near_edges(want)
         equal[i], inner[i], inner_equal[i] = same.sum(), inside.sum(), (same & inside).sum()
-        table += _table(want, got, len(classes))
+        tie = ~same & near_ties(reference["score"][i], candidate["score"][i], limits.score_shift)
+        ties += int(tie.sum())
+        table += _table(want[~tie], got[~tie], len(classes))
         gaps = np.abs(candidate["score"][i].astype(np.float64) - reference["score"][i])[same]
         shift = max(shift, float(gaps.max(initial=0.0)))
         beyond += int((gaps > limits.score_shift).sum())
@@ -77,7 +80,7 @@ def compare_masks(
         "scores_beyond": float(beyond / max(1, equal.sum())),
         "classes_seen": float((table.sum(axis=1) > 0).sum()),
     }
-    return Stage(name, not problems, shift, shift / peak if peak else shift, None, 0, n, tuple(problems), own=own)
+    return Stage(name, not problems, shift, shift / peak if peak else shift, None, ties, n, tuple(problems), own=own)
 
 
 def between(one: NDArray[Any], other: NDArray[Any], classes: int) -> tuple[float, float]:
@@ -85,6 +88,19 @@ def between(one: NDArray[Any], other: NDArray[Any], classes: int) -> tuple[float
     table = _table(one, other, classes)
     iou = intersection_over_union(table.diagonal(), table.sum(axis=1), table.sum(axis=0))
     return float((one != other).mean()), 1 - (mean_of_known(iou) or 0.0)
+
+
+def near_ties(reference: NDArray[Any], candidate: NDArray[Any], shift: float) -> NDArray[np.bool_]:
+    """bool [H, W]: where another class may be first though no class's score moved by more than `shift`.
+
+    The reference's first class a is second in the candidate, behind b. With moves of at most `shift` b's new score is
+    that near to a's old one, and as the two old ones are 1 at most together, so are b's new one less `shift` and a's.
+
+    Args:
+        reference, candidate: float [H, W], the score of each one's first class.
+    """
+    one, other = reference.astype(np.float64), candidate.astype(np.float64)
+    return np.asarray((np.abs(other - one) <= shift) & (one + other <= 1 + shift))
 
 
 def near_edges(mask: NDArray[Any]) -> NDArray[np.bool_]:

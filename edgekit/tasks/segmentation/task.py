@@ -82,6 +82,7 @@ class SegmentationTask(Task):
         return (
             f"pixels {stage.own['pixels_equal']:9.4%} away from edges {stage.own['inner_pixels_equal']:9.4%} "
             f"worst IoU {stage.own['class_iou']:.4f} max|d score| {stage.max_abs:<9.3g}"
+            + (f"  {stage.ties} ties" if stage.ties else "")
         )
 
     def against(self, stage: Stage, limits: GateLimits) -> str:
