@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -155,10 +155,10 @@ def read_onnx(path: str | os.PathLike[str]) -> Artifact:
     return parse_onnx(data, path)
 
 
-def from_elsewhere(path: Path) -> bool:
-    """Whether `path` is an ONNX that edgekit did not write; False for what is no ONNX, which `read_onnx` refuses."""
+def origin(path: Path) -> Literal["edgekit", "elsewhere", "unreadable", "other"]:
+    """Who made an ONNX, by its metadata alone; `unreadable`: a broken or missing one, `other`: no .onnx by its name."""
     if path.suffix.lower() != ".onnx":
-        return False
+        return "other"
     model = onnx.ModelProto()
     try:
         regular_size(path)
@@ -166,8 +166,9 @@ def from_elsewhere(path: Path) -> bool:
         check_fields(data, model.DESCRIPTOR)
         model.ParseFromString(data)
     except (OSError, DecodeError, RefusedError):
-        return False
-    return bool(model.graph.node) and all(entry.key != KEY for entry in model.metadata_props)
+        return "unreadable"
+    ours = any(entry.key == KEY for entry in model.metadata_props)
+    return "edgekit" if ours else "elsewhere" if model.graph.node else "unreadable"
 
 
 def parse_onnx(data: bytes, path: Path) -> Artifact:

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
-from edgekit.backends.base import Arrays, Buffers, StreamSession
+from edgekit.backends.base import UNNAMED, Arrays, Buffers, StreamSession
 from edgekit.errors import ArtifactError, BackendError, UsageError
 from edgekit.spec import TensorSpec
 
@@ -128,7 +128,9 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
         raise ArtifactError(
             f"{value.name} has a type that edgekit does not feed.", got="no numbers", expected="numbers"
         )
-    shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in kind.shape.dim)
+    shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or UNNAMED for d in kind.shape.dim)
+    if not kind.HasField("shape"):  # any number of dimensions: of any size at least
+        shape = (UNNAMED,)
     return TensorSpec(value.name, dtype, shape)
 
 

@@ -101,7 +101,7 @@ def bench(
     from edgekit.api.bench import BenchOptions
     from edgekit.api.bench import bench as measure
     from edgekit.api.bench_parts import writer
-    from edgekit.artifacts.onnx_file import from_elsewhere
+    from edgekit.artifacts.onnx_file import origin
     from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.report.compare import DEFAULT_LIMITS, parse_limits
     from edgekit.benchmark.report_file import read_report
@@ -114,7 +114,9 @@ def bench(
         raise UsageError("bench measures either models or a suite.", got=got, expected="MODEL..., or --suite FILE")
     if (fail_on or anyway) and compare is None:
         raise UsageError("There is nothing to compare with.", got="--fail-on or --anyway alone", expected="--compare")
-    if any(map(from_elsewhere, models or [])):
+    origins = [origin(path) for path in models or []]
+    # one that cannot be read keeps its reason in its row beside others; alone there would be a report of nothing
+    if "elsewhere" in origins or (origins and set(origins) == {"unreadable"}):
         plan = MeasurementPlan(seconds, iterations, turns, warmup)
         return _latency(context, models or [], batch or [None], plan, output_format)
     if size is not None:
@@ -194,11 +196,11 @@ def _latency(
 ) -> int:
     """Times files from elsewhere; nothing is written, since there would be nothing to report but this."""
     from edgekit.api.latency import ALONE, latency
-    from edgekit.artifacts.onnx_file import from_elsewhere
+    from edgekit.artifacts.onnx_file import origin
     from edgekit.cli.shared.options import print_json, read_size
     from edgekit.errors import UsageError
 
-    made = [str(path) for path in models if not from_elsewhere(path)]
+    made = [str(path) for path in models if origin(path) not in ("elsewhere", "unreadable")]
     if made:
         raise UsageError(
             "Files from elsewhere are not measured beside edgekit's: no accuracy, no verdict.",

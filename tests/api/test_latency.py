@@ -117,6 +117,13 @@ def test_it_is_timed_on_both_runtimes_whatever_its_outputs_claim(pooled: Path) -
     assert "not verified" in found.lines()[-1]
 
 
+def test_an_output_without_a_shape_and_dimensions_without_names(tmp_path: Path) -> None:
+    file = saved(tmp_path, "(float[?, 3, ?, ?] x) => (float[] y) { y = Relu (x) }")
+    found = edgekit.latency(file, size=(16, 24), backends=("onnxruntime", "openvino"), plan=PLAN)
+    assert found.passed, found.lines()
+    assert {row.inputs[0].shape for row in found.rows} == {(1, 3, 16, 24)}
+
+
 def test_what_a_runtime_refuses_is_a_row_and_the_others_go_on(tmp_path: Path, pooled: Path) -> None:
     odd = saved(tmp_path, """(float[1, 4] x, int64[1, 4] i) => (float[1, 4] y) {
         y = GatherElements <axis = 1> (x, i) }""", "odd.onnx")  # fmt: skip
@@ -170,6 +177,15 @@ def test_what_needs_more_than_the_file_says_is_refused(
 ) -> None:
     done = cli("bench", pooled, *QUICK, *more)
     assert (done.code, told in done.err) == (2, True), done.text
+
+
+def test_what_cannot_be_read_leaves_no_report(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.onnx").write_bytes(b"no model at all")
+    for name, told in (("broken.onnx", "not an ONNX file, or a broken one"), ("gone.onnx", "cannot be read")):
+        done = cli("bench", name, *QUICK)
+        assert (done.code, told in done.err) == (5, True), done.text
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.onnx"]
 
 
 def test_size_is_not_for_edgekits_own_files(cli: Cli) -> None:
