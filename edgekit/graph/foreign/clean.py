@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +36,11 @@ BROKEN = (
 )  # fmt: skip
 LEAST = 1e-6  # difference of float32 sums around 0.1; runtimes' sigmoids are 1e-7 off, whatever they give
 
+# until all shapes are known nothing of the graph is run but what gives constants of bearable size
+FIRST: tuple[Callable[[Work], None], ...] = (functions, fits, inputs, bounds, constants, sequences, bounds)
 # in this order; after each the outputs on random numbers are compared with those before it
 STEPS: tuple[Callable[[Work], None], ...] = (
-    functions, fits, inputs, bounds, constants, sequences, bounds, floats, tidy, opset, constants, tidy, names, norms,
-    rownorms, batch, names,
+    *FIRST, floats, tidy, opset, constants, tidy, names, norms, rownorms, batch, names,
 )  # fmt: skip
 
 
@@ -74,15 +76,39 @@ def clean(foreign: Foreign, *, opset: int, size: tuple[int, int] | None = None, 
         ArtifactError: a graph that cannot be adopted, with what stands in the way.
         UsageError: a size that the file does not take, or none where it takes any.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(foreign.model)
-    work = Work(model, str(foreign.path), opset, size, dynamic)
+    work = _begun(foreign, opset, size, dynamic)
     check = _Check(work)
-    try:
+    with _told(work):
         for step in STEPS:
             step(work)
             check.after(step)
         _finish(work)
+    return Cleaned(work.model, tuple(work.steps), tuple(work.folded), work.batch, work.reason)
+
+
+def refuse_bombs(foreign: Foreign, size: tuple[int, int] | None = None) -> None:
+    """Looks at all shapes before the file itself is run: a graph of 200 bytes can ask for a terabyte.
+
+    Raises:
+        ArtifactError, UsageError: as `clean`, which finds the same.
+    """
+    work = _begun(foreign, 0, size, False)
+    with _told(work):
+        for step in FIRST:
+            step(work)
+
+
+def _begun(foreign: Foreign, opset: int, size: tuple[int, int] | None, dynamic: bool) -> Work:
+    model = onnx.ModelProto()
+    model.CopyFrom(foreign.model)
+    return Work(model, str(foreign.path), opset, size, dynamic)
+
+
+@contextmanager
+def _told(work: Work) -> Iterator[None]:
+    """Whatever a node's wrong numbers raise is said as what is wrong with the file."""
+    try:
+        yield
     except BROKEN as error:
         raise ArtifactError(
             f"{work.where} is not right ONNX.",
@@ -90,7 +116,6 @@ def clean(foreign: Foreign, *, opset: int, size: tuple[int, int] | None = None, 
             expected="a graph whose nodes, shapes and numbers fit one another",
             fix="see that onnx.checker.check_model(path, full_check=True) takes it; export it again",
         ) from error
-    return Cleaned(work.model, tuple(work.steps), tuple(work.folded), work.batch, work.reason)
 
 
 class _Check:

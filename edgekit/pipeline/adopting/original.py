@@ -13,7 +13,7 @@ from onnx import TensorProto
 from edgekit.backends.onnxruntime_ import plain_session
 from edgekit.graph import decoders
 from edgekit.graph.decoders import Reading
-from edgekit.graph.foreign import Foreign
+from edgekit.graph.foreign import Foreign, refuse_bombs
 from edgekit.graph.wrap import layout_of, picture_of
 from edgekit.pipeline.adopting.own_pictures import prepared
 from edgekit.predictor import Answers
@@ -59,6 +59,7 @@ class Original:
         self.size = size
         first = self.image.shape[0]
         self.batch = first if isinstance(first, int) else 1
+        refuse_bombs(foreign, size)  # before anything of the file is run
         self._run = plain_session(foreign.runnable())
         # a run says what shapes leave open
         given = self.raw(np.zeros((3, *size), np.float32))

@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
 from edgekit.errors import ArtifactError, EdgekitError
-from edgekit.graph.foreign import clean, read_foreign
+from edgekit.graph.foreign import clean, read_foreign, refuse_bombs
+from edgekit.graph.foreign import run as run_module
 from tests.graph.foreign.hostile import HIDDEN, OUTSIDE, REFUSED, SECRET, net, outside, whole, written
 
 _watched: list[set[str]] = []
@@ -124,6 +126,24 @@ def test_is_refused_in_words(name: str, folder: Path) -> None:
     assert caught.value.got
     assert caught.value.expected
     assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if "10**" in name or "larger" in name])
+def test_a_bomb_is_refused_before_anything_is_run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the original itself would be run first."""
+    ran: list[onnx.ModelProto] = []
+
+    def watched(model: onnx.ModelProto, *rest: Any) -> Any:
+        ran.append(model)
+        return real(model, *rest)
+
+    real = run_module.runs
+    monkeypatch.setattr(run_module, "runs", watched)
+    make, word = REFUSED[name]
+    foreign = read_foreign(written(make(), folder))
+    with pytest.raises(EdgekitError, match=word):
+        refuse_bombs(foreign)
+    assert all(len(model.graph.node) == 1 for model in ran), "constants of one node at most"
 
 
 @pytest.mark.parametrize("kind", ["nothing", "a picture", "half", "a text", "a pipe", "a folder", "not there"])
