@@ -9,6 +9,8 @@ from edgekit.graph.builder import Builder
 
 def part(b: Builder, tensor: str, axis: int, start: int, end: int) -> str:
     """`tensor[..., start:end, ...]` along an axis."""
+    if start == 0:  # OpenVINO 2026.4 drops a Slice from 0 on before GatherElements, and then refuses the shapes
+        return b.add("Gather", tensor, b.constant(np.arange(end), np.int32), axis=axis)
     return b.add("Slice", tensor, *(b.constant([v], np.int64) for v in (start, end, axis)))
 
 
