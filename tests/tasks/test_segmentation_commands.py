@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image
 
 import edgekit
@@ -191,6 +193,37 @@ def test_the_camera_says_what_it_does_not_do_with_masks(cli: Cli, net: Path, tmp
     outcome = cli("camera", "--source", scene_, "--model", net, *more)
     assert outcome.code != 0
     assert "model.crops and model.tiles are not for masks" in outcome.err
+
+
+def plain_maps(path: Path) -> Path:
+    """What people export: float NCHW in, logits at a quarter of the size out, nothing said about either."""
+    made = painter()
+    nodes = [node for node in made.graph.node if node.op_type in ("AveragePool", "Conv")]
+    h, w = SIZE
+    graph = helper.make_graph(
+        nodes,
+        "plain",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, h, w])],
+        [helper.make_tensor_value_info("near", TensorProto.FLOAT, [1, len(CLASSES), h // 4, w // 4])],
+        [one for one in made.graph.initializer if one.name in ("kernel", "bias")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_an_adopted_file_is_measured_as_our_own(cli: Cli, net: Path, data: Path, tmp_path: Path) -> None:
+    """Behind raw pictures and a stretch the plain maps are the painter's, so their figure is too."""
+    out = tmp_path / "adopted"
+    how = ("--task", "segmentation", "--classes", data / "classes.txt", "--pictures", 4)
+    prepared = "raw,color=bgr,resize=stretch,interpolation=nearest"
+    adopted = cli("adopt", plain_maps(tmp_path / "plain.onnx"), *how, "--preprocess", prepared, "--out", out)
+    assert adopted.code == 0, adopted.text
+    assert "verified: equal to this ONNX" in adopted.text
+    figures = [
+        json.loads(cli("eval", file, "--data", data, "--format", "json").out) for file in (net, out / "plain.onnx")
+    ]
+    assert figures[1]["miou"] == pytest.approx(figures[0]["miou"], abs=1e-6)
+    assert "pixels 100.0000% away from edges 100.0000%" in cli("verify", net, out / "plain.onnx", "--data", data).out
 
 
 @pytest.mark.slow
