@@ -12,6 +12,7 @@ import onnx
 from onnx import helper
 
 from edgekit.errors import ArtifactError
+from edgekit.graph.foreign.batch.rewrites import REWRITES
 from edgekit.graph.foreign.batch.rows import Rows, StuckError
 from edgekit.graph.foreign.run import difference, runs
 from edgekit.graph.foreign.steps.norms import random_picture
@@ -30,7 +31,7 @@ def batch(work: Work) -> None:
     trial = onnx.ModelProto()
     trial.CopyFrom(work.model)
     try:
-        rewritten = Rows(trial, work.image).walk()
+        rewritten = Rows(trial, work.image, REWRITES).walk()
         _name(trial)
         reason = _mixed(work, trial)
     except (StuckError, ArtifactError) as error:
