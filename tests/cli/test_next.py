@@ -24,6 +24,7 @@ from edgekit.cli.shared import options
 from edgekit.config import recipe
 from edgekit.data import hive_pictures, made_pictures
 from tests.conftest import NARROW, Cli, Outcome, lively
+from tests.pipeline.adopting.small import classifier
 
 HIVE = "synthetic://hive?n=8&val=4"
 MEASURED = ("--iterations", "24", "--turns", "2", "--warmup", "0.1", "--no-cold")
@@ -143,6 +144,12 @@ def test_export_without_pictures_to_one_batch_size(terminal: Terminal, there: Pa
 def test_export_with_pictures_to_another_folder(terminal: Terminal, there: Path) -> None:
     words = ("--pictures", 3, "--data", "table/labels.csv", "--out", "out of it")
     terminal.pastes(terminal.types("export", "my model.pt", *words))
+
+
+def test_adopt(terminal: Terminal, there: Path) -> None:
+    classifier(there / "their net.onnx")
+    words = ("--task", "classification", "--preprocess", "unit", "--pictures", 3, "--data", "table/labels.csv")
+    terminal.pastes(terminal.types("adopt", "their net.onnx", *words, "--out", "out of it"))
 
 
 def test_verify(terminal: Terminal, there: Path) -> None:
@@ -382,6 +389,7 @@ def test_every_command_is_here() -> None:
 TRIED = {
     "train": test_train,
     "export": test_export_with_pictures_to_another_folder,
+    "adopt": test_adopt,
     "build": test_build,
     "verify": test_verify,
     "eval": test_eval,
