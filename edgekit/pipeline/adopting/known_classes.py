@@ -8,17 +8,29 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.graph.decoders import Reading
 from edgekit.pipeline.adopting.claims import ExporterClaims
 from edgekit.pipeline.adopting.options import AdoptOptions
+from edgekit.tasks import task_of
 
 
 def class_names(options: AdoptOptions, claims: ExporterClaims, reading: Reading) -> tuple[tuple[str, ...], str]:
     """The names and who says them; `0`, `1` and so on where nobody does.
 
     Raises:
-        UsageError: a list of another length than the net has classes.
+        UsageError: a list of another length than the net has classes; or none, of a net whose outputs do not tell how
+            many it has, since they are labels alone.
     """
     count = reading.classes
     if not count:
-        return (), ""
+        if task_of(reading.task).classless:
+            return (), ""
+        for names, whose in ((options.classes, "--classes"), (claims.classes, "the file")):
+            if names:
+                return tuple(names), whose
+        raise UsageError(
+            "How many classes the net has, its outputs do not tell.",
+            got=f"{reading}, and no names",
+            expected="the names of all classes, in their order",
+            fix="--classes FILE, one a line",
+        )
     if options.classes is not None:
         _fitting(options.classes, count, "--classes", "the names in the order of the net's classes")
         return tuple(options.classes), "--classes"

@@ -98,6 +98,17 @@ def test_rt_detrs_boxes_are_centres_and_its_pictures_are_stretched(tmp_path: Pat
     assert spec.suppression is None
 
 
+def test_a_net_that_gives_labels_alone_is_told_its_classes(tmp_path: Path) -> None:
+    """Nothing in [N, K, 6] says how many classes there are."""
+    file = rows(tmp_path / "set.onnx", {})
+    with pytest.raises(UsageError, match="How many classes") as error:
+        adopted(file, tmp_path / "out", task="detection", decoder="end-to-end")
+    assert "--classes" in str(error.value)
+    names = ("bee", "hornet", "wasp")
+    assert adopted(file, tmp_path / "out", task="detection", decoder="rt-detr-end-to-end", classes=names)
+    assert read_onnx(tmp_path / "out" / "set.onnx").metadata.model.classes == names
+
+
 def test_boxes_of_instances_are_taken_without_their_masks() -> None:
     assert ExporterClaims({**PROPS, "task": "segment"}).task == "detection"
 
