@@ -14,7 +14,7 @@ import pytest
 import edgekit
 from edgekit.data import load_dataset
 
-# parameters that are paths, by name, wherever they come; `target` and `recipe` may be a name too
+# parameters that are paths, by name, wherever they come; `target`, `recipe` and `decoder` may be a name too
 PATHS = {
     "path",
     "checkpoint",
@@ -28,6 +28,7 @@ PATHS = {
     "model",
     "models",
     "attack",
+    "decoder",
 }
 
 

@@ -157,7 +157,7 @@ def test_the_honest_graph_passes(export: Export, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("plant", "words"),
     [
-        (unsigned_activations, "uint8-zero-point-zero: QuantizeLinear preprocess.sub.quantize"),
+        (unsigned_activations, "uint8-zero-point-zero: QuantizeLinear preprocess.transpose.quantize"),
         (int32_bias, "int32-dequantize: DequantizeLinear b.dequantize reads int32 b.q"),
         (before_the_relu, "qdq-between-conv-and-relu: early.quantize stands between Conv"),
         (one_scale_for_a_weight, "per-tensor-weights: the 64 channels of the weight of Conv layer1"),

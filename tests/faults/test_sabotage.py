@@ -315,8 +315,10 @@ def channels_first_input(model: Graph) -> None:
     n, h, w, c = [copy.deepcopy(d) for d in value.type.tensor_type.shape.dim]
     del value.type.tensor_type.shape.dim[:]
     value.type.tensor_type.shape.dim.extend([n, c, h, w])
-    turn = next(node for node in model.graph.node if node.op_type == "Transpose")
-    turn.attribute[0].ints[:] = [0, 1, 2, 3]
+    for node in model.graph.node:
+        node.input[:] = ["image.turned" if name == "image" else name for name in node.input]
+    turn = onnx.helper.make_node("Transpose", ["image"], ["image.turned"], "turn", perm=[0, 2, 3, 1])
+    model.graph.node.insert(0, turn)
 
 
 def batch_of_two(model: Graph) -> None:

@@ -56,6 +56,7 @@ EXTRAS: dict[str, tuple[Part, ...]] = {
     "train": _parts(
         "torch torch 2.6", "torchvision torchvision 0.21", "onnxscript onnxscript 0.5", "safetensors safetensors 0.4",
         "accelerate accelerate 1.0", "tensorboard tensorboard 2.16", "matplotlib matplotlib 3.8", "timm timm 1.0",
+        "opencv-python-headless cv2 4.8",
     ),
     "camera": _parts(
         "prometheus-client prometheus_client 0.20", "starlette starlette 0.37", "uvicorn uvicorn 0.29"
