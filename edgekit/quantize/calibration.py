@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,9 @@ import onnx
 
 from edgekit.artifacts.atomic import write_bytes
 from edgekit.artifacts.onnx_file import graph_digest
+from edgekit.config.schemes import Grid
 from edgekit.errors import ArtifactError
-from edgekit.quantize.observers import HALF, Histogram
+from edgekit.quantize.observers import HALF, Histogram, Method, choose_range
 from edgekit.reading import load_json
 from edgekit.reading.archive import read_npz
 from edgekit.reading.limits import CALIBRATION
@@ -47,6 +48,22 @@ class Calibration:
     pictures: int
     tensors: Mapping[str, Histogram]
     notes: tuple[str, ...] = ()
+    _ranges: dict[tuple[str, str, Grid], tuple[float, float]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def range_of(self, tensor: str, method: Method, grid: Grid) -> tuple[float, float]:
+        """`choose_range` of a tensor, once: a search quantizes a graph a hundred times with the same ranges.
+
+        Raises:
+            ArtifactError: nothing was seen of it.
+        """
+        if tensor not in self.tensors:
+            raise ArtifactError(f"The calibration has no values of {tensor}.", fix="calibrate again")
+        key = (tensor, method, grid)
+        if key not in self._ranges:
+            self._ranges[key] = choose_range(self.tensors[tensor], method, grid)
+        return self._ranges[key]
 
     def require(self, model: onnx.ModelProto, spec: PreprocessSpec | None = None) -> None:
         """Raises ArtifactError unless this was measured on exactly this graph, and through `spec` where it is given."""

@@ -14,7 +14,7 @@ from edgekit.config.schemes import Scheme, scheme_named
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint.graph import Graph, operand
 from edgekit.quantize.calibration import Calibration
-from edgekit.quantize.observers import Method, choose_range
+from edgekit.quantize.observers import Method
 from edgekit.quantize.plan import QuantizableLayer, QuantizationPlan, consumers_of, plan
 from edgekit.quantize.rounding import Rounder
 from edgekit.quantize.weights import (
@@ -155,9 +155,7 @@ def _parameters(
         source = tensor
         while source in where.same:
             source = where.same[source]
-        if source not in calibration.tensors:
-            raise ArtifactError(f"The calibration has no values of {source}.", fix="calibrate again")
-        low, high = choose_range(calibration.tensors[source], method(source), scheme.grid)
+        low, high = calibration.range_of(source, method(source), scheme.grid)
         scale, zero = scheme.grid.parameters(low, high)
         if scheme.half_scales:
             scale = float(half_scale(np.array(scale)))
