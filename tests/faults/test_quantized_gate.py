@@ -178,6 +178,7 @@ def test_a_defect_in_the_graph(
     outcome = export()
     assert outcome.code == 3, outcome.text
     assert words in outcome.err, outcome.err
+    assert "--max-drop" in outcome.err  # the way out
     assert (tmp_path / "tiny.onnx").is_file()  # the proven one
     assert not (tmp_path / "tiny.int8-trt.onnx").exists()
     report = json.loads((tmp_path / "tiny.int8-trt.rejected.verify.json").read_text())

@@ -26,6 +26,8 @@ def told(result: ExportResult, output_format: Format) -> int:
     if where:
         worst = "not a number" if where["max_abs"] is None else f"{where['max_abs']:.3g}"
         say(f"  first tensor that differs: {where['tensor']} (max|d| {worst})")
+    if result.content["precision"].startswith("int8") and "search" not in result.content:
+        say("  fix:      --max-drop 1 gives the layers that cost most back to float, and tells which they are")
     say(f"  report:   {result.report}")
     return 3
 
