@@ -75,12 +75,11 @@ def adopt(
         ArtifactError: a file that must not be read or cannot be run.
         EdgekitError: of the kind that says what could not be read, cleaned or written.
     """
-    toml = isinstance(decoder, os.PathLike)
     options = AdoptOptions(
         task=task,
         data=None if data is None else Path(data),
         target=target if isinstance(target, Target) else os.fspath(target),
-        decoder=Path(os.fspath(decoder)) if toml and decoder is not None else decoder,  # type: ignore[arg-type]
+        decoder=Path(decoder) if isinstance(decoder, os.PathLike) else decoder,
         preprocess=preprocess,
         size=size,
         classes=classes,

@@ -45,19 +45,26 @@ class ExportOptions:
                 got=f"--batch {self.batch}",
                 expected="1 or more; leave it out for a batch of any size",
             )
-        if self.input_kind not in ("uint8", "float"):
-            raise UsageError(
-                "There is no such kind of input.",
-                got=f"--input {self.input_kind}",
-                expected="uint8 (preprocessing in the graph) or float (normalized NCHW)",
-            )
-        require_drop(self.max_drop, self.precision)
-        precision_name(target, self.precision)
-        if self.precision != "fp32" and self.data is None:
-            raise UsageError(
-                "Ranges of numbers come from real pictures.",
-                got=f"--precision {self.precision} without --data",
-                expected="pictures of what the camera will see",
-                fix="--data DIR",
-            )
+        require_makeable(target, self.input_kind, self.precision, self.max_drop, self.data)
         return target
+
+
+def require_makeable(
+    target: Target, input_kind: str, precision: str, max_drop: float | None, data: Path | None
+) -> None:
+    """Raises UsageError unless a file of this input and precision can be made for a target, from these pictures."""
+    if input_kind not in ("uint8", "float"):
+        raise UsageError(
+            "There is no such kind of input.",
+            got=f"--input {input_kind}",
+            expected="uint8 (preprocessing in the graph) or float (normalized NCHW)",
+        )
+    require_drop(max_drop, precision)
+    precision_name(target, precision)
+    if precision != "fp32" and data is None:
+        raise UsageError(
+            "Ranges of numbers come from real pictures.",
+            got=f"--precision {precision} without --data",
+            expected="pictures of what the camera will see",
+            fix="--data DIR",
+        )

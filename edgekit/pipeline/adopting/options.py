@@ -9,8 +9,7 @@ from pathlib import Path
 from edgekit.config.target import Target, load_target
 from edgekit.data.classes.class_map import ClassMap
 from edgekit.errors import UsageError
-from edgekit.pipeline.options import CALIBRATE, PICTURES
-from edgekit.pipeline.precision import precision_name, require_drop
+from edgekit.pipeline.options import CALIBRATE, PICTURES, require_makeable
 from edgekit.spec import PreprocessSpec, Suppression
 
 KEEP, CANDIDATES = 100, 600
@@ -71,17 +70,5 @@ class AdoptOptions:
                 got=f"--keep {self.keep} --candidates {self.candidates}",
                 expected="1 or more, and at least as many candidates",
             )
-        if self.input_kind not in ("uint8", "float"):
-            raise UsageError(
-                "There is no such kind of input.", got=f"--input {self.input_kind}", expected="uint8 or float"
-            )
-        require_drop(self.max_drop, self.precision)
-        precision_name(target, self.precision)
-        if self.precision != "fp32" and self.data is None:
-            raise UsageError(
-                "Ranges of numbers come from real pictures.",
-                got=f"--precision {self.precision} without --data",
-                expected="pictures of what the camera will see",
-                fix="--data DIR",
-            )
+        require_makeable(target, self.input_kind, self.precision, self.max_drop, self.data)
         return target
