@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,13 +13,14 @@ from onnx import TensorProto, numpy_helper
 from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.backends import open_session
 from edgekit.backends.onnxruntime_ import run_once
-from edgekit.config.schemes import SCHEMES
+from edgekit.config.schemes import SCHEMES, Grid
 from edgekit.data import Dataset
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint import lint
 from edgekit.graph.lint.graph import Graph, attribute
 from edgekit.quantize.calibrate import calibrate
 from edgekit.quantize.calibration import Calibration
+from edgekit.quantize.observers import Histogram, Method
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import layers_of
 from edgekit.vision.preprocess import normalise, preprocess
@@ -414,3 +416,26 @@ def test_a_resnet_from_its_own_export(good: object, pictures: object) -> None:
         got = open_session(result.model.SerializeToString()).run(feed)["logits"]
         error = ((got - want) ** 2).sum() / ((want - want.mean(0)) ** 2).sum()
         assert 0 < error < 0.1, scheme
+
+
+def test_a_range_is_chosen_once_however_often_a_graph_is_quantized(
+    residual: onnx.ModelProto, calibrated: Callable[[onnx.ModelProto], Calibration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search quantizes one graph hundreds of times, and choosing ranges was most of it."""
+    from edgekit.quantize import calibration
+
+    asked: list[float] = []
+    true = calibration.choose_range
+
+    def counted(seen: Histogram, method: Method, grid: Grid) -> tuple[float, float]:
+        asked.append(seen.high)
+        return true(seen, method, grid)
+
+    monkeypatch.setattr(calibration, "choose_range", counted)
+    seen = replace(calibrated(residual))  # a new one, of which nothing was asked yet
+    first = quantize(residual, seen, "int8-trt")
+    once = len(asked)
+    assert once > 0
+    again = quantize(residual, seen, "int8-trt", keep=[first.layers[0]])
+    assert len(asked) == once
+    assert {name: first.parameters[name] for name in again.parameters} == dict(again.parameters)
