@@ -130,6 +130,7 @@ class Data(Table):
     val: str | None = Field(None, description="folder of the validation split; none: val, valid, validation or test")
     val_share: float = Field(0.2, gt=0, lt=1, description="share held out where there are no such folders")
     group: str | None = Field(None, description="regular expression on names; what it finds stays on one side")
+    also: tuple[str, ...] = Field((), description="further sets with boxes to train on: folders, or synthetic://hive")
     cache_mb: int = Field(1024, ge=0, description="memory for decoded pictures")
     workers: int | None = Field(None, ge=0, description="loader processes; none: 0 on a CPU, else cores - 1")
 
@@ -140,6 +141,7 @@ class Augment(Table):
     crop: tuple[float, float] = Field((0.35, 1.0), description="share of the area that a random crop keeps")
     zoom: tuple[float, float] = Field((1.0, 1.0), description="detection: factor on the size that evaluation shows")
     mosaic: float = Field(0.0, ge=0, le=1, description="detection: probability of four pictures in one")
+    paste: float = Field(0.0, ge=0, le=1, description="detection: probability of objects of other pictures pasted in")
     mirror: float = Field(0.5, ge=0, le=1)
     upside_down: float = Field(0.0, ge=0, le=1)
     degrees: float = Field(0.0, ge=0, le=180, description="of the affine map")

@@ -28,6 +28,7 @@ from edgekit.nets.library import preprocess
 from edgekit.nets.pyramid import pyramid_state
 from edgekit.screen import some
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
+from edgekit.training.augment.paste import MOST, cuts_by_class, pasted
 from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
 from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import LOSSES, counts
@@ -69,6 +70,8 @@ class DetectionTraining(Training):
         limit = recipe.data.cache_mb * 2**20
         # a picture enlarged by zoom shows no more than its own pixels, so those are kept
         self.pictures = Pictures(train.samples, shorter_side=2 * max(self._size), limit=limit, say=say)
+        kept = self.pictures.samples
+        self._cuts = cuts_by_class([_array(s.boxes) for s in kept], [_array(s.box_labels) for s in kept])
         self._val = Validation(val.samples, self.spec, say)
         for note in unmeasured(self._val.truths, classes):
             say(note)
@@ -189,7 +192,24 @@ class DetectionTraining(Training):
         return Scene(image, boxes * scale, labels)
 
     def _composed(self, index: int) -> Scene:
-        """One picture, or a mosaic of it and three others, on the canvas; draws from torch's generator."""
+        """One picture, or a mosaic of it and three others, on the canvas, with objects of others where that is asked
+        for; draws from torch's generator.
+        """
+        scene = self._laid_out(index)
+        chance = self.recipe.augment.paste
+        if not chance or float(torch.rand(())) >= chance:
+            return scene
+        low, high = self.recipe.augment.zoom
+        for _ in range(int(torch.randint(1, MOST + 1, ()))):
+            of_class = self._cuts[int(torch.randint(len(self._cuts), ()))]  # so rare classes are pasted as often
+            cut = of_class[int(torch.randint(len(of_class), ()))]
+            donor = self._scene(cut.picture)
+            zoom = float(torch.exp(torch.empty(()).uniform_(float(np.log(low)), float(np.log(high)))))
+            fit = min(n / m for n, m in zip(self._size, donor.image.shape[1:], strict=True))
+            scene = pasted(scene, donor, cut.box, zoom * fit)
+        return scene
+
+    def _laid_out(self, index: int) -> Scene:
         augment, resize = self.recipe.augment, self.recipe.input.resize
         low, high = augment.zoom
         zooms = torch.exp(torch.empty(4).uniform_(float(np.log(low)), float(np.log(high)))).tolist()

@@ -54,9 +54,12 @@ def load_splits(path: Path, data: Data, seed: int, names: ClassMap | None = None
     else:
         train, val, found = _folders(path, data, seed, names is not None)
         said += found
+    further = [(where, _boxed(where, train)) for where in data.also]
     if names is not None:
-        classes = names.chosen(train.classes or ())
-        train, val = mapped(train, classes, names), mapped(val, classes, names, strict=False)
+        classes = names.chosen(train.classes or (), [name for _, more in further for name in more.classes or ()])
+        train, val = (mapped(part, classes, names, strict=False) for part in (train, val))
+    for where, more in further:
+        train = _with(train, more, where, names)
     notes = list(said)
     for which, dataset in (("training", train), ("validation", val)):
         notes += [f"{which}: {note}" for note in dataset.notes]
@@ -64,6 +67,42 @@ def load_splits(path: Path, data: Data, seed: int, names: ClassMap | None = None
             notes.append(f"{which}: {counts(dataset)}")
     notes += _imbalance(train, val)
     return Splits(train, val, (*notes, *_shared(train, val)))
+
+
+def _boxed(path: str, train: Dataset) -> Dataset:
+    """The training pictures of the further set at `path`, or all of one without splits.
+
+    Raises:
+        DataError: no such set, or one without boxes, beside `train`; as `load_dataset`.
+    """
+    folder = path if is_made(path) else Path(path)
+    try:
+        more = load_dataset(folder, split="train")
+    except SplitError:
+        more = load_dataset(folder, split="all")
+    if train.boxed and more.boxed:
+        return more
+    raise DataError(
+        "Further training sets are for detectors: both need boxes.",
+        got=f"{path} ({more.layout})" if train.boxed else f"labels of whole pictures beside {path}",
+        expected="YOLO, Pascal VOC or COCO",
+        fix="leave data.also out",
+    )
+
+
+def _with(train: Dataset, more: Dataset, where: str, names: ClassMap | None) -> Dataset:
+    """`train` and the pictures of a further set, under the classes of `train`.
+
+    Raises:
+        UsageError: a class that `train` does not have and no map names.
+    """
+    assert train.classes is not None
+    more = mapped(more, train.classes, names or ClassMap(()), strict=False)
+    # a name is told where a picture cannot be read, and must say which set it is of
+    samples = (*train.samples, *(replace(s, name=f"{where}: {s.name}") for s in more))
+    layout = more.layout if train.layout == "made" else train.layout  # "made" only where all of them are
+    notes = (*train.notes, *(f"{where}: {note}" for note in more.notes))
+    return replace(train, samples=samples, layout=layout, notes=notes)
 
 
 def counts(dataset: Dataset) -> str:

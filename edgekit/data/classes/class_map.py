@@ -114,14 +114,19 @@ class ClassMap:
         rest = ("-", REST) in self.pairs or ("ignore", REST) in self.pairs
         return frozenset(i for i in range(len(names)) if (said[i] in LEFT_OUT if i in said else rest))
 
-    def chosen(self, names: Sequence[str]) -> tuple[str, ...]:
+    def chosen(self, names: Sequence[str], further: Sequence[str] = ()) -> tuple[str, ...]:
         """The classes that `names` become where no model says which there are, as in training; in their order.
+
+        Args:
+            names: of the data.
+            further: names of other sets, which the map may speak of too.
 
         Raises:
             UsageError: the map names what is not there, or leaves nothing.
         """
         left = {plain(ours) for ours, _ in self.pairs}
-        self.require_known(names, names)
+        every = (*names, *further)
+        self.require_known(every, every)
         said = self._said_of(names)
         rest = next((ours for ours, theirs in self.pairs if theirs == REST), None)
         became = [

@@ -34,6 +34,8 @@ _FREE = {("data", "path"), ("data", "workers"), ("data", "cache_mb"), ("schedule
 ADDED: dict[str, dict[str, Any]] = {
     "compete": Compete.model_validate({}).model_dump(mode="json"),
     "input": {"mean": None, "std": None},
+    "data": {"also": []},
+    "augment": {"paste": 0.0},
     "schedule": {"mix": 0.0, "best": "validation"},
 }
 
