@@ -24,11 +24,11 @@ import numpy as np
 from edgekit.backends.base import Arrays, Session
 from edgekit.camera.config import load_config
 from edgekit.camera.detect.detectors import make_detector
-from edgekit.camera.memory import few_arenas
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera
 from edgekit.camera.summary import Summary
 from edgekit.loading import open_predictor
+from edgekit.memory import few_arenas
 from edgekit.predictor import Predictor
 from edgekit.vision.preprocess import preprocess
 

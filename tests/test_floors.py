@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "edgekit"
 FLOORS = (
-    {"cores", "errors", "progress", "screen", "version"},
+    {"cores", "errors", "memory", "progress", "screen", "version"},
     {"reading"},
     {"vision"},
     {"metrics"},

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from edgekit.camera.health import notify_systemd
-from edgekit.camera.memory import give_back
 from edgekit.camera.problems import Say
 from edgekit.camera.thermal import ThermalLadder, hottest
+from edgekit.memory import give_back
 
 _EVERY = 2.0  # seconds
 _TRIM, _FIRST_TRIM = 60.0, 8.0  # seconds between two returns of freed memory, and until the first

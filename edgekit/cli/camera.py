@@ -53,7 +53,7 @@ def camera(
     SIGHUP reads the TOML again; SIGTERM and Ctrl-C end open visits and stop.
     """
     from edgekit.camera.config import load_config
-    from edgekit.camera.memory import few_arenas
+    from edgekit.memory import few_arenas
 
     few_arenas()
     settings = list(changes or [])
@@ -168,9 +168,9 @@ def open_model(config: CameraConfig) -> Model:
     from edgekit.artifacts.opening import RunOptions
     from edgekit.camera.detect.detectors import make_detector
     from edgekit.camera.detect.lookahead import streams_of
-    from edgekit.camera.memory import give_back
     from edgekit.camera.rules import Model
     from edgekit.errors import UsageError
+    from edgekit.memory import give_back
 
     if config.model.path == Path():
         raise UsageError("No model is given.", expected="--model FILE, or model.path in the TOML")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from edgekit.artifacts.atomic import make_folder
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.cores import usable_cpus
+from edgekit.memory import kept_when_freed
 from edgekit.screen import some
 from edgekit.spec import ModelSpec
 from edgekit.training.loop.batches import Feed, LoadedBatch, order_for
@@ -45,7 +47,8 @@ def train(
         UsageError: the recipe and the machine or the run in `out` contradict each other.
     """
     run = _Run(task, recipe, out, resume, say)
-    result = run.run()
+    with kept_when_freed() if run.device.type == "cpu" else contextlib.nullcontext():
+        result = run.run()
     if run.processes > 1:  # else the threads of its process group are still there when the process ends, and abort it
         run.accelerator.end_training()
     return result
