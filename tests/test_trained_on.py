@@ -53,6 +53,23 @@ def test_a_training_on_recorded_pictures_says_that_and_nothing_is_told(
     assert "trained on" not in cli("predict", checkpoint, pictures).err
 
 
+def test_what_a_recipe_says_of_its_pictures_travels_to_the_screen(
+    cli: Any, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(nets.NETS, "resnet18", TINY_NET)
+    write_pictures(tmp_path / "data" / "train", ("a", "b"), 2, 0)
+    write_pictures(tmp_path / "data" / "val", ("a", "b"), 1, 1)
+    (tmp_path / "tiny.toml").write_text(TINY)
+    words = ("train", tmp_path / "tiny.toml", "--data", tmp_path / "data", "--set", "schedule.epochs=1")
+    credit = "bees of ours (CC BY 4.0)"
+    done = cli(*words, "--out", tmp_path / "run", "--set", f"data.credit={credit}")
+    assert done.code == 0, done.text
+    assert load_checkpoint(tmp_path / "run" / "best.pt").trained_on == credit
+    assert f"best.pt was trained on {credit}" in cli("predict", tmp_path / "run" / "best.pt", pictures).err
+    refused = cli(*words, "--out", tmp_path / "other", "--set", "data.credit=two\nlines")
+    assert refused.code == 2
+
+
 def test_a_file_from_before_says_nothing_and_is_the_same_to_the_byte(tmp_path: Path) -> None:
     """Not said is not written: its hash, and an older edgekit's reading, are as they were."""
     artifact = read_onnx(model_path(Path("centernet-tiny")))

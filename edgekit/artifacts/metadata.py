@@ -37,7 +37,7 @@ class Metadata:
         target: name of the target it was made for.
         tools: versions that made it.
         verification: the gate's verdict, as in the .verify.json beside the file; empty before the gate ran.
-        trained_on: MADE or RECORDED; empty in files that do not say it.
+        trained_on: MADE, RECORDED or, of recorded ones, whose they are; empty in files that do not say it.
     """
 
     model: ModelSpec

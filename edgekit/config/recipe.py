@@ -13,6 +13,7 @@ from edgekit.errors import InputError
 from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec, Suppression
 from edgekit.tasks import TaskName, task_of
 
+LINE = r"^[^\x00-\x1f\x7f]*$"  # a text without line breaks or other control characters
 ARGUMENTS = ("norm", "trunk", "neck", "head", "width")
 
 
@@ -131,6 +132,12 @@ class Data(Table):
     val_share: float = Field(0.2, gt=0, lt=1, description="share held out where there are no such folders")
     group: str | None = Field(None, description="regular expression on names; what it finds stays on one side")
     also: tuple[str, ...] = Field((), description="further sets with boxes to train on: folders, or synthetic://hive")
+    credit: str = Field(
+        "",
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="whose pictures, under which licence: goes into files",
+    )
     cache_mb: int = Field(1024, ge=0, description="memory for decoded pictures")
     workers: int | None = Field(None, ge=0, description="loader processes; none: 0 on a CPU, else cores - 1")
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 
 from edgekit import nets
-from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.recipe import Recipe, sides
 from edgekit.data import Dataset
@@ -26,7 +25,7 @@ from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment.variations import cropped, mixed_seed, seeded
 from edgekit.training.pictures import Pictures
 from edgekit.training.probe import features, fit_head, lift, linear_head
-from edgekit.training.task import Batch, Score, Training, normalised, stacked
+from edgekit.training.task import Batch, Score, Training, normalised, origin, stacked
 from edgekit.training.temperature import fit_temperature, nll
 from edgekit.vision.image import Frame
 from edgekit.vision.preprocess import normalise, preprocess
@@ -49,7 +48,7 @@ class ClassificationTraining(Training):
     def __init__(self, recipe: Recipe, train: Dataset, val: Dataset, say: Callable[[str], None] = lambda _: None):
         classes = _checked_classes(train, val)
         self.recipe = recipe
-        self.trained_on = MADE if train.layout == "made" else RECORDED
+        self.trained_on = origin(train, recipe.data.credit)
         net = nets.find(recipe.net.arch, "classification")
         arguments = net.complete(recipe.net.asked())
         usual = library.preprocess(recipe.net.arch) if nets.of_library(recipe.net.arch) else None

@@ -15,7 +15,6 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from edgekit import nets
-from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.recipe import Recipe, sides
 from edgekit.data import Dataset
@@ -34,7 +33,7 @@ from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import LOSSES, counts
 from edgekit.training.pictures import Pictures
 from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets
-from edgekit.training.task import Batch, Boxes, Score, Training, normalised, stacked
+from edgekit.training.task import Batch, Boxes, Score, Training, normalised, origin, stacked
 from edgekit.training.validation import Validation, unmeasured
 from edgekit.vision.decode import DEFAULT_SCORE
 
@@ -54,7 +53,7 @@ class DetectionTraining(Training):
     def __init__(self, recipe: Recipe, train: Dataset, val: Dataset, say: Callable[[str], None] = lambda _: None):
         classes = _checked_classes(train, val)
         self.recipe = recipe
-        self.trained_on = MADE if train.layout == "made" else RECORDED
+        self.trained_on = origin(train, recipe.data.credit)
         net = nets.find(recipe.net.arch, "detection")
         arguments = net.complete(recipe.net.asked())
         self.spec = ModelSpec(

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgekit.artifacts.metadata import MADE, RECORDED
+from edgekit.data import Dataset
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 Batch = dict[str, Tensor]
@@ -98,6 +100,11 @@ class Training(ABC):
 
         May fit the head; must leave the rest alone.
         """
+
+
+def origin(train: Dataset, credit: str) -> str:
+    """What files say of where a model comes from: of made pictures that alone, else what the recipe says of them."""
+    return MADE if train.layout == "made" else credit or RECORDED
 
 
 def normalised(images: Tensor, spec: PreprocessSpec) -> Tensor:

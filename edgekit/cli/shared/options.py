@@ -104,11 +104,13 @@ def say(line: str) -> None:
 
 
 def tell_origin(name: str, trained_on: str) -> None:
-    """Says it of a model that never saw a real picture."""
-    from edgekit.artifacts.metadata import MADE
+    """Says it of a model that never saw a real picture, and whose pictures a model was trained on, where it says so."""
+    from edgekit.artifacts.metadata import MADE, RECORDED
 
     if trained_on == MADE:
         say(f"{name} was trained on {MADE} only: what it does on real ones is not known")
+    elif trained_on not in ("", RECORDED):
+        say(f"{name} was trained on {trained_on}")
 
 
 def print_json(value: Any) -> None:

@@ -27,14 +27,17 @@ from edgekit.training.task import Training
 
 FORMAT = 1
 # what may differ between a run and its continuation, because no pixel and no step depends on it
-_FREE = {("data", "path"), ("data", "workers"), ("data", "cache_mb"), ("schedule", "save_steps"), ("net", "weights")}
+_FREE = {
+    *(("data", name) for name in ("path", "workers", "cache_mb", "credit")),
+    *(("schedule", "save_steps"), ("net", "weights")),
+}
 
 
 # what recipes say since runs were first written, and what it was before
 ADDED: dict[str, dict[str, Any]] = {
     "compete": Compete.model_validate({}).model_dump(mode="json"),
     "input": {"mean": None, "std": None},
-    "data": {"also": []},
+    "data": {"also": [], "credit": ""},
     "augment": {"paste": 0.0},
     "schedule": {"mix": 0.0, "best": "validation"},
 }
