@@ -52,7 +52,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "quantize": ({"*"},),
     "reading": ({"*"},),
     "tasks": ({"evaluation", "stage"}, {"base"}, {"*"}),
-    "training": ({"augment", "task"}, {"loop", "*"}, {"classification", "detection"}, {"tasks"}),
+    "training": ({"augment", "task", "temperature"}, {"loop", "*"}, {"classification", "detection"}, {"tasks"}),
     "vision": ({"*"}, {"segmentation"}),
 }  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,11 +99,11 @@ def run(
     from edgekit.training.tasks import compete
 
     say = say if first_process() else lambda line: None
-    recipe = plan.recipe
+    recipe, choice = plan.recipe, None
     if recipe.compete.share:
-        recipe = compete(recipe, plan.data, plan.out / "tries", resume=resume, say=say)
+        recipe, choice = compete(recipe, plan.data, plan.out / "tries", resume=resume, say=say)
         resume = resume and (plan.out / STATE).is_file()  # it may have been interrupted before
-    result = train_loop(task, recipe, plan.out, resume=resume, say=say)
+    result = replace(train_loop(task, recipe, plan.out, resume=resume, say=say), choice=choice)
     if first_process():
         draw(task, result, plan.out, say)
     return result

@@ -236,25 +236,23 @@ class Threshold(Table):
     )
 
 
-class Steps(Table):
-    """One way of fine-tuning, of those that compete."""
-
-    lr_head: float = Field(gt=0)
-    lr_trunk: float = Field(gt=0)
-    epochs: int = Field(ge=1)
-
-
 class Compete(Table):
     """Which way of fine-tuning is worth it, decided on pictures held out of the training ones.
 
-    The fitted head alone, each of the two ways, and the weights half-way between its start and its end (Wortsman et
-    al. 2022, "Robust fine-tuning of zero-shot models", WiSE-FT). What wins is done again on all training pictures, in
-    the place of what [schedule] says; the validation pictures decide nothing.
+    The fitted head alone; what [schedule] makes of it; weights between the two (Wortsman et al. 2022, "Robust
+    fine-tuning of zero-shot models", WiSE-FT); and the end with its head fitted again. What is worth it is done again
+    on all training pictures; the validation pictures decide nothing.
     """
 
     share: float = Field(0.0, ge=0, lt=1, description="of the training pictures held out for it; 0: no competition")
-    gentle: Steps = Steps(lr_head=2e-5, lr_trunk=1e-5, epochs=6)
-    strong: Steps = Steps(lr_head=1e-4, lr_trunk=5e-5, epochs=10)
+    least: int = Field(200, ge=0, description="pictures: where the share has fewer, more are held out, at most half")
+    mixes: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.5, 0.25), description="shares of the starting weights that compete"
+    )
+
+    def share_of(self, pictures: int) -> float:
+        """Which share of so many training pictures is held out."""
+        return max(self.share, min(0.5, self.least / pictures))
 
 
 class Recipe(Table):
@@ -277,8 +275,9 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _competition_fits(self) -> Recipe:
-        if self.compete.share and not (task_of(self.task).fits_head and self.schedule.probe_views):
-            raise ValueError("compete.share = 0 but for a classifier with schedule.probe_views of at least 1")
+        fits = task_of(self.task).fits_head and self.schedule.probe_views and self.schedule.epochs
+        if self.compete.share and not fits:
+            raise ValueError("compete.share = 0 but for a classifier with probe_views and epochs of at least 1")
         return self
 
     @model_validator(mode="after")

@@ -128,6 +128,9 @@ class ClassificationTraining(Training):
         first = mean_recall(report) if balanced else metrics["top1"]
         return Score(metrics, (first, -metrics["nll_calibrated"]), replace(self.spec, temperature=temperature))
 
+    def answers(self, net: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+        return self._val.logits(net)
+
     def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
         from edgekit.training import plots
 

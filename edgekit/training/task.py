@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.data import Dataset
+from edgekit.errors import UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 Batch = dict[str, Tensor]
@@ -86,6 +89,14 @@ class Training(ABC):
     @abstractmethod
     def evaluate(self, net: nn.Module) -> Score:
         """The score of `net` (evaluation mode, its own device) on the validation data."""
+
+    def answers(self, net: nn.Module) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Logits [N, C] of `net` (evaluation mode) on the validation pictures, and their labels [N].
+
+        Raises:
+            UsageError: a task whose pictures have no one label each.
+        """
+        raise UsageError("This task has no answers that could compete.", got=type(self).__name__)
 
     @abstractmethod
     def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:

@@ -11,6 +11,7 @@ from edgekit.data.classes.class_map import class_map
 from edgekit.errors import UsageError
 from edgekit.training.classification import ClassificationTraining
 from edgekit.training.detection import DetectionTraining
+from edgekit.training.loop.choice import Choice
 from edgekit.training.loop.compete import competed
 from edgekit.training.splits import counts, load_splits
 from edgekit.training.task import Training
@@ -38,8 +39,10 @@ def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _:
     return TRAININGS[recipe.task](recipe, splits.train, splits.val, say)
 
 
-def compete(recipe: Recipe, data: Path, out: Path, *, resume: bool, say: Callable[[str], None]) -> Recipe:
-    """The recipe of the way of fine-tuning that wins, as `edgekit.training.loop.compete` has it.
+def compete(
+    recipe: Recipe, data: Path, out: Path, *, resume: bool, say: Callable[[str], None]
+) -> tuple[Recipe, Choice]:
+    """The recipe of the way of fine-tuning that is worth it, and what it was chosen by (`competed`).
 
     Raises:
         DataError: pictures that cannot be trained on.
@@ -48,7 +51,7 @@ def compete(recipe: Recipe, data: Path, out: Path, *, resume: bool, say: Callabl
     seed = recipe.schedule.seed
     train_on = load_splits(data, recipe.data, seed, class_map(recipe.map)).train
     group = by_pattern(recipe.data.group) if recipe.data.group else None
-    kept, held = split_by_group(train_on, recipe.compete.share, seed, group)
+    kept, held = split_by_group(train_on, recipe.compete.share_of(len(train_on)), seed, group)
     say(f"competition: {counts(held)} of the training pictures are held out for it, {len(kept)} trained on")
     return competed(recipe, lambda way: TRAININGS[recipe.task](way, kept, held), out, resume=resume, say=say)
 

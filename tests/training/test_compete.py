@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,16 +12,20 @@ import torch
 from edgekit.api.train import train
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from edgekit.checkpoints.pretrained import read_weights
-from edgekit.config.recipe import Input, Recipe, parse_recipe
+from edgekit.config.recipe import Compete, Input, Recipe, parse_recipe
+from edgekit.data import Dataset
 from edgekit.errors import EdgekitError, OutputError, UsageError
 from edgekit.nets.library import preprocess
 from edgekit.spec import IMAGENET_MEAN, PreprocessSpec
 from edgekit.training import tasks
+from edgekit.training.classification import ClassificationTraining
 from edgekit.training.loop import compete
-from edgekit.training.loop.result import BEST, LAST, START, STATE, TrainResult
+from edgekit.training.loop.choice import Choice, Told
+from edgekit.training.loop.result import BEST, LAST, START, STATE
 from edgekit.training.loop.run import train as train_loop
 from edgekit.training.splits import load_splits
 from edgekit.training.tasks import make_task
+from edgekit.training.temperature import fit_temperature, nll
 
 GENERAL = """
 name = "general"
@@ -39,10 +42,13 @@ probe_views = 1
 norm_stats = "fixed"
 ema = 0.5
 best = "last"
+lr_head = 1e-2
+lr_trunk = 1e-2
+epochs = 2
 [compete]
-share = 0.3
-gentle = { lr_head = 1e-3, lr_trunk = 1e-4, epochs = 1 }
-strong = { lr_head = 1e-2, lr_trunk = 1e-3, epochs = 2 }
+share = 0.2
+least = 6
+mixes = [0.25, 0.5]
 """
 
 
@@ -64,83 +70,127 @@ def floats(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 # --- the winner
 
 
-class Tries:
-    """Stands in for the loop: gives each way the score that a test says, and keeps what it was asked."""
+@dataclass(frozen=True)
+class Tried:
+    """A competition: its folder, what came of it, what it said, and the two parts of the training pictures."""
 
-    def __init__(self, scores: Mapping[str, tuple[float, float]]) -> None:
-        self.scores, self.recipes = scores, {}
-
-    def __call__(self, task: Any, recipe: Recipe, out: Path, **_: Any) -> TrainResult:
-        self.recipes[out.name] = recipe
-        rows = [
-            {"epoch": float(i), "scored": 1.0, "top1": self.scores[way][0], "nll_calibrated": self.scores[way][1]}
-            for i, way in enumerate(("head", out.name, f"{out.name}, half-way"))
-        ]
-        return TrainResult(out, out, {}, {}, 1, 1, 0.0, 0.0, (), tuple(rows))
+    out: Path
+    recipe: Recipe
+    choice: Choice
+    said: list[str]
+    parts: tuple[Dataset, Dataset]
 
 
-EQUAL = dict.fromkeys(("head", "gentle", "gentle, half-way", "strong", "strong, half-way"), (0.9, 0.3))
+WAYS = (
+    "head",
+    "fine-tuned with 50% of the start",
+    "fine-tuned with 25% of the start",
+    "fine-tuned",
+    "fine-tuned, head fitted again",
+)
+
+
+def test_the_ways_go_from_what_changes_least_to_what_changes_most() -> None:
+    recipe = general()
+    known = compete.ways(recipe.compete)
+    assert tuple(way.name for way in known) == WAYS
+    schedules = [way.of(recipe).schedule for way in known]
+    assert [(s.epochs, s.mix, s.refit_head) for s in schedules] == [
+        (0, 0.0, False), (2, 0.5, False), (2, 0.25, False), (2, 0.0, False), (2, 0.0, True)
+    ]  # fmt: skip
+    assert all(s.best == "last" and s.lr_trunk == 1e-2 for s in schedules)
 
 
 @pytest.mark.parametrize(
-    ("better", "schedule"),
-    [
-        ({}, {"epochs": 0, "mix": 0.0}),
-        ({"head": (0.95, 0.5)}, {"epochs": 0}),
-        ({"gentle": (0.95, 0.5)}, {"epochs": 1, "mix": 0.0, "lr_head": 1e-3, "lr_trunk": 1e-4}),
-        ({"gentle, half-way": (0.9, 0.2)}, {"epochs": 1, "mix": 0.5, "lr_head": 1e-3}),
-        ({"strong": (0.95, 0.5), "head": (0.94, 0.1)}, {"epochs": 2, "mix": 0.0, "lr_head": 1e-2, "lr_trunk": 1e-3}),
-        ({"strong, half-way": (0.9, 0.29)}, {"epochs": 2, "mix": 0.5, "lr_head": 1e-2}),
-    ],
+    ("pictures", "share", "expected"), [(100, 0.2, 0.5), (400, 0.2, 0.5), (800, 0.2, 0.25), (5000, 0.2, 0.2)]
 )
-def test_the_best_on_held_out_training_pictures_wins(
-    better: Mapping[str, Any],
-    schedule: Mapping[str, Any],
-    pictures: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_more_are_held_out_where_pictures_are_few(pictures: int, share: float, expected: float) -> None:
+    assert Compete(share=share).share_of(pictures) == expected
+
+
+@pytest.fixture(scope="module")
+def tried(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Tried:
+    """A competition on the tiny pictures, with what it asked for."""
+    out, said, made = tmp_path_factory.mktemp("tries"), [], []
+
+    def kept(recipe: Recipe, train_on: Dataset, held: Dataset) -> ClassificationTraining:
+        made.append((train_on, held))
+        return ClassificationTraining(recipe, train_on, held)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tasks.TRAININGS, "classification", kept)
+        recipe, choice = tasks.compete(general(), pictures, out, resume=False, say=said.append)
+    return Tried(out, recipe, choice, said, made[0])
+
+
+def test_it_is_decided_on_training_pictures_that_were_not_learnt_from(tried: Tried, pictures: Path) -> None:
+    train_on = load_splits(pictures, general().data, 0).train
+    kept, held = ({s.name for s in part} for part in tried.parts)
+    assert not kept & held
+    assert kept | held == {s.name for s in train_on}  # and none of validation
+    assert tried.choice.pictures == len(held) >= 6
+
+
+def test_each_way_is_asked_for_what_it_would_be(tried: Tried, pictures: Path) -> None:
+    """The weights of each are made again, by the formula, and answer with as many right."""
+    start, end = (load_checkpoint(tried.out / name) for name in (START, LAST))
+    task = ClassificationTraining(general(), *tried.parts)
+    assert max(float((v - start.state_dict[k]).abs().max()) for k, v in floats(end).items()) > 1e-3
+    for share, name in ((1.0, "head"), (0.5, WAYS[1]), (0.25, WAYS[2]), (0.0, "fine-tuned")):
+        first = floats(start)
+        state = {**end.state_dict, **{k: (1 - share) * v + share * first[k] for k, v in floats(end).items()}}
+        task.net.load_state_dict(state)
+        logits, labels = task.answers(task.net.eval())
+        told = tried.choice.of(name)
+        assert told.right == (logits.argmax(1) == labels).sum()
+        assert told.nll == pytest.approx(nll(logits, labels, fit_temperature(logits, labels)), abs=1e-5)
+    task.start(task.net)  # the end is what is loaded
+    logits, labels = task.answers(task.net)
+    assert tried.choice.of(WAYS[4]).nll == pytest.approx(nll(logits, labels, fit_temperature(logits, labels)), abs=1e-4)
+
+
+def test_it_is_told_which_and_why(tried: Tried) -> None:
+    lines = [line for line in tried.said if line.startswith("competition: ")]
+    assert len(lines) == 2 + len(WAYS)
+    assert lines[-1] == f"competition: {tried.choice.why()}"
+    written = json.loads((tried.out / compete.CHOICE).read_text())
+    assert written == tried.choice.to_dict()
+    assert [way["name"] for way in written["ways"]] == list(WAYS)
+
+
+@pytest.mark.parametrize("won", [WAYS[0], WAYS[1], WAYS[4]])
+def test_what_is_worth_it_is_done_on_all_pictures(
+    won: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By what is right, then by the calibrated likelihood; of equals the one that changes least."""
-    tries, said, seen = Tries({**EQUAL, **better}), [], []
-    monkeypatch.setattr(compete, "train", tries)
-    recipe = general()
-    train_on = load_splits(pictures, recipe.data, 0).train
-    monkeypatch.setitem(tasks.TRAININGS, "classification", lambda _, kept, held: seen.append((kept, held)))
-    won = tasks.compete(recipe, pictures, tmp_path, resume=False, say=said.append)
-    assert {name: getattr(won.schedule, name) for name in schedule} == schedule
-    assert (won.schedule.best, won.schedule.batch) == ("last", 8)
-    assert {name: (r.schedule.lr_trunk, r.schedule.epochs, r.schedule.mix) for name, r in tries.recipes.items()} == {
-        "gentle": (1e-4, 1, 0.5),
-        "strong": (1e-3, 2, 0.5),
-    }
-    names = [{s.name for s in part} for part in seen[0]]
-    assert not names[0] & names[1]
-    assert names[0] | names[1] == {s.name for s in train_on}  # and none of validation
-    assert 0.1 < len(names[1]) / len(train_on) < 0.5
-    assert "wins" in said[-1]
+    """The end that is reported is that of the way, on validation pictures that chose nothing."""
+    told = tuple(Told(name, 5, 0.1, 0.0, 0.0) for name in WAYS)
+    monkeypatch.setattr(compete, "choose", lambda *_: Choice(told, won, 6))
+    file = tmp_path / "general.toml"
+    file.write_text(GENERAL)
+    run = tmp_path / "run"
+    result = train(file, pictures, run)
+    assert (result.choice is not None and result.choice.won, result.chosen) == (won, False)
+    one, other = (load_checkpoint(run / name).state_dict for name in (BEST, LAST))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    assert result.epochs == (0 if won == "head" else 2)
+    marks = {key for row in result.rows for key in ("mixed", "refitted") if row.get(key)}
+    assert marks == ({"mixed"} if "start" in won else set()) | ({"refitted"} if "again" in won else set())
+    assert result.metrics == result.final
 
 
 @pytest.mark.slow
-def test_a_whole_training(pictures: Path, file: Path, tmp_path: Path) -> None:
-    said: list[str] = []
-    result = train(file, pictures, tmp_path / "run", say=said.append)
-    assert len([line for line in said if line.startswith("competition: ")]) == 7
-    assert not result.chosen
-    assert {BEST, LAST, STATE} <= {path.name for path in (tmp_path / "run").iterdir()}
-    one, other = load_checkpoint(tmp_path / "run" / BEST), load_checkpoint(tmp_path / "run" / LAST)
-    assert all(torch.equal(value, other.state_dict[key]) for key, value in one.state_dict.items())
-    winner = next(line for line in said if "wins" in line).split(": ")[1].split(" wins")[0]
-    epochs = {"head": 0, "gentle": 1, "strong": 2}[winner.split(",")[0]]
-    assert (result.epochs, one.recipe["schedule"]["epochs"]) == (epochs, epochs)
+def test_an_interrupted_competition_goes_on(pictures: Path, file: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = train(file, pictures, run)
     with pytest.raises(OutputError, match="holds a training already"):
-        train(file, pictures, tmp_path / "run")
-    again = train(file, pictures, tmp_path / "run", resume=True)
-    assert again.final["top1"] == result.final["top1"]
+        train(file, pictures, run)
+    again = train(file, pictures, run, resume=True)
+    assert (again.final["top1"], again.choice) == (result.final["top1"], result.choice)
+    other = load_checkpoint(run / LAST)
     for name in (STATE, BEST, LAST):  # as if it had been interrupted during the tries
-        (tmp_path / "run" / name).unlink()
-    shutil.rmtree(tmp_path / "run" / "tries" / "strong")
-    train(file, pictures, tmp_path / "run", resume=True)
-    last = load_checkpoint(tmp_path / "run" / LAST)
+        (run / name).unlink()
+    train(file, pictures, run, resume=True)
+    last = load_checkpoint(run / LAST)
     assert all(torch.equal(value, last.state_dict[key]) for key, value in other.state_dict.items())
 
 
@@ -150,7 +200,9 @@ def test_several_processes_are_refused(pictures: Path, tmp_path: Path, monkeypat
         tasks.compete(general(), pictures, tmp_path, resume=False, say=print)
 
 
-@pytest.mark.parametrize("change", ["schedule.probe_views=0", "task=detection", "compete.share=1.0"])
+@pytest.mark.parametrize(
+    "change", ["schedule.probe_views=0", "task=detection", "compete.share=1.0", "schedule.epochs=0"]
+)
 def test_competitions_that_cannot_be_are_refused(change: str) -> None:
     with pytest.raises(UsageError):
         general(change)

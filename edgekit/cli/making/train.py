@@ -89,10 +89,13 @@ def _content(result: TrainResult, names: Sequence[str]) -> dict[str, Any]:
         "seconds": round(result.seconds, 1),
         "images_per_second": round(result.images_per_second, 1) if result.images_per_second else None,
         "skipped": list(result.skipped),
+        "competition": result.choice.to_dict() if result.choice else None,
     }
 
 
 def _print(result: TrainResult, names: Sequence[str]) -> None:
+    if result.choice is not None:
+        typer.echo(f"{result.choice.why()} (training pictures held out for it)")
     for path, figures, number, why in (
         (
             result.best,

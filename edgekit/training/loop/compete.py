@@ -1,67 +1,85 @@
-"""Which way of fine-tuning is worth it: head alone, gentle, strong and the weights between them, on held-out pictures.
+"""Which way of fine-tuning is worth it: the fitted head, the fine-tuned net, or weights between, on held-out pictures.
 
-No fixed recipe serves near and far pictures alike: what teaches a net pollen on bees makes it forget ants. So each way
-is tried on a part of the training pictures and measured on the rest of them; the validation pictures decide nothing,
-so that what they say of the end is not what it was chosen by.
+No fixed recipe serves near and far pictures alike: what teaches a net pollen on bees makes it forget ants. So the way
+of [schedule] is tried on a part of the training pictures, and its start, its end, weights between the two and its end
+with the head fitted again answer for the rest of them. The validation pictures decide nothing, so that what they say
+of the end is not what it was chosen by.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.config.recipe import Compete, Recipe, Steps
+import numpy as np
+from torch import Tensor
+
+from edgekit.artifacts.atomic import write_bytes
+from edgekit.checkpoints.checkpoint import load_checkpoint
+from edgekit.config.recipe import Compete, Recipe
 from edgekit.errors import UsageError
-from edgekit.training.loop.result import STATE
+from edgekit.training.loop.choice import Choice, Labels, Logits, choose
+from edgekit.training.loop.result import LAST, START, STATE
 from edgekit.training.loop.run import train
+from edgekit.training.loop.step import full_precision
 from edgekit.training.task import Training
 
-HALF = 0.5  # between start and end: near the best over many data sets (Wortsman et al. 2022, sec. 4.1)
+CHOICE = "competition.json"
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way of fine-tuning; no steps: the fitted head alone."""
+    """One way of fine-tuning.
+
+    Attributes:
+        name: what is told of it.
+        learns: whether it goes through the epochs of [schedule]; otherwise the fitted head is all.
+        mix: share of the starting weights in the end.
+        refit: whether the head is fitted again at the end.
+    """
 
     name: str
-    steps: Steps | None = None
+    learns: bool = True
     mix: float = 0.0
+    refit: bool = False
 
     def of(self, recipe: Recipe) -> Recipe:
-        """The recipe that goes this way."""
-        steps = {"epochs": 0} if self.steps is None else self.steps.model_dump()
-        schedule = recipe.schedule.model_copy(update={**steps, "mix": self.mix, "refit_head": False, "best": "last"})
-        return recipe.model_copy(update={"schedule": schedule})
+        """The recipe that goes this way, to its end: no epoch is chosen."""
+        schedule = recipe.schedule
+        update = {"mix": self.mix, "refit_head": self.refit, "best": "last", "patience": 0}
+        update["epochs"] = schedule.epochs if self.learns else 0
+        update["freeze_epochs"] = schedule.freeze_epochs if self.learns else 0
+        return recipe.model_copy(update={"schedule": schedule.model_copy(update=update)})
 
 
 def ways(compete: Compete) -> tuple[Way, ...]:
-    """From the one that changes least to the one that changes most; of equals the earlier wins."""
+    """From the one that changes least to the one that changes most."""
+    between = sorted(compete.mixes, reverse=True)
     return (
-        Way("head"),
-        *(
-            Way(f"{name}{', half-way' if mix else ''}", steps, mix)
-            for name, steps in (("gentle", compete.gentle), ("strong", compete.strong))
-            for mix in (HALF, 0.0)
-        ),
+        Way("head", learns=False),
+        *(Way(f"fine-tuned with {mix:.0%} of the start", mix=mix) for mix in between),
+        Way("fine-tuned"),
+        Way("fine-tuned, head fitted again", refit=True),
     )
 
 
 def competed(
     recipe: Recipe, make: Callable[[Recipe], Training], out: Path, *, resume: bool, say: Callable[[str], None]
-) -> Recipe:
-    """The recipe of the way that wins, to be run on all training pictures.
+) -> tuple[Recipe, Choice]:
+    """The recipe of the way that is worth it, to be run on all training pictures, and what it was chosen by.
 
     Args:
         make: the task of a recipe on a part of the training pictures, with the rest of them in validation's place.
-        out: folder of the tries: gentle and strong, each a run of its own.
-        resume: go on with tries that are there.
-        say: is told what each way reached, and which won.
+        out: folder of the try, a run of its own, and of competition.json.
+        resume: go on with a try that is there.
+        say: is told what each way reached, and which is worth it.
 
     Raises:
         UsageError: several processes.
-        OutputError: `out` holds tries already and `resume` is False.
+        OutputError: `out` holds a try already and `resume` is False.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
@@ -70,20 +88,40 @@ def competed(
             expected="one",
             fix="--set compete.share=0 trains as [schedule] says",
         )
-    compete, scores = recipe.compete, {}
-    for name, steps in (("gentle", compete.gentle), ("strong", compete.strong)):
-        one, folder = Way(name, steps, HALF).of(recipe), out / name
-        rows = train(make(one), one, folder, resume=resume and (folder / STATE).is_file(), say=say).rows
-        scored = [row for row in rows if row.get("scored")]
-        for told, row in (("head", scored[0]), (name, scored[-2]), (f"{name}, half-way", scored[-1])):
-            scores[told] = _key(row, balanced=recipe.schedule.class_balance != "none")
-    known = ways(compete)
-    best = max(known, key=lambda way: scores[way.name])
+    known = ways(recipe.compete)
+    one = Way("the try").of(recipe)
+    one = one.model_copy(update={"schedule": one.schedule.model_copy(update={"evaluate_every": one.schedule.epochs})})
+    task = make(one)
+    train(task, one, out, resume=resume and (out / STATE).is_file(), keep_start=True, say=say)
+    logits, labels = _answers(task, out, known)
+    balanced = recipe.schedule.class_balance != "none"
+    choice = choose(labels, logits, 1 / np.bincount(labels)[labels] if balanced else None)
+    write_bytes(out / CHOICE, json.dumps(choice.to_dict(), indent=2).encode(), overwrite=True)
+    for way in choice.told:
+        say(
+            f"competition: {way.name:34} {way.right} of {choice.pictures} right  nll {way.nll:.4f}  "
+            f"lower than the first by {way.gain:.4f}, standard error {way.error:.4f}"
+        )
+    say(f"competition: {choice.why()}")
+    return next(way for way in known if way.name == choice.won).of(recipe), choice
+
+
+def _answers(task: Training, run: Path, known: tuple[Way, ...]) -> tuple[dict[str, Logits], Labels]:
+    """What the net of each way says of the held-out pictures, and their labels."""
+    start, end = (load_checkpoint(run / name).state_dict for name in (START, LAST))
+    net, logits, labels = task.net.eval(), {}, np.zeros(0, np.int64)
     for way in known:
-        say(f"competition: {way.name:16}  right {scores[way.name][0]:.4f}  nll {-scores[way.name][1]:.4f}")
-    say(f"competition: {best.name} wins, and is done on all training pictures")
-    return best.of(recipe)
+        net.load_state_dict(between(start, end, way.mix if way.learns else 1.0))
+        with full_precision():
+            if way.refit:
+                task.start(net)
+            logits[way.name], labels = task.answers(net)
+    return logits, labels
 
 
-def _key(row: Mapping[str, float], *, balanced: bool) -> tuple[float, float]:
-    return row["balanced" if balanced and "balanced" in row else "top1"], -row["nll_calibrated"]
+def between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """`end` with `share` of `start` (Wortsman et al. 2022, sec. 3, WiSE-FT); counters are those of `end`."""
+    return {
+        name: value.lerp(start[name].to(value), share) if value.is_floating_point() else value
+        for name, value in end.items()
+    }

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.training.loop.choice import Choice
+
 STATE, LAST, BEST, START = "last.state.pt", "last.pt", "best.pt", "start.pt"
 
 
@@ -26,6 +28,7 @@ class TrainResult:
         rows: what metrics.csv has, one an epoch, and one each for the head that was fitted before and after. `scored`
             marks those that were evaluated, `best` the one of the best checkpoint.
         chosen: whether `best` was chosen by its score on the validation data; else it is the last.
+        choice: which way of fine-tuning was worth it and why, where several competed.
     """
 
     best: Path
@@ -39,3 +42,4 @@ class TrainResult:
     skipped: tuple[str, ...]
     rows: tuple[Mapping[str, float], ...] = ()
     chosen: bool = True
+    choice: Choice | None = None

@@ -32,13 +32,20 @@ from edgekit.training.task import Score, Training
 
 
 def train(
-    task: Training, recipe: Recipe, out: Path, *, resume: bool = False, say: Callable[[str], None] = lambda _: None
+    task: Training,
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    keep_start: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> TrainResult:
     """Trains `task` as `recipe` says and writes last.pt, best.pt, last.state.pt, metrics.csv and TensorBoard to `out`.
 
     Args:
         resume: go on with the run in `out`; its final weights equal those of a run that was never interrupted, on a
             CPU with the same number of threads bit for bit.
+        keep_start: write start.pt too, the weights with the fitted head before the first step.
 
     Raises:
         OutputError: `out` holds a training already and `resume` is False, or cannot be written to.
@@ -46,7 +53,7 @@ def train(
         KeyboardInterrupt: Ctrl-C; the state was saved at the end of the step that ran.
         UsageError: the recipe and the machine or the run in `out` contradict each other.
     """
-    run = _Run(task, recipe, out, resume, say)
+    run = _Run(task, recipe, out, resume, keep_start or bool(recipe.schedule.mix), say)
     with kept_when_freed() if run.device.type == "cpu" else contextlib.nullcontext():
         result = run.run()
     if run.processes > 1:  # else the threads of its process group are still there when the process ends, and abort it
@@ -55,9 +62,11 @@ def train(
 
 
 class _Run:
-    def __init__(self, task: Training, recipe: Recipe, out: Path, resume: bool, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, task: Training, recipe: Recipe, out: Path, resume: bool, keep_start: bool, say: Callable[[str], None]
+    ) -> None:
         self.began = time.monotonic()
-        self.task, self.recipe, self.out = task, recipe, out
+        self.task, self.recipe, self.out, self.keep_start = task, recipe, out, keep_start
         schedule = recipe.schedule
         self.accelerator = make_accelerator(recipe.precision)
         self.first = self.accelerator.is_main_process
@@ -166,7 +175,7 @@ class _Run:
             self.progress.rows[:], self.progress.best = [{"epoch": 0.0, "step": 0.0}], None
             self._score(0)
             self.journal.epoch(self.progress.rows)
-        if self.recipe.schedule.mix:
+        if self.keep_start:
             self._write(START)
 
     def _end_epoch(self, epoch: int) -> None:

@@ -194,6 +194,8 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
                 a, b = _whole_net(a), _whole_net(b)
             if key in ADDED:  # a run begun before says nothing of them
                 a = {**ADDED[key], **a}
+            if key == "compete":  # and once said of two ways what [schedule] says of one
+                a = {k: v for k, v in a.items() if k in Compete.model_fields}
             inner = sorted(k for k in {*a, *b} if a.get(k) != b.get(k) and (key, k) not in _FREE)
             found += [f"{key}.{k} was {a.get(k)!r}, is {b.get(k)!r}" for k in inner]
         elif a != b and key not in ("name", "description"):
