@@ -18,6 +18,7 @@ from edgekit.version import __version__
 
 if TYPE_CHECKING:
     from edgekit.api.adopt import adopt
+    from edgekit.api.alarms import false_alarms
     from edgekit.api.bench import BenchOptions, bench
     from edgekit.api.evaluate import evaluate
     from edgekit.api.latency import latency
@@ -61,6 +62,7 @@ _HOME = {
     "bench": "edgekit.api.bench",
     "evaluate": "edgekit.api.evaluate",
     "export": "edgekit.pipeline",
+    "false_alarms": "edgekit.api.alarms",
     "fold_bn": "edgekit.graph.fold_bn",
     "latency": "edgekit.api.latency",
     "load": "edgekit.api.model",
@@ -96,6 +98,7 @@ __all__ = [
     "bench",
     "evaluate",
     "export",
+    "false_alarms",
     "fold_bn",
     "latency",
     "load",

@@ -53,6 +53,8 @@ class ModelSpec:
             yet.
         dimensions: features a picture, the D of the output; 0 for all other tasks.
         suppression: how duplicates among a detector's boxes are left out, in the graph; None: they are not.
+        alarm_thresholds: the score of a picture's best box of each class from which on there is one in the picture,
+            0..1, chosen at a limit of false alarms; none: not chosen.
     """
 
     arch: str
@@ -65,10 +67,12 @@ class ModelSpec:
     thresholds: tuple[float, ...] = ()
     dimensions: int = 0
     suppression: Suppression | None = None
+    alarm_thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
+        object.__setattr__(self, "alarm_thresholds", tuple(self.alarm_thresholds))
         object.__setattr__(self, "arch_args", dict(self.arch_args or {}))
         task = task_of(self.task)
         require(task.classless or len(self.classes) >= 1, "classes", "none", "at least one class name")
@@ -77,6 +81,12 @@ class ModelSpec:
         require(ok, "temperature", self.temperature, "a positive number")
         boxes = self.suppression is None or task.finds == "boxes"
         require(boxes, "suppression", self.suppression, f"none for {task.noun}, which finds no boxes")
+        sound = not self.alarm_thresholds or (
+            task.finds == "boxes"
+            and len(self.alarm_thresholds) == len(self.classes)
+            and all(isinstance(t, (int, float)) and 0 <= t <= 1 for t in self.alarm_thresholds)
+        )
+        require(sound, "alarm_thresholds", self.alarm_thresholds, "of a detector one number 0 to 1 a class, or none")
         task.check(self)
 
     @property
@@ -102,7 +112,8 @@ class ModelSpec:
         own = {name: getattr(self, name) for name in task_of(self.task).fields}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
         suppression = {} if self.suppression is None else {"suppression": self.suppression.to_dict()}
-        return {**common, **plain, **suppression}
+        alarms = {"alarm_thresholds": list(self.alarm_thresholds)} if self.alarm_thresholds else {}
+        return {**common, **plain, **suppression, **alarms}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:

@@ -36,6 +36,7 @@ PUBLIC = [
     "bench",
     "evaluate",
     "export",
+    "false_alarms",
     "fold_bn",
     "latency",
     "load",

@@ -93,6 +93,21 @@ def test_suppression_is_for_boxes_and_travels_where_there_is_one() -> None:
         ModelSpec("resnet18", ("bee",), PREPROCESS, suppression=Suppression())
 
 
+def test_alarm_thresholds_are_a_detectors_and_travel_where_there_are_some() -> None:
+    boxes = ModelSpec(
+        "centernet-r18", ("bee", "hornet"), replace(PREPROCESS, resize="stretch", shorter_side=None), task="detection",
+        max_detections=10,
+    )  # fmt: skip
+    assert "alarm_thresholds" not in boxes.to_dict()
+    alarmed = replace(boxes, alarm_thresholds=(0.2, 0.4))
+    assert ModelSpec.from_dict(json.loads(json.dumps(alarmed.to_dict()))) == alarmed
+    for wrong in ((0.2,), (0.2, 1.1), (0.2, "much")):
+        with pytest.raises(InputError, match="alarm_thresholds"):
+            replace(boxes, alarm_thresholds=wrong)
+    with pytest.raises(InputError, match="alarm_thresholds"):
+        ModelSpec("resnet18", ("bee",), PREPROCESS, alarm_thresholds=(0.5,))
+
+
 def test_the_order_of_the_means_is_part_of_the_hash() -> None:
     assert replace(PREPROCESS, mean=PREPROCESS.mean[::-1]).digest != PREPROCESS.digest
 

@@ -170,6 +170,7 @@ class LabelRule(Table):
 
     min_score: float | None = Field(default=None, ge=0, le=1)
     threshold: float | None = Field(default=None, ge=0, le=1)
+    alarm: float | None = Field(default=None, ge=0, le=1)
 
 
 class VisitConfig(Table):
@@ -178,6 +179,7 @@ class VisitConfig(Table):
     labels: tuple[str, ...] = Field(default=(), description="that make visits; none: every class")
     min_score: float | None = Field(default=None, ge=0, le=1, description="none: the model's of the class, or 0.5")
     threshold: float | None = Field(default=None, ge=0, le=1, description="of the median; none: the model's, or 0.7")
+    alarm: float | None = Field(default=None, ge=0, le=1, description="of the best score; none: the model's, or 0")
     end_after: float = Field(default=3, gt=0, description="seconds without until a visit ends")
     cooldown: float = Field(default=5, ge=0, description="seconds after a visit until the label's next one")
     update_every: float = Field(default=10, gt=0, description="seconds")

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from edgekit.camera.clock import Clock
 from edgekit.camera.config import CameraConfig, LabelRule
-from edgekit.camera.detect.detectors import Detector
+from edgekit.camera.detect.detectors import Detector, one_label_each
 from edgekit.camera.detect.motion import MotionWatch
 from edgekit.camera.events.visits import Visits
 from edgekit.camera.track.tracker import Tracker
 from edgekit.camera.track.zones import Zones
 from edgekit.errors import UsageError
+from edgekit.vision.results import Detections
 
 _NO_MODEL = (0.5, 0.7)  # min_score and threshold where neither configuration nor model has one (Frigate's)
 _FLOOR = 0.5  # of the smallest min_score: weaker ones do not even continue a track
@@ -27,7 +28,7 @@ class Model:
 
     Attributes:
         make: a detector for a configuration and a smallest score.
-        classes, thresholds: the model's; no thresholds where none were chosen.
+        classes, thresholds, alarms: the model's; no thresholds of boxes or alarms where none were chosen.
         info: name, sha256, precision, and what it was trained on where its file says that; for the events.
         close: releases it.
         replaced: whether other bytes lie at its path by now. Raises EdgekitError where nothing does.
@@ -39,6 +40,7 @@ class Model:
     info: Mapping[str, str]
     close: Callable[[], None] = lambda: None
     replaced: Callable[[], bool] = lambda: False
+    alarms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,25 @@ class Rules:
 
     Attributes:
         least: a label's min_score.
+        floor: the smallest score of interest; weaker detections do not even continue a track.
         unwatched: where motion does not count, or None.
         motion: None where nobody asks what moved.
     """
 
     config: CameraConfig
     least: Mapping[str, float]
+    floor: float
     detector: Detector
     zones: Zones
     unwatched: NDArray[np.bool_] | None
     motion: MotionWatch | None
     tracker: Tracker
     visits: Visits
+
+    def kept(self, seen: Detections, shape: tuple[int, ...]) -> Detections:
+        """Those of a frame's detections that lie where one looks, one label for each insect."""
+        found = self.zones.kept(seen, shape)
+        return found if self.detector.several else one_label_each(found)
 
 
 def make_rules(config: CameraConfig, model: Model, clock: Clock | None = None) -> Rules:
@@ -74,22 +83,29 @@ def make_rules(config: CameraConfig, model: Model, clock: Clock | None = None) -
             got=", ".join(unknown),
             expected="some of " + ", ".join(model.classes),
         )
-    least, threshold = {}, {}
+    least, threshold, alarm = {}, {}, {}
     for i, name in enumerate(model.classes):
-        own = model.thresholds[i] if model.thresholds else None
+        raised = model.alarms[i] if model.alarms else None
+        shown = model.thresholds[i] if model.thresholds else None
+        # an alarm's threshold was chosen for the best box of a sharp picture: what one insect reaches once, not half
+        # of the time. So it is asked of a track's best score; where boxes are shown from above it on, it is the lower
+        own = shown if raised is None or shown is None else min(shown, raised)
         rule = config.labels.get(name, LabelRule())
         least[name] = _first(rule.min_score, config.visits.min_score, own, _NO_MODEL[0])
         threshold[name] = max(least[name], _first(rule.threshold, config.visits.threshold, own, _NO_MODEL[1]))
-    detector = model.make(config, _FLOOR * min(least.values()))
+        alarm[name] = _first(rule.alarm, config.visits.alarm, raised, 0.0)
+    floor = _FLOOR * min(least.values())
+    detector = model.make(config, floor)
     zones = Zones(config.zones)
     return Rules(
         config=config,
         least=least,
+        floor=floor,
         detector=detector,
         zones=zones,
         unwatched=zones.unwatched(),
         motion=MotionWatch(config.motion) if config.motion.gate or detector.needs_motion else None,
-        tracker=Tracker(config.track, least.__getitem__, threshold.__getitem__),
+        tracker=Tracker(config.track, least.__getitem__, threshold.__getitem__, alarm.__getitem__),
         visits=Visits(config.visits, threshold, zones, clock),
     )
 

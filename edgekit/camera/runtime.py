@@ -9,7 +9,6 @@ from collections.abc import Callable
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver.listener import Listener
 from edgekit.camera.deliver.live_view import LiveView
-from edgekit.camera.detect.detectors import one_label_each
 from edgekit.camera.detect.lookahead import Lookahead, streams_of
 from edgekit.camera.detect.motion import Motion
 from edgekit.camera.event_writer import EventWriter, FrameResult
@@ -205,8 +204,7 @@ class Camera:
                 begun = time.monotonic()
                 seen = detector.look(shot.frame, motion)
                 seconds = time.monotonic() - begun
-            kept = self._rules.zones.kept(seen, shot.frame.shape)
-            return kept if detector.several else one_label_each(kept), seconds
+            return self._rules.kept(seen, shot.frame.shape), seconds
         except Exception as error:  # one bad frame must not end a season
             if not self._feed.live and isinstance(error, EdgekitError):
                 raise

@@ -187,6 +187,7 @@ def open_model(config: CameraConfig) -> Model:
         make=lambda wanted, floor: make_detector(predictor, wanted, floor),
         classes=spec.classes,
         thresholds=spec.thresholds,
+        alarms=spec.alarm_thresholds,
         info={
             "name": predictor.name,
             "sha256": predictor.sha256,

@@ -29,14 +29,31 @@ from edgekit.cli.shared.options import (
 def evaluate(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(help="An exported ONNX, or a checkpoint (run by torch).")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[PLACE]...", help="More for --alarms, as a shell's pattern gives.")
+    ] = None,
     data: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--data",
             "-d",
             help="Class folders or a csv; for a detector YOLO, Pascal VOC or COCO; for masks images/ and masks/.",
         ),
-    ],
+    ] = None,
+    alarms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alarms", help="Clips and folders of pictures without the insect: count a detector's false alarms there."
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", help="A class that is not in them; repeatable. Default: none of the model's is."),
+    ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option("--recall", help="Alarm at the threshold with this recall on --data, not at the model's own."),
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="train, val, test or all; default: the held-out one.")
     ] = None,
@@ -59,6 +76,9 @@ def evaluate(
     A classifier: top-1, top-5 and per class. A detector: COCO AP and its parts, VOC07's 11 points, precision and
     recall at its thresholds, and the alarm (is there one in the picture?). A segmentation model: mIoU, pixel accuracy
     and boundary F, and each class; void pixels do not count.
+
+    With --alarms: alarms an hour of clips and a thousand pictures that are without the insect, and when they came, at
+    a threshold whose recall on --data stands beside.
     """
     from edgekit.api.evaluate import evaluate as measure
     from edgekit.api.model import Model
@@ -66,22 +86,48 @@ def evaluate(
     from edgekit.data.classes.class_map import class_map
     from edgekit.loading import open_model
 
+    places = [*(alarms or ()), *(more or ())]
+    _refuse(data, alarms, places, without, recall)
     names = class_map(classes_map)
     told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key, multi_label)
     with Model(open_model(model, RunOptions(provider=provider.value, threads=threads), told, say=say)) as opened:
-        evaluation = measure(opened, data, split=split, apart_from=apart_from, classes_map=names, say=say)
+        chosen: dict[str, Any] = {"split": split, "apart_from": apart_from, "classes_map": names}
+        evaluation = None if data is None else measure(opened, data, **chosen, say=say)
+        raised = None
+        if places:
+            from edgekit.api.alarms import false_alarms
+
+            asked: dict[str, Any] = {"without": without or (), "recall": recall, "evaluation": evaluation}
+            raised = false_alarms(opened, places, data=data, **asked, **chosen, say=say)
         backend = opened.predictor.session.backend
-    for line in evaluation.unread:
+    measured = [one for one in (evaluation, raised) if one is not None]
+    unread = [line for one in measured for line in one.unread]
+    for line in unread:
         say(f"not read: {line}")
     if output_format is Format.json:
-        facts: dict[str, Any] = {"model": model.name, "backend": backend, "data": data.name}
+        facts: dict[str, Any] = {"model": model.name, "backend": backend, "data": data.name if data else None}
         if names is not None:
             facts["map"] = names.table()
-        print_json({**facts, **evaluation.to_dict()})
+        found = evaluation.to_dict() if evaluation is not None else {}
+        print_json({**facts, **found, **({"false_alarms": raised.to_dict()} if raised is not None else {})})
     else:
-        for line in evaluation.lines(model.name):
+        for line in (line for one in measured for line in one.lines(model.name)):
             typer.echo(line)
-    if evaluation.unread:
+    if unread:
         return 1
     after.look(context, model, data)
     return 0
+
+
+def _refuse(
+    data: Path | None, alarms: list[str] | None, places: list[str], without: list[str] | None, recall: float | None
+) -> None:
+    """Raises UsageError for options that do not go together."""
+    from edgekit.errors import UsageError
+
+    if places and not alarms:
+        raise UsageError("Clips and folders without the insect go behind --alarms.", got=places[0], expected="--alarms")
+    if data is None and not places:
+        raise UsageError("There is nothing to measure on.", expected="--data DIR, labelled, or --alarms CLIP_OR_FOLDER")
+    if (without or recall is not None) and not places:
+        raise UsageError("--without and --recall are for --alarms.", expected="--alarms CLIP_OR_FOLDER beside them")

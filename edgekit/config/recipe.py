@@ -229,11 +229,13 @@ class Duplicates(Table):
 
 
 class Threshold(Table):
-    """From which score on a detector shows boxes, chosen a class on the validation pictures."""
+    """From which score on a detector shows boxes, and from which it raises the alarm that there is one in the picture,
+    chosen a class on the validation pictures."""
 
     precision: float | None = Field(
         None, gt=0, lt=1, description="share of right boxes that must be reached; none: where F1 is highest"
     )
+    false_alarms: float = Field(0.01, gt=0, lt=1, description="share of pictures without one that may raise the alarm")
 
 
 class Compete(Table):

@@ -124,8 +124,9 @@ def _spec_of(spec: ModelSpec, paired: Paired) -> ModelSpec:
     """The reference's spec with the classes that are compared, and their thresholds."""
     if paired.names == spec.classes:
         return spec
-    kept = [spec.thresholds[i] for i, name in enumerate(paired.reference) if name is not None and spec.thresholds]
-    return replace(spec, classes=paired.names, thresholds=tuple(kept))
+    places = [i for i, name in enumerate(paired.reference) if name is not None]
+    boxes, alarms = (tuple(values[i] for i in places if values) for values in (spec.thresholds, spec.alarm_thresholds))
+    return replace(spec, classes=paired.names, thresholds=boxes, alarm_thresholds=alarms)
 
 
 def _frames(dataset: Dataset) -> Iterator[NDArray[np.uint8]]:

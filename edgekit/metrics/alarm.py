@@ -5,8 +5,9 @@ A keeper is woken by a picture, not by a box, so this and not AP decides where t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,6 +40,23 @@ class AlarmPoint:
 
 
 @dataclass(frozen=True)
+class AlarmSetting:
+    """From which score on a class's alarm is raised.
+
+    Attributes:
+        label: the class.
+        threshold: 0..1.
+        chosen: where it comes from, for people.
+        point: what it does on labelled pictures; None where there are none.
+    """
+
+    label: str
+    threshold: float
+    chosen: str
+    point: AlarmPoint | None
+
+
+@dataclass(frozen=True)
 class AlarmReport:
     """One class's alarm.
 
@@ -48,6 +66,7 @@ class AlarmReport:
         unclear: pictures with it only in what is set aside (crowds, difficult ones): left out of everything here.
         auroc: chance that a picture with it scores above one without, ties half; None without both.
         best: the threshold above 0 of the highest F1, of several the highest; None without both.
+        own: what the model's own threshold does; None where it has none.
         at_limits: for each limit of the false-positive rate the lowest threshold that keeps it in these pictures.
             Where `false_positives.high` lies above the limit, there were too few pictures to be sure of it.
     """
@@ -59,11 +78,17 @@ class AlarmReport:
     auroc: float | None
     best: AlarmPoint | None
     at_limits: tuple[tuple[float, AlarmPoint], ...]
+    own: AlarmPoint | None = None
 
     @property
     def threshold(self) -> float | None:
         """The proposed threshold: that of the highest F1."""
         return None if self.best is None else self.best.threshold
+
+    @property
+    def strictest(self) -> float | None:
+        """The threshold of the first limit, 0..1; None where these pictures propose none."""
+        return min(1.0, self.at_limits[0][1].threshold) if self.at_limits else None
 
 
 def alarm_reports(
@@ -72,8 +97,12 @@ def alarm_reports(
     classes: Sequence[str],
     limits: Sequence[float] = LIMITS,
     confidence: float = 0.95,
+    own: Sequence[float] = (),
 ) -> tuple[AlarmReport, ...]:
     """One report a class. Intervals are Clopper-Pearson's.
+
+    Args:
+        own: the model's alarm thresholds, one a class; none: it has none.
 
     Raises:
         DataError: not one result a picture, or a label that is no class.
@@ -81,11 +110,34 @@ def alarm_reports(
     check_pairs(truths, founds, len(classes))
     reports = []
     for label, name in enumerate(classes):
-        present = np.array([(t.labels == label).any() for t in truths], dtype=np.bool_)
-        unclear = ~present & np.array([(t.ignored_labels == label).any() for t in truths], dtype=np.bool_)
-        scores = picture_scores(founds, label)
-        reports.append(_report(name, scores[~unclear], present[~unclear], int(unclear.sum()), limits, confidence))
+        score, present, unclear = judged(truths, founds, label)
+        report = _report(name, score, present, unclear, limits, confidence)
+        if own and len(score):
+            report = replace(report, own=point_at(score, present, own[label], confidence))
+        reports.append(report)
     return tuple(reports)
+
+
+def judged(
+    truths: Sequence[GroundTruth], founds: Sequence[Predictions], label: int
+) -> tuple[Floats, NDArray[np.bool_], int]:
+    """(scores, present, unclear): float64 and bool [N] of the pictures that count, and how many are unclear."""
+    present = np.array([(t.labels == label).any() for t in truths], dtype=np.bool_)
+    unclear = ~present & np.array([(t.ignored_labels == label).any() for t in truths], dtype=np.bool_)
+    return picture_scores(founds, label)[~unclear], present[~unclear], int(unclear.sum())
+
+
+def threshold_for(scores: Floats, present: NDArray[np.bool_], recall: float) -> float | None:
+    """The highest threshold, 0..1, that raises the alarm in so large a share of the pictures with the class.
+
+    None where no picture has it, or where so many have no score above 0 that no threshold does.
+    """
+    yes = np.sort(scores[present])[::-1]
+    needed = max(1, math.ceil(recall * len(yes) - 1e-9))
+    if not len(yes) or yes[needed - 1] <= 0:
+        return None
+    below = np.append(scores[scores < yes[needed - 1]], 0.0).max()
+    return float(yes[needed - 1] + below) / 2
 
 
 def picture_scores(founds: Sequence[Predictions], label: int) -> Floats:

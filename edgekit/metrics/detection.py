@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.metrics.alarm import AlarmReport, alarm_reports
+from edgekit.metrics.alarm import LIMITS, AlarmReport, alarm_reports
 from edgekit.metrics.classification import plain
 from edgekit.metrics.coco_ap import coco_ap
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
-from edgekit.metrics.operating_point import BoxPoint, best_threshold, confusion, operating_points
+from edgekit.metrics.operating_point import BoxPoint, best_threshold, box_curves, confusion, operating_points
 from edgekit.metrics.voc_ap import voc_curves
 
 __all__ = [
@@ -63,6 +63,7 @@ class DetectionReport:
         operating: of each class, at its threshold.
         alarms: of each class, by picture.
         thresholds: that these pictures propose for each class, by the F1 of its boxes; None where they propose none.
+        curves: of each class its boxes at a few scores, from the lowest on.
     """
 
     n: int
@@ -73,6 +74,7 @@ class DetectionReport:
     operating: tuple[BoxPoint, ...]
     alarms: tuple[AlarmReport, ...]
     thresholds: tuple[float | None, ...]
+    curves: tuple[tuple[BoxPoint, ...], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what was not measured is null."""
@@ -85,6 +87,8 @@ def detection_report(
     classes: Sequence[str],
     threshold: float | Sequence[float] | None = None,
     precision: float | None = None,
+    alarm_thresholds: Sequence[float] = (),
+    alarm_limits: Sequence[float] = LIMITS,
 ) -> DetectionReport:
     """Everything about the detections `founds` of pictures with the objects `truths`.
 
@@ -95,6 +99,8 @@ def detection_report(
         threshold: of the operating point, one for all or one a class. Without it each class takes what these same
             pictures propose (`best_threshold`), 0.5 where they propose none.
         precision: of the proposed thresholds; None: those of the highest F1.
+        alarm_thresholds: the model's own, one a class; none: it has none.
+        alarm_limits: of the rate of false alarms, at which the alarm is told.
 
     Raises:
         DataError: not one result a picture, no picture, or a label that is no class.
@@ -103,7 +109,7 @@ def detection_report(
     check_pairs(truths, founds, len(classes))
     coco = coco_ap(truths, founds, len(classes))
     curves = voc_curves(truths, founds, len(classes))
-    alarms = alarm_reports(truths, founds, classes)
+    alarms = alarm_reports(truths, founds, classes, alarm_limits, own=alarm_thresholds)
 
     def averages(label: int | None) -> Averages:
         of = curves if label is None else (curves[label],)
@@ -130,6 +136,7 @@ def detection_report(
         operating=operating_points(truths, founds, classes, threshold),
         alarms=alarms,
         thresholds=proposed,
+        curves=box_curves(truths, founds, classes),
     )
 
 

@@ -15,6 +15,8 @@ from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
 from edgekit.metrics.matching import NOBODY, take_turns
 from edgekit.vision.boxes import iou_matrix
 
+SCORES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
 
 @dataclass(frozen=True)
 class BoxPoint:
@@ -48,9 +50,33 @@ def operating_points(
     if len(limits) != len(classes):
         got, expected = f"{len(limits)} thresholds", f"one, or {len(classes)}: one a class"
         raise UsageError("The thresholds do not fit the classes.", got=got, expected=expected)
+    curves = (_points(truths, founds, label, name, [limits[label]], iou) for label, name in enumerate(classes))
+    return tuple(point for (point,) in curves)
+
+
+def box_curves(
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
+    classes: Sequence[str],
+    scores: Sequence[float] = SCORES,
+    iou: float = 0.5,
+) -> tuple[tuple[BoxPoint, ...], ...]:
+    """Of each class the points at some scores: how precision and recall go along the curve. Raises as above."""
+    check_pairs(truths, founds, len(classes))
+    return tuple(_points(truths, founds, label, name, scores, iou) for label, name in enumerate(classes))
+
+
+def _points(
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
+    label: int,
+    name: str,
+    limits: Sequence[float],
+    iou: float,
+) -> tuple[BoxPoint, ...]:
+    (matched,) = match(truths, founds, label, np.array([iou]), limit=max(len(f.scores) for f in founds))
     points = []
-    for label, (name, limit) in enumerate(zip(classes, limits, strict=True)):
-        (matched,) = match(truths, founds, label, np.array([iou]), limit=max(len(f.scores) for f in founds))
+    for limit in limits:
         shown = matched.scores >= limit
         found = int((matched.right[0] & shown).sum())
         wrong = int((~matched.right[0] & ~matched.ignored[0] & shown).sum())

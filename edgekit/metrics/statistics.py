@@ -146,6 +146,37 @@ def mcnemar(reference: ArrayLike, candidate: ArrayLike) -> McNemar:
     return McNemar(lost, won, Interval((won - lost) / len(a), *limits), float(p_value))
 
 
+def poisson(count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of the mean of a Poisson variable of which `count` was seen: (low, high).
+
+    Source: F. Garwood, "Fiducial limits for the Poisson distribution", Biometrika 28 (1936). `low` is the mean at which
+    `count` or more have probability (1 - confidence) / 2, and 0 where none was seen; `high` that at which `count` or
+    fewer have it.
+
+    Raises:
+        UsageError: a negative count, or a confidence outside 0..1.
+    """
+    if count < 0 or not 0 < confidence < 1:
+        got, expected = f"{count}, confidence {confidence}", "0 or more, and for example 0.95"
+        raise UsageError("Such a count has no interval.", got=got, expected=expected)
+    alpha = (1 - confidence) / 2
+    most = count + 10 * math.sqrt(count + 1) + 10
+    low = _mean_at(count - 1, 1 - alpha, most) if count else 0.0
+    return low, _mean_at(count, alpha, most)
+
+
+def _mean_at(count: int, chance: float, most: float) -> float:
+    """The mean, 0 to `most`, at which `count` or fewer have this probability: it falls as the mean rises."""
+    low, high = 0.0, most
+    terms = np.arange(count + 1)
+    logs = np.array([math.lgamma(i + 1) for i in terms])
+    for _ in range(80):
+        mean = (low + high) / 2
+        at_most = float(np.exp(terms * math.log(mean) - mean - logs).sum())
+        low, high = (mean, high) if at_most > chance else (low, mean)
+    return (low + high) / 2
+
+
 @dataclass(frozen=True)
 class Stability:
     """Whether a machine was equally fast throughout a measurement, and what speaks against it."""

@@ -119,7 +119,7 @@ def make(
     artifact = sealed(made, described, path)
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
         answers = predictor.answers(gate.pixels, batch=1)
-        if spec.thresholds:
+        if spec.thresholds or spec.alarm_thresholds:
             spec, shifts = _kept_operating_points(fp32, predictor, calibration, spec)
             facts["score_shift"] = shifts
             gate.spec = spec
@@ -215,13 +215,18 @@ def _kept_operating_points(
         before = predictor.answers(pixels, batch=1)
     after = candidate.answers(pixels, batch=1)
     scores = [task_of(spec.task).class_scores(side, len(spec.classes)) for side in (before, after)]
-    thresholds, told = [], []
-    for label, (name, threshold) in enumerate(zip(spec.classes, spec.thresholds, strict=True)):
-        shift: ScoreShift = score_shift(scores[0][:, label], scores[1][:, label], threshold)
-        thresholds.append(shift.threshold)
-        told.append({"class": name, **{k: getattr(shift, k) for k in ("n", "mean", "worst", "distance")},
-                     "before": shift.before, "threshold": shift.threshold})  # fmt: skip
-    return replace(spec, thresholds=tuple(thresholds)), told
+    moved: dict[str, tuple[float, ...]] = {}
+    told: list[dict[str, object]] = []
+    for of, limits in (("thresholds", spec.thresholds), ("alarm_thresholds", spec.alarm_thresholds)):
+        shifts = [score_shift(scores[0][:, label], scores[1][:, label], limit) for label, limit in enumerate(limits)]
+        moved[of] = tuple(shift.threshold for shift in shifts)
+        told += [_shifted(of, name, shift) for name, shift in zip(spec.classes, shifts, strict=False)]
+    return replace(spec, thresholds=moved["thresholds"], alarm_thresholds=moved["alarm_thresholds"]), told
+
+
+def _shifted(of: str, name: str, shift: ScoreShift) -> dict[str, object]:
+    figures = {key: getattr(shift, key) for key in ("n", "mean", "worst", "distance")}
+    return {"class": name, "of": of, **figures, "before": shift.before, "threshold": shift.threshold}
 
 
 def require_drop(max_drop: float | None, precision: str) -> None:

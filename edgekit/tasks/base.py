@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import DataError, UsageError
+from edgekit.metrics.alarm import AlarmSetting
 from edgekit.tasks.evaluation import Answered, Evaluation, Metric, Pictures
 from edgekit.tasks.stage import Stage
 from edgekit.vision.results import Result
@@ -46,6 +47,9 @@ class Spec(Protocol):
 
     @property
     def dimensions(self) -> int: ...
+
+    @property
+    def alarm_thresholds(self) -> tuple[float, ...]: ...
 
 
 class GateLimits(Protocol):
@@ -297,6 +301,19 @@ class Task(ABC):
     def anything(self, pictures: Pictures) -> bool:
         """Whether there is something to be right or wrong about in any picture."""
         return True
+
+    def alarms(self, spec: Spec, evaluation: Evaluation | None, recall: float | None) -> tuple[AlarmSetting, ...]:
+        """From which score on the alarm "is there one in the picture?" is raised, of each class that has one.
+
+        Args:
+            evaluation: of the model, on labelled pictures; None where there are none.
+            recall: the share of the pictures with the class in which it shall be raised; None: as the model says.
+
+        Raises:
+            UsageError: a model that raises no alarm by picture; here, always.
+            DataError: pictures that cannot tell.
+        """
+        raise UsageError("This model raises no alarm by a picture's best box.", got=self.noun, expected="a detector")
 
     @abstractmethod
     def evaluate(self, answered: Iterable[Answered], spec: Spec) -> Evaluation:

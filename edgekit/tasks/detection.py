@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import DataError
+from edgekit.errors import DataError, UsageError
+from edgekit.metrics.alarm import AlarmSetting
 from edgekit.metrics.detection import detection_report
 from edgekit.metrics.ground_truth import predictions_of
 from edgekit.tasks.base import Asked, GateLimits, Outputs, Spec, Task
 from edgekit.tasks.detection_compare import compare_found
 from edgekit.tasks.detection_quality import DetectionEvaluation
-from edgekit.tasks.evaluation import Answered, Metric, Pictures
+from edgekit.tasks.evaluation import Answered, Evaluation, Metric, Pictures
 from edgekit.tasks.stage import Stage
 from edgekit.vision.decode import DEFAULT_SCORE, detections
 from edgekit.vision.preprocess import geometry
@@ -75,11 +77,19 @@ class DetectionTask(Task):
         limits = spec.thresholds or (DEFAULT_SCORE,) * len(spec.classes)
         if asked.threshold is not None:
             limits = (asked.threshold,) * len(spec.classes)
+        alarms = np.asarray(spec.alarm_thresholds, dtype=np.float64)
+        least = np.minimum(limits, alarms).tolist() if len(alarms) else limits
         rows = zip(answers["boxes"], answers["scores"], answers["labels"], shapes, strict=False)
-        return [
-            detections(boxes, scores, labels, geometry(shape, spec.preprocess), shape, spec.classes, limits)
-            for boxes, scores, labels, shape in rows
-        ]
+        results = []
+        for boxes, scores, labels, shape in rows:
+            place = geometry(shape, spec.preprocess)
+            found = detections(boxes, scores, labels, place, shape, spec.classes, least)
+            if len(alarms):
+                raised = set(found.labels[found.scores >= alarms[found.labels]].tolist())
+                kept = found[found.scores >= np.asarray(limits)[found.labels]]
+                found = replace(kept, alarms=tuple(spec.classes[label] for label in sorted(raised)))
+            results.append(found)
+        return results
 
     def compare(self, name: str, reference: Outputs, candidate: Outputs, limits: GateLimits, spec: Spec) -> Stage:
         return compare_found(name, reference, candidate, limits, spec.thresholds)
@@ -143,6 +153,26 @@ class DetectionTask(Task):
     def anything(self, pictures: Pictures) -> bool:
         return sum(pictures.box_counts) > 0
 
+    def alarms(self, spec: Spec, evaluation: Evaluation | None, recall: float | None) -> tuple[AlarmSetting, ...]:
+        thresholds = spec.alarm_thresholds or spec.thresholds or (DEFAULT_SCORE,) * len(spec.classes)
+        chosen = "the model's" if spec.alarm_thresholds else "that of its boxes: the model has none for the alarm"
+        if evaluation is None:
+            if recall is not None:
+                raise UsageError("A recall takes pictures that have the class.", fix="--data DIR, labelled")
+            return tuple(AlarmSetting(*pair, chosen, None) for pair in zip(spec.classes, thresholds, strict=True))
+        assert isinstance(evaluation, DetectionEvaluation)
+        if recall is None:
+            return tuple(
+                AlarmSetting(name, at, chosen, evaluation.alarm_at(label, at))
+                for label, (name, at) in enumerate(zip(spec.classes, thresholds, strict=True))
+            )
+        found = [(name, evaluation.threshold_for(label, recall)) for label, name in enumerate(spec.classes)]
+        return tuple(
+            AlarmSetting(name, at, f"for a recall of {recall:g}", evaluation.alarm_at(label, at))
+            for label, (name, at) in enumerate(found)
+            if at is not None
+        )
+
     def evaluate(self, answered: Iterable[Answered], spec: Spec) -> DetectionEvaluation:
         truths, founds = [], []
         for one in answered:
@@ -150,7 +180,8 @@ class DetectionTask(Task):
             (found,) = self.decode(row, [one.shape], spec, Asked(threshold=0.0))
             founds.append(predictions_of(found))
             truths.append(one.truth.ground_truth())
-        report = detection_report(truths, founds, spec.classes, spec.thresholds or None)
+        alarms = spec.alarm_thresholds
+        report = detection_report(truths, founds, spec.classes, spec.thresholds or None, alarm_thresholds=alarms)
         return DetectionEvaluation(report, tuple(truths), tuple(founds), spec.thresholds)
 
 

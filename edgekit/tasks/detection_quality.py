@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.metrics.alarm import AlarmPoint, judged, point_at, threshold_for
 from edgekit.metrics.ap_intervals import Parts, ap_difference, ap_interval, matched_parts
 from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.detection import DetectionReport
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.matching import best_pairs
-from edgekit.screen import shown
-from edgekit.tasks.classification_quality import rate_text
+from edgekit.tasks.detection_text import report_lines
 from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.decode import DEFAULT_SCORE
 from edgekit.vision.image import Frame
 
 MATCH = 0.9  # IoU from which on two models' boxes are the same box, as at the gate
-AVERAGES = ("ap", "ap50", "ap75", "small", "medium", "large", "voc07")
 
 
 @dataclass(frozen=True)
@@ -65,21 +64,17 @@ class DetectionEvaluation(Evaluation):
         return {**self.report.to_dict(), "confidence": 0.95, "unread": list(self.unread)}
 
     def lines(self, model: str) -> list[str]:
-        report = self.report
-        told = [f"{model} on {report.n} pictures with {sum(report.objects)} objects"]
-        told.append(f"  {'':<20}{'objects':>8}" + "".join(f"{name:>8}" for name in AVERAGES))
-        classes = [
-            (name, objects, averages) for (name, averages), objects in zip(report.classes, report.objects, strict=True)
-        ]
-        for name, objects, averages in (("all classes", sum(report.objects), report.mean), *classes):
-            values = [getattr(averages, key) for key in AVERAGES]
-            figures = "".join(f"{'-':>8}" if v is None else f"{v:8.3f}" for v in values)
-            told.append(f"  {shown(name):<20.20}{objects:>8}{figures}")
-        told.append("boxes at the threshold, IoU 0.5, 95 % intervals")
-        for point in report.operating:
-            rates = f"precision {rate_text(point.precision, 'boxes')}  recall {rate_text(point.recall, 'objects')}"
-            told.append(f"  {shown(point.label):<20.20}{point.threshold:>8.3f}  {rates}")
-        return told + _alarm_lines(report)
+        return report_lines(self.report, model)
+
+    def alarm_at(self, label: int, threshold: float) -> AlarmPoint | None:
+        """What the alarm of a class does at a threshold; None where no picture tells."""
+        scores, present, _ = judged(self.truths, self.founds, label)
+        return point_at(scores, present, threshold) if len(scores) else None
+
+    def threshold_for(self, label: int, recall: float) -> float | None:
+        """The highest threshold of a class's alarm with so large a recall; None where there is none."""
+        scores, present, _ = judged(self.truths, self.founds, label)
+        return threshold_for(scores, present, recall)
 
     def against(self, candidate: DetectionEvaluation) -> SideBySide:
         """Boxes that have the same box on the other side, AP50, and the pictures with the most that have not."""
@@ -110,25 +105,6 @@ class DetectionEvaluation(Evaluation):
 
     def _parts(self, only_half: bool) -> Parts:
         return matched_parts(self.truths, self.founds, len(self.report.classes), only_half)
-
-
-def _alarm_lines(report: DetectionReport) -> list[str]:
-    told = ["alarm: is there one in the picture?"]
-    for alarm in report.alarms:
-        counts = f"{alarm.present} pictures with it, {alarm.absent} without"
-        if alarm.best is None or alarm.auroc is None:
-            told.append(f"  {shown(alarm.label):<20.20} not measured: {counts}")
-            continue
-        best = alarm.best
-        told.append(
-            f"  {shown(alarm.label):<20.20} AUROC {alarm.auroc:.3f}  F1 {best.f1:.3f} at {best.threshold:.3f}"
-            f"  ({counts})"
-        )
-        for limit, at in alarm.at_limits:
-            rates = f"recall {rate_text(at.recall)} at {at.threshold:.3f}"
-            sure = "" if at.false_positives.high <= limit else f"; too few pictures to be sure of {limit:g}"
-            told.append(f"  {'':<20} {rates} with {at.false_positives.hits} false alarms{sure}")
-    return told
 
 
 def matches(a: Predictions, b: Predictions) -> tuple[float, float]:

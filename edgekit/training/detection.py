@@ -27,6 +27,7 @@ from edgekit.nets.library import preprocess
 from edgekit.nets.pyramid import pyramid_state
 from edgekit.screen import some
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
+from edgekit.tasks.detection_text import alarm_lines, curve_lines
 from edgekit.training.augment.paste import MOST, cuts_by_class, pasted
 from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
 from edgekit.training.augment.variations import seeded, variations
@@ -52,7 +53,7 @@ class DetectionTraining(Training):
 
     def __init__(self, recipe: Recipe, train: Dataset, val: Dataset, say: Callable[[str], None] = lambda _: None):
         classes = _checked_classes(train, val)
-        self.recipe = recipe
+        self.recipe, self._say = recipe, say
         self.trained_on = origin(train, recipe.data.credit)
         net = nets.find(recipe.net.arch, "detection")
         arguments = net.complete(recipe.net.asked())
@@ -155,14 +156,27 @@ class DetectionTraining(Training):
         if founds is None:  # nothing is found by a net that answers with no numbers
             return Score({"ap50": 0.0, "ap": 0.0}, (0.0, 0.0), self.spec) if objects else Score({}, (), self.spec)
         wanted = self.recipe.threshold.precision
-        report = detection_report(self._val.truths, founds, self.spec.classes, precision=wanted)
+        report = detection_report(
+            self._val.truths,
+            founds,
+            self.spec.classes,
+            precision=wanted,
+            alarm_limits=self._alarm_limits,
+        )
         mean = report.mean
         named = {"ap50": mean.ap50, "ap": mean.ap, "ap75": mean.ap75, "voc07": mean.voc07}
         metrics = {name: value for name, value in named.items() if value is not None}
         metrics |= {f"ap50_{name}": a.ap50 for name, a in report.classes if a.ap50 is not None}
         thresholds = tuple(0.5 if t is None else float(t) for t in report.thresholds)
+        # where these pictures cannot tell, an alarm is a box that is shown
+        proposed = [alarm.strictest for alarm in report.alarms]
+        alarms = tuple(own if one is None else one for one, own in zip(proposed, thresholds, strict=True))
         key = (metrics.get("ap50", 0.0), metrics.get("ap", 0.0)) if objects else ()
-        return Score(metrics, key, replace(self.spec, thresholds=thresholds))
+        return Score(metrics, key, replace(self.spec, thresholds=thresholds, alarm_thresholds=alarms))
+
+    @property
+    def _alarm_limits(self) -> tuple[float, ...]:
+        return (self.recipe.threshold.false_alarms,)
 
     def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
         from edgekit.training import plots
@@ -174,7 +188,12 @@ class DetectionTraining(Training):
         limits = spec.thresholds or (DEFAULT_SCORE,) * len(names)
         written = [folder / f"{name}.png" for name in ("precision_recall", "alarm", "confusion")]
         plots.precision_recall(written[0], truths, founds, names, limits)
-        plots.alarm_roc(written[1], truths, founds, names)
+        plots.alarm_roc(written[1], truths, founds, names, spec.alarm_thresholds)
+        report = detection_report(
+            truths, founds, names, limits, alarm_thresholds=spec.alarm_thresholds, alarm_limits=self._alarm_limits
+        )
+        for line in (*curve_lines(report), *alarm_lines(report)):
+            self._say(line)
         table = confusion(truths, founds, len(names), limits)
         plots.confusion_matrix(written[2], table, (*names, "nothing there"), (*names, "not found"))
         sheet = folder / "validation.jpg"

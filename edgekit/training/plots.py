@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edgekit.artifacts.atomic import write_bytes
-from edgekit.metrics.alarm import picture_scores, roc
+from edgekit.metrics.alarm import picture_scores, point_at, roc
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.voc_ap import voc_curves
 
@@ -88,8 +88,15 @@ def precision_recall(
     _write(figure, path)
 
 
-def alarm_roc(path: Path, truths: Sequence[GroundTruth], founds: Sequence[Predictions], classes: Sequence[str]) -> None:
-    """Is there one in the picture? One curve for each class that some pictures have and some have not."""
+def alarm_roc(
+    path: Path,
+    truths: Sequence[GroundTruth],
+    founds: Sequence[Predictions],
+    classes: Sequence[str],
+    thresholds: Sequence[float] = (),
+) -> None:
+    """Is there one in the picture? One curve for each class that some pictures have and some have not, with the point
+    of its threshold."""
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     for i, name in enumerate(classes):
@@ -97,7 +104,11 @@ def alarm_roc(path: Path, truths: Sequence[GroundTruth], founds: Sequence[Predic
         if present.all() or not present.any():
             continue
         _, false, recall = roc(picture_scores(founds, i), present)
-        axes.step(false, recall, where="post", color=COLOURS[i % len(COLOURS)], label=name)
+        colour = COLOURS[i % len(COLOURS)]
+        axes.step(false, recall, where="post", color=colour, label=name)
+        if thresholds:
+            at = point_at(picture_scores(founds, i), present, thresholds[i])
+            axes.plot([at.false_positives.value or 0.0], [at.recall.value or 0.0], "o", color=colour)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
     axes.set(xlabel="false alarms, share of pictures without", ylabel="recall, share of pictures with")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), title="alarm: is there one in the picture?")

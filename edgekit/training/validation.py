@@ -88,7 +88,8 @@ class Validation:
 
 
 def unmeasured(truths: Sequence[GroundTruth], classes: Sequence[str]) -> list[str]:
-    """What the validation pictures cannot tell: the AP of a class without objects, a threshold without both kinds."""
+    """What the validation pictures cannot tell: AP and threshold of a class without objects, an alarm's without both
+    kinds of pictures."""
     present = [sum(bool((truth.labels == i).any()) for truth in truths) for i in range(len(classes))]
     without = [name for name, n in zip(classes, present, strict=True) if not n]
     everywhere = [name for name, n in zip(classes, present, strict=True) if n == len(truths)]
@@ -97,7 +98,9 @@ def unmeasured(truths: Sequence[GroundTruth], classes: Sequence[str]) -> list[st
         which = "nothing: AP is not measured, and best.pt is the last evaluated epoch"
         which = which if len(without) == len(classes) else f"no {some(without)}: its AP is not measured"
         notes.append(f"WARNING: validation has {which}")
+    if without:
+        notes.append(f"threshold of {some(without)} stays 0.5: to choose one takes objects to find")
     if without or everywhere:
         names = some([*without, *everywhere])
-        notes.append(f"threshold of {names} stays 0.5: to choose one takes pictures with it and without")
+        notes.append(f"alarm of {names} takes the threshold of the boxes: its own takes pictures with it and without")
     return notes

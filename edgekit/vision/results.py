@@ -143,12 +143,15 @@ class Detections(Result):
         scores: float32 [M], 0..1, descending.
         labels: int64 [M], class indices.
         names: M class names.
+        alarms: names of the classes of which there is one in the picture, by the model's alarm thresholds, whatever
+            boxes are shown; None where the model has none, and of a part of a Detections.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int64]
     names: tuple[str, ...]
+    alarms: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -172,7 +175,8 @@ class Detections(Result):
         return Detections(self.boxes[numbers], self.scores[numbers], self.labels[numbers], names)
 
     def __str__(self) -> str:
-        return "  ".join(map(str, self)) or "nothing"
+        told = "  ".join(map(str, self)) or "nothing"
+        return f"{told}  alarm: {', '.join(map(shown, self.alarms))}" if self.alarms else told
 
     def __repr__(self) -> str:
         return f"Detections({self})"
@@ -181,7 +185,8 @@ class Detections(Result):
         return with_boxes(frame, self)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"objects": [one.to_dict() for one in self]}
+        alarms = {} if self.alarms is None else {"alarms": list(self.alarms)}
+        return {"objects": [one.to_dict() for one in self], **alarms}
 
     def to_supervision(self) -> Any:
         """A supervision.Detections, with the names as `data["class_name"]`."""

@@ -53,6 +53,17 @@ def test_frigates_documented_example(history: tuple[float, ...], computed: float
     assert (median_score(history) >= 0.85) == positive
 
 
+def test_a_track_must_have_been_surely_seen_once_where_an_alarm_asks_for_it() -> None:
+    t = Tracker(TrackConfig(), lambda _: 0.3, lambda _: 0.4, lambda _: 0.6)
+    for i in range(6):
+        (track,) = t.update(found(at(50, 50, 0.5)), i / 5)
+        assert not track.confirmed  # the median would do
+    (track,) = t.update(found(at(50, 50, 0.65)), 1.2)
+    assert track.confirmed
+    (track,) = t.update(found(at(50, 50, 0.5)), 1.4)
+    assert track.confirmed
+
+
 def test_a_score_below_min_score_counts_as_nothing_but_keeps_the_track() -> None:
     t = tracker(0.6, 0.85)
     scores, confirmed = (0.7, 0.55, 0.85, 0.90, 0.95, 0.90), []

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import DataError
-from edgekit.metrics.alarm import alarm_reports, auroc, picture_scores, point_at, roc
+from edgekit.metrics.alarm import alarm_reports, auroc, picture_scores, point_at, roc, threshold_for
 from edgekit.metrics.classification import clopper_pearson
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 
@@ -125,3 +125,33 @@ def test_scores_that_are_not_there() -> None:
     for scores, present in (([], []), ([0.5], [True, False]), ([np.nan], [True])):
         with pytest.raises(DataError):
             point_at(scores, present, 0.5)
+
+
+def test_the_models_own_threshold_is_told() -> None:
+    found = report([0.9, 0.4], [0.6, None, None], own=(0.5,))
+    assert found.own == point_at([0.9, 0.4, 0.6, 0, 0], [True, True, False, False, False], 0.5)
+    assert (found.own.recall.hits, found.own.false_positives.hits) == (1, 1)
+    alone = report([0.9], [], own=(0.5,))
+    assert alone.best is None
+    assert (alone.own.recall.hits, alone.own.false_positives.value) == (1, None)
+    assert report([0.9], [0.1]).own is None
+
+
+def test_the_threshold_of_a_limit_is_a_score() -> None:
+    assert report([0.9, 0.8], [0.6, 0.5], limits=(0.5,)).strictest == pytest.approx(0.55)
+    # every alarm would be a false one: none is raised below a full score
+    assert report([0.2], [1.0], limits=(0.01,)).strictest == 1.0
+    assert report([0.2], [], limits=(0.01,)).strictest is None
+
+
+@given(SCORES, st.sampled_from([0.01, 0.3, 0.5, 1.0]))
+def test_the_threshold_of_a_recall_is_the_highest_that_has_it(pairs: list[tuple[float, bool]], recall: float) -> None:
+    scores, present = np.array([s for s, _ in pairs]), np.array([p for _, p in pairs])
+    found = threshold_for(scores, present, recall)
+    yes = scores[present]
+    if found is None:
+        assert not len(yes) or (yes > 0).mean() < recall
+        return
+    assert (yes >= found).mean() >= recall
+    higher = scores[scores > found].min()  # the score it stands below; above that one the recall is not there
+    assert (yes > higher).mean() < recall

@@ -19,6 +19,7 @@ from edgekit.metrics.coco_ap import AREAS, coco_ap
 from edgekit.metrics.detection import GroundTruth, Predictions, confusion, detection_report, operating_points
 from edgekit.metrics.operating_point import best_threshold
 from edgekit.metrics.voc_ap import voc_curve, voc_curves
+from edgekit.tasks.detection_text import curve_lines
 
 REAL = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
 NO_TRUTH, NOTHING = GroundTruth([], []), Predictions([], [], [])
@@ -150,6 +151,27 @@ def test_a_perfect_detector_and_a_blind_one() -> None:
     blind = detection_report(truths, [NOTHING, NOTHING], ["a", "b", "never"])
     assert (blind.mean.ap, blind.mean.voc07, blind.mean.voc) == (0, 0, 0)
     assert blind.objects == (1, 1, 0)
+
+
+def test_precision_and_recall_along_the_curve() -> None:
+    truths = [GroundTruth([[0, 0, 10, 10], [20, 0, 30, 10]], [0, 0]), NO_TRUTH]
+    found = Predictions([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], [0.85, 0.35, 0.55], [0, 0, 0])
+    report = detection_report(truths, [found, NOTHING], ["a", "never"], 0.45)
+    points = {point.threshold: (point.precision.value, point.recall.value) for point in report.curves[0]}
+    assert points[0.2] == (2 / 3, 1)
+    assert points[0.5] == (0.5, 0.5)
+    assert points[0.8] == (1, 0.5)
+    assert points[0.9] == (None, 0)
+    for point in report.curves[0]:
+        assert point == operating_points(truths, [found, NOTHING], ["a", "never"], point.threshold)[0]
+    # the text: a bar between .4 and .5, and nothing of a class without objects
+    title, head, precision, recall = curve_lines(report)
+    assert "| where the threshold lies" in title
+    at = head.index("0.50")
+    assert precision.split()[:2] == ["a", "precision"]
+    assert (precision[at - 1 : at + 4], recall[at - 1 : at + 4]) == ("|0.50", "|0.50")
+    assert precision.count("|") == recall.count("|") == 1
+    assert precision.endswith("   -")
 
 
 def test_voc_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as reference
 
 from edgekit.errors import UsageError
-from edgekit.metrics.statistics import mcnemar, paired_ratio, stability, summary, t_quantile
+from edgekit.metrics.statistics import mcnemar, paired_ratio, poisson, stability, summary, t_quantile
 
 RNG = np.random.default_rng(0)
 
@@ -123,3 +123,18 @@ def test_one_block_at_the_beginning_is_no_level() -> None:
 def test_of_several_steps_the_largest_is_said(levels: tuple[float, ...], said: str) -> None:
     found = stability([[level] * 9 for level in levels], [10.0 * i for i in range(6)])
     assert any(said in line for line in found.findings), found.findings
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 40, 3000])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_a_count_has_garwoods_interval(count: int, confidence: float) -> None:
+    """Its limits are quantiles of chi square (Garwood 1936)."""
+    alpha = 1 - confidence
+    low = reference.chi2.ppf(alpha / 2, 2 * count) / 2 if count else 0.0
+    assert poisson(count, confidence) == pytest.approx((low, reference.chi2.ppf(1 - alpha / 2, 2 * count + 2) / 2))
+
+
+def test_what_is_no_count_is_refused() -> None:
+    for count, confidence in ((-1, 0.95), (3, 1.0)):
+        with pytest.raises(UsageError):
+            poisson(count, confidence)

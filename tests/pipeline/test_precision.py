@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,14 +257,17 @@ def test_a_detector_keeps_its_operating_points(cli: Any, many: Path, target: Pat
     from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
     from tests.faults.test_detector_gate import lively, spec_of
 
-    spec = spec_of("fpn", "ltrb")
+    spec = replace(spec_of("fpn", "ltrb"), alarm_thresholds=(0.3, 0.35))
     save_checkpoint(tmp_path / "found.pt", Checkpoint(spec, lively(spec).state_dict()))
     outcome = cli(*arguments(tmp_path / "found.pt", many, target, tmp_path, "--precision", "int8"))
     assert outcome.code == 0, outcome.text
     report = json.loads((tmp_path / "found.int8-x86.verify.json").read_text())
-    assert [entry["class"] for entry in report["score_shift"]] == ["bee", "hornet"]
-    stored = read_onnx(tmp_path / "found.int8-x86.onnx").metadata.model.thresholds
-    assert stored == tuple(entry["threshold"] for entry in report["score_shift"])
+    of = [(entry["of"], entry["class"]) for entry in report["score_shift"]]
+    assert of == [(which, name) for which in ("thresholds", "alarm_thresholds") for name in ("bee", "hornet")]
+    stored = read_onnx(tmp_path / "found.int8-x86.onnx").metadata.model
+    moved = tuple(entry["threshold"] for entry in report["score_shift"])
+    assert (*stored.thresholds, *stored.alarm_thresholds) == moved
+    assert moved[2:] != spec.alarm_thresholds
     graph = read_onnx(tmp_path / "found.int8-x86.onnx").model.graph
     decoding = {node.name: node for node in graph.node if node.name.startswith("decode")}
     assert decoding

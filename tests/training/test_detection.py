@@ -23,6 +23,7 @@ from edgekit.config.recipe import Recipe, load_recipe, parse_recipe
 from edgekit.data import hive_pictures, load_dataset
 from edgekit.errors import CheckpointError, DataError, SplitError, UsageError
 from edgekit.loading import open_predictor
+from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.nets.decode import Decode
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.training.detection import DetectionTraining
@@ -121,7 +122,7 @@ def test_a_training_leaves_a_checkpoint_that_eval_scores_alike(tmp_path: Path, n
     loaded = load_checkpoint(tmp_path / LAST)
     assert loaded.spec.task == "detection"
     assert loaded.spec.classes == ("bee", "hornet")
-    assert len(loaded.spec.thresholds) == 2
+    assert len(loaded.spec.thresholds) == len(loaded.spec.alarm_thresholds) == 2
     assert {"ap50", "ap"} <= set(result.final)
     with open_predictor(tmp_path / LAST) as predictor:
         report = evaluate(predictor, load_dataset(HIVE)).report
@@ -130,6 +131,24 @@ def test_a_training_leaves_a_checkpoint_that_eval_scores_alike(tmp_path: Path, n
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert "heatmap" in rows[0]
     assert len(rows) == 3
+
+
+def test_the_alarm_has_its_own_threshold_at_a_limit_of_false_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of six pictures with a score each; the boxes' threshold is where their F1 is highest, the alarm's by picture."""
+    task = make_task(small("threshold.false_alarms=0.34"), Path(HIVE))
+    assert isinstance(task, DetectionTraining)
+    box = [[0.0, 0, 10, 10]]
+    with_one, without = GroundTruth(box, [1]), GroundTruth(np.zeros((0, 4)), [])
+    scores = (0.9, 0.7, 0.3, 0.8, 0.4, 0.2)
+    task._val.truths = [with_one] * 3 + [without] * 3
+    founds = [Predictions(box, [score], [1]) for score in scores]
+    monkeypatch.setattr(task._val, "found", lambda net: founds)
+    spec = task.evaluate(task.net).spec
+    assert spec.alarm_thresholds[1] == pytest.approx(0.55)  # one false alarm in three: between .7 and .4
+    task.recipe = small("threshold.false_alarms=0.2")
+    assert task.evaluate(task.net).spec.alarm_thresholds[1] == pytest.approx(0.85)  # none
+    # no picture has a bee: an alarm is a box that is shown
+    assert spec.alarm_thresholds[0] == spec.thresholds[0] == 0.5
 
 
 def test_killed_and_resumed_the_weights_are_equal_bit_for_bit(tmp_path: Path) -> None:

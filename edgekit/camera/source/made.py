@@ -19,7 +19,8 @@ class MadeGrabber(Grabber):
         self.fps = self._rate = float(keys.get("fps", 20))
         frames = int(keys["frames"]) if "frames" in keys else None
         height, width = int(keys.get("height", 360)), int(keys.get("width", 640))
-        self.clip = HiveClip(int(keys.get("seed", 0)), self.fps, height, width, frames)
+        hornets = keys.get("hornets", "1") != "0"
+        self.clip = HiveClip(int(keys.get("seed", 0)), self.fps, height, width, frames, hornets)
         self._live = source.live
         if not self._live:
             start, self.origin = config.start, "source.start" if config.start else "made"

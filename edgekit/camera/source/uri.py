@@ -212,7 +212,7 @@ def _url(uri: str) -> Source:
 def _synthetic(uri: str) -> Source:
     parts = urlsplit(uri)
     query = {key: values[-1] for key, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    known = ("seed", "fps", "width", "height", "frames", "live")
+    known = ("seed", "fps", "width", "height", "frames", "live", "hornets")
     wrong = sorted(set(query) - set(known))
     if parts.netloc != "hive" or wrong:
         raise UsageError(

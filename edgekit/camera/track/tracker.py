@@ -78,10 +78,13 @@ class Tracker:
         config: reach, patience and when a track counts.
         min_score: detections of a label below it continue a track and begin none.
         threshold: a track is confirmed once the median of its scores reached it (Frigate's rule), and stays so.
+        alarm: and its best score this.
     """
 
-    def __init__(self, config: TrackConfig, min_score: Limit, threshold: Limit) -> None:
-        self._config, self._min_score, self._threshold = config, min_score, threshold
+    def __init__(
+        self, config: TrackConfig, min_score: Limit, threshold: Limit, alarm: Limit = lambda label: 0.0
+    ) -> None:
+        self._config, self._min_score, self._threshold, self._alarm = config, min_score, threshold, alarm
         self._tracks: list[Track] = []
         self._count = 0
         self._at: float | None = None
@@ -187,7 +190,8 @@ class Tracker:
         track.top_score = max(track.top_score, score)
         track.hits += sure
         track.sure = track.seen if sure else track.sure
-        if track.hits >= self._config.hits and track.median >= self._threshold(track.label):
+        sure_of_it = track.median >= self._threshold(track.label) and track.top_score >= self._alarm(track.label)
+        if track.hits >= self._config.hits and sure_of_it:
             track.confirmed = True
 
 

@@ -88,20 +88,27 @@ class HiveClip:
         seed: 0 or more; another seed is another hive.
         fps: frames a second of the scene's own time.
         length: frames, None for no end.
+        hornets: whether they come; without them all else is the same, so what sees one there is wrong.
 
     Raises:
         UsageError: a negative seed, a side below 96 pixels, fps outside 1 to 240, or a length below 1.
     """
 
     def __init__(
-        self, seed: int = 0, fps: float = 20, height: int = 360, width: int = 640, length: int | None = None
+        self,
+        seed: int = 0,
+        fps: float = 20,
+        height: int = 360,
+        width: int = 640,
+        length: int | None = None,
+        hornets: bool = True,
     ) -> None:
         _check(seed, height, width)
         if not 1 <= fps <= 240 or (length is not None and length < 1):
             raise UsageError(
                 "Such a clip cannot be made.", got=f"fps={fps}, length={length}", expected="fps 1 to 240, length >= 1"
             )
-        self.seed, self.fps, self.length = seed, float(fps), length
+        self.seed, self.fps, self.length, self.hornets = seed, float(fps), length, hornets
         rng = self._rng(0, 0)
         self.scene = make_scene(rng, height, width)
         self._phases = rng.uniform(0, 1, _LANES)
@@ -134,7 +141,7 @@ class HiveClip:
 
     def insects(self, index: int) -> Iterator[Insect]:
         """Who is there in that frame, seen or not; flies and leaves too."""
-        for lane in (*range(self._bees), _STRAYS, *_HORNETS):
+        for lane in (*range(self._bees), _STRAYS, *(_HORNETS if self.hornets else ())):
             period = _RAID if lane in _HORNETS else _STRAY_LANE if lane == _STRAYS else _BEE_LANE
             turn, since = divmod(index / self.fps + self._phases[lane] * period, period)
             planned = self._planned(lane, int(turn), period)
