@@ -29,6 +29,7 @@ PATHS = {
     "models",
     "attack",
     "decoder",
+    "places",
 }
 
 
