@@ -33,7 +33,8 @@ class Metadata:
         model: task, classes, preprocessing, temperature.
         lineage: where it came from.
         input: `uint8` (picture as resized, preprocessing in the graph) or `float` (normalized NCHW).
-        precision: `fp32`, `fp16` or an int8 scheme such as `int8-x86`.
+        precision: `fp32`, `fp16` or an int8 scheme such as `int8-x86`; `fp32-w16` computes in float32 with weights that
+            are stored as float16.
         target: name of the target it was made for.
         tools: versions that made it.
         verification: the gate's verdict, as in the .verify.json beside the file; empty before the gate ran.

@@ -14,6 +14,7 @@ from edgekit.config.tables import Kind, Table
 from edgekit.errors import UsageError
 
 Precision = Literal["fp32", "fp16", "int8"]
+COMPACT: Literal["fp32-w16"] = "fp32-w16"  # computed in float32, with large weights rounded to float16
 
 
 class Limits(Table):
@@ -31,6 +32,24 @@ class Limits(Table):
     inner_pixels_equal: float = Field(0.9999, gt=0, le=1, description="the same, away from edges")
     class_iou: float = Field(0.99, gt=0, le=1, description="smallest IoU of a class of the two masks")
     scores_beyond: float = Field(1e-4, ge=0, le=1, description="share of pixels beyond score_shift, at most")
+
+
+# Weights rounded to 11 bits are the same on every board, so these hold where a target has no table of its own. Three
+# trained nets moved by a third of that or less (docs/commands.md).
+COMPACT_LIMITS = Limits(
+    max_abs=0.05,
+    top1_agreement=0.998,
+    boxes_matched=0.998,
+    boxes="shown",
+    box_iou=0.9,
+    score_shift=0.005,
+    features_shift=0.05,
+    cosine=0.9999,
+    pixels_equal=0.999,
+    inner_pixels_equal=0.9995,
+    class_iou=0.97,
+    scores_beyond=0.001,
+)
 
 
 class Runtime(Table):
@@ -86,7 +105,7 @@ class Target(Table):
     precisions: tuple[Precision, ...] = ("fp32",)
     scheme: SchemeName | None = Field(None, description="how int8 is placed in the graph")
     engine: EngineTable | None = Field(None, description="for targets whose runtime compiles the graph")
-    gate: dict[Precision, Limits]
+    gate: dict[Precision | Literal["fp32-w16"], Limits]
     pipelines: Pipelines = Field(default_factory=Pipelines, description="how a camera's frames are decoded")
 
     @field_validator("gate")
@@ -106,11 +125,13 @@ class Target(Table):
         return self
 
     def limits(self, precision: str) -> Limits:
-        """The gate's limits of `fp32`, `fp16` or `int8`, also by the name of an int8 scheme.
+        """The gate's limits of `fp32`, `fp16` or `int8`, also by the name of an int8 scheme, and of `fp32-w16`.
 
         Raises:
             UsageError: the target has none for it.
         """
+        if precision == COMPACT:
+            return self.gate.get(COMPACT, COMPACT_LIMITS)
         kind = precision.split("-", maxsplit=1)[0]
         found = {str(name): limits for name, limits in self.gate.items()}.get(kind)
         if found is None:

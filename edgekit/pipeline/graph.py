@@ -86,14 +86,14 @@ def lint_stage(model: onnx.ModelProto, gate: Gate, target: Target) -> None:
         gate.add(replace(last, name="lint", passed=False, problems=tuple(wrong)))
 
 
-def verification(gate: Gate, basis: Basis) -> dict[str, Any]:
-    """What of the gate's verdict travels in a float32 file."""
+def verification(gate: Gate, basis: Basis, precision: str = "fp32") -> dict[str, Any]:
+    """What of the gate's verdict travels in a file that computes in float32."""
     return {
         "passed": gate.passed,
         "pictures": len(gate.pixels),
         "data": gate.dataset.layout,
         "stages": [gate.task.short(stage) for stage in gate.stages] if gate.passed else [],
-        "verdict": basis.verdict(gate, "fp32"),
+        "verdict": basis.verdict(gate, precision),
     }
 
 

@@ -29,6 +29,7 @@ class ExportOptions:
     input_kind: str = "uint8"
     batch: int | None = None
     raw_heads: bool = False
+    compact: bool = False
     precision: str = "fp32"
     calibrate: int = CALIBRATE
     max_drop: float | None = None

@@ -12,9 +12,10 @@ from typing import Any
 from edgekit.artifacts.atomic import output_folder, refuse_existing
 from edgekit.artifacts.kinds import checkpoint_stem
 from edgekit.artifacts.opening import CheckpointOptions
-from edgekit.config.target import Target
+from edgekit.config.target import COMPACT, Target
 from edgekit.errors import UsageError
 from edgekit.gate.compare import Gate
+from edgekit.pipeline.compact import compact_stage
 from edgekit.pipeline.embed_metadata import environment
 from edgekit.pipeline.expected import read_pairs
 from edgekit.pipeline.folding import fold_stages
@@ -40,6 +41,7 @@ def export(
     input_kind: str = "uint8",
     batch: int | None = None,
     raw_heads: bool = False,
+    compact: bool = False,
     precision: str = "fp32",
     calibrate: int = CALIBRATE,
     max_drop: float | None = None,
@@ -64,6 +66,8 @@ def export(
         input_kind: `uint8` (preprocessing in the graph) or `float`.
         batch: fixed batch size; None for dynamic.
         raw_heads: a detector's file gives its maps too (`heatmap` and so on), beside the boxes.
+        compact: NAME.onnx stores large weights as float16, half the bytes, and computes in float32 as before; it is
+            within limits of the checkpoint then, not equal. A second file is made from unrounded weights all the same.
         precision: `fp32`, or `fp16` or `int8` beside it: NAME.fp16.onnx, NAME.int8-x86.onnx, made from the file that
             was proven and compared with the checkpoint again.
         calibrate: pictures of `data` that the ranges of fp16 and int8 are measured on; not the gate's.
@@ -89,6 +93,7 @@ def export(
         input_kind=input_kind,
         batch=batch,
         raw_heads=raw_heads,
+        compact=compact,
         precision=precision,
         calibrate=calibrate,
         max_drop=max_drop,
@@ -157,6 +162,10 @@ def run_export(
         folded, fold_report = fold_stages(loaded, net, gate, pairs)
         if gate.passed:
             artifact = onnx_stages(loaded, folded, gate, target, options, model_path, basis)
+        proven = artifact
+        if options.compact and artifact is not None and gate.passed:
+            artifact, content["compact"] = compact_stage(artifact, gate, target, model_path, basis)
+            content.update(precision=COMPACT, limits=gate.limits.model_dump())
         if fold_report is not None:
             content["fold"] = finite(
                 {
@@ -169,13 +178,13 @@ def run_export(
         content["environment"] = environment()
         content["seconds"] = round(time.monotonic() - started, 2)
         result = finish(content, gate, artifact, model_path, target, options.force, basis, pairs)
-        if options.precision == "fp32" or not result.passed or artifact is None:
+        if options.precision == "fp32" or not result.passed or proven is None:
             return result
         assert pool is not None
         say(f"{result.model}: proven; now {name}")
         started = time.monotonic()
         second = Gate(gate.dataset, target.limits(name), gate.spec, say, reference=gate.reference, pixels=gate.pixels)
-        made = make(artifact, second, target, name, made_path, pool, basis, max_drop=options.max_drop, say=say)
+        made = make(proven, second, target, name, made_path, pool, basis, max_drop=options.max_drop, say=say)
         content = {
             **{k: content[k] for k in ("format", "edgekit", "checkpoint", "target", "input", "data", "environment")},
             "passed": False,

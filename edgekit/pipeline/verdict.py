@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from edgekit.config.target import COMPACT
 from edgekit.gate.compare import Gate
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ WAYS = {
     "preprocessing": "{pictures}, where nothing is said: --preprocess FILE states it",
     "class names": "ImageNet's: --classes FILE states them",
 }
+ROUNDED = "large weights rounded to float16"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Basis:
         compared = self.equal_to[-1:] if failed.startswith("expect") else self.equal_to[: 1 if failed else None]
         said = f"{'equal to' if exact else f'within the limits{figures} of'} {' and '.join(compared)}"
         said = f"not {said}" if failed else said
+        said += f", with {ROUNDED}" if precision == COMPACT else ""
         return {
             "relation": "equal" if exact else "within limits",
             "passed": gate.passed,

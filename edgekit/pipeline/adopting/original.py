@@ -14,6 +14,7 @@ from edgekit.backends.onnxruntime_ import plain_session
 from edgekit.graph import decoders
 from edgekit.graph.decoders import Reading
 from edgekit.graph.foreign import Foreign, refuse_bombs
+from edgekit.graph.passes.half_weights import is_stored_half
 from edgekit.graph.wrap import layout_of, picture_of
 from edgekit.pipeline.adopting.own_pictures import prepared
 from edgekit.predictor import Answers
@@ -53,8 +54,9 @@ class Original:
     def __init__(self, foreign: Foreign, size: tuple[int, int]) -> None:
         self.image = picture_of(foreign.inputs)
         self.model = foreign.model
-        # computed in half precision, so nothing computed in float32 equals it
-        self.half = any(tensor.data_type == TensorProto.FLOAT16 for tensor in foreign.model.graph.initializer)
+        # computed in half precision, so nothing computed in float32 equals it; weights that are only stored so, do
+        halves = [tensor.name for tensor in foreign.model.graph.initializer if tensor.data_type == TensorProto.FLOAT16]
+        self.half = any(not is_stored_half(foreign.model, name) for name in halves)
         self.layout = layout_of(self.image)
         self.size = size
         first = self.image.shape[0]
