@@ -37,6 +37,7 @@ def test_the_files_hold_the_old_names() -> None:
 def test_checkpoint_and_exported_file_load_and_agree() -> None:
     loaded, artifact = load_checkpoint(CHECKPOINT), read_onnx(EXPORTED)
     assert loaded.spec == artifact.metadata.model
+    assert loaded.spec.alarm_thresholds == ()
     assert (loaded.spec.max_detections, dict(loaded.spec.arch_args or {})["head"]) == (10, "offset_size")
     frames = [preprocess(sample.read(), loaded.spec.preprocess) for sample in hive_pictures(3, seed=2)]
     with open_predictor(CHECKPOINT) as ours, open_predictor(EXPORTED) as theirs:

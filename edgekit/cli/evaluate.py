@@ -115,7 +115,8 @@ def evaluate(
             typer.echo(line)
     if unread:
         return 1
-    after.look(context, model, data)
+    beside = data if data is not None else next((Path(place) for place in places if Path(place).exists()), None)
+    after.look(context, model, beside)
     return 0
 
 

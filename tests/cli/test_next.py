@@ -175,6 +175,12 @@ def test_eval(terminal: Terminal, there: Path, model: str, data: str) -> None:
     terminal.pastes(terminal.types("eval", model, "--data", data))
 
 
+def test_eval_of_alarms_alone(terminal: Terminal, there: Path) -> None:
+    done = terminal.types("eval", "centernet-tiny", "--alarms", "only train/images", "--without", "hornet")
+    assert "edgekit predict centernet-tiny 'only train/images'" in done.err.splitlines()[-1]
+    terminal.pastes(done)
+
+
 def test_eval_with_absolute_paths(terminal: Terminal, things: Path) -> None:
     terminal.pastes(terminal.types("eval", things / "it's.onnx", "--data", things / "my bees; all", "--threads", 1))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from edgekit.data import hive_pictures
 from edgekit.graph import to_onnx
 from edgekit.loading import open_predictor
 from edgekit.nets.centernet import OffsetSizeMaps
+from edgekit.pipeline import graph
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise, preprocess
 
@@ -226,17 +228,16 @@ def unfolded(patch: Patch) -> None:
     patch.setattr(fold_module, "folded_layer", folded_layer)
 
 
-def other_thresholds(patch: Patch) -> None:
-    from dataclasses import replace
+def in_the_file(**changed: Any) -> Callable[[Patch], None]:
+    def seed(patch: Patch) -> None:
+        honest = graph.sealed
 
-    from edgekit.pipeline import graph
+        def sealed(model: onnx.ModelProto, described: Any, path: Path) -> Any:
+            return honest(model, replace(described, model=replace(described.model, **changed)), path)
 
-    honest = graph.sealed
+        patch.setattr(graph, "sealed", sealed)
 
-    def sealed(model: onnx.ModelProto, described: Any, path: Path) -> Any:
-        return honest(model, replace(described, model=replace(described.model, thresholds=(0.9, 0.9))), path)
-
-    patch.setattr(graph, "sealed", sealed)
+    return seed
 
 
 DEFECTS: dict[str, tuple[Callable[[Patch], None], str]] = {
@@ -248,7 +249,8 @@ DEFECTS: dict[str, tuple[Callable[[Patch], None], str]] = {
     "stride 2": (in_the_graph_only(stride_2), "onnx"),
     "logits for scores": (in_the_graph_only(logits_for_scores), "onnx"),
     "a norm behind a transposed convolution is lost": (unfolded, "fold"),
-    "other thresholds in the file": (other_thresholds, "file"),
+    "other thresholds in the file": (in_the_file(thresholds=(0.9, 0.9)), "file"),
+    "other alarm thresholds in the file": (in_the_file(alarm_thresholds=(0.9, 0.9)), "file"),
 }
 
 
