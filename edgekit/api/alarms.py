@@ -13,6 +13,7 @@ from edgekit.api.model import Model, load
 from edgekit.benchmark.quality.false_alarms import ClipScores, FalseAlarms, Moment, PictureScores, of_class
 from edgekit.camera.config import CameraConfig, SourceConfig, VisitConfig
 from edgekit.camera.detect.detectors import make_detector
+from edgekit.camera.events.visits import Visit
 from edgekit.camera.replay import Replay
 from edgekit.camera.rules import Model as Watching
 from edgekit.camera.rules import make_rules
@@ -91,7 +92,13 @@ def false_alarms(
         if unknown := [name for name in absent if name not in settings]:
             told = f"no picture of {some(unknown)} with a box of it" if data is not None else "no labelled pictures"
             raise DataError(f"No threshold has a recall of {recall:g}.", got=told, expected="a smaller recall")
-        looked = _Looked(predictor, say)
+        alarms = predictor.spec.alarm_thresholds
+        if recall is not None:  # the camera's rules are asked at the same threshold
+            own = alarms or (0.0,) * len(model.classes)
+            alarms = tuple(
+                settings[name].threshold if name in absent else at for name, at in zip(model.classes, own, strict=True)
+            )
+        looked = _Looked(predictor, alarms, say)
         for place in places:
             looked.at(os.fspath(place), split, names)
         if looked.unlabelled and not without:
@@ -123,8 +130,8 @@ def _absent(without: Sequence[str], classes: Sequence[str]) -> tuple[str, ...]:
 class _Looked:
     """Clips and pictures, and what the model gave of them."""
 
-    def __init__(self, predictor: Predictor, say: Say) -> None:
-        self._predictor, self._say = predictor, say
+    def __init__(self, predictor: Predictor, alarms: tuple[float, ...], say: Say) -> None:
+        self._predictor, self._alarms, self._say = predictor, alarms, say
         self.clips: list[ClipScores] = []
         self.pictures: list[PictureScores] = []
         self.unread: list[str] = []
@@ -195,10 +202,17 @@ class _Looked:
         if not clip.times:
             raise SourceError(f"{name} holds no frame that can be read.")
         clip.seconds = clip.times[-1] + 1 / (grabber.fps or 25)
-        clip.visits = [
-            (v.label, Moment(name, v.start, v.seen, v.top_score, None, None)) for v in replay.visits
-        ]  # its best moment is not kept
+        clip.visits = [(visit.label, self._moment(clip, visit)) for visit in replay.visits]
         self.clips.append(clip)
+
+    def _moment(self, clip: ClipScores, visit: Visit) -> Moment:
+        label = self._predictor.spec.classes.index(visit.label)
+        during = [
+            (scores[label], -at)
+            for at, scores in zip(clip.times, clip.scores, strict=True)
+            if visit.start <= at <= visit.seen
+        ]
+        return Moment(clip.name, visit.start, visit.seen, visit.top_score, -max(during)[1], None)
 
     def _best(self, found: Detections) -> tuple[float, ...]:
         scores, labels = found.scores, found.labels
@@ -211,7 +225,7 @@ class _Looked:
             classes=spec.classes,
             thresholds=spec.thresholds,
             info={},
-            alarms=spec.alarm_thresholds,
+            alarms=self._alarms,
         )
         return Replay(make_rules(config, watching))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def test_alarms_an_hour_and_when_they_came(model: Model, places: Path) -> None:
     (visit,) = hornet.told
     assert hornet.visits.count == 1
     assert (visit.start, visit.end) == (pytest.approx(5.2), pytest.approx(5.9))
+    assert 5.2 <= visit.worst_at <= 5.9
 
 
 def test_alarms_close_together_are_one() -> None:
@@ -136,6 +138,19 @@ def test_the_threshold_has_its_recall_beside_it(model: Model, places: Path) -> N
     # midway between the second hornet (.5) and the picture without one below it (.2)
     assert all_of.setting.threshold == pytest.approx(0.35, abs=0.01)
     assert (all_of.setting.point.recall.hits, all_of.pictures.hits) == (2, 2)
+
+
+def test_the_cameras_rules_are_asked_at_the_threshold_of_the_recall(places: Path) -> None:
+    """The clip is bright (0.8) for a second: no visit where the alarm asks for 0.9, one where every hornet is to count."""
+    sure = Model(Predictor(Brightness(), replace(SPEC, alarm_thresholds=(0.3, 0.9))))
+    where = {"without": ["hornet"], "data": places / "labelled"}
+    clip = [places / "clip.avi"]
+    (own,) = edgekit.false_alarms(sure, clip, **where).classes  # type: ignore[arg-type]
+    assert (own.alarms.count, own.visits.count) == (0, 0)
+    (half,) = edgekit.false_alarms(sure, clip, recall=0.5, **where).classes  # type: ignore[arg-type]
+    assert half.setting.threshold == pytest.approx(0.8, abs=0.01)
+    (all_of,) = edgekit.false_alarms(sure, clip, recall=1.0, **where).classes  # type: ignore[arg-type]
+    assert (all_of.alarms.count, all_of.visits.count) == (2, 1)
 
 
 def test_what_cannot_be_counted_is_refused(model: Model, places: Path) -> None:

@@ -64,6 +64,21 @@ def test_a_track_must_have_been_surely_seen_once_where_an_alarm_asks_for_it() ->
     assert track.confirmed
 
 
+def test_a_track_under_another_label_must_reach_what_is_asked_of_that_one() -> None:
+    """A sure bee that is weakly called a hornet from some frame on is a bee's track, and no hornet's yet."""
+    limits = {"bee": 0.3, "hornet": 0.6}
+    t = Tracker(TrackConfig(), lambda _: 0.3, limits.__getitem__, limits.__getitem__)
+    for i in range(5):
+        (track,) = t.update(found(at(50, 50, 0.5, "bee")), i / 5)
+    assert (track.label, track.counts) == ("bee", True)
+    for i in range(5, 16):
+        (track,) = t.update(found(at(50, 50, 0.4, "hornet")), i / 5)
+    assert (track.label, track.counts, track.confirmed) == ("hornet", False, True)
+    for i in range(16, 26):
+        (track,) = t.update(found(at(50, 50, 0.7, "hornet")), i / 5)
+    assert (track.label, track.counts) == ("hornet", True)
+
+
 def test_a_score_below_min_score_counts_as_nothing_but_keeps_the_track() -> None:
     t = tracker(0.6, 0.85)
     scores, confirmed = (0.7, 0.55, 0.85, 0.90, 0.95, 0.90), []

@@ -43,7 +43,7 @@ def track(ident: int = 1, x: float = 100, score: float = 0.9, label: str = "horn
     box = np.array([x - 10, 40, x + 10, 60], np.float64)
     kalman = KalmanFilter.begin(x, 50, 20)
     return Track(ident, box, 20, kalman, score, 0, 0, 0, deque([score] * 3), {label: score}, score, 3, confirmed, label,
-                 label)  # fmt: skip
+                 label, told={label} if confirmed else set())  # fmt: skip
 
 
 def visits(zones: tuple[Zone, ...] = (), **keys: object) -> Visits:

@@ -22,8 +22,8 @@ class Moment:
     Attributes:
         clip: its name.
         start, end: seconds of the clip, of its first and last frame.
-        worst: the highest score in it.
-        worst_at: seconds of the clip.
+        worst: the highest score in it; of a visit that of its tracks.
+        worst_at: seconds of the clip, of the frame with the highest score.
         frames: with a score that raises the alarm; None of a visit, which is told by tracks.
     """
 
@@ -31,7 +31,7 @@ class Moment:
     start: float
     end: float
     worst: float
-    worst_at: float | None
+    worst_at: float
     frames: int | None
 
 
@@ -204,11 +204,12 @@ def _class_lines(one: ClassAlarms, data: str) -> list[str]:
         until = "" if moment.start == moment.end else f" to {_clock(moment.end)}"
         told.append(
             f"      {shown(moment.clip)}  {_clock(moment.start)}{until}  worst {moment.worst:.3f} at "
-            f"{_clock(moment.worst_at or 0.0)}, {moment.frames} frames"
+            f"{_clock(moment.worst_at)}, {moment.frames} frames"
         )
     for moment in sorted(one.told, key=lambda m: -m.worst)[:_SHOWN]:
         span = f"{_clock(moment.start)} to {_clock(moment.end)}"
-        told.append(f"      {shown(moment.clip)}  visit {span}  best {moment.worst:.3f}")
+        best = f"best {moment.worst:.3f} at {_clock(moment.worst_at)}"
+        told.append(f"      {shown(moment.clip)}  visit {span}  {best}")
     told += [f"      {shown(name)}  {score:.3f}" for name, score in one.worst[:_SHOWN]]
     more = sum(max(0, len(things) - _SHOWN) for things in (one.moments, one.told, one.worst))
     return [*told, f"      and {more} more (--format json has all)"] if more else told

@@ -42,6 +42,8 @@ class Track:
         hits: detections at or above min_score.
         label: what it was called most, by score.
         called: the last detection's label.
+        best: the best score of each label that it was called.
+        told: labels under which it was confirmed.
     """
 
     ident: int
@@ -59,12 +61,15 @@ class Track:
     confirmed: bool = False
     label: str = ""
     called: str = ""
+    best: dict[str, float] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
 
     @property
     def counts(self) -> bool:
-        """Whether it is confirmed and was called by its label in the last frame too: a hornet's track that went over
-        to a bee must not count beside the hornet's new one."""
-        return self.confirmed and self.called == self.label
+        """Whether it is confirmed under its label and was called so in the last frame too: a hornet's track that went
+        over to a bee must not count beside the hornet's new one, and a bee that is called a hornet for a while must
+        reach what is asked of hornets."""
+        return self.label in self.told and self.called == self.label
 
     @property
     def median(self) -> float:
@@ -77,8 +82,9 @@ class Tracker:
     Args:
         config: reach, patience and when a track counts.
         min_score: detections of a label below it continue a track and begin none.
-        threshold: a track is confirmed once the median of its scores reached it (Frigate's rule), and stays so.
-        alarm: and its best score this.
+        threshold: a track is confirmed once the median of its scores reached it (Frigate's rule), and stays so; under
+            another label that it gets later it counts once it reached that one's.
+        alarm: and its best score under that label this.
     """
 
     def __init__(
@@ -190,9 +196,12 @@ class Tracker:
         track.top_score = max(track.top_score, score)
         track.hits += sure
         track.sure = track.seen if sure else track.sure
-        sure_of_it = track.median >= self._threshold(track.label) and track.top_score >= self._alarm(track.label)
+        track.best[name] = max(track.best.get(name, 0.0), score)
+        label = track.label
+        sure_of_it = track.median >= self._threshold(label) and track.best[label] >= self._alarm(label)
         if track.hits >= self._config.hits and sure_of_it:
             track.confirmed = True
+            track.told.add(label)
 
 
 def median_score(scores: Sequence[float]) -> float:
