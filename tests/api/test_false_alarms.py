@@ -141,7 +141,7 @@ def test_the_threshold_has_its_recall_beside_it(model: Model, places: Path) -> N
 
 
 def test_the_cameras_rules_are_asked_at_the_threshold_of_the_recall(places: Path) -> None:
-    """The clip is bright (0.8) for a second: no visit where the alarm asks for 0.9, one where every hornet is to count."""
+    """The clip is bright (0.8) for a second: no visit where the alarm asks for 0.9, one where each hornet counts."""
     sure = Model(Predictor(Brightness(), replace(SPEC, alarm_thresholds=(0.3, 0.9))))
     where = {"without": ["hornet"], "data": places / "labelled"}
     clip = [places / "clip.avi"]
