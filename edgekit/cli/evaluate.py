@@ -30,7 +30,7 @@ def evaluate(
     context: typer.Context,
     model: Annotated[Path, typer.Argument(help="An exported ONNX, or a checkpoint (run by torch).")],
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[PLACE]...", help="More for --alarms, as a shell's pattern gives.")
+        list[str] | None, typer.Argument(metavar="PLACE", help="More for --alarms, as a shell's pattern gives.")
     ] = None,
     data: Annotated[
         Path | None,
