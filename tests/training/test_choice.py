@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgekit.training.loop import choice
 from edgekit.training.loop.choice import choose
 from edgekit.training.temperature import fit_temperature, nll
 
@@ -23,6 +24,18 @@ def logits(wrong: int, sure: float = 3.0, noise: float = 0.3, seed: int = 0) -> 
     margin[rng.permutation(N)[:wrong]] *= -1
     own = np.stack([-margin / 2, margin / 2], 1)
     return np.where(LABELS[:, None] == 1, own, own[:, ::-1]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("gain", "won"), [(0.09, "head"), (0.11, "tuned")])
+def test_a_gain_must_be_more_than_twice_its_error(gain: float, won: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences of `gain` and a spread whose standard error is 0.05."""
+    spread = 0.05 * np.sqrt(N - 1) * np.where(np.arange(N) % 2, 1, -1)
+    each = {1.0: np.full(N, 1.0), 2.0: 1.0 - gain + spread}
+    monkeypatch.setattr(choice, "_nll_each", lambda logits, _: each[float(logits[0, 0])])
+    nets = {"head": np.full((N, 2), 1.0, np.float32), "tuned": np.full((N, 2), 2.0, np.float32)}
+    found = choose(LABELS, nets)
+    assert found.of("tuned").error == pytest.approx(0.05)
+    assert found.won == won
 
 
 @pytest.mark.parametrize(
@@ -46,24 +59,24 @@ def test_a_likelier_net_with_fewer_right_answers_is_not_taken() -> None:
     tuned = logits(0, sure=8.0, noise=0.01)
     tuned[:2] = tuned[:2, ::-1] * 0.01
     head[2:30] *= 0.05  # which no temperature makes up for
-    choice = choose(LABELS, {"head": head, "tuned": tuned})
-    assert choice.of("tuned").gain > choice.of("tuned").error > 0
-    assert (choice.of("head").right, choice.of("tuned").right, choice.won) == (N, N - 2, "head")
+    found = choose(LABELS, {"head": head, "tuned": tuned})
+    assert found.of("tuned").gain > 2 * found.of("tuned").error > 0
+    assert (found.of("head").right, found.of("tuned").right, found.won) == (N, N - 2, "head")
 
 
 def test_what_is_told_of_each() -> None:
     head, tuned = logits(12), logits(2, seed=1)
-    choice = choose(LABELS, {"head": head, "tuned": tuned})
-    first, second = choice.told
-    assert (first.right, second.right, choice.pictures) == (N - 12, N - 2, N)
+    found = choose(LABELS, {"head": head, "tuned": tuned})
+    first, second = found.told
+    assert (first.right, second.right, found.pictures) == (N - 12, N - 2, N)
     assert (first.gain, first.error) == (0, 0)
     for one, values in ((first, head), (second, tuned)):
         assert one.nll == pytest.approx(nll(values, LABELS, fit_temperature(values, LABELS)))
     assert second.gain == pytest.approx(first.nll - second.nll)
-    assert "tuned wins, 118 of 120 right" in choice.why()
-    assert "head 108 of 120" in choice.why()
+    assert "tuned wins, 118 of 120 right" in found.why()
+    assert "head 108 of 120" in found.why()
     assert "head stays, 108 of 120 right" in choose(LABELS, {"head": head, "tuned": head}).why()
-    assert json.loads(json.dumps(choice.to_dict()))["ways"][1]["right"] == N - 2
+    assert json.loads(json.dumps(found.to_dict()))["ways"][1]["right"] == N - 2
 
 
 def test_the_error_is_that_of_a_mean_of_differences() -> None:
@@ -85,7 +98,7 @@ def test_weights_count_rare_classes_as_much_as_frequent_ones() -> None:
     labels = np.r_[np.zeros(110, np.int64), np.ones(10, np.int64)]
     head = np.where(labels[:, None] == [0, 1], 2.0, -2.0).astype(np.float32)
     tuned = head.copy()
-    head[:14] *= -1
+    head[:30] *= -1
     tuned[-7:] *= -1
     weights = 1 / np.bincount(labels)[labels]
     assert choose(labels, {"head": head, "tuned": tuned}).won == "tuned"

@@ -3,8 +3,8 @@
 The first, which changed least, stays where the others show no more than chance would: a few dozen pictures cannot tell
 95 from 97 right answers, and taking the highest of several counts takes luck for skill. So the likelihood of each
 picture's label decides, which says more than right or wrong, by its mean difference on the same pictures beside that
-difference's standard error (the one-standard-error rule: Breiman et al. 1984, "Classification and Regression Trees",
-sec. 3.4.3).
+difference's standard error (as Breiman et al. 1984, "Classification and Regression Trees", sec. 3.4.3, choose a tree;
+they ask for one error, where here the best of several must have two).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from edgekit.training.temperature import fit_temperature
 
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
+
+ERRORS = 2.0  # standard errors that a gain must exceed
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Choice:
         best = self.of(self.won)
         if best is first:
             best = max(self.told[1:], key=lambda one: one.gain)
-            ending = f"no other is better by more than its standard error (best: {best.name}, {_figures(best, n)})"
+            ending = f"no other gains more than twice its standard error (best: {best.name}, {_figures(best, n)})"
             return f"{first.name} stays, {first.right} of {n} right: {ending}"
         return f"{best.name} wins, {_figures(best, n)}; {first.name} {first.right} of {n}"
 
@@ -73,7 +75,7 @@ def _figures(one: Told, n: int) -> str:
 
 
 def choose(labels: Labels, logits: Mapping[str, Logits], weights: NDArray[np.float64] | None = None) -> Choice:
-    """Takes what gains most over the first, if that is more than its standard error and no fewer answers are right.
+    """Takes what gains most over the first, if by more than twice its standard error with no fewer answers right.
 
     Args:
         labels: int64 [N], N at least 2.
@@ -93,7 +95,7 @@ def choose(labels: Labels, logits: Mapping[str, Logits], weights: NDArray[np.flo
         told.append(Told(name, int(hits[name].sum()), float((share * each[name]).sum()), gain, error))
     best = max(told, key=lambda one: one.gain)
     worse = float((share * hits[best.name]).sum()) < float((share * hits[first]).sum())
-    won = first if best.gain <= best.error or worse else best.name
+    won = first if best.gain <= ERRORS * best.error or worse else best.name
     return Choice(tuple(told), won, len(labels))
 
 
