@@ -4,10 +4,10 @@
         [--set precision=bf16] [--out finetuning/] [--schedule] [--recipe resnet18-finetune]
 
 Sets: class folders given by --near; single blood cells by their kind, cut out of a Pascal VOC set given by --cells; and
-bees of a made hive with pollen on their legs or without, each picture of a hive of its own: as large as a bee, and a
-small detail decides. Each is trained as `edgekit train` does, with the competition. Of the validation pictures, which
-chose nothing, stand there: the fitted head (row 0 of the last run) and what was worth it; with --schedule also what
-[schedule] makes without a competition. Finished rows are kept in OUT, and not made again.
+bees and hornets cut out of pictures of made hives, 16 to 80 pixels long, blurred and in any light. Each is trained as
+`edgekit train` does, with the competition. Of the validation pictures, which chose nothing, stand there: the fitted
+head (row 0 of the last run) and what was worth it; with --schedule also what [schedule] makes without a competition.
+Finished rows are kept in OUT, and not made again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +27,14 @@ import torch
 from edgekit.api.train import train
 from edgekit.artifacts.atomic import write_bytes
 from edgekit.data import hive_pictures, load_dataset
-from edgekit.data.hive import insects
 from edgekit.data.sample import Sample
 from edgekit.vision.image import Frame, encode_picture
 
 CONTEXT = 1.3  # side of a cut-out in longer sides of its box
-BEE = 56  # pixels: of smaller ones pollen cannot be seen
-HIVE = (720, 1280)
+INSECT = 16  # pixels
+HIVES = {"train": 120, "val": 120}
 CELLS_A_CLASS = {"train": 70, "val": 80}
-BEES_A_CLASS = {"train": 120, "val": 100}
+INSECTS_A_CLASS = {"train": 100, "val": 100}
 
 
 def cut_out(frame: Frame, box: Sequence[float]) -> Frame:
@@ -63,20 +60,11 @@ def cells(voc: Path, split: str) -> Iterator[tuple[str, Iterator[Frame]]]:
         yield name, (cut_out(s.read(), box) for s in itertools.chain(*parts) for box in _of(s, label, least=8)[:1])
 
 
-def bees(split: str) -> Iterator[tuple[str, Iterator[Frame]]]:
-    """Bees with pollen and bees without, none in the same hive as another's."""
-    for number, (name, pollen) in enumerate((("pollen", True), ("none", False))):
-        seed = 1000 * (2 * (split != "train") + number)
-        yield name, _bees(pollen, seed)
-
-
-def _bees(pollen: bool, seed: int) -> Iterator[Frame]:
-    for more in itertools.count():
-        with carrying(pollen):
-            made = hive_pictures(20, seed + more, *HIVE)
-        for sample in made:
-            inside = [b for b in _of(sample, 0, BEE) if b[:2].min() > 1 and b[2] < HIVE[1] - 1 and b[3] < HIVE[0] - 1]
-            yield from (cut_out(sample.read(), box) for box in inside[:2])
+def insects(split: str) -> Iterator[tuple[str, Iterator[Frame]]]:
+    """Bees and hornets of made hives, none of a held-out picture in a hive of the others."""
+    made = hive_pictures(HIVES[split], seed=0 if split == "train" else 1)
+    for label, name in enumerate(made.classes or ()):
+        yield name, (cut_out(s.read(), box) for s in made for box in _of(s, label, INSECT)[:2])
 
 
 def _of(sample: Sample, label: int, least: float) -> list[Any]:
@@ -84,19 +72,6 @@ def _of(sample: Sample, label: int, least: float) -> list[Any]:
     assert sample.boxes is not None
     assert sample.box_labels is not None
     return [b for b in sample.boxes[sample.box_labels == label] if max(b[2] - b[0], b[3] - b[1]) >= least]
-
-
-@contextmanager
-def carrying(pollen: bool) -> Iterator[None]:
-    """Every bee that is drawn carries pollen, or none does."""
-    usual = insects._LOOKS["bee"]
-    insects._LOOKS["bee"] = lambda rng: replace(usual(rng), pollen=pollen)
-    insects.sprite.cache_clear()
-    try:
-        yield
-    finally:
-        insects._LOOKS["bee"] = usual
-        insects.sprite.cache_clear()
 
 
 def made_set(
@@ -146,7 +121,7 @@ def main() -> None:
     sets = {"near": asked.near} if asked.near else {}
     if asked.cells:
         sets["cells"] = made_set(asked.out / "cells", lambda split: cells(asked.cells, split), CELLS_A_CLASS)
-    sets["bees"] = made_set(asked.out / "bees", bees, BEES_A_CLASS)
+    sets["hive"] = made_set(asked.out / "hive", insects, INSECTS_A_CLASS)
     rows = []
     for seed, (name, data) in itertools.product(range(asked.seeds), sets.items()):
         kept = asked.out / f"{name}-{seed}.json"
