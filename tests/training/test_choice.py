@@ -33,7 +33,7 @@ def test_a_gain_must_be_more_than_twice_its_error(gain: float, won: str, monkeyp
     each = {1.0: np.full(N, 1.0), 2.0: 1.0 - gain + spread}
     monkeypatch.setattr(choice, "_nll_each", lambda logits, _: each[float(logits[0, 0])])
     nets = {"head": np.full((N, 2), 1.0, np.float32), "tuned": np.full((N, 2), 2.0, np.float32)}
-    found = choose(LABELS, nets)
+    found = choose(LABELS, nets, "tuned")
     assert found.of("tuned").error == pytest.approx(0.05)
     assert found.won == won
 
@@ -46,11 +46,13 @@ def test_a_gain_must_be_more_than_twice_its_error(gain: float, won: str, monkeyp
         ({"head": (6, 0), "tuned": (5, 1)}, "head"),  # one picture of 120 is luck
         ({"head": (3, 0), "tuned": (12, 1)}, "head"),
         ({"head": (20, 0), "mixed": (10, 1), "tuned": (3, 2)}, "tuned"),
-        ({"head": (20, 0), "mixed": (3, 1), "tuned": (10, 2)}, "mixed"),
+        ({"head": (30, 0), "mixed": (1, 1), "tuned": (14, 2)}, "mixed"),
+        ({"head": (30, 0), "mixed": (1, 1), "tuned": (3, 2)}, "tuned"),  # as good as far as these can tell
+        ({"head": (12, 0), "mixed": (1, 1), "tuned": (11, 2), "refit": (3, 3)}, "mixed"),
     ],
 )
 def test_the_best_wins_where_the_pictures_can_show_it(nets: dict[str, Any], won: str) -> None:
-    assert choose(LABELS, {name: logits(wrong, seed=seed) for name, (wrong, seed) in nets.items()}).won == won
+    assert choose(LABELS, {name: logits(wrong, seed=seed) for name, (wrong, seed) in nets.items()}, "tuned").won == won
 
 
 def test_a_likelier_net_with_fewer_right_answers_is_not_taken() -> None:
@@ -59,14 +61,14 @@ def test_a_likelier_net_with_fewer_right_answers_is_not_taken() -> None:
     tuned = logits(0, sure=8.0, noise=0.01)
     tuned[:2] = tuned[:2, ::-1] * 0.01
     head[2:30] *= 0.05  # which no temperature makes up for
-    found = choose(LABELS, {"head": head, "tuned": tuned})
+    found = choose(LABELS, {"head": head, "tuned": tuned}, "tuned")
     assert found.of("tuned").gain > 2 * found.of("tuned").error > 0
     assert (found.of("head").right, found.of("tuned").right, found.won) == (N, N - 2, "head")
 
 
 def test_what_is_told_of_each() -> None:
     head, tuned = logits(12), logits(2, seed=1)
-    found = choose(LABELS, {"head": head, "tuned": tuned})
+    found = choose(LABELS, {"head": head, "tuned": tuned}, "tuned")
     first, second = found.told
     assert (first.right, second.right, found.pictures) == (N - 12, N - 2, N)
     assert (first.gain, first.error) == (0, 0)
@@ -75,14 +77,14 @@ def test_what_is_told_of_each() -> None:
     assert second.gain == pytest.approx(first.nll - second.nll)
     assert "tuned wins, 118 of 120 right" in found.why()
     assert "head 108 of 120" in found.why()
-    assert "head stays, 108 of 120 right" in choose(LABELS, {"head": head, "tuned": head}).why()
+    assert "head stays, 108 of 120 right" in choose(LABELS, {"head": head, "tuned": head}, "tuned").why()
     assert json.loads(json.dumps(found.to_dict()))["ways"][1]["right"] == N - 2
 
 
 def test_the_error_is_that_of_a_mean_of_differences() -> None:
     rng = np.random.default_rng(3)
     head, tuned = (rng.normal(0, 1, (N, 3)).astype(np.float32) for _ in range(2))
-    told = choose(LABELS, {"head": head, "tuned": tuned}).of("tuned")
+    told = choose(LABELS, {"head": head, "tuned": tuned}, "tuned").of("tuned")
 
     def each(x: NDArray[np.float32]) -> NDArray[np.float64]:
         scaled = x / fit_temperature(x, LABELS)
@@ -101,5 +103,5 @@ def test_weights_count_rare_classes_as_much_as_frequent_ones() -> None:
     head[:30] *= -1
     tuned[-7:] *= -1
     weights = 1 / np.bincount(labels)[labels]
-    assert choose(labels, {"head": head, "tuned": tuned}).won == "tuned"
-    assert choose(labels, {"head": head, "tuned": tuned}, weights).won == "head"
+    assert choose(labels, {"head": head, "tuned": tuned}, "tuned").won == "tuned"
+    assert choose(labels, {"head": head, "tuned": tuned}, "tuned", weights).won == "head"

@@ -74,12 +74,18 @@ def _figures(one: Told, n: int) -> str:
     return f"{one.right} of {n} right, nll lower by {one.gain:.4f} with a standard error of {one.error:.4f}"
 
 
-def choose(labels: Labels, logits: Mapping[str, Logits], weights: NDArray[np.float64] | None = None) -> Choice:
-    """Takes what gains most over the first, if by more than twice its standard error with no fewer answers right.
+def choose(
+    labels: Labels, logits: Mapping[str, Logits], usual: str, weights: NDArray[np.float64] | None = None
+) -> Choice:
+    """The first, unless others gain more than twice the standard error over it, with no fewer answers right.
+
+    Of those it is `usual`, unless another gains as clearly over that: which of several near equals comes out highest is
+    luck. Where `usual` is not among them it is what gains most.
 
     Args:
         labels: int64 [N], N at least 2.
         logits: float32 [N, C] of each net by its name, the one that changed least first.
+        usual: name of one that is not the first.
         weights: float64 [N], what each picture counts for; None: all the same.
     """
     share = np.ones(len(labels)) if weights is None else weights
@@ -89,14 +95,29 @@ def choose(labels: Labels, logits: Mapping[str, Logits], weights: NDArray[np.flo
     first = next(iter(logits))
     told = []
     for name in logits:
-        gains = each[first] - each[name]
-        gain = float((share * gains).sum())
-        error = float(np.sqrt((share**2 * (gains - gain) ** 2).sum() * len(labels) / (len(labels) - 1)))
+        gain, error = _gain(each[first], each[name], share)
         told.append(Told(name, int(hits[name].sum()), float((share * each[name]).sum()), gain, error))
-    best = max(told, key=lambda one: one.gain)
-    worse = float((share * hits[best.name]).sum()) < float((share * hits[first]).sum())
-    won = first if best.gain <= ERRORS * best.error or worse else best.name
-    return Choice(tuple(told), won, len(labels))
+
+    def clearly_better(than: str) -> list[str]:
+        least, won = float((share * hits[than]).sum()), []
+        for name in logits:
+            gain, error = _gain(each[than], each[name], share)
+            if gain > ERRORS * error and float((share * hits[name]).sum()) >= least - 1e-9:
+                won.append(name)
+        return won
+
+    better = clearly_better(first)
+    if usual in better:
+        better = [name for name in clearly_better(usual) if name in better] or [usual]
+    gains = {one.name: one.gain for one in told}
+    return Choice(tuple(told), max(better, key=gains.__getitem__, default=first), len(labels))
+
+
+def _gain(before: NDArray[np.float64], after: NDArray[np.float64], share: NDArray[np.float64]) -> tuple[float, float]:
+    """By how much the mean of `after` is lower, and the standard error of that; of values [N] each."""
+    gains = before - after
+    mean = float((share * gains).sum())
+    return mean, float(np.sqrt((share**2 * (gains - mean) ** 2).sum() * len(gains) / (len(gains) - 1)))
 
 
 def _nll_each(logits: Logits, labels: Labels) -> NDArray[np.float64]:

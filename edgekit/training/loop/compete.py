@@ -28,6 +28,7 @@ from edgekit.training.loop.step import full_precision
 from edgekit.training.task import Training
 
 CHOICE = "competition.json"
+PLAIN = "fine-tuned"  # the way that [schedule] says
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def ways(compete: Compete) -> tuple[Way, ...]:
     return (
         Way("head", learns=False),
         *(Way(f"fine-tuned with {mix:.0%} of the start", mix=mix) for mix in between),
-        Way("fine-tuned"),
+        Way(PLAIN),
         Way("fine-tuned, head fitted again", refit=True),
     )
 
@@ -95,7 +96,7 @@ def competed(
     train(task, one, out, resume=resume and (out / STATE).is_file(), keep_start=True, say=say)
     logits, labels = _answers(task, out, known)
     balanced = recipe.schedule.class_balance != "none"
-    choice = choose(labels, logits, 1 / np.bincount(labels)[labels] if balanced else None)
+    choice = choose(labels, logits, PLAIN, 1 / np.bincount(labels)[labels] if balanced else None)
     write_bytes(out / CHOICE, json.dumps(choice.to_dict(), indent=2).encode(), overwrite=True)
     for way in choice.told:
         say(
