@@ -66,6 +66,7 @@ def main() -> None:
     asked = parser.parse_args()
     recipe = load_recipe("resnet18-finetune", [
         "net.weights=none", f"precision={asked.precision}", "schedule.epochs=1", "schedule.probe_views=0",
+        "compete.share=0",
         "schedule.refit_head=false", "schedule.frozen=[]", "schedule.norm_stats=train", f"schedule.batch={BATCH}",
         "schedule.warmup=0", "schedule.save_steps=100000", "input.size=224", "input.shorter_side=256",
     ])  # fmt: skip

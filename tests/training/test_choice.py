@@ -26,14 +26,27 @@ def logits(wrong: int, sure: float = 3.0, noise: float = 0.3, seed: int = 0) -> 
     return np.where(LABELS[:, None] == 1, own, own[:, ::-1]).astype(np.float32)
 
 
-@pytest.mark.parametrize(("gain", "won"), [(0.09, "head"), (0.11, "tuned")])
-def test_a_gain_must_be_more_than_twice_its_error(gain: float, won: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Differences of `gain` and a spread whose standard error is 0.05."""
+@pytest.mark.parametrize(
+    ("gain", "further", "won"),
+    [
+        (0.09, 0.0, "head"),
+        (0.11, 0.0, "tuned"),
+        (0.11, 0.04, "tuned"),
+        (0.11, 0.06, "refit"),
+        (0.09, 0.06, "refit"),
+        (0.05, 0.06, "head"),
+    ],
+)
+def test_a_gain_must_be_twice_its_error_over_the_head_and_once_over_the_usual(
+    gain: float, further: float, won: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard errors: 0.05 over the head and over each other, 0.07 of the last over the head."""
     spread = 0.05 * np.sqrt(N - 1) * np.where(np.arange(N) % 2, 1, -1)
-    each = {1.0: np.full(N, 1.0), 2.0: 1.0 - gain + spread}
+    other = 0.05 * np.sqrt(N - 1) * np.where(np.arange(N) // 2 % 2, 1, -1)
+    each = {1.0: np.full(N, 1.0), 2.0: 1.0 - gain + spread, 3.0: 1.0 - gain - further + spread + other}
     monkeypatch.setattr(choice, "_nll_each", lambda logits, _: each[float(logits[0, 0])])
-    nets = {"head": np.full((N, 2), 1.0, np.float32), "tuned": np.full((N, 2), 2.0, np.float32)}
-    found = choose(LABELS, nets, "tuned")
+    names = {"head": 1.0, "tuned": 2.0, "refit": 3.0}
+    found = choose(LABELS, {name: np.full((N, 2), value, np.float32) for name, value in names.items()}, "tuned")
     assert found.of("tuned").error == pytest.approx(0.05)
     assert found.won == won
 

@@ -3,8 +3,8 @@
 The first, which changed least, stays where the others show no more than chance would: a few dozen pictures cannot tell
 95 from 97 right answers, and taking the highest of several counts takes luck for skill. So the likelihood of each
 picture's label decides, which says more than right or wrong, by its mean difference on the same pictures beside that
-difference's standard error (as Breiman et al. 1984, "Classification and Regression Trees", sec. 3.4.3, choose a tree;
-they ask for one error, where here the best of several must have two).
+difference's standard error (as Breiman et al. 1984, "Classification and Regression Trees", sec. 3.4.3, choose a tree:
+within one error the simpler one).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from edgekit.training.temperature import fit_temperature
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
-ERRORS = 2.0  # standard errors that a gain must exceed
+# standard errors that a gain must exceed: over the first, where the best of several is luck more often, and over the
+# usual one of those that do
+OVER_FIRST, OVER_USUAL = 2.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def choose(
 ) -> Choice:
     """The first, unless others gain more than twice the standard error over it, with no fewer answers right.
 
-    Of those it is `usual`, unless another gains as clearly over that: which of several near equals comes out highest is
-    luck. Where `usual` is not among them it is what gains most.
+    Of those it is `usual`, unless another gains more than one standard error over that; where `usual` is not among them
+    it is what gains most.
 
     Args:
         labels: int64 [N], N at least 2.
@@ -98,17 +100,17 @@ def choose(
         gain, error = _gain(each[first], each[name], share)
         told.append(Told(name, int(hits[name].sum()), float((share * each[name]).sum()), gain, error))
 
-    def clearly_better(than: str) -> list[str]:
+    def better_than(than: str, errors: float) -> list[str]:
         least, won = float((share * hits[than]).sum()), []
         for name in logits:
             gain, error = _gain(each[than], each[name], share)
-            if gain > ERRORS * error and float((share * hits[name]).sum()) >= least - 1e-9:
+            if gain > errors * error and float((share * hits[name]).sum()) >= least - 1e-9:
                 won.append(name)
         return won
 
-    better = clearly_better(first)
+    better = better_than(first, OVER_FIRST)
     if usual in better:
-        better = [name for name in clearly_better(usual) if name in better] or [usual]
+        better = [name for name in better_than(usual, OVER_USUAL) if name in better] or [usual]
     gains = {one.name: one.gain for one in told}
     return Choice(tuple(told), max(better, key=gains.__getitem__, default=first), len(labels))
 
