@@ -195,6 +195,7 @@ class Schedule(Table):
     class_balance: Literal["none", "loss", "sample"] = "none"
     clip: float = Field(1.0, ge=0, description="largest norm of the gradient; 0: any")
     ema: float = Field(0.0, ge=0, lt=1, description="decay a step of the weights' running mean; 0: no mean")
+    compile: bool = Field(False, description="torch.compile: quicker steps after a minute or more for the first")
     patience: int = Field(0, ge=0, description="epochs without a better metric before it stops; 0: never stops")
     evaluate_every: int = Field(1, ge=1, description="epochs between two evaluations; the last is always evaluated")
     save_steps: int = Field(50, ge=1, description="steps between two saves of the training state")

@@ -66,6 +66,7 @@ class ClassificationTraining(Training):
         self._augment = cropped(recipe.augment, size)
         counts = torch.bincount(self.labels, minlength=len(classes))
         self._balance = len(self.labels) / (len(classes) * counts.clamp(min=1).double())
+        self._weights: Tensor | None = None  # the same on the net's device
 
         torch.manual_seed(recipe.schedule.seed)
         self.net = nets.build(self.spec)
@@ -102,7 +103,9 @@ class ClassificationTraining(Training):
         each = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
         if self.recipe.schedule.class_balance == "loss":
             # not divided by the batch's own weights: several processes must give what one gives
-            each = each * self._balance.to(each)[labels]
+            if self._weights is None:  # once: a GPU would wait for the host at every step
+                self._weights = self._balance.to(each)
+            each = each * self._weights[labels]
         return {"loss": each.mean(), "train_top1": (logits.detach().argmax(1) == labels).float().mean()}
 
     def sampling_weights(self) -> Tensor | None:

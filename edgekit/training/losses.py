@@ -53,8 +53,9 @@ def l1_loss(prediction: Tensor, target: Tensor, mask: Tensor, places: Tensor) ->
         mask: bool [N, h, w].
         places: what the sum over places is divided by.
     """
-    error = (prediction.float() - target.float()).abs().mean(1)[mask]  # [places]
-    return error.sum() / places
+    error = (prediction.float() - target.float()).abs().mean(1)  # [N, h, w]
+    # not error[mask]: how many there are a GPU would have to tell the host, which would wait for it
+    return torch.where(mask, error, 0).sum() / places
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
@@ -72,9 +73,16 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
 
 def giou_loss(prediction: Tensor, target: Tensor, mask: Tensor, places: Tensor) -> Tensor:
     """1 - GIoU of distances [N, 4, h, w] to left, top, right, bottom, over the places of `mask` [N, h, w]."""
-    sign = prediction.new_tensor([-1.0, -1.0, 1.0, 1.0])  # the place itself is the origin of both boxes
-    ours, theirs = (d.movedim(1, -1)[mask] * sign for d in (prediction, target))
+    # the place itself is the origin of both boxes; elsewhere both are the same box, so loss and gradient are 0 there
+    there = mask.unsqueeze(1)
+    ours, theirs = (_around_origin(torch.where(there, d.float(), 1)) for d in (prediction, target))
     return (1 - giou(ours, theirs)).sum() / places
+
+
+def _around_origin(distances: Tensor) -> Tensor:
+    """[N, 4, h, w] to left, top, right, bottom -> boxes [N h w, 4]."""
+    left_top, right_bottom = distances.chunk(2, 1)
+    return torch.cat((-left_top, right_bottom), 1).movedim(1, -1).flatten(0, 2)
 
 
 Heatmap = Literal["focal", "logistic"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 
 class Ema:
@@ -14,32 +14,21 @@ class Ema:
 
     The warm-up of d (as in TensorFlow's ExponentialMovingAverage) keeps the first, bad weights from lasting. The
     running statistics of BatchNorm are averaged like weights; integers (counters) are copied. torch's `AveragedModel`
-    keeps the copy, with this rule in the place of its own, which has no warm-up and would average counters too.
+    would wait for a GPU twice a step, for a counter of its own.
 
     Args:
         net: what is followed; it is copied once.
         decay: 0 makes the mean equal to the weights.
+
+    Attributes:
+        net: the mean as a net, in evaluation mode; nothing in it requires a gradient.
+        steps: how many states of the net the mean has taken in.
     """
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._averaged = AveragedModel(net, multi_avg_fn=self._mix, use_buffers=True).eval().requires_grad_(False)
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
         self.steps = 0
-
-    @property
-    def net(self) -> nn.Module:
-        """The mean as a net, in evaluation mode; nothing in it requires a gradient."""
-        return self._averaged.module
-
-    @property
-    def steps(self) -> int:
-        """How many states of the net the mean has taken in."""
-        return int(self._averaged.n_averaged) - 1
-
-    @steps.setter
-    def steps(self, steps: int) -> None:
-        # the weights at the start are the first of the mean; at 0 torch would put the next in their place
-        self._averaged.n_averaged.fill_(steps + 1)
 
     def factor(self) -> float:
         """d of the next update."""
@@ -48,14 +37,13 @@ class Ema:
     @torch.no_grad()
     def update(self, net: nn.Module) -> None:
         """Takes one more state of `net` into the mean."""
-        self._averaged.update_parameters(net)
-
-    def _mix(self, means: Sequence[Tensor], news: Sequence[Tensor], _: Tensor | int) -> None:
-        """Tensors of one type on one device, in place."""
-        if means[0].is_floating_point():
-            torch._foreach_lerp_(list(means), list(news), 1.0 - self.factor())
-        else:
-            torch._foreach_copy_(list(means), list(news))
+        means, news = (_tensors(one) for one in (self.net, net))
+        learnt = [i for i, mean in enumerate(means) if mean.is_floating_point()]
+        counted = [i for i, mean in enumerate(means) if not mean.is_floating_point()]
+        torch._foreach_lerp_([means[i] for i in learnt], [news[i] for i in learnt], 1.0 - self.factor())
+        if counted:
+            torch._foreach_copy_([means[i] for i in counted], [news[i] for i in counted])
+        self.steps += 1
 
     def state_dict(self) -> dict[str, object]:
         """`steps` and the mean's `net`, a state dict; plain data and tensors."""
@@ -68,3 +56,7 @@ class Ema:
         assert isinstance(net, Mapping)
         self.steps = steps
         self.net.load_state_dict(net)
+
+
+def _tensors(net: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in (*net.parameters(), *net.buffers())]

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -23,10 +23,11 @@ from edgekit.training.loop.batches import Feed, LoadedBatch, order_for
 from edgekit.training.loop.ema import Ema
 from edgekit.training.loop.interrupt import Interrupt, Stopped
 from edgekit.training.loop.journal import Journal
+from edgekit.training.loop.pending import EVERY, Pending, Step
 from edgekit.training.loop.result import BEST, LAST, START, STATE, TrainResult
 from edgekit.training.loop.schedule import RatePlan, freeze, make_optimizer, require_parts, set_rates
 from edgekit.training.loop.state import Progress, check_state, load_state, restore_random, save_state, write_checkpoint
-from edgekit.training.loop.step import DivergedError, Stepper, full_precision, make_accelerator
+from edgekit.training.loop.step import NORM, Stepper, compiling, full_precision, make_accelerator, require_finite
 from edgekit.training.loop.sync_norm import shared_norms
 from edgekit.training.task import Score, Training
 
@@ -49,7 +50,7 @@ def train(
 
     Raises:
         OutputError: `out` holds a training already and `resume` is False, or cannot be written to.
-        EdgekitError: the loss is not a number; last.pt and best.pt are from before.
+        EdgekitError: the loss is not a number; last.pt, best.pt and the state are from before.
         KeyboardInterrupt: Ctrl-C; the state was saved at the end of the step that ran.
         UsageError: the recipe and the machine or the run in `out` contradict each other.
     """
@@ -110,6 +111,7 @@ class _Run:
         self.spec = task.spec if content is None else ModelSpec.from_dict(content["spec"])
         self.metrics: Mapping[str, float] = {} if content is None else content["metrics"]
         self.wrapped: nn.Module | None = None
+        self.pending = Pending(EVERY if on_gpu else 1)
         self.interrupt = Interrupt(active=self.processes == 1)
         self.busy, self.seen = 0.0, 0
         self.changed = False  # since it was saved
@@ -119,11 +121,15 @@ class _Run:
         if progress.step:
             self.say(f"going on at step {progress.step} of {plan.steps}")
         try:
-            with self.journal, self.interrupt:
-                self._train()
+            with self.journal:  # open while it saves, which reads what the last steps gave
+                try:
+                    with self.interrupt:
+                        self._train()
+                except Stopped:
+                    self._save()
+                    raise
             self.feed.close()
         except Stopped:
-            self._save()
             self.say(f"stopped at step {progress.step} of {plan.steps}; the same command with --resume goes on")
             raise
         self.accelerator.wait_for_everyone()
@@ -236,25 +242,21 @@ class _Run:
         freeze(self.net, schedule, self.task.heads, trunk=epoch < plan.frozen_epochs)
         if self.wrapped is None or (self.processes > 1 and epoch == plan.frozen_epochs):
             # wrapped anew when the trunk thaws: a DDP module fixes what learns when it is made
-            self.wrapped = self.accelerator.prepare_model(self.net) if self.processes > 1 else self.net
+            wrapped = self.accelerator.prepare_model(self.net) if self.processes > 1 else self.net
+            # what is compiled shares the parameters and is only called: checkpoints come from the net itself
+            self.wrapped = cast(nn.Module, torch.compile(wrapped)) if schedule.compile else wrapped
         done = progress.step % plan.epoch_steps
         began, seen = time.monotonic(), 0
         for part in self.feed.epoch(epoch, done):
             self._note_unread(part)
             rates = set_rates(self.optimizer, plan, progress.step)
-            losses = self._step(part, epoch)
-            progress.step += 1
-            progress.count += 1
-            self.changed = True
-            for name, value in losses.items():
-                progress.sums[name] = progress.sums.get(name, 0.0) + value
+            self._step(part, epoch, rates)
             seen += len(part.indices) * self.processes
-            label = f"{epoch + 1}/{plan.epochs}"
-            self.journal.step(progress.step, label, losses["loss"], {"lr_head": rates[0], "lr_trunk": rates[1]})
             if progress.step % plan.epoch_steps:  # else the epoch's row is still to come
                 if progress.step % schedule.save_steps == 0:
                     self._save()
                 self.interrupt.check()
+        self._settle()
         spent = time.monotonic() - began
         self.busy, self.seen = self.busy + spent, self.seen + seen
         row = {"epoch": epoch + 1.0, "step": float(progress.step), "lr_head": rates[0], "lr_trunk": rates[1]}
@@ -263,17 +265,34 @@ class _Run:
         progress.rows.append(row)
         progress.sums, progress.count = {}, 0
 
-    def _step(self, part: LoadedBatch, epoch: int) -> dict[str, float]:
+    def _step(self, part: LoadedBatch, epoch: int, rates: tuple[float, float]) -> None:
         assert self.wrapped is not None
-        try:
+        plan, progress = self.plan, self.progress
+        with compiling(self.recipe.schedule.compile):
             values = self.stepper(self.wrapped, part)
-        except DivergedError as error:
-            batch = (
-                f"epoch {epoch + 1}, batch {self.progress.step % self.plan.epoch_steps + 1} of {self.plan.epoch_steps}"
-            )
-            raise error.told(batch, some([self.task.name(i) for i in part.indices]), self.out) from None
         self.ema.update(self.net)
-        return values
+        place = f"epoch {epoch + 1}, batch {progress.step % plan.epoch_steps + 1} of {plan.epoch_steps}"
+        progress.step += 1
+        self.changed = True
+        self.pending.add(Step(progress.step, f"{epoch + 1}/{plan.epochs}", place, part.indices, rates), values)
+        if self.pending.due:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Reads what the last steps gave: from here on they are known to be sound, and may be saved.
+
+        Raises:
+            EdgekitError: one was not; nothing was saved since.
+        """
+        progress = self.progress
+        for step, values in self.pending.read():
+            require_finite(values, step.place, some([self.task.name(i) for i in step.indices]), self.out)
+            values.pop(NORM, None)
+            for name, value in values.items():
+                progress.sums[name] = progress.sums.get(name, 0.0) + value
+            progress.count += 1
+            rates = {"lr_head": step.rates[0], "lr_trunk": step.rates[1]}
+            self.journal.step(step.number, step.label, values["loss"], rates)
 
     def _note_unread(self, part: LoadedBatch) -> None:
         for name in part.unread:
@@ -313,6 +332,7 @@ class _Run:
         return next((row for row in rows if row.get("best")), rows[-1]), rows[-1]
 
     def _save(self) -> None:
+        self._settle()
         if not self.first:
             return
         content = {

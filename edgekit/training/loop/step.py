@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +21,11 @@ from edgekit.training.loop.batches import LoadedBatch
 from edgekit.training.loop.result import BEST, LAST
 from edgekit.training.task import Training
 
-
-class DivergedError(Exception):
-    """The loss or the gradient is NaN or infinite: `what` it is of the two, and its `value`."""
-
-    def __init__(self, what: str, value: float) -> None:
-        super().__init__(what, value)
-        self.what, self.value = what, value
-
-    def told(self, place: str, pictures: str, out: Path) -> EdgekitError:
-        """The same for the user: in which batch, on which pictures, and which checkpoints in `out` are sound."""
-        kept = [name for name in (BEST, LAST) if (out / name).exists()]
-        return EdgekitError(
-            f"The {self.what} is not a number any more, in {place}.",
-            got=f"{self.value} on {pictures}",
-            expected="a finite number",
-            fix=f"a lower learning rate (--set schedule.lr_trunk=...), or look at these pictures; "
-            f"{' and '.join(kept) + ' in ' + str(out) + ' are from before' if kept else 'nothing was saved yet'}",
-        )
+NORM = "gradient"  # the gradient's length among a step's values
 
 
 class Stepper:
-    """Learns from one batch after the other.
+    """Learns from one batch after the other, and never waits for the device.
 
     Args:
         net: whose parameters learn; what is called is `net` itself or a wrapper of it.
@@ -56,15 +39,18 @@ class Stepper:
         self._task, self._net, self._optimizer = task, net, optimizer
         self._accelerator, self._clip = accelerator, clip
 
-    def __call__(self, net: nn.Module, part: LoadedBatch) -> dict[str, float]:
-        """One step on `part`. Gives the losses by name, their mean over all processes.
+    def __call__(self, net: nn.Module, part: LoadedBatch) -> dict[str, Tensor]:
+        """One step on `part`.
 
         Args:
-            net: the net, or with several processes torch's DistributedDataParallel of it.
+            net: the net, or what torch made of it for several processes or compiled.
+
+        Returns:
+            Scalars on the device: the losses by name, their mean over all processes, and under `NORM` the gradient's
+            length before it was shortened. `require_finite` tells whether the weights are still numbers.
 
         Raises:
             DataError: not one picture of the batch could be read.
-            DivergedError: nothing was changed.
         """
         if part.batch is None:
             raise DataError("Not one picture of a batch can be read.", got=some(part.unread), fix="is the disk there?")
@@ -73,31 +59,65 @@ class Stepper:
         with accelerator.autocast():
             losses = self._task.loss(net, batch)
         values = self._mean({name: value.detach() for name, value in losses.items()})
-        if not math.isfinite(values["loss"]):
-            raise DivergedError("loss", values["loss"])
         accelerator.backward(losses["loss"])
-        self._shorten()
+        norm = self._shorten()
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return values
+        # with fp16 an overflow is the scaler's business: it skips the step and scales less
+        return values if accelerator.scaler is not None else {**values, NORM: norm}
 
-    def _shorten(self) -> None:
-        """Clips the gradient."""
+    def _shorten(self) -> Tensor:
+        """Clips the gradient; gives its length before."""
         self._accelerator.unscale_gradients()
         learning = [p for p in self._net.parameters() if p.grad is not None]
-        total = get_total_norm([p.grad for p in learning if p.grad is not None])
-        norm = float(total)
-        # with fp16 an overflow is the scaler's business: it skips the step and scales less
-        if self._accelerator.scaler is None and not math.isfinite(norm):
-            raise DivergedError("gradient", norm)
-        if self._clip and math.isfinite(norm) and norm > self._clip:
-            clip_grads_with_norm_(learning, self._clip, total)
+        norm = get_total_norm([p.grad for p in learning if p.grad is not None])
+        if self._clip:
+            clip_grads_with_norm_(learning, self._clip, norm)
+        return norm
 
-    def _mean(self, values: dict[str, Tensor]) -> dict[str, float]:
+    def _mean(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
         if self._accelerator.num_processes == 1:
-            return {name: float(value) for name, value in values.items()}
+            return values
         stacked: Any = self._accelerator.reduce(torch.stack([v.float() for v in values.values()]), reduction="mean")
-        return dict(zip(values, stacked.tolist(), strict=True))
+        return dict(zip(values, stacked, strict=True))
+
+
+def require_finite(values: Mapping[str, float], place: str, pictures: str, out: Path) -> None:
+    """Raises EdgekitError where a step's loss or gradient is NaN or infinite.
+
+    Args:
+        values: of the step.
+        place: in which batch it was.
+        pictures: of the batch.
+        out: folder of the run: which checkpoints in it are sound is said.
+    """
+    for what in ("loss", NORM):
+        if not math.isfinite(values.get(what, 0.0)):
+            kept = [name for name in (BEST, LAST) if (out / name).exists()]
+            raise EdgekitError(
+                f"The {what} is not a number any more, in {place}.",
+                got=f"{values[what]} on {pictures}",
+                expected="a finite number",
+                fix=f"a lower learning rate (--set schedule.lr_trunk=...), or look at these pictures; "
+                f"{' and '.join(kept) + ' in ' + str(out) + ' are from before' if kept else 'nothing was saved yet'}",
+            )
+
+
+@contextlib.contextmanager
+def compiling(asked: bool) -> Iterator[None]:
+    """Turns what torch.compile raises, which it does at the first call, into a UsageError."""
+    if not asked:
+        yield
+        return
+    try:
+        yield
+    except torch._dynamo.exc.TorchDynamoException as error:
+        raise UsageError(
+            "The net cannot be compiled here.",
+            got=str(error).strip().splitlines()[0][:200],
+            expected="a net and a machine (on a CPU with a C++ compiler) that torch.compile takes",
+            fix="--set schedule.compile=false",
+        ) from error
 
 
 @contextlib.contextmanager
