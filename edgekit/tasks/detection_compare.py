@@ -1,4 +1,5 @@
-"""Two models' detections, compared as sets: order is chance, a box elsewhere, of another class or score is not."""
+"""Two models' detections, compared as sets: order among near-ties is chance, a box elsewhere, of another class or of
+another score is not, nor are scores that rise."""
 
 from __future__ import annotations
 
@@ -40,6 +41,7 @@ def compare_found(
         nothing = FoundShare(0, 0.0, float("nan"))
         problem = "boxes or scores that are NaN or infinite"
         return Stage(name, False, float("nan"), float("nan"), None, 0, n, (problem,), found=nothing)
+    fall = [bool((np.diff(side["scores"], axis=1) <= 0).all()) for side in (reference, candidate)]
     wanted = partners = ties = 0
     score_shift = box_shift = 0.0
     for i in range(n):
@@ -60,6 +62,8 @@ def compare_found(
         problems.append(f"boxes matched {share:.2%} of {wanted} < {limits.boxes_matched:.2%}")
     if score_shift > limits.score_shift:
         problems.append(f"score shift {score_shift:.3g} > {limits.score_shift:g}")
+    if fall == [True, False]:  # as sets they may be equal, but the contract says best first
+        problems.append("scores that are not sorted, best first")
     if not wanted:
         problems.append("no boxes" if n else "no pictures")
     peak = float(reference["scores"].max(initial=0.0))

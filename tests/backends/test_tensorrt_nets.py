@@ -26,7 +26,7 @@ from edgekit.quantize.calibrate import calibrate
 from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import quantize
-from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.spec import ModelSpec, PreprocessSpec, Suppression
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx is not installed: nothing was built"
@@ -47,7 +47,13 @@ SPECS = {
         max_detections=20,
     ),
     "centernet-ltrb": ModelSpec(
-        "centernet-resnet18", CLASSES, BOXES, {"neck": "fpn", "head": "ltrb"}, task="detection", max_detections=20
+        "centernet-resnet18",
+        CLASSES,
+        BOXES,
+        {"neck": "fpn", "head": "ltrb"},
+        task="detection",
+        max_detections=20,
+        suppression=Suppression(0.6),
     ),
 }
 

@@ -24,7 +24,7 @@ from edgekit.graph import to_onnx
 from edgekit.loading import open_predictor
 from edgekit.nets.centernet import OffsetSizeMaps
 from edgekit.pipeline import graph
-from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.spec import ModelSpec, PreprocessSpec, Suppression
 from edgekit.vision.preprocess import normalise, preprocess
 
 Patch = pytest.MonkeyPatch
@@ -36,8 +36,9 @@ def spec_of(neck: str, head: str) -> ModelSpec:
     arguments = {"neck": neck, "head": head, "width": 0.125}
     size = PreprocessSpec(64, 96, "letterbox", None)
     return ModelSpec(
-        "centernet-resnet18", CLASSES, size, arguments, task="detection", max_detections=20, thresholds=(0.2, 0.4)
-    )
+        "centernet-resnet18", CLASSES, size, arguments, task="detection", max_detections=20, thresholds=(0.2, 0.4),
+        suppression=Suppression(0.4),
+    )  # fmt: skip
 
 
 def lively(spec: ModelSpec) -> nn.Module:
@@ -162,14 +163,14 @@ def test_an_input_size_the_net_cannot_take_is_refused(cli: Any, checkpoints: Any
 honest_decode = decode_module.decode
 
 
-def in_the_graph_only(change: Callable[[Any, int], Any]) -> Callable[[Patch], None]:
-    """Decodes wrongly while the graph is exported, as a deployment tool of its own would."""
+def in_the_graph_only(change: Callable[..., Any], what: str = "decode") -> Callable[[Patch], None]:
+    """Decodes, or suppresses, wrongly while the graph is exported, as a deployment tool of its own would."""
     honest = to_onnx.onnx_from_torch
 
     def seed(patch: Patch) -> None:
         def onnx_from_torch(net: nn.Module, *rest: Any, **options: Any) -> onnx.ModelProto:
             with pytest.MonkeyPatch.context() as inner:
-                inner.setattr(decode_module, "decode", change)
+                inner.setattr(decode_module, what, change)
                 return honest(net, *rest, **options)
 
         patch.setattr(to_onnx, "onnx_from_torch", onnx_from_torch)
@@ -213,6 +214,10 @@ def logits_for_scores(maps: Any, k: int) -> Any:
     return found._replace(scores=torch.logit(found.scores.clamp(1e-6, 1 - 1e-6)))
 
 
+def nothing_suppressed(boxes: Tensor, scores: Tensor, labels: Tensor, how: Suppression) -> Any:
+    return boxes, scores, labels
+
+
 def unfolded(patch: Patch) -> None:
     """BatchNorm of the transposed convolutions is forgotten, as torch.fx's own fuse forgets it."""
     honest = fold_module.folded_layer
@@ -248,6 +253,7 @@ DEFECTS: dict[str, tuple[Callable[[Patch], None], str]] = {
     "x and y are swapped": (in_the_graph_only(yx), "onnx"),
     "stride 2": (in_the_graph_only(stride_2), "onnx"),
     "logits for scores": (in_the_graph_only(logits_for_scores), "onnx"),
+    "duplicates are not suppressed": (in_the_graph_only(nothing_suppressed, "suppressed"), "onnx"),
     "a norm behind a transposed convolution is lost": (unfolded, "fold"),
     "other thresholds in the file": (in_the_file(thresholds=(0.9, 0.9)), "file"),
     "other alarm thresholds in the file": (in_the_file(alarm_thresholds=(0.9, 0.9)), "file"),

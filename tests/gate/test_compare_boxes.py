@@ -54,6 +54,14 @@ def test_another_order_is_equal() -> None:
     assert 0 < stage.max_abs <= 1.1e-5
 
 
+def test_scores_that_do_not_fall_are_refused() -> None:
+    want = found()
+    got = copy(want)
+    for name in got:
+        got[name][1, [4, 9]] = got[name][1, [9, 4]]
+    assert compare_found("onnx", want, got, LIMITS).problems == ("scores that are not sorted, best first",)
+
+
 @pytest.mark.parametrize(("moved", "score", "passed"), [(4, 0.0, True), (4, 1e-4, False), (20, 0.0, False)])
 def test_the_other_place_of_a_plateau_is_a_tie(moved: float, score: float, passed: bool) -> None:
     """One box of a cell beside with the very same score, among many: which of the two is a peak is rounding."""
