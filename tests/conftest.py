@@ -22,8 +22,10 @@ from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.cli.app import run
 from edgekit.data import made_pictures
+from edgekit.graph import to_onnx
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise, preprocess
+from tests.exports import exported
 
 # not in alphabetical order, so that sorting them somewhere is a defect
 CLASSES = ("wasp", "bee", "hornet", "fly", "moth", "leaf", "air")
@@ -65,6 +67,12 @@ def cli() -> Cli:
         return Outcome(code, out.getvalue(), err.getvalue())
 
     return call
+
+
+@pytest.fixture
+def known_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch exports a ResNet once; the next of its structure has that graph with its own weights."""
+    monkeypatch.setattr(to_onnx, "_export", exported)
 
 
 @pytest.fixture(scope="session")

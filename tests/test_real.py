@@ -52,6 +52,7 @@ def test_export_is_proven_and_quick(exported: tuple[Path, float]) -> None:
     assert took <= CPU_SECONDS
 
 
+@pytest.mark.slow
 def test_eval_equals_the_checkpoint_and_torchvision(exported: tuple[Path, float]) -> None:
     import torch
     from PIL import Image

@@ -23,6 +23,8 @@ from edgekit.quantize.place import Quantized
 from edgekit.spec import PreprocessSpec
 from tests.faults.test_detector_gate import lively, spec_of
 
+pytestmark = pytest.mark.usefixtures("known_exports")
+
 Graph = onnx.ModelProto
 Patch = pytest.MonkeyPatch
 TARGET = """

@@ -35,6 +35,7 @@ from edgekit.nets.blocks import BasicBlock
 from edgekit.pipeline import folding, graph, writing
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
 from tests.conftest import NARROW, Cli, lively
+from tests.exports import exported, refilled
 
 Patch = pytest.MonkeyPatch
 Graph = onnx.ModelProto
@@ -472,29 +473,6 @@ def foreign(net: nn.Module, spec: ModelSpec, tmp_path_factory: pytest.TempPathFa
     torch.save(net.state_dict(), folder / "tiny.pt")
     (folder / "classes.txt").write_text("\n".join(spec.classes))
     return folder
-
-
-_kept: dict[bool, bytes] = {}
-_export = to_onnx._export
-
-
-def exported(*arguments: Any, **options: Any) -> Graph:
-    """torch's export of such a net, narrow or not, made once."""
-    narrow = len(arguments[0].state_dict()["net.conv1.weight"]) < 64
-    if narrow not in _kept:
-        _kept[narrow] = _export(*arguments, **options).SerializeToString()
-    return refilled(_kept[narrow], arguments[0])
-
-
-def refilled(kept: bytes, module: nn.Module) -> Graph:
-    """The graph of an earlier export of such a module with this one's weights: what torch would export again."""
-    model = onnx.load_from_string(kept)
-    state = {name: value.detach().numpy() for name, value in module.state_dict().items() if value.is_floating_point()}
-    for tensor in model.graph.initializer:
-        if tensor.name in state:
-            set_weight(tensor, state.pop(tensor.name))
-    assert not state  # or a weight would be the earlier one's
-    return model
 
 
 @pytest.fixture

@@ -538,9 +538,13 @@ class Attends(nn.Module):
         return result
 
 
-def attending(how: str = "plain", opset: int = 20) -> tuple[nn.Module, onnx.ModelProto]:
+def attender(how: str) -> nn.Module:
     torch.manual_seed(0)
-    net = Attends(how).eval()
+    return Attends(how).eval()
+
+
+def attending(how: str = "plain", opset: int = 20) -> tuple[nn.Module, onnx.ModelProto]:
+    net = attender(how)
     return net, onnx_from_torch(net, spec_of(RGB), opset=opset)
 
 
@@ -551,7 +555,7 @@ def test_attention_computes_what_torchs_does(how: str) -> None:
     with torch.no_grad():
         want = net(torch.from_numpy(normalise(image, RGB))).numpy()
     assert_close(of_onnx(model, image), want)
-    others = [attending(other)[0] for other in ("plain", "scaled", "biased", "masked") if other != how]
+    others = [attender(other) for other in ("plain", "scaled", "biased", "masked") if other != how]
     with torch.no_grad():  # one taken for another would show
         for other in others:
             assert np.abs(other(torch.from_numpy(normalise(image, RGB))).numpy() - want).max() > 1e-4

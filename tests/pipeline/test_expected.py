@@ -24,6 +24,8 @@ from edgekit.predictor import Predictor
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise, preprocess
 
+pytestmark = pytest.mark.usefixtures("known_exports")
+
 LIMITS = Limits(max_abs=1e-3, top1_agreement=1.0)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from edgekit.data import hive_pictures
 from edgekit.pipeline import precision, run
 from edgekit.quantize import place
 from edgekit.spec import ModelSpec, PreprocessSpec
+
+pytestmark = pytest.mark.usefixtures("known_exports")
 
 TARGET = """
 name = "both"
@@ -68,19 +72,33 @@ def arguments(checkpoint: Path, many: Path, target: Path, out: Path, *more: obje
     return ("export", checkpoint, *usual, *more)
 
 
+@pytest.fixture(scope="module")
+def made(
+    cli: Any, checkpoint: Path, many: Path, target: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Any, Path]]:
+    """How an export in a precision ended, and its folder; each is made once."""
+
+    @cache
+    def export(precision: str) -> tuple[Any, Path]:
+        out = tmp_path_factory.mktemp(precision)
+        return cli(*arguments(checkpoint, many, target, out, "--precision", precision)), out
+
+    return export
+
+
 @pytest.mark.parametrize(("asked", "name"), [("fp16", "fp16"), ("int8", "int8-x86")])
 def test_a_second_file_is_made_and_proven(
-    cli: Any, checkpoint: Path, many: Path, target: Path, tmp_path: Path, asked: str, name: str
+    cli: Any, checkpoint: Path, many: Path, target: Path, made: Any, asked: str, name: str
 ) -> None:
-    outcome = cli(*arguments(checkpoint, many, target, tmp_path, "--precision", asked))
+    outcome, folder = made(asked)
     assert outcome.code == 0, outcome.text
-    first, second = tmp_path / "tiny.onnx", tmp_path / f"tiny.{name}.onnx"
+    first, second = folder / "tiny.onnx", folder / f"tiny.{name}.onnx"
     a, b = read_onnx(first).metadata, read_onnx(second).metadata
     assert (a.precision, b.precision) == ("fp32", name)
     assert (a.model, a.lineage.checkpoint, a.lineage.folded) == (b.model, b.lineage.checkpoint, b.lineage.folded)
     assert a.lineage.graph != b.lineage.graph
     assert b.verification["passed"] is True
-    report = json.loads((tmp_path / f"tiny.{name}.verify.json").read_text())
+    report = json.loads((folder / f"tiny.{name}.verify.json").read_text())
     assert [s["name"] for s in report["stages"]] == [name, "file"]
     assert report["calibration"]["pictures"] == 40
     assert report["precision"] == name
@@ -99,18 +117,14 @@ def test_a_second_file_is_made_and_proven(
     assert strict.code == 3
 
 
-def test_it_is_really_int8_and_really_half(
-    cli: Any, checkpoint: Path, many: Path, target: Path, tmp_path: Path
-) -> None:
-    for asked, out in (("int8", tmp_path / "a"), ("fp16", tmp_path / "b")):
-        assert cli(*arguments(checkpoint, many, target, out, "--precision", asked)).code == 0
-    int8 = read_onnx(tmp_path / "a" / "tiny.int8-x86.onnx")
-    half = read_onnx(tmp_path / "b" / "tiny.fp16.onnx")
+def test_it_is_really_int8_and_really_half(made: Any) -> None:
+    int8 = read_onnx(made("int8")[1] / "tiny.int8-x86.onnx")
+    half = read_onnx(made("fp16")[1] / "tiny.fp16.onnx")
     kinds = {t.data_type for t in int8.model.graph.initializer}
     assert onnx.TensorProto.INT8 in kinds
     assert sum(node.op_type == "DequantizeLinear" for node in int8.model.graph.node) > 20
     assert onnx.TensorProto.FLOAT16 in {t.data_type for t in half.model.graph.initializer}
-    fp32 = (tmp_path / "a" / "tiny.onnx").stat().st_size
+    fp32 = (made("int8")[1] / "tiny.onnx").stat().st_size
     assert len(int8.data) < 0.35 * fp32
     assert len(half.data) < 0.6 * fp32
 

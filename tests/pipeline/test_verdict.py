@@ -20,6 +20,8 @@ from edgekit.pipeline.verdict import Basis, basis_of
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks.stage import Stage
 
+pytestmark = pytest.mark.usefixtures("known_exports")
+
 USUAL = ("--pictures", 2)
 
 
