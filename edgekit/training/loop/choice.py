@@ -73,7 +73,7 @@ class Choice:
 
 
 def _figures(one: Told, n: int) -> str:
-    return f"{one.right} of {n} right, nll lower by {one.gain:.4f} with a standard error of {one.error:.4f}"
+    return f"{one.right} of {n} right, {one.gain:+.4f} nats a picture, standard error {one.error:.4f}"
 
 
 def choose(

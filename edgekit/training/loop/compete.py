@@ -101,7 +101,7 @@ def competed(
     for way in choice.told:
         say(
             f"competition: {way.name:34} {way.right} of {choice.pictures} right  nll {way.nll:.4f}  "
-            f"lower than the first by {way.gain:.4f}, standard error {way.error:.4f}"
+            f"gain {way.gain:+.4f}, standard error {way.error:.4f}"
         )
     say(f"competition: {choice.why()}")
     return next(way for way in known if way.name == choice.won).of(recipe), choice
