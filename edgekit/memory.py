@@ -34,8 +34,7 @@ def kept_when_freed(environment: Mapping[str, str] = os.environ) -> Iterator[boo
     """Within it the process keeps what it frees; whether this libc can and nobody chose otherwise.
 
     A training step on a CPU asks for the same large tensors again and again. glibc gives each back when it is freed,
-    and the system then clears every page anew: a seventh to a fifth of all processor time for a
-    CenterNet. Afterwards
+    and the system then clears every page anew: a seventh to a fifth of all processor time for a CenterNet. Afterwards
     all is as before, and what is free goes back.
 
     Args:
