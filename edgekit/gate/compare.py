@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekit.config.target import Limits
 from edgekit.data import Dataset
 from edgekit.gate.classes import Paired, pair_classes
+from edgekit.gate.spent import Spent
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import track
 from edgekit.spec import ModelSpec
@@ -32,9 +33,14 @@ def compare_answers(name: str, reference: Answers, candidate: Answers, limits: L
     return task_of(spec.task).compare(name, cut, candidate, limits, spec)
 
 
+def taken(answers: Answers, rows: Sequence[int]) -> Answers:
+    """Those of some pictures."""
+    return {name: values[list(rows)] for name, values in answers.items()}
+
+
 @dataclass
 class Gate:
-    """The pictures, the checkpoint's answers on them, and the verdicts so far."""
+    """The pictures, the checkpoint's answers on them, the verdicts so far, and what they cost."""
 
     dataset: Dataset
     limits: Limits
@@ -44,6 +50,8 @@ class Gate:
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    spent: Spent = field(default_factory=Spent)
+    judged: tuple[str, Answers] | None = None  # hash of the last graph that ran on all pictures, and its answers
 
     @property
     def passed(self) -> bool:
@@ -55,14 +63,26 @@ class Gate:
         """What says when answers are equal."""
         return task_of(self.spec.task)
 
-    def judge(self, name: str, candidate: Answers, blame: Callable[[], FirstWrong | None] = lambda: None) -> bool:
-        """Adds the verdict on `candidate`; `blame` finds the first wrong tensor and runs only on failure."""
-        stage = compare_answers(name, self.reference, candidate, self.limits, self.spec)
+    def judge(
+        self,
+        name: str,
+        candidate: Answers,
+        blame: Callable[[], FirstWrong | None] = lambda: None,
+        rows: Sequence[int] | None = None,
+    ) -> bool:
+        """Adds the verdict on `candidate`; `blame` finds the first wrong tensor and runs only on failure.
+
+        Args:
+            rows: which pictures `candidate` has; None for all.
+        """
+        wanted = self.reference if rows is None else taken(self.reference, rows)
+        stage = compare_answers(name, wanted, candidate, self.limits, self.spec)
         return self.add(stage if stage.passed else replace(stage, first_wrong=blame()))
 
     def add(self, stage: Stage) -> bool:
-        """Keeps a verdict, says it, and gives whether it passed."""
+        """Keeps a verdict, says it, and gives whether it passed. What was spent since the last mark was its."""
         self.stages.append(stage)
+        self.spent.mark(stage.name)
         said = "ok" if stage.passed else "FAILED: " + "; ".join(stage.problems)
         self.say(f"{stage.name:<11} {self.task.figures(stage)}   {said}")
         return stage.passed

@@ -37,6 +37,7 @@ def compact_stage(
     artifact = sealed(model, described, path)
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
         answers = predictor.answers(gate.pixels, batch=1)
+    gate.judged = (artifact.metadata.lineage.graph, answers)
     stage = compare_answers("compact", gate.reference, answers, gate.limits, gate.spec)
     problem = difference(fp32.model, model)
     problems = (*stage.problems, *([problem] if problem else []))

@@ -62,9 +62,11 @@ def onnx_stages(
         )
     described = Metadata(loaded.spec, lineage, kind, "fp32", target.name, tools(), trained_on=loaded.trained_on)
     artifact = sealed(model, described, path)
+    gate.spent.mark("graph")
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
         step = predictor.fixed_batch or 1
         alone = predictor.answers(gate.pixels, batch=1)
+        gate.judged = (artifact.metadata.lineage.graph, alone)
         equal = gate.judge("onnx", alone, lambda: _blame_onnx(artifact, folded, loaded, gate.pixels, step))
         if equal and predictor.fixed_batch is None:
             gate.add(batch_stage(predictor, alone, gate))
@@ -84,6 +86,7 @@ def lint_stage(model: onnx.ModelProto, gate: Gate, target: Target) -> None:
     if wrong:
         last = gate.stages[-1]
         gate.add(replace(last, name="lint", passed=False, problems=tuple(wrong)))
+    gate.spent.mark("lint")
 
 
 def verification(gate: Gate, basis: Basis, precision: str = "fp32") -> dict[str, Any]:

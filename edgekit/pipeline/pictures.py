@@ -15,6 +15,8 @@ from edgekit.progress import track
 from edgekit.quantize.calibrate import FEWEST, refuse_unfit
 from edgekit.tasks import task_of
 
+FEW = 8  # pictures of a stage that what follows, on all of them, makes sure of anyway
+
 
 def pictures_for_gate(data: Path | None, count: int, task: str) -> Dataset:
     """The pictures of the gate; their labels play no part in it. Without `data`, made ones that suit the task."""
@@ -24,6 +26,12 @@ def pictures_for_gate(data: Path | None, count: int, task: str) -> Dataset:
         made = STAND_INS[task_of(task).stand_in]
         return made.make(count, made.gate_seed)
     return sample_evenly(_pictures(data), count)
+
+
+def few(count: int) -> list[int]:
+    """Which `FEW` of so many pictures, spread evenly."""
+    most = min(FEW, count)
+    return [(2 * i + 1) * count // (2 * most) for i in range(most)]
 
 
 def _pictures(data: Path) -> Dataset:

@@ -6,8 +6,11 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from edgekit.artifacts.onnx_file import Artifact, graph_digest
 from edgekit.config.target import Limits, Target, load_target, target_names
@@ -24,7 +27,7 @@ from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import layers_of
-from edgekit.quantize.rounding import rounder
+from edgekit.quantize.rounding import Moments, Rounder, rounder
 from edgekit.quantize.search import Measured, SearchResult, search, search_key
 from edgekit.quantize.shift import ScoreShift, score_shift
 from edgekit.quantize.timing import layer_costs
@@ -99,30 +102,58 @@ def make(
     for note in calibration.notes:
         say(f"calibration: {note}")
     cache = path.with_name(f"{path.name.split('.')[0]}.calibration.npz")
+    moments = Moments(model) if name != "fp16" else None
+    given: dict[str, list[NDArray[Any]]] = {output.name: [] for output in spec.outputs}
+
+    def watch(tensor: str, values: NDArray[Any]) -> None:
+        if moments is not None:
+            moments.see(tensor, values)
+        if tensor in given:
+            given[tensor].append(values[:1].copy())
+
     with working("calibration", len(calibration)) as work:
-        seen = calibrate(model, calibration, spec.preprocess, cache=cache, progress=lambda done, total: work.step())
+        seen = calibrate(
+            model,
+            calibration,
+            spec.preprocess,
+            cache=cache,
+            progress=lambda done, total: work.step(),
+            watch=watch,
+        )
     seen.require(model, spec.preprocess)
     facts: dict[str, object] = {"calibration": {"pictures": seen.pictures, "sha256": seen.key.data}}
     gate.notes.extend(seen.notes)
-    if name == "fp16":
+    gate.spent.mark("calibration")
+    if moments is None:
         half = to_fp16(model, seen.tensors)
         made = half.model
         gate.notes.extend(half.notes)
         facts["fp16"] = {"nodes": half.nodes, "kept": dict(half.kept)}
     else:
-        quantized, found = _int8(fp32, seen, target, name, path, calibration, max_drop, say)
+        if moments.seen:
+            rounds = moments.rounder()
+        else:  # the ranges were in the cache, which has no moments
+            with working("rounding", len(calibration)) as work:
+                rounds = rounder(model, calibration, spec.preprocess, progress=lambda done, total: work.step())
+        gate.spent.mark("moments")
+        quantized, found = _int8(fp32, seen, rounds, target, name, path, calibration, max_drop, say)
         made = quantized.model
         facts["int8"] = {"scheme": name, "layers": list(quantized.layers), "kept": list(quantized.kept)}
         if found is not None:
             facts["search"] = _told(found)
     described = replace(fp32.metadata, precision=name, target=target.name, verification={})
     artifact = sealed(made, described, path)
+    gate.spent.mark("search" if "search" in facts else "rounding" if "int8" in facts else "halving")
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
         answers = predictor.answers(gate.pixels, batch=1)
+        gate.judged = (artifact.metadata.lineage.graph, answers)
+        gate.spent.mark(name)
         if spec.thresholds or spec.alarm_thresholds:
-            spec, shifts = _kept_operating_points(fp32, predictor, calibration, spec)
+            before = {output: np.concatenate(values) for output, values in given.items() if values}
+            spec, shifts = _kept_operating_points(fp32, predictor, calibration, spec, before)
             facts["score_shift"] = shifts
             gate.spec = spec
+            gate.spent.mark("thresholds")
     gate.judge(name, answers)
     scheme = None if name == "fp16" else name
     problems = lint.lint(made, runtimes=target.runtimes, opset=target.opset, scheme=scheme)
@@ -143,6 +174,7 @@ def make(
 def _int8(
     fp32: Artifact,
     seen: Calibration,
+    rounds: Rounder,
     target: Target,
     scheme: str,
     path: Path,
@@ -151,8 +183,6 @@ def _int8(
     say: Say,
 ) -> tuple[Quantized, SearchResult | None]:
     model, spec = fp32.model, fp32.metadata.model
-    with working("rounding", len(calibration)) as work:
-        rounds = rounder(model, calibration, spec.preprocess, progress=lambda done, total: work.step())
     if max_drop is None:
         return quantize(model, seen, scheme, rounder=rounds), None
     step = max(1, -(-len(calibration) // SEARCHED))
@@ -207,12 +237,17 @@ def measured(wanted: Answers, given: Answers, spec: ModelSpec, limits: Limits) -
 
 
 def _kept_operating_points(
-    fp32: Artifact, candidate: Predictor, pictures: Dataset, spec: ModelSpec
+    fp32: Artifact, candidate: Predictor, pictures: Dataset, spec: ModelSpec, before: Answers
 ) -> tuple[ModelSpec, list[dict[str, object]]]:
-    """The spec with thresholds that let as many pictures pass as before, by each class's best score in them."""
+    """The spec with thresholds that let as many pictures pass as before, by each class's best score in them.
+
+    Args:
+        before: the float32 graph's answers on them, if they were gathered; else it is run.
+    """
     pixels = [preprocess(sample.read(), spec.preprocess) for sample in pictures]
-    with Predictor.from_artifact(fp32) as predictor:
-        before = predictor.answers(pixels, batch=1)
+    if not before:
+        with Predictor.from_artifact(fp32) as predictor:
+            before = predictor.answers(pixels, batch=1)
     after = candidate.answers(pixels, batch=1)
     scores = [task_of(spec.task).class_scores(side, len(spec.classes)) for side in (before, after)]
     moved: dict[str, tuple[float, ...]] = {}

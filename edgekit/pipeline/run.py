@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from edgekit.artifacts.opening import CheckpointOptions
 from edgekit.config.target import COMPACT, Target
 from edgekit.errors import UsageError
 from edgekit.gate.compare import Gate
+from edgekit.gate.spent import Spent
 from edgekit.pipeline.compact import compact_stage
 from edgekit.pipeline.embed_metadata import environment
 from edgekit.pipeline.expected import read_pairs
@@ -108,7 +108,7 @@ def run_export(
     checkpoint: Path, out: Path | None, options: ExportOptions, say: Callable[[str], None] = lambda line: None
 ) -> ExportResult:
     """As `export`, with the options in one object as `edgekit export` hands them on."""
-    started = time.monotonic()
+    spent = Spent()
     out = checkpoint.parent if out is None else out
     target = options.require_possible()
     name = precision_name(target, options.precision)
@@ -128,7 +128,7 @@ def run_export(
     if pairs is not None:
         basis = basis.proven(len(pairs))
     dataset = pictures_for_gate(options.data, options.pictures, loaded.spec.task)
-    gate = Gate(dataset, target.gate["fp32"], loaded.spec, say)
+    gate = Gate(dataset, target.gate["fp32"], loaded.spec, say, spent=spent)
     task = task_of(loaded.spec.task)
     if options.raw_heads and not task.raw_heads:
         raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, {task.noun}")
@@ -136,6 +136,7 @@ def run_export(
     if options.data is not None and options.precision != "fp32":
         pool = calibration_pictures(gate.dataset, options.data, options.calibrate)
     net = with_decoding(loaded.net(), loaded.spec)
+    spent.mark("loading")
     with output_folder(out):
         for note in (*loaded.notes, *gate.dataset.notes):
             say(note)
@@ -176,13 +177,11 @@ def run_export(
                 }
             )
         content["environment"] = environment()
-        content["seconds"] = round(time.monotonic() - started, 2)
         result = finish(content, gate, artifact, model_path, target, options.force, basis, pairs)
         if options.precision == "fp32" or not result.passed or proven is None:
             return result
         assert pool is not None
         say(f"{result.model}: proven; now {name}")
-        started = time.monotonic()
         second = Gate(gate.dataset, target.limits(name), gate.spec, say, reference=gate.reference, pixels=gate.pixels)
         made = make(proven, second, target, name, made_path, pool, basis, max_drop=options.max_drop, say=say)
         content = {
@@ -191,6 +190,5 @@ def run_export(
             "precision": name,
             "limits": second.limits.model_dump(),
             **made.facts,
-            "seconds": round(time.monotonic() - started, 2),
         }
         return replace(finish(content, second, made.artifact, made_path, target, options.force, basis), base=result)

@@ -21,7 +21,7 @@ AT_ONCE = 256 << 20  # bytes of tensors held at the same time
 
 
 class ActivationTap:
-    """The model with its float tensors as outputs, in as many sessions as keep those of one run below `AT_ONCE`.
+    """The model with its float tensors as outputs beside its own, in as many sessions as keep a run below `AT_ONCE`.
 
     Args:
         only: names of the tensors that are wanted; None for all.
@@ -34,6 +34,8 @@ class ActivationTap:
         order = {name: i for i, node in enumerate(model.graph.node) for name in node.output}
         values = sorted(full.graph.output, key=lambda value: order.get(value.name, -1))
         groups = _groups([v for v in values if only is None or v.name in only])
+        if only is None:  # whole numbers that the model gives, such as labels
+            groups[-1] |= {v.name for v in model.graph.output if v.type.tensor_type.elem_type != onnx.TensorProto.FLOAT}
         self.sessions = []
         for names in groups:
             part = onnx.ModelProto()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,9 +20,11 @@ from edgekit.quantize.observers import Histogram
 from edgekit.spec import PreprocessSpec
 from edgekit.vision.preprocess import preprocess
 
+COUNTED = 1 << 16  # values of each tensor of each picture: of 96 pictures 6 million; the ends are those of all
 FEWEST = 32  # pictures; fewer leave ranges to chance
 
 Progress = Callable[[int, int], None]
+Watch = Callable[[str, NDArray[Any]], None]
 
 
 def calibrate(
@@ -32,6 +35,7 @@ def calibrate(
     cache: Path | None = None,
     progress: Progress = lambda done, total: None,
     threads: int = 0,
+    watch: Watch | None = None,
 ) -> Calibration:
     """Runs the folded float32 model on every picture, through the preprocessing it was trained with.
 
@@ -41,6 +45,7 @@ def calibrate(
         cache: file to take the result from where graph, pictures and preprocessing are the same, and to write it to.
         progress: called with pictures done and their number.
         threads: of onnxruntime; 0 for one per physical core.
+        watch: called with the name and the values of each tensor, [1, ...], as it is seen; never where `cache` has all.
 
     Raises:
         DataError: pictures made in code, fewer than 32, all alike, or a tensor that is not finite.
@@ -63,8 +68,12 @@ def calibrate(
             pixels = preprocess(frame, spec)
             digests.add(hash(pixels.tobytes()))
             for name, values, matter in exposed.run(pixels, spec):
+                if watch is not None:
+                    watch(name, values)
+                if values.dtype != np.float32:
+                    continue
                 try:
-                    tensors.setdefault(name, Histogram()).add(values, matter)
+                    tensors.setdefault(name, Histogram()).add(values, matter, most=COUNTED)
                 except DataError as error:
                     raise DataError(
                         f"{name} has values that are NaN or infinite on {sample.name}.",

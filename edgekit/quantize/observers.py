@@ -47,11 +47,15 @@ class Histogram:
         self.low = math.inf
         self.high = -math.inf
 
-    def add(self, values: NDArray[np.floating], matter: NDArray[np.bool_] | None = None) -> None:
+    def add(
+        self, values: NDArray[np.floating], matter: NDArray[np.bool_] | None = None, most: int | None = None
+    ) -> None:
         """Counts the values of an array of any shape.
 
         Args:
             matter: of the same shape, which values are counted; the others only move `low` and `high`.
+            most: of a larger array every so many are counted, spread evenly, so many at most; `low` and `high` are
+                those of all values nevertheless.
 
         Raises:
             DataError: one is not a number or infinite.
@@ -63,8 +67,11 @@ class Histogram:
         if not (math.isfinite(low) and math.isfinite(high)):
             raise DataError("A tensor has values that are NaN or infinite.", expected="finite numbers")
         self.low, self.high = min(self.low, low), max(self.high, high)
+        step = 1 if most is None or flat.size <= most else -(-flat.size // most) | 1  # odd: all columns of a map
+        flat = flat[::step]
         if matter is not None:
-            flat = flat[matter.reshape(-1)]
+            flat = flat[matter.reshape(-1)[::step]]
+        if matter is not None or step > 1:
             low, high = float(flat.min(initial=0.0)), float(flat.max(initial=0.0))
         peak = max(-low, high)
         zeros = flat.size - int(np.count_nonzero(flat))

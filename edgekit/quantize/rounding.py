@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from edgekit.data import Dataset
@@ -117,15 +116,25 @@ class Geometry:
             chosen = np.unique(np.linspace(0, len(rows) - 1, min(PLACES, len(rows))).astype(int))
             return np.ascontiguousarray(rows[chosen])
         top, left, bottom, right = self.pads
-        padded = np.pad(values, ((0, 0), (top, bottom), (left, right)))
         spans = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True)]
-        windows = sliding_window_view(padded, spans, axis=(1, 2))
-        windows = windows[:, :: self.strides[0], :: self.strides[1], :: self.dilations[0], :: self.dilations[1]]
-        height, width = windows.shape[1:3]
+        height = (values.shape[1] + top + bottom - spans[0]) // self.strides[0] + 1
+        width = (values.shape[2] + left + right - spans[1]) // self.strides[1] + 1
         chosen = np.unique(np.linspace(0, height * width - 1, min(PLACES, height * width)).astype(int))
-        picked = windows[:, chosen // width, chosen % width]
+        rows = self._read(chosen // width, 0) - top  # [P, kh], of the picture without its padding
+        columns = self._read(chosen % width, 1) - left  # [P, kw]
+        inside = _within(rows, values.shape[1])[:, :, None] & _within(columns, values.shape[2])[:, None, :]
+        rows, columns = rows.clip(0, values.shape[1] - 1), columns.clip(0, values.shape[2] - 1)
+        picked = values[:, rows[:, :, None], columns[:, None, :]] * inside  # [C, P, kh, kw]
         groups = (self.groups,) if self.groups > 1 else ()
         return np.ascontiguousarray(picked.transpose(1, 0, 2, 3).reshape(len(chosen), *groups, -1))
+
+    def _read(self, places: NDArray[np.intp], axis: int) -> NDArray[np.intp]:
+        """Where along one axis of the padded map the outputs at `places` read it."""
+        return np.asarray(places[:, None] * self.strides[axis] + np.arange(self.kernel[axis]) * self.dilations[axis])
+
+
+def _within(places: NDArray[np.intp], size: int) -> NDArray[np.bool_]:
+    return np.asarray((places >= 0) & (places < size))
 
 
 def geometry_of(graph: Graph, node: onnx.NodeProto) -> Geometry | None:
@@ -244,6 +253,36 @@ def _by_groups(rows: Floats, scales: Floats, groups: list[InputStatistics]) -> t
     return np.concatenate(steps), np.concatenate(lacking)
 
 
+class Moments:
+    """Gathers the moments of every layer's inputs while a float32 model is run on pictures.
+
+    `see` takes tensors as they come by, such as the `watch` of `edgekit.quantize.calibrate.calibrate`.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.layers = geometries(model)
+        self.of = {name: InputStatistics.empty(one.inputs, one.groups) for name, one in self.layers.items()}
+        self.readers: dict[str, list[str]] = defaultdict(list)
+        for name, geometry in self.layers.items():
+            self.readers[geometry.tensor].append(name)
+
+    def see(self, tensor: str, values: NDArray[np.float32]) -> None:
+        """float32 [1, ...], the values of one picture."""
+        for name in self.readers.get(tensor, ()):
+            self.of[name].add(self.layers[name].patches(values if self.layers[name].linear else values[0]))
+
+    @property
+    def seen(self) -> bool:
+        """Whether anything was."""
+        return any(one.count for one in self.of.values())
+
+    def rounder(self) -> Rounder:
+        """What rounds by them."""
+        for one in self.of.values():
+            one.settle()
+        return Rounder(self.of)
+
+
 def rounder(
     model: onnx.ModelProto,
     dataset: Dataset,
@@ -257,17 +296,10 @@ def rounder(
     Raises as `calibrate` does.
     """
     refuse_unfit(dataset)
-    layers = geometries(model)
-    moments = {name: InputStatistics.empty(geometry.inputs, geometry.groups) for name, geometry in layers.items()}
-    readers: dict[str, list[str]] = defaultdict(list)
-    for name, geometry in layers.items():
-        readers[geometry.tensor].append(name)
-    with ActivationTap(model, threads, only=set(readers)) as exposed:
+    moments = Moments(model)
+    with ActivationTap(model, threads, only=set(moments.readers)) as exposed:
         for done, sample in enumerate(dataset):
             for tensor, values, _ in exposed.run(preprocess(sample.read(), spec), spec):
-                for name in readers[tensor]:
-                    moments[name].add(layers[name].patches(values if layers[name].linear else values[0]))
+                moments.see(tensor, values)
             progress(done + 1, len(dataset))
-    for one in moments.values():
-        one.settle()
-    return Rounder(moments)
+    return moments.rounder()

@@ -11,9 +11,26 @@ import onnx
 import pytest
 
 from edgekit.artifacts.onnx_file import read_onnx
+from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.config.target import COMPACT, COMPACT_LIMITS, load_target
 from edgekit.engines.fallbacks import rungs_of
 from edgekit.pipeline import compact
+from tests.conftest import NARROW, lively
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The narrow net: half of its weights lie in large tensors all the same."""
+    path = tmp_path_factory.mktemp("narrow") / "tiny.pt"
+    save_checkpoint(path, Checkpoint(NARROW, lively(NARROW).state_dict()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def good(cli: Any, checkpoint: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("good")
+    assert cli("export", checkpoint, "--data", pictures, "--out", out).code == 0
+    return out / "tiny.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +73,9 @@ def test_it_is_judged_by_its_own_limits_wherever_it_is_verified(
     assert [rung.path for rung in rungs_of(small, ())] == [small]
 
 
-def test_what_runs_and_measures_our_files_takes_it(cli: Any, small: Path, pictures: Path) -> None:
-    done = cli("bench", small, "--data", pictures, "--seconds", "0.1", "--format", "json")
+def test_what_runs_and_measures_our_files_takes_it(cli: Any, small: Path, pictures: Path, tmp_path: Path) -> None:
+    short = ("--seconds", "0.1", "--warmup", "0.1", "--turns", "1", "--out", tmp_path / "bench")
+    done = cli("bench", small, "--data", pictures, *short, "--format", "json")
     assert done.code == 0, done.text
     (row,) = json.loads(done.out)["rows"]
     assert row["precision"] == COMPACT

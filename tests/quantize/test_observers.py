@@ -187,3 +187,21 @@ def test_zero_points() -> None:
     assert SYMMETRIC.parameters(-254, 1) == (2.0, 0)
     assert UNSIGNED.parameters(0, 0) == (1.0, 0)
     assert UNSIGNED.parameters(3, 255) == (1.0, 0)
+
+
+def test_of_a_large_array_some_are_counted_and_the_ends_are_those_of_all() -> None:
+    values = np.random.default_rng(0).gamma(2, size=(64, 64, 64)).astype(np.float32)
+    highest = values.max() + 1
+    values[0, 0, 1] = highest  # not among those that are counted
+    whole, parts, masked = Histogram(), Histogram(), Histogram()
+    whole.add(values)
+    parts.add(values, most=60_000)
+    masked.add(values, values > 1, most=60_000)
+    assert whole.total == values.size
+    assert 45_000 < parts.total <= 60_000
+    assert (parts.low, parts.high) == (whole.low, whole.high) == (masked.low, masked.high)
+    assert parts.high == highest
+    assert masked.total == pytest.approx((values > 1).mean() * parts.total, rel=0.02)
+    for method in ("minmax", "percentile", "mse"):
+        ends = [choose_range(one, method, UNSIGNED)[1] for one in (whole, parts)]
+        assert ends[1] == pytest.approx(ends[0], rel=0.08)

@@ -17,9 +17,19 @@ from edgekit.data import Dataset, made_pictures
 from edgekit.errors import DataError
 from edgekit.graph.lint.graph import Graph
 from edgekit.quantize import rounding
+from edgekit.quantize.calibrate import calibrate
 from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.place import quantize
-from edgekit.quantize.rounding import InputStatistics, Rounder, geometries, left_over, output_error, round_rows, rounder
+from edgekit.quantize.rounding import (
+    InputStatistics,
+    Moments,
+    Rounder,
+    geometries,
+    left_over,
+    output_error,
+    round_rows,
+    rounder,
+)
 from edgekit.quantize.weights import half_scale, quantize_bias, quantize_weight, room_for_bias, weight_scales
 from tests.quantize.conftest import SMALL
 
@@ -156,6 +166,17 @@ def test_a_whole_net_is_nearer_with_it(residual: onnx.ModelProto, calibrated: Ca
         data = quantize(residual, calibrated(residual), "int8-trt", rounder=using).model.SerializeToString()
         errors[name] = float(((open_session(data).run(feed)["logits"] - want) ** 2).mean())
     assert errors["rounded"] < errors["nearest"]
+
+
+def test_moments_are_gathered_while_ranges_are_measured(residual: onnx.ModelProto, photos: Dataset) -> None:
+    alone, beside = rounder(residual, photos, SMALL), Moments(residual)
+    assert not beside.seen
+    calibrate(residual, photos, SMALL, watch=beside.see)
+    assert beside.seen
+    assert set(beside.rounder().moments) == set(alone.moments)
+    for name, moments in beside.of.items():
+        assert moments.count == alone.moments[name].count
+        np.testing.assert_allclose(moments.mean_second(), alone.moments[name].mean_second(), rtol=1e-3, atol=1e-4)
 
 
 def test_a_layer_is_rounded_once_for_the_same_scales() -> None:

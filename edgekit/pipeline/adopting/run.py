@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from edgekit.artifacts.atomic import output_folder, refuse_existing
 from edgekit.config.target import Limits, Target
 from edgekit.gate.compare import Gate
+from edgekit.gate.spent import Spent
 from edgekit.graph import decoders
 from edgekit.graph.foreign import Cleaned, clean, read_foreign
 from edgekit.pipeline.adopting.asked import describe_original
@@ -30,7 +30,7 @@ def run_adopt(
     file: Path, out: Path | None, options: AdoptOptions, say: Callable[[str], None] = lambda line: None
 ) -> ExportResult:
     """Adopts the ONNX `file`; see `edgekit.adopt`."""
-    started = time.monotonic()
+    spent = Spent()
     target = options.require_possible()
     out = Path("adopted") if out is None else out
     name = precision_name(target, options.precision)
@@ -45,7 +45,7 @@ def run_adopt(
     described = describe_original(foreign, options, say)
     spec, basis = described.spec, described.basis
     dataset = pictures_for_gate(options.data, options.pictures, spec.task)
-    gate = Gate(dataset, _limits(target, described.original), spec, say)
+    gate = Gate(dataset, _limits(target, described.original), spec, say, spent=spent)
     pool = None
     if options.data is not None and options.precision != "fp32":
         pool = calibration_pictures(dataset, options.data, options.calibrate)
@@ -65,6 +65,7 @@ def run_adopt(
         }
         original = described.original
         artifact = None
+        spent.mark("loading")
         pictures_stage(original, described, gate)
         content["doubts"] = list(decoders.doubts(described.decoding.reading, original.size, gate.reference))
         for doubt in content["doubts"]:
@@ -86,13 +87,11 @@ def run_adopt(
                     cleaned, described, gate, target, model_path, input_kind=options.input_kind, sha256=foreign.sha256
                 )
         content["environment"] = environment()
-        content["seconds"] = round(time.monotonic() - started, 2)
         result = finish(content, gate, artifact, model_path, target, options.force, basis)
         if options.precision == "fp32" or not result.passed or artifact is None:
             return result
         assert pool is not None
         say(f"{result.model}: proven; now {name}")
-        started = time.monotonic()
         second = Gate(dataset, target.limits(name), gate.spec, say, reference=gate.reference, pixels=gate.pixels)
         made = make(artifact, second, target, name, made_path, pool, basis, max_drop=options.max_drop, say=say)
         content = {
@@ -101,7 +100,6 @@ def run_adopt(
             "precision": name,
             "limits": second.limits.model_dump(),
             **made.facts,
-            "seconds": round(time.monotonic() - started, 2),
         }
         return replace(finish(content, second, made.artifact, made_path, target, options.force, basis), base=result)
 

@@ -45,7 +45,9 @@ def pictures_stage(original: Original, described: Described, gate: Gate) -> None
         gate.pixels.append(preprocess(frame, spec))
         theirs.append(prepared(frame, spec))
     ours = [normalise(pixels[None], spec)[0] for pixels in gate.pixels]
+    gate.spent.mark("pictures")
     gate.reference = original.answers(track(theirs, "running the original"), described.decoding)
+    gate.spent.mark("original")
     worst = max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
     answers = gate.reference if worst == 0 else original.answers(ours, described.decoding)
     peak = max(float(np.abs(picture).max()) for picture in theirs)
@@ -135,8 +137,10 @@ def graph_stages(
     lineage = Lineage(sha256, graph_digest(cleaned.model))
     metadata = Metadata(gate.spec, lineage, input_kind, "fp32", target.name, tools())
     artifact = sealed(model, metadata, path)
+    gate.spent.mark("graph")
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
         alone = predictor.answers(gate.pixels, batch=1)
+        gate.judged = (artifact.metadata.lineage.graph, alone)
         if gate.judge("onnx", alone) and predictor.fixed_batch is None:
             gate.add(batch_stage(predictor, alone, gate))
     if gate.passed:
