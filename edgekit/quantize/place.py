@@ -15,6 +15,7 @@ from edgekit.errors import ArtifactError, UsageError
 from edgekit.graph.lint.graph import Graph, operand
 from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.observers import Method
+from edgekit.quantize.peaks import read_for_peaks
 from edgekit.quantize.plan import QuantizableLayer, QuantizationPlan, consumers_of, plan
 from edgekit.quantize.rounding import Rounder
 from edgekit.quantize.weights import (
@@ -76,7 +77,8 @@ def quantize(
         scheme: a name of `edgekit.config.schemes`.
         method: how a range is chosen from what was seen. Of what a MatMul reads `mse` takes the whole range: the few
             huge values of a ViT's tokens (Sun et al. 2024, "Massive Activations in Large Language Models", sec. 4)
-            carry what the net says, and no sum over a map makes up for a clipped one.
+            carry what the net says, and no sum over a map makes up for a clipped one. So it does of what peaks are
+            read from (`edgekit.quantize.peaks`).
         keep: names of nodes that stay in float.
         rounder: rounds weights by what it does to outputs (`edgekit.quantize.rounding`); None rounds to the nearest.
 
@@ -95,7 +97,7 @@ def quantize(
             expected="at least one convolution or linear layer with constant weights",
         )
     graph = Graph(model)
-    whole = _multiplied(graph, where) if method == "mse" else frozenset()
+    whole = _multiplied(graph, where) | read_for_peaks(graph) if method == "mse" else frozenset()
     parameters = _parameters(where, calibration, chosen, lambda tensor: "minmax" if tensor in whole else method)
     edit = _Edit()
     for tensor in sorted(where.tensors):

@@ -120,11 +120,11 @@ class Geometry:
         height = (values.shape[1] + top + bottom - spans[0]) // self.strides[0] + 1
         width = (values.shape[2] + left + right - spans[1]) // self.strides[1] + 1
         chosen = np.unique(np.linspace(0, height * width - 1, min(PLACES, height * width)).astype(int))
-        rows = self._read(chosen // width, 0) - top  # [P, kh], of the picture without its padding
-        columns = self._read(chosen % width, 1) - left  # [P, kw]
-        inside = _within(rows, values.shape[1])[:, :, None] & _within(columns, values.shape[2])[:, None, :]
-        rows, columns = rows.clip(0, values.shape[1] - 1), columns.clip(0, values.shape[2] - 1)
-        picked = values[:, rows[:, :, None], columns[:, None, :]] * inside  # [C, P, kh, kw]
+        down = self._read(chosen // width, 0) - top  # [P, kh], of the picture without its padding
+        across = self._read(chosen % width, 1) - left  # [P, kw]
+        inside = _within(down, values.shape[1])[:, :, None] & _within(across, values.shape[2])[:, None, :]
+        down, across = down.clip(0, values.shape[1] - 1), across.clip(0, values.shape[2] - 1)
+        picked = values[:, down[:, :, None], across[:, None, :]] * inside  # [C, P, kh, kw]
         groups = (self.groups,) if self.groups > 1 else ()
         return np.ascontiguousarray(picked.transpose(1, 0, 2, 3).reshape(len(chosen), *groups, -1))
 
