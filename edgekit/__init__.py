@@ -1,6 +1,6 @@
 """edgekit: from a PyTorch checkpoint to a verified model on an edge camera.
 
-    model = edgekit.load("centernet-tiny")
+    model = edgekit.load("hornet-mobile")
     found = model("hive.jpg")
 
 `train`, `export`, `adopt`, `verify`, `evaluate` and `bench` do what the commands do.

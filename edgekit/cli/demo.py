@@ -69,7 +69,7 @@ def demo(
             write_bytes(path, encode_picture(found.draw(frame), ".jpg"), overwrite=not keep)
             counts = ", ".join(f"{found.names.count(name)} {name}" for name in predictor.spec.classes)
             typer.echo(f"{path}  {counts}")
-    say("5/5 watch a made hive with the shipped centernet-tiny, in a process that cannot import torch, as on a device")
+    say("5/5 watch a made hive with the shipped hornet-mobile, in a process that cannot import torch, as on a device")
     with working("watching", elsewhere=True):  # it tells itself
         code = watch(out / "camera")
     if code:
@@ -100,5 +100,5 @@ def watch(out: Path) -> int:
 
     if out.exists():
         shutil.rmtree(out)
-    arguments = ["camera", "--source", WATCHED, "--model", "centernet-tiny", "--out", str(out)]
+    arguments = ["camera", "--source", WATCHED, "--model", "hornet-mobile", "--out", str(out)]
     return subprocess.run([sys.executable, "-c", _WITHOUT_TORCH, *arguments], check=False).returncode  # noqa: S603 - ourselves

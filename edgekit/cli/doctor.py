@@ -58,7 +58,7 @@ def doctor(
         next_command("edgekit", "demo", *elsewhere)
     elif code == 0:
         out = after.fresh("watched")
-        next_command("edgekit", "camera", "--source", _WATCHED, "--model", "centernet-tiny", "--out", out)
+        next_command("edgekit", "camera", "--source", _WATCHED, "--model", "hornet-mobile", "--out", out)
     return code
 
 
@@ -84,7 +84,7 @@ def _selftest(output_format: Format) -> int:
         return 3
     if not any(check.passed for check in checks):
         return 5
-    next_command("edgekit", "bench", "centernet-tiny", "--out", after.fresh("bench"))
+    next_command("edgekit", "bench", "hornet-mobile", "--out", after.fresh("bench"))
     return 0
 
 

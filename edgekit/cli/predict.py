@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def predict(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="An exported ONNX, a checkpoint (run by torch), or centernet-tiny.")],
+    model: Annotated[Path, typer.Argument(help="An exported ONNX, a checkpoint, hornet-mobile or centernet-tiny.")],
     pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for copies with the answer drawn on them.")

@@ -357,7 +357,9 @@ def test_recipes_that_cannot_be_trained_are_refused(change: str, told: str) -> N
     assert told in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["centernet-r18", "centernet-r18-paper", "centernet-tiny", "centernet-mobile"])
+@pytest.mark.parametrize(
+    "name", ["centernet-r18", "centernet-r18-paper", "centernet-tiny", "centernet-mobile", "hornet-mobile"]
+)
 def test_shipped_recipes_are_whole(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.task == "detection"

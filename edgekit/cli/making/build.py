@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def build(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="An exported .onnx, or centernet-tiny.")],
+    model: Annotated[Path, typer.Argument(help="An exported .onnx, or hornet-mobile or centernet-tiny.")],
     target: Annotated[str, typer.Option("--target", "-t", help="A board's name, or a .toml of your own.")],
     fallback: Annotated[
         list[Path] | None,
