@@ -53,7 +53,10 @@ def compete(
     group = by_pattern(recipe.data.group) if recipe.data.group else None
     kept, held = split_by_group(train_on, recipe.compete.share_of(len(train_on)), seed, group)
     say(f"competition: {counts(held)} of the training pictures are held out for it, {len(kept)} trained on")
-    return competed(recipe, lambda way: TRAININGS[recipe.task](way, kept, held), out, resume=resume, say=say)
+    share = len(kept) / len(train_on)
+    return competed(
+        recipe, lambda way: TRAININGS[recipe.task](way, kept, held), out, share=share, resume=resume, say=say
+    )
 
 
 TRAININGS: dict[str, Callable[..., Training]] = {

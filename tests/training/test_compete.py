@@ -131,6 +131,12 @@ def test_it_is_decided_on_training_pictures_that_were_not_learnt_from(tried: Tri
     assert tried.choice.pictures == len(held) >= 6
 
 
+def test_the_try_has_as_many_steps_as_the_last_run(tried: Tried) -> None:
+    kept, held = map(len, tried.parts)
+    assert held / (kept + held) >= 0.3  # so that it matters
+    assert load_checkpoint(tried.out / LAST).metrics["epoch"] == round(general().schedule.epochs * (kept + held) / kept)
+
+
 def test_each_way_is_asked_for_what_it_would_be(tried: Tried, pictures: Path) -> None:
     """The weights of each are made again, by the formula, and answer with as many right."""
     start, end = (load_checkpoint(tried.out / name) for name in (START, LAST))

@@ -68,13 +68,21 @@ def ways(compete: Compete) -> tuple[Way, ...]:
 
 
 def competed(
-    recipe: Recipe, make: Callable[[Recipe], Training], out: Path, *, resume: bool, say: Callable[[str], None]
+    recipe: Recipe,
+    make: Callable[[Recipe], Training],
+    out: Path,
+    *,
+    share: float,
+    resume: bool,
+    say: Callable[[str], None],
 ) -> tuple[Recipe, Choice]:
     """The recipe of the way that is worth it, to be run on all training pictures, and what it was chosen by.
 
     Args:
         make: the task of a recipe on a part of the training pictures, with the rest of them in validation's place.
         out: folder of the try, a run of its own, and of competition.json.
+        share: of the training pictures that `make` trains on. The try has as many steps as a run on all of them: in the
+            few of its own epochs a net would hardly change, and the head would win for that alone.
         resume: go on with a try that is there.
         say: is told what each way reached, and which is worth it.
 
@@ -91,7 +99,9 @@ def competed(
         )
     known = ways(recipe.compete)
     one = Way("the try").of(recipe)
-    one = one.model_copy(update={"schedule": one.schedule.model_copy(update={"evaluate_every": one.schedule.epochs})})
+    epochs = round(one.schedule.epochs / share)
+    schedule = one.schedule.model_copy(update={"epochs": epochs, "evaluate_every": max(1, epochs)})
+    one = one.model_copy(update={"schedule": schedule})
     task = make(one)
     train(task, one, out, resume=resume and (out / STATE).is_file(), keep_start=True, say=say)
     logits, labels = _answers(task, out, known)
