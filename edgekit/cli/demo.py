@@ -9,7 +9,7 @@ import typer
 
 from edgekit.cli.shared.options import next_command, say
 
-WATCHED = "synthetic://hive?seed=1&fps=20&frames=300"  # 15 s of scene; a hornet comes in its last third
+WATCHED = "synthetic://hive?seed=2&fps=20&frames=300"  # 15 s of scene; a hornet comes late
 _WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from edgekit.cli.app import main; main()"
 
 

@@ -31,7 +31,7 @@ MEANS = {
     5: "no model runs here, or not with every command, until base and one of cpu and gpu are ok",
 }
 # a made scene of 15 s, watched with the shipped detector: what runs wherever an exported model does
-_WATCHED = "synthetic://hive?seed=1&fps=20&frames=300"
+_WATCHED = "synthetic://hive?seed=2&fps=20&frames=300"
 
 
 def doctor(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekit.metrics.classification import ClassificationReport, Rate, rate, topk_hits
 from edgekit.metrics.statistics import Interval, mcnemar
 from edgekit.screen import shown, some
-from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide
+from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide, rate_text
 from edgekit.vision.decode import softmax
 
 WEAKEST_SHOWN = 20
@@ -109,13 +109,6 @@ class ClassificationEvaluation(Evaluation):
             only_candidate=test.only_candidate,
             worst=worst,
         )
-
-
-def rate_text(rate: Rate, without: str = "") -> str:
-    """A rate and its interval in per cent; `without`: what there is none of where nothing was measured."""
-    if rate.value is None:
-        return "not measured" + (f" (no {without})" if without else "")
-    return f"{rate.value:7.2%}   [{rate.low:.2%}, {rate.high:.2%}]"
 
 
 def _flat(name: str, rate: Rate) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.metrics.classification import Rate
 from edgekit.metrics.ground_truth import GroundTruth
 from edgekit.metrics.statistics import Interval
 from edgekit.vision.image import Frame
@@ -210,3 +211,10 @@ class Evaluation(ABC):
         Here: that nothing is known of the difference.
         """
         return SideBySide(None, None, "not measured")
+
+
+def rate_text(rate: Rate, without: str = "") -> str:
+    """A rate and its interval in per cent; `without`: what there is none of where nothing was measured."""
+    if rate.value is None:
+        return "not measured" + (f" (no {without})" if without else "")
+    return f"{rate.value:7.2%}   [{rate.low:.2%}, {rate.high:.2%}]"

@@ -13,8 +13,7 @@ from edgekit.errors import DataError
 from edgekit.metrics.classification import Rate, rate
 from edgekit.metrics.statistics import Interval, mcnemar
 from edgekit.tasks.base import Asked, GateLimits, Outputs, Spec, Task
-from edgekit.tasks.classification_quality import rate_text
-from edgekit.tasks.evaluation import Answered, Evaluation, Metric, MetricValues, Pictures, SideBySide
+from edgekit.tasks.evaluation import Answered, Evaluation, Metric, MetricValues, Pictures, SideBySide, rate_text
 from edgekit.tasks.stage import Stage
 from edgekit.vision.spec import TensorSpec, require
 from edgekit.vision.vector import Features

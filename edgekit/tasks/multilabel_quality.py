@@ -12,8 +12,8 @@ from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.labels import YES, LabelQuality, LabelReport, Ranking, ap_difference
 from edgekit.metrics.statistics import Interval
 from edgekit.screen import shown
-from edgekit.tasks.classification_quality import WEAKEST_SHOWN, rate_text
-from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide
+from edgekit.tasks.classification_quality import WEAKEST_SHOWN
+from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide, rate_text
 
 ONE_EACH = "the pictures have one label each; what else they show counts as absent, so AP is too low"
 

@@ -27,7 +27,7 @@ from edgekit.nets.library import preprocess
 from edgekit.nets.pyramid import pyramid_state
 from edgekit.screen import some
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
-from edgekit.tasks.detection_text import alarm_lines, curve_lines
+from edgekit.tasks.detection.text import alarm_lines, curve_lines
 from edgekit.training.augment.paste import MOST, cuts_by_class, pasted
 from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
 from edgekit.training.augment.variations import seeded, variations

@@ -221,7 +221,7 @@ def test_the_shipped_model_watches_the_made_hive_without_torch(tmp_path: Path) -
     assert not (tmp_path / "camera" / "of-an-earlier-demo").exists()
     summary = json.loads((tmp_path / "camera" / "summary.json").read_text())
     assert summary["captured"] == summary["processed"] == summary["inferred"] == 300
-    truth = [HiveClip(1, 20, 360, 640).frame(i).labels for i in range(0, 300, 4)]
+    truth = [HiveClip(2, 20, 360, 640).frame(i).labels for i in range(0, 300, 4)]
     most = {name: max(int((labels == i).sum()) for labels in truth) for i, name in enumerate(HIVE_CLASSES)}
     assert most["hornet"] == 1
     assert summary["most_at_once"]["hornet"] == summary["visits"]["hornet"] == 1

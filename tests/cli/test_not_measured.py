@@ -21,7 +21,7 @@ from edgekit.errors import DataError
 from edgekit.loading import open_predictor
 from edgekit.metrics.detection import detection_report
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
-from edgekit.tasks.detection_quality import DetectionEvaluation
+from edgekit.tasks.detection.quality import DetectionEvaluation
 from tests.benchmark.conftest import made_report, made_row
 from tests.training.conftest import TINY, TINY_NET, write_pictures
 

@@ -12,7 +12,7 @@ from edgekit.data import made_pictures
 from edgekit.gate.compare import Gate
 from edgekit.predictor import Answers
 from edgekit.spec import ModelSpec, PreprocessSpec
-from edgekit.tasks.detection_compare import BEST, COUNTED, _partners, compare_found
+from edgekit.tasks.detection.compare import BEST, COUNTED, _partners, compare_found
 
 LIMITS = Limits(max_abs=1e-3, top1_agreement=1.0)
 K = 30

@@ -19,7 +19,7 @@ from edgekit.metrics.coco_ap import AREAS, coco_ap
 from edgekit.metrics.detection import GroundTruth, Predictions, confusion, detection_report, operating_points
 from edgekit.metrics.operating_point import best_threshold
 from edgekit.metrics.voc_ap import voc_curve, voc_curves
-from edgekit.tasks.detection_text import curve_lines
+from edgekit.tasks.detection.text import curve_lines
 
 REAL = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))
 NO_TRUTH, NOTHING = GroundTruth([], []), Predictions([], [], [])

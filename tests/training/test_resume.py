@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from edgekit.checkpoints.checkpoint import load_checkpoint
-from edgekit.config.recipe import Recipe
+from edgekit.config.recipe import Recipe, load_recipe
 from edgekit.errors import CheckpointError, OutputError, UsageError
+from edgekit.training.loop import state
 from edgekit.training.loop.result import BEST, LAST, STATE
 from edgekit.training.loop.run import train
 from edgekit.training.loop.state import Progress, load_state, random_state, restore_random
@@ -140,3 +141,12 @@ def test_every_generator_is_restored() -> None:
     restore_random(state)
     assert (torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()) == drawn
     assert Progress().step == 0
+
+
+def test_a_run_begun_before_a_key_was_there_goes_on() -> None:
+    old = load_recipe("centernet-tiny").model_dump(mode="json")
+    for table, key in (("threshold", "false_alarms"), ("data", "also"), ("data", "credit"), ("augment", "paste")):
+        del old[table][key]
+    assert state._differences(old, load_recipe("centernet-tiny").model_dump(mode="json")) == []
+    pasted = load_recipe("centernet-tiny", ["augment.paste=0.5"]).model_dump(mode="json")
+    assert state._differences(old, pasted) == ["augment.paste was 0.0, is 0.5"]

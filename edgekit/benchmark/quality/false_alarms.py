@@ -10,7 +10,7 @@ from edgekit.metrics.alarm import AlarmSetting
 from edgekit.metrics.classification import Rate, plain, rate
 from edgekit.metrics.statistics import poisson
 from edgekit.screen import shown
-from edgekit.tasks.classification_quality import rate_text
+from edgekit.tasks.evaluation import rate_text
 
 _SHOWN = 8  # moments and pictures of a class that the text names, the worst
 

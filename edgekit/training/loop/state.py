@@ -29,7 +29,7 @@ FORMAT = 1
 # what may differ between a run and its continuation, because no pixel and no step depends on it
 _FREE = {
     *(("data", name) for name in ("path", "workers", "cache_mb", "credit")),
-    *(("schedule", "save_steps"), ("net", "weights")),
+    *(("schedule", "save_steps"), ("net", "weights"), ("threshold", "precision"), ("threshold", "false_alarms")),
 }
 
 
@@ -193,7 +193,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
             if key == "net":
                 a, b = _whole_net(a), _whole_net(b)
             if key in ADDED:  # a run begun before says nothing of them
-                a = {**ADDED[key], **a}
+                a = {**{k: v for k, v in ADDED[key].items() if k in b}, **a}
             if key == "compete":  # and once said of two ways what [schedule] says of one
                 a = {k: v for k, v in a.items() if k in Compete.model_fields}
             inner = sorted(k for k in {*a, *b} if a.get(k) != b.get(k) and (key, k) not in _FREE)

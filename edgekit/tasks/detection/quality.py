@@ -14,7 +14,7 @@ from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.detection import DetectionReport
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.matching import best_pairs
-from edgekit.tasks.detection_text import report_lines
+from edgekit.tasks.detection.text import report_lines
 from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.decode import DEFAULT_SCORE

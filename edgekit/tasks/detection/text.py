@@ -7,7 +7,7 @@ from itertools import pairwise
 from edgekit.metrics.classification import Rate
 from edgekit.metrics.detection import DetectionReport
 from edgekit.screen import shown
-from edgekit.tasks.classification_quality import rate_text
+from edgekit.tasks.evaluation import rate_text
 
 AVERAGES = ("ap", "ap50", "ap75", "small", "medium", "large", "voc07")
 _MOST = 10  # classes whose boxes are told along the score
