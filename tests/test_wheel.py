@@ -109,7 +109,12 @@ def test_the_walk_through_python_runs(device: Device) -> None:
 
 
 SHORT = ("--iterations", 24, "--turns", 2, "--warmup", 0.1, "--no-cold", "--pictures", 4)
+CLIP = "synthetic://hive?seed=1&fps=10&height=120&width=160&frames=12"
 SOONER: dict[str, tuple[object, ...]] = {"bench": SHORT, "tune": ("--seconds", 0.1, "--max-drop", 100)}
+
+
+# what stands in for the pictures and the clip that the README has
+MADE = {"hornets/": "synthetic://hive?n=8&val=4", "winter.mp4": f"{CLIP}&hornets=0"}
 
 
 def readme() -> list[list[str]]:
@@ -121,15 +126,14 @@ def readme() -> list[list[str]]:
 
 def test_the_readmes_lines_run(device: Device, pictures: Path) -> None:
     """With a small detector and a made hive entrance under the names that the README has."""
-    assert len(readme()) == 6
+    assert len(readme()) == 7
     place = device.python("-c", "from edgekit.recipes import __path__ as p; print(*p)").strip()
     for name in ("hornets.onnx", "hornets.int8-x86.onnx"):
         shutil.copy2(Path(place) / "centernet-tiny.onnx", device.folder / name)
-    uri = "synthetic://hive?seed=1&fps=10&height=120&width=160&frames=12"
     (device.folder / "hive.toml").write_text(
-        f'[source]\nuri = "{uri}"\n[model]\npath = "hornets.onnx"\n[store]\nfolder = "visits"\n'
+        f'[source]\nuri = "{CLIP}"\n[model]\npath = "hornets.onnx"\n[store]\nfolder = "visits"\n'
     )
     (device.folder / "pictures").symlink_to(pictures)
     for command, *words in readme():
-        there = ["synthetic://hive?n=8&val=4" if word == "hornets/" else word for word in words]
+        there = [MADE.get(word, word) for word in words]
         assert device.edgekit(command, *there, *SOONER.get(command, ())), command
