@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +26,6 @@ from edgekit.training.loop.sync_norm import SharedBatchNorm2d
 from edgekit.training.task import normalised
 from edgekit.training.tasks import make_task
 from edgekit.vision.preprocess import normalise
-from tests.test_memory import needs_glibc, pages_of_80_mb
 from tests.training.conftest import MakeRecipe, TinyNet
 
 RUNNER = Path(__file__).with_name("runner.py")
@@ -76,13 +77,23 @@ def test_best_is_the_epoch_with_the_best_score_of_the_mean(pictures: Path, tmp_p
     assert last.metrics["nll"] == pytest.approx(result.final["nll"], abs=1e-5)
 
 
-@needs_glibc
-def test_on_a_cpu_it_keeps_freed_memory_until_it_ends(pictures: Path, tmp_path: Path, recipe: MakeRecipe) -> None:
-    usual, pages = pages_of_80_mb(), []
-    chosen = recipe("schedule.epochs=2")
-    train(make_task(chosen, pictures), chosen, tmp_path, say=lambda _: pages.append(pages_of_80_mb()))
-    assert max(pages) < usual / 5
-    assert pages_of_80_mb() > usual / 2
+def test_on_a_cpu_it_keeps_freed_memory_until_it_ends(
+    pictures: Path, tmp_path: Path, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping: list[bool] = []
+
+    @contextlib.contextmanager
+    def kept_when_freed() -> Iterator[bool]:
+        keeping.append(True)
+        yield True
+        keeping.clear()
+
+    monkeypatch.setattr("edgekit.training.loop.run.kept_when_freed", kept_when_freed)
+    chosen, seen = recipe("schedule.epochs=2"), []
+    train(make_task(chosen, pictures), chosen, tmp_path, say=lambda _: seen.append(bool(keeping)))
+    assert seen
+    assert all(seen)
+    assert not keeping
 
 
 def test_it_stops_when_nothing_gets_better(pictures: Path, tmp_path: Path, recipe: MakeRecipe) -> None:
