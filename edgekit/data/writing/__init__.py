@@ -1,0 +1,1 @@
+"""Data sets written to disk. One file a layout."""
