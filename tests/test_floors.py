@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "edgekit"
 FLOORS = (
     {"cores", "errors", "memory", "progress", "screen", "version"},
-    {"reading"},
+    {"reading", "serving"},
     {"vision"},
     {"metrics"},
     {"tasks"},
@@ -52,6 +52,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "pipeline": ({"*"}, {"adopting"}),
     "quantize": ({"*"},),
     "reading": ({"*"},),
+    "serving": ({"*"},),
     "tasks": ({"evaluation", "stage"}, {"base"}, {"*"}),
     "training": ({"augment", "task", "temperature"}, {"loop", "*"}, {"classification", "detection"}, {"tasks"}),
     "vision": ({"*"}, {"segmentation"}),

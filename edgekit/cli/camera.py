@@ -124,7 +124,7 @@ def _key(change: str) -> str:
 
 def _page_can_start(config: CameraConfig) -> bool:
     """Whether what it needs is installed, and its host and token are allowed."""
-    from edgekit.camera.web.token_auth import check_web
+    from edgekit.camera.web.token import check_web
     from edgekit.cli.shared import installed
     from edgekit.errors import UsageError
 
@@ -260,7 +260,7 @@ def _as_json(summary: Summary) -> dict[str, Any]:
 def _check(config: CameraConfig) -> int:
     from edgekit.camera.runtime import Camera
     from edgekit.camera.source.uri import parse_source
-    from edgekit.camera.web.token_auth import check_web
+    from edgekit.camera.web.token import check_web
 
     checked = config.model_copy(update={"store": config.store.model_copy(update={"folder": None})})
     source = parse_source(config.source)

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from edgekit.camera.web.connections import ConnectionLimit
-from edgekit.camera.web.throttle import ADDRESSES, AT_ONCE, FORGIVEN, LONGEST, TokenThrottle, network_of
+from edgekit.serving.connections import ConnectionLimit
+from edgekit.serving.throttle import ADDRESSES, AT_ONCE, FORGIVEN, LONGEST, TokenThrottle, network_of
 from tests.camera.conftest import wait_for
 from tests.camera.test_web import TOKEN, Site
 
 pytest.importorskip("uvicorn")
-from edgekit.camera.web import connections
+from edgekit.serving import connections
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -360,10 +360,10 @@ def test_who_has_the_cookie_is_not_kept_waiting_by_guesses_from_the_same_address
 def test_the_page_says_once_that_it_cannot_accept_and_goes_on(site: Site) -> None:
     loop = asyncio.new_event_loop()
     lines: list[str] = []
-    site.page._say = lines.append
+    site.page._thread._say = lines.append
     try:
         for _ in range(3):
-            site.page._unhandled(loop, {"exception": OSError(errno.EMFILE, os.strerror(errno.EMFILE))})
+            site.page._thread._unhandled(loop, {"exception": OSError(errno.EMFILE, os.strerror(errno.EMFILE))})
     finally:
         loop.close()
     assert lines == ["error: the page takes no connections now: Too many open files"]
@@ -380,7 +380,7 @@ def test_making_the_server_closes_nobodys_log() -> None:
     handler = Handler(io.StringIO())
     logging.getLogger("somebody else's").addHandler(handler)
     try:
-        connections.make_server(None)
+        connections.make_server(None, {})
         assert not handler.stream.closed
     finally:
         logging.getLogger("somebody else's").removeHandler(handler)

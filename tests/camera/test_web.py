@@ -14,9 +14,10 @@ import pytest
 
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.avi import read_avi
-from edgekit.camera.web.throttle import TokenThrottle
-from edgekit.camera.web.token_auth import check_web, is_loopback
+from edgekit.camera.web.token import check_web
 from edgekit.errors import SourceError, UsageError
+from edgekit.serving.throttle import TokenThrottle
+from edgekit.serving.token_auth import is_loopback
 from tests.browser import Browser
 from tests.camera.conftest import ListGrabber, SpotDetector, config_of, model_of, spot, wait_for
 

@@ -8,33 +8,19 @@ import re
 from functools import lru_cache
 from importlib.resources import files
 
+from edgekit.serving.headers import security_headers
+
 
 @lru_cache(maxsize=1)
 def page_text() -> str:
     return files("edgekit.camera.web").joinpath("page.html").read_text(encoding="utf-8")
 
 
-def security_headers() -> dict[str, str]:
+def page_headers() -> dict[str, str]:
     """On every answer. The page's own script is named by its hash, so that no other one runs."""
     scripts = re.findall(r"<script>(.*?)</script>", page_text(), re.DOTALL)
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    policy = {
-        "default-src": "'self'",
-        "script-src": " ".join(f"'sha256-{digest}'" for digest in hashes),
-        "style-src": "'unsafe-inline'",
-        "img-src": "'self' data:",
-        "base-uri": "'none'",
-        "form-action": "'self'",
-        "frame-ancestors": "'none'",
-    }
-    return {
-        "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "x-content-type-options": "nosniff",
-        "x-frame-options": "DENY",
-        "referrer-policy": "no-referrer",
-        "cross-origin-resource-policy": "same-origin",
-        "cache-control": "no-store",  # pictures of somebody's garden
-    }
+    return security_headers(" ".join(f"'sha256-{digest}'" for digest in hashes), "'unsafe-inline'")
 
 
 def part(jpeg: bytes) -> bytes:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import re
 import sqlite3
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +16,11 @@ from edgekit.camera.events.counts import BUCKET, level_of
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.avi import read_avi
 from edgekit.camera.store.reader import Reader, local_day
-from edgekit.camera.web.connections import listening, make_server
 from edgekit.camera.web.metrics import exposition
-from edgekit.camera.web.responses import page_text, part
-from edgekit.camera.web.token_auth import TokenAuth, answered, check_web
+from edgekit.camera.web.responses import page_headers, page_text, part
+from edgekit.camera.web.token import check_web
+from edgekit.serving.thread import ServerThread
+from edgekit.serving.token_auth import TokenAuth, answered
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
 
 _DAY = 86400
 _ID = re.compile(r"[0-9a-f-]{36}")
-_STOP = 3.0  # seconds
 _BODY = 4096  # bytes of a form
-_AGAIN = 60.0  # seconds between two lines about connections that cannot be taken
 
 
 class Page:
@@ -47,49 +44,28 @@ class Page:
 
     def __init__(self, camera: Camera, say: Callable[[str], None] = print) -> None:
         config = camera.config.web
-        self._camera, self._config, self._say = camera, config, say
-        self._token = check_web(config)
+        self._camera, self._config = camera, config
         self._reader = Reader(camera.config.store.folder) if camera.config.store.folder else None
         self._viewers = 0
         self._lookers = ThreadPoolExecutor(config.viewers, "camera-viewer")  # each may wait a second for a picture
-        self._told_at = float("-inf")
-        self._socket = listening(config.host, config.port)
-        self.port = int(self._socket.getsockname()[1])
-        self._auth = TokenAuth(self._token)
-        self._server = make_server(self._app())
-        self._thread = threading.Thread(target=self._serve, name="camera-web", daemon=True)
-
-    @property
-    def url(self) -> str:
-        host = self._config.host
-        shown = f"[{host}]" if ":" in host else host
-        return f"http://{'localhost' if host in ('0.0.0.0', '::') else shown}:{self.port}/"  # noqa: S104 - only compared
+        self._auth = TokenAuth(check_web(config), "edgekit camera")
+        self._thread = ServerThread(
+            self._app(),
+            config.host,
+            config.port,
+            page_headers(),
+            name="camera-web",
+            fix="--set web.port=0 takes any free port, --set web.enabled=false none",
+            say=say,
+        )
+        self.port, self.url = self._thread.port, self._thread.url
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        self._server.should_exit = True
-        if self._thread.is_alive():
-            self._thread.join(_STOP)
-        self._socket.close()
+        self._thread.stop()
         self._lookers.shutdown(wait=False)
-
-    def _serve(self) -> None:
-        async def serve() -> None:
-            asyncio.get_running_loop().set_exception_handler(self._unhandled)
-            await self._server.serve(sockets=[self._socket])
-
-        asyncio.run(serve())
-
-    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """The loop goes on by itself; without descriptors it accepts again after a second."""
-        error = context.get("exception")
-        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS):
-            loop.default_exception_handler(context)
-        elif time.monotonic() - self._told_at >= _AGAIN:
-            self._told_at = time.monotonic()
-            self._say(f"error: the page takes no connections now: {error.strerror}")
 
     def _app(self) -> Any:
         from starlette.applications import Starlette
@@ -162,7 +138,7 @@ class Page:
     async def _parts(self) -> AsyncGenerator[bytes, None]:
         number, step = 0, 1 / self._config.live_fps
         loop = asyncio.get_running_loop()
-        while not self._server.should_exit:
+        while not self._thread.stopping:
             begun = time.monotonic()
             newest = await loop.run_in_executor(self._lookers, self._camera.view.newest, number, 1.0)
             if newest is not None:
@@ -176,7 +152,7 @@ class Page:
         begun, last = time.monotonic(), b""
         for number, jpeg in enumerate(pictures):
             await asyncio.sleep(max(0.0, begun + number * step - time.monotonic()))
-            if self._server.should_exit:
+            if self._thread.stopping:
                 return
             yield part(jpeg)
             last = jpeg

@@ -10,37 +10,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from edgekit.camera.config import WebConfig
-from edgekit.camera.source.uri import expand
-from edgekit.camera.web.throttle import LONGEST, TokenThrottle
 from edgekit.errors import UsageError
+from edgekit.serving.throttle import LONGEST, TokenThrottle
 
 if TYPE_CHECKING:
     from starlette.authentication import AuthCredentials, AuthenticationError, BaseUser
     from starlette.requests import HTTPConnection
     from starlette.responses import Response
 
-COOKIE = "edgekit-camera"
 OPEN = ("/livez", "/readyz", "/login")  # what supervisors ask; says no more than yes, no and why
 _MACHINE = Path("/etc/machine-id")
 _YEAR = 31536000  # seconds
 
 
-def check_web(config: WebConfig) -> str | None:
-    """The token, or None where the page is this machine's own.
+def required_token(host: str, token: str | None, name: str, fix: str) -> str | None:
+    """`token`, or None where a page on `host` is this machine's own.
+
+    Args:
+        name: what the token is called where it is given.
+        fix: what to do about a missing one; `{token}` becomes a setting with a new one.
 
     Raises:
         UsageError: it listens wider and has no token of 16 characters or more.
     """
-    token = expand(config.token) if config.token else None
-    if is_loopback(config.host) and token is None:
+    if is_loopback(host) and token is None:
         return None
     if token is None or len(token) < 16:
         raise UsageError(
-            f"A page on {config.host} can be reached from outside and needs a token.",
+            f"A page on {host} can be reached from outside and needs a token.",
             got="none" if token is None else f"{len(token)} characters",
-            expected="web.token of 16 characters or more",
-            fix=f'token = "{secrets.token_urlsafe(24)}" below [web], or host = "127.0.0.1"',
+            expected=f"{name} of 16 characters or more",
+            fix=fix.format(token=f'token = "{secrets.token_urlsafe(24)}"', value=secrets.token_urlsafe(24)),
         )
     return token
 
@@ -65,8 +65,10 @@ class TokenAuth:
     waiting.
     """
 
-    def __init__(self, token: str | None) -> None:
-        self._token = token
+    def __init__(self, token: str | None, name: str) -> None:
+        self._token, self._name = token, name
+        # a browser has one jar for all ports of a machine
+        self._cookie = name.replace(" ", "-")
         self._pass = hmac.new(_secret(), f"edgekit page {token}".encode(), hashlib.sha256).hexdigest() if token else ""
         self._throttle = TokenThrottle()
 
@@ -83,10 +85,10 @@ class TokenAuth:
             asked, borne = next(iter(conn.query_params.getlist("token")), ""), _bearer(conn)
             if not self._has_cookie(conn):
                 if not asked and not borne:
-                    raise AuthenticationError(HTMLResponse(LOGIN, 401))
+                    raise AuthenticationError(HTMLResponse(self._form(), 401))
                 found = await self._throttle.look(_address(conn), lambda: self._right(asked) or self._right(borne))
                 if not found:
-                    raise AuthenticationError(_refusal(found, LOGIN))
+                    raise AuthenticationError(_refusal(found, self._form()))
             if asked:
                 raise AuthenticationError(self._welcome(_without_token(conn)))
         return AuthCredentials(["page"]), SimpleUser("keeper")
@@ -94,20 +96,23 @@ class TokenAuth:
     async def login(self, conn: HTTPConnection, token: str) -> Response:
         """The answer to a form with a token."""
         found = self._token is not None and await self._throttle.look(_address(conn), lambda: self._right(token))
-        return self._welcome("/") if found else _refusal(found, LOGIN.replace("<!--wrong-->", "That is not the token."))
+        return self._welcome("/") if found else _refusal(found, self._form("That is not the token."))
+
+    def _form(self, wrong: str = "") -> str:
+        return LOGIN.replace("<!--name-->", self._name).replace("<!--wrong-->", wrong)
 
     def _welcome(self, to: str) -> Response:
         from starlette.responses import RedirectResponse
 
         response = RedirectResponse("/" + to.lstrip("/\\"), 303)  # never to another host
-        response.set_cookie(COOKIE, self._pass, max_age=_YEAR, httponly=True, samesite="strict")
+        response.set_cookie(self._cookie, self._pass, max_age=_YEAR, httponly=True, samesite="strict")
         return response
 
     def _right(self, token: str) -> bool:
         return hmac.compare_digest(token.encode(), (self._token or "").encode())
 
     def _has_cookie(self, conn: HTTPConnection) -> bool:
-        return hmac.compare_digest(conn.cookies.get(COOKIE, "").encode(), self._pass.encode())
+        return hmac.compare_digest(conn.cookies.get(self._cookie, "").encode(), self._pass.encode())
 
 
 def answered(_: HTTPConnection, error: AuthenticationError) -> Response:
@@ -153,12 +158,12 @@ def _without_token(conn: HTTPConnection) -> str:
 
 
 LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>edgekit camera</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><title><!--name--></title>
 <style>body{font:16px system-ui,sans-serif;display:grid;place-items:center;min-height:90vh;margin:0;padding:1rem;
 background:#14110d;color:#f4efe6}form{display:grid;gap:.75rem;width:min(20rem,100%)}input,button{font:inherit;
 padding:.7rem;border-radius:.5rem;border:1px solid #5b4f3c;background:#211c15;color:inherit}
 button{background:#e69f00;color:#14110d;border:0;font-weight:600}</style>
-<form method="post" action="/login"><h1>edgekit camera</h1><label for="token">Token</label>
+<form method="post" action="/login"><h1><!--name--></h1><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <button>Open</button><p role="alert"><!--wrong--></p></form></html>
 """

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from edgekit.camera.web.responses import security_headers
 from edgekit.errors import UsageError
 
 CONNECTIONS = 128  # a tenth of systemd's 1024 descriptors; 64 viewers and whoever asks
@@ -149,8 +148,8 @@ def http_protocol(limit: ConnectionLimit, headers: Mapping[str, str]) -> Any:
     return LimitedProtocol
 
 
-def make_server(app: Any) -> Any:
-    """uvicorn behind this door, for `serve(sockets=[...])`."""
+def make_server(app: Any, headers: Mapping[str, str]) -> Any:
+    """uvicorn behind this door, for `serve(sockets=[...])`, with `headers` on every answer."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -160,7 +159,6 @@ def make_server(app: Any) -> Any:
             for link in sockets or ():
                 link.listen(QUEUE)
 
-    headers = security_headers()
     return Server(
         uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", server_header=False, ws="none",
                        timeout_graceful_shutdown=1, timeout_keep_alive=5, loop="asyncio", backlog=ACCEPTED,
@@ -169,8 +167,8 @@ def make_server(app: Any) -> Any:
     )  # fmt: skip
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises UsageError where it cannot."""
+def listening(host: str, port: int, fix: str) -> socket.socket:
+    """A socket that listens. Raises UsageError with `fix` where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     link = socket.socket(family, socket.SOCK_STREAM)
     link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -180,8 +178,7 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         link.close()
         raise UsageError(
-            f"The page cannot listen on {host} port {port}.", got=error.strerror or str(error),
-            fix="--set web.port=0 takes any free port, --set web.enabled=false none",
+            f"The page cannot listen on {host} port {port}.", got=error.strerror or str(error), fix=fix,
         ) from error  # fmt: skip
     return link
 

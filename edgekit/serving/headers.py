@@ -1,0 +1,28 @@
+"""The headers of every answer."""
+
+from __future__ import annotations
+
+
+def security_headers(scripts: str = "'self'", styles: str = "'self'") -> dict[str, str]:
+    """What a browser may do with a page: run `scripts`, take `styles`, and nothing from or for another site.
+
+    Args:
+        scripts, styles: sources as a Content-Security-Policy has them (W3C CSP3, section 2.3.1).
+    """
+    policy = {
+        "default-src": "'self'",
+        "script-src": scripts,
+        "style-src": styles,
+        "img-src": "'self' data:",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+    }
+    return {
+        "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cross-origin-resource-policy": "same-origin",
+        "cache-control": "no-store",  # pictures of somebody's garden
+    }
