@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgekit.api.adopt import adopt
     from edgekit.api.alarms import false_alarms
     from edgekit.api.bench import BenchOptions, bench
+    from edgekit.api.erasing import erasing
     from edgekit.api.evaluate import evaluate
     from edgekit.api.latency import latency
     from edgekit.api.model import Model, load
@@ -60,6 +61,7 @@ _HOME = {
     "TensorSpec": "edgekit.spec",
     "adopt": "edgekit.api.adopt",
     "bench": "edgekit.api.bench",
+    "erasing": "edgekit.api.erasing",
     "evaluate": "edgekit.api.evaluate",
     "export": "edgekit.pipeline",
     "false_alarms": "edgekit.api.alarms",
@@ -96,6 +98,7 @@ __all__ = [
     "__version__",
     "adopt",
     "bench",
+    "erasing",
     "evaluate",
     "export",
     "false_alarms",

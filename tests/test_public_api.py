@@ -34,6 +34,7 @@ PUBLIC = [
     "__version__",
     "adopt",
     "bench",
+    "erasing",
     "evaluate",
     "export",
     "false_alarms",

@@ -54,6 +54,13 @@ def evaluate(
         float | None,
         typer.Option("--recall", help="Alarm at the threshold with this recall on --data, not at the model's own."),
     ] = None,
+    erase: Annotated[
+        bool,
+        typer.Option("--erase", help="Ask again with the objects erased, and about them alone: --data has boxes then."),
+    ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Write a sheet of those pictures: .png or .jpg.")
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="train, val, test or all; default: the held-out one.")
     ] = None,
@@ -77,6 +84,9 @@ def evaluate(
     recall at its thresholds, and the alarm (is there one in the picture?). A segmentation model: mIoU, pixel accuracy
     and boundary F, and each class; void pixels do not count.
 
+    With --erase: whether it is right for the right reason. What a classifier still says with the labelled insect erased
+    and the rest kept it has from the scene; beside it the same with as much erased elsewhere, and the insect alone.
+
     With --alarms: alarms an hour of clips and a thousand pictures that are without the insect, and when they came, at
     a threshold whose recall on --data stands beside.
     """
@@ -88,19 +98,25 @@ def evaluate(
 
     places = [*(alarms or ()), *(more or ())]
     _refuse(data, alarms, places, without, recall)
+    _refuse_erasing(data, places, erase, sheet)
     names = class_map(classes_map)
     told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key, multi_label)
     with Model(open_model(model, RunOptions(provider=provider.value, threads=threads), told, say=say)) as opened:
         chosen: dict[str, Any] = {"split": split, "apart_from": apart_from, "classes_map": names}
-        evaluation = None if data is None else measure(opened, data, **chosen, say=say)
+        evaluation = None if data is None or erase else measure(opened, data, **chosen, say=say)
         raised = None
         if places:
             from edgekit.api.alarms import false_alarms
 
             asked: dict[str, Any] = {"without": without or (), "recall": recall, "evaluation": evaluation}
             raised = false_alarms(opened, places, data=data, **asked, **chosen, say=say)
+        erased = None
+        if erase and data is not None:
+            from edgekit.api.erasing import erasing
+
+            erased = erasing(opened, data, **chosen, sheet=sheet, say=say)
         backend = opened.predictor.session.backend
-    measured = [one for one in (evaluation, raised) if one is not None]
+    measured = [one for one in (evaluation, raised, erased) if one is not None]
     unread = [line for one in measured for line in one.unread]
     for line in unread:
         say(f"not read: {line}")
@@ -109,7 +125,8 @@ def evaluate(
         if names is not None:
             facts["map"] = names.table()
         found = evaluation.to_dict() if evaluation is not None else {}
-        print_json({**facts, **found, **({"false_alarms": raised.to_dict()} if raised is not None else {})})
+        parts = {"false_alarms": raised, "erasing": erased}
+        print_json({**facts, **found, **{name: one.to_dict() for name, one in parts.items() if one is not None}})
     else:
         for line in (line for one in measured for line in one.lines(model.name)):
             typer.echo(line)
@@ -132,3 +149,13 @@ def _refuse(
         raise UsageError("There is nothing to measure on.", expected="--data DIR, labelled, or --alarms CLIP_OR_FOLDER")
     if (without or recall is not None) and not places:
         raise UsageError("--without and --recall are for --alarms.", expected="--alarms CLIP_OR_FOLDER beside them")
+
+
+def _refuse_erasing(data: Path | None, places: list[str], erase: bool, sheet: Path | None) -> None:
+    from edgekit.errors import UsageError
+
+    if sheet is not None and not erase:
+        raise UsageError("--sheet shows what --erase asked.", got=str(sheet), expected="--erase beside it")
+    if erase and (data is None or places):
+        got = "--alarms" if places else "no --data"
+        raise UsageError("--erase needs labelled boxes.", got=got, expected="--data DIR with boxes, without --alarms")

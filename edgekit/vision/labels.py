@@ -80,6 +80,9 @@ class Labels(Result):
     def draw(self, frame: Frame) -> Frame:
         return with_labels(frame, self.told)
 
+    def says(self, label: str) -> bool:
+        return label in self
+
     def to_dict(self) -> dict[str, Any]:
         return {"labels": [one.to_dict() for one in self.told], "best": [one.to_dict() for one in self.best]}
 

@@ -40,6 +40,14 @@ class Result(ABC):
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, as `edgekit predict --format json` prints it: scores to 6 decimals, pixels to 2."""
 
+    def says(self, label: str) -> bool:
+        """Whether the answer is, or has among it, the class of this name.
+
+        Raises:
+            UsageError: an answer that names no class.
+        """
+        raise UsageError("This answer names no class.", got=type(self).__name__)
+
     def files(self) -> Mapping[str, bytes]:
         """What of the answer is a file of its own beside a drawn picture, as bytes by suffix. Here: nothing."""
         return {}
@@ -92,6 +100,9 @@ class Classification(Result):
 
     def draw(self, frame: Frame) -> Frame:
         return with_label(frame, self)
+
+    def says(self, label: str) -> bool:
+        return self.label == label
 
     def to_dict(self) -> dict[str, Any]:
         best = [{"label": label, "score": round(score, 6)} for label, score in self.top]
@@ -183,6 +194,9 @@ class Detections(Result):
 
     def draw(self, frame: Frame) -> Frame:
         return with_boxes(frame, self)
+
+    def says(self, label: str) -> bool:
+        return label in self.names
 
     def to_dict(self) -> dict[str, Any]:
         alarms = {} if self.alarms is None else {"alarms": list(self.alarms)}

@@ -158,6 +158,9 @@ class Masks(Result):
     def draw(self, frame: Frame) -> Frame:
         return with_masks(frame, self.mask, self.areas)
 
+    def says(self, label: str) -> bool:
+        return label in self
+
     def files(self) -> dict[str, bytes]:
         """`.mask.png`: the class indices of the pixels in a palette of colours, 255 where there is no class."""
         return {".mask.png": mask_png(self.mask)}
