@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.api.bench_parts import Parts, case, writer
+from edgekit.api.benching.parts import Parts, case, writer
 from edgekit.benchmark.measure import MeasurementPlan
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.schema import Report

@@ -97,10 +97,10 @@ def bench(
     Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
     the exit code is 1; where --compare finds a regression it is 4.
     """
-    from edgekit.api import bench_suite as wiring
     from edgekit.api.bench import BenchOptions
     from edgekit.api.bench import bench as measure
-    from edgekit.api.bench_parts import writer
+    from edgekit.api.benching import suite as wiring
+    from edgekit.api.benching.parts import writer
     from edgekit.artifacts.onnx_file import origin
     from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.report.compare import DEFAULT_LIMITS, parse_limits

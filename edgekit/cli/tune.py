@@ -48,7 +48,7 @@ def tune(
     Writes deployment.json (the artefact and its runtime settings) and the report that justifies it. Exit code 3 when
     nothing holds the budget.
     """
-    from edgekit.api import bench_parts as wiring
+    from edgekit.api.benching import parts as wiring
     from edgekit.artifacts.atomic import refuse_existing, write_bytes
     from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.run import Settings

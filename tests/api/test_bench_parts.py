@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.api.bench_suite import SuitePlaces
+from edgekit.api.benching.suite import SuitePlaces
 from edgekit.benchmark.schema import Case, Peak
 from edgekit.benchmark.timing import best_of
 from edgekit.errors import UsageError

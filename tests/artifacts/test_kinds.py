@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from edgekit.api.bench_parts import case
+from edgekit.api.benching.parts import case
 from edgekit.artifacts.kinds import checkpoint_stem, is_checkpoint
 
 

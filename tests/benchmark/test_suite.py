@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.api.bench_parts import Parts, case
-from edgekit.api.bench_suite import SuitePlaces, run_suite_file
+from edgekit.api.benching.parts import Parts, case
+from edgekit.api.benching.suite import SuitePlaces, run_suite_file
 from edgekit.benchmark.schema import Case, Report
 from edgekit.benchmark.suite import group_cases, load_suite, run_suite
 from edgekit.benchmark.tune import candidates, choose

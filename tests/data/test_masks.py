@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.api.bench_parts import Pictures
+from edgekit.api.benching.parts import Pictures
 from edgekit.data import load_dataset, sample_evenly
 from edgekit.data.load import suits
 from edgekit.data.sample import Sample

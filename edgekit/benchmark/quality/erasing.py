@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.benchmark.quality.erase import alone, elsewhere, erased, within
 from edgekit.data import Dataset, Sample
 from edgekit.errors import DataError, PictureError
 from edgekit.metrics.classification import Rate, plain, rate
@@ -16,7 +17,6 @@ from edgekit.predictor import Predictor
 from edgekit.progress import track
 from edgekit.screen import shown, some
 from edgekit.tasks.evaluation import rate_text
-from edgekit.vision.erase import alone, elsewhere, erased, within
 from edgekit.vision.image import Frame
 
 VARIANTS = ("whole", "erased", "elsewhere", "alone")

@@ -202,7 +202,7 @@ class Robust:
         if self.checkpoint is None or not predictor.task.attackable:
             return []
         if self._attacks is None:
-            from edgekit.api.bench_attacks import craft
+            from edgekit.api.benching.attacks import craft
 
             self.say(f"crafting attacks on {self.checkpoint.name}")
             self._attacks = craft(self.checkpoint, predictor.spec, dataset)
@@ -218,7 +218,7 @@ def cold_of(case: Case, picture: Path) -> Cold:
     """A cold start of the case, in a process of its own."""
     from edgekit.benchmark.cold import cold_start
 
-    return cold_start([sys.executable, "-m", "edgekit.api.bench_child", case.model_dump_json(), str(picture)])
+    return cold_start([sys.executable, "-m", "edgekit.api.benching.child", case.model_dump_json(), str(picture)])
 
 
 def layers_of(case: Case, artifact: Artifact, peak: Peak | None) -> Layers | None:

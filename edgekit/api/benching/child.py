@@ -1,4 +1,4 @@
-"""What `edgekit bench` starts to time a cold start: `python -m edgekit.api.bench_child CASE.json PICTURE`."""
+"""What `edgekit bench` starts to time a cold start: `python -m edgekit.api.benching.child CASE.json PICTURE`."""
 
 from __future__ import annotations
 

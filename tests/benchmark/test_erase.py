@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from edgekit.benchmark.quality.erase import alone, elsewhere, erased, within
 from edgekit.errors import PictureError
-from edgekit.vision.erase import alone, elsewhere, erased, within
 
 BOX = [[40.0, 30.0, 80.0, 60.0]]
 

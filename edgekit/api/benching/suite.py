@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.api.bench_parts import Parts, Say, Written, case
+from edgekit.api.benching.parts import Parts, Say, Written, case
 from edgekit.benchmark.schema import Case, Report
 from edgekit.data.classes.class_map import ClassMap, class_map
 from edgekit.errors import UsageError
