@@ -1,0 +1,1 @@
+"""Segment Anything from two files: an image encoder and a mask decoder, in the layouts that exporters write."""
