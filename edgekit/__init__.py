@@ -3,7 +3,7 @@
     model = edgekit.load("hornet-mobile")
     found = model("hive.jpg")
 
-`train`, `export`, `adopt`, `verify`, `evaluate` and `bench` do what the commands do.
+`train`, `export`, `adopt`, `verify`, `evaluate`, `bench`, `data_report` and `convert_data` do what the commands do.
 
 The public names below are imported when they are first used, so that `import edgekit` costs nothing. Where a package is
 missing that one of them needs, as torch on a device, the name is still there and says so when it is called.
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from edgekit.artifacts.onnx_file import read_onnx
     from edgekit.artifacts.opening import CheckpointOptions, RunOptions
     from edgekit.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+    from edgekit.data.survey.report import data_report
+    from edgekit.data.writing.convert import convert_data
     from edgekit.errors import EdgekitError
     from edgekit.graph.fold_bn import fold_bn
     from edgekit.loading import open_predictor
@@ -61,6 +63,8 @@ _HOME = {
     "TensorSpec": "edgekit.spec",
     "adopt": "edgekit.api.adopt",
     "bench": "edgekit.api.bench",
+    "convert_data": "edgekit.data.writing.convert",
+    "data_report": "edgekit.data.survey.report",
     "erasing": "edgekit.api.erasing",
     "evaluate": "edgekit.api.evaluate",
     "export": "edgekit.pipeline",
@@ -98,6 +102,8 @@ __all__ = [
     "__version__",
     "adopt",
     "bench",
+    "convert_data",
+    "data_report",
     "erasing",
     "evaluate",
     "export",

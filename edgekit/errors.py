@@ -93,7 +93,9 @@ class DataError(InputError):
 
 
 class SplitError(DataError):
-    pass
+    """`splits`: the names of those that are there."""
+
+    splits: tuple[str, ...] = ()
 
 
 class LayoutError(DataError):

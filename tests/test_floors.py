@@ -42,7 +42,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "checkpoints": ({"pickles", "fitting"}, {"*"}),
     "cli": ({"shared"}, {"*", "making"}, {"app"}, {"start"}),
     "config": ({"*"},),
-    "data": ({"*"}, {"classes"}, {"hive", "layouts"}, {"likeness", "made"}, {"load", "split"}, {"writing"}),
+    "data": ({"*"}, {"classes"}, {"hive", "layouts"}, {"likeness", "made"}, {"load", "split"}, {"survey"}, {"writing"}),
     "engines": ({"*"},),
     "gate": ({"*"},),
     "graph": ({"builder", "fold", "lint", "passes"}, {"*"}, {"fold_bn", "to_onnx"}),

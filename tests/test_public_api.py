@@ -34,6 +34,8 @@ PUBLIC = [
     "__version__",
     "adopt",
     "bench",
+    "convert_data",
+    "data_report",
     "erasing",
     "evaluate",
     "export",

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgekit.cli import bench, camera, demo, doctor, evaluate, predict, tune, verify
+from edgekit.cli import bench, camera, data, demo, doctor, evaluate, predict, tune, verify
 from edgekit.cli.making import adopt, build, export, train
 from edgekit.cli.shared.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
 from edgekit.cli.shared.teller import told
@@ -39,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for name, command in (
+    ("data", data.data),
     ("train", train.train),
     ("export", export.export),
     ("adopt", adopt.adopt),

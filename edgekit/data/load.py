@@ -15,14 +15,14 @@ from edgekit.data.layouts.annotations import choose_split
 from edgekit.data.layouts.coco import load_coco
 from edgekit.data.layouts.csv_ import load_csv
 from edgekit.data.layouts.folder import load_folder
-from edgekit.data.layouts.split_folders import subfolders
+from edgekit.data.layouts.split_folders import split_folders, subfolders
 from edgekit.data.layouts.unread_labels import refuse_unread
 from edgekit.data.layouts.yolo import load_yolo
 from edgekit.data.made import is_made, load_made
 from edgekit.data.names import ALL, split_of
 from edgekit.data.pictures import load_pictures
 from edgekit.data.sample import Dataset, class_index
-from edgekit.errors import DataError
+from edgekit.errors import DataError, SplitError
 from edgekit.reading import is_file, is_folder
 from edgekit.vision.clutter import is_clutter
 from edgekit.vision.find import SUFFIXES, holds_pictures
@@ -37,6 +37,7 @@ BOXED = (
 )
 # the same, of those with masks; they are tried after those with boxes, unless masks are what is asked for
 MASKED = ("masks",)
+_NO_SPLIT = "\0"  # asked for to be told which there are
 
 
 def load_dataset(
@@ -150,6 +151,27 @@ def has_boxes(path: Path) -> bool:
     if is_file(path):
         return path.suffix.lower() in (".yaml", ".yml", ".json")
     return _boxed(unwrapped(path)[0]) is not None
+
+
+def splits_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The names of the splits that `path` has, as `load_dataset` takes them; () where it has none.
+
+    Lists that are called otherwise than a split is (Pascal VOC's trainval) are none.
+
+    Raises:
+        DataError: folders that may as well be classes as splits.
+    """
+    if not is_made(path):
+        path = unwrapped(Path(path))[0]
+        if is_folder(path) and not _has_layout(path):
+            return tuple(split_folders(path).splits)
+    try:
+        load_dataset(path, split=_NO_SPLIT)
+    except SplitError as error:
+        return tuple(name for name in error.splits if split_of(name.rstrip("0123456789")))
+    except DataError:  # it has none, or nothing of it can be read
+        return ()
+    return ()
 
 
 def suits(path: Path, truth: str) -> bool:

@@ -72,7 +72,9 @@ def load_made(name: str, classes: Sequence[str] | None = None, split: str | None
         )
     values = {**_DEFAULTS, **{k: int(v) for k, v in pairs.items()}}
     if split not in (None, ALL, "train", *HELD_OUT):
-        raise SplitError(f"{name} has no such split.", got=str(split), expected="train, val or all")
+        error = SplitError(f"{name} has no such split.", got=str(split), expected="train, val or all")
+        error.splits = ("train", "val")
+        raise error
     parts = []
     if split in ("train", ALL):
         parts.append(_part(values, "n", values["seed"]))

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from edgekit.data.sample import Sample
+from edgekit.data.survey.sheet import Cell, write_sheet
 from edgekit.errors import DataError, InputError, PictureError
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, predictions_of
 from edgekit.progress import track
 from edgekit.screen import some
 from edgekit.spec import ModelSpec
-from edgekit.training.augment.variations import augmentation_sheet
 from edgekit.vision.decode import detections
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
@@ -23,6 +23,7 @@ from edgekit.vision.preprocess import geometry, normalise, preprocess
 from edgekit.vision.results import Detections
 
 EVAL_BATCH = 8
+_TRUE = (255, 255, 255)  # the colour of true boxes, beside those of classes
 
 
 class Validation:
@@ -71,7 +72,7 @@ class Validation:
         """24 of the pictures, spread evenly, with what was found in colour and what is there in white."""
         classes, spec = self.spec.classes, self.spec.preprocess
         chosen = sorted({i * len(self.pixels) // 24 for i in range(24)})
-        pictures, boxes = [], []
+        cells = []
         for i in chosen:
             place, found = geometry(self.shapes[i], spec), founds[i]
             shown = found.scores >= np.asarray(limits)[found.labels]
@@ -82,9 +83,9 @@ class Validation:
                 labels,
                 tuple(classes[label] for label in labels.tolist()),
             )
-            pictures.append((with_boxes(self.pixels[i], marked), self.names[i][-48:]))
-            boxes.append([(a, b, c, d) for a, b, c, d in place.to_net(self.truths[i].boxes).tolist()])
-        augmentation_sheet(path, pictures, columns=6, boxes=boxes, colour=(255, 255, 255))
+            true = [((a, b, c, d), _TRUE) for a, b, c, d in place.to_net(self.truths[i].boxes).tolist()]
+            cells.append(Cell(with_boxes(self.pixels[i], marked), self.names[i][-48:], true))
+        write_sheet(path, cells, columns=6)
 
 
 def unmeasured(truths: Sequence[GroundTruth], classes: Sequence[str]) -> list[str]:

@@ -35,6 +35,7 @@ SOONER: dict[str, tuple[str, ...]] = {
     "bench": (*MEASURED, "--pictures", "4"),
     "camera": ("--seconds", "4", "--set", "web.port=0"),
     "export": ("--pictures", "3"),
+    "train": ("--set", "schedule.epochs=1", "--set", "data.cache_mb=0"),
 }
 
 
@@ -315,6 +316,23 @@ def test_a_token_is_not_in_a_next_line(terminal: Terminal, there: Path) -> None:
     assert "next: edgekit bench" in done.err
 
 
+def test_data(terminal: Terminal, there: Path) -> None:
+    """The set, its sheet, and a training on it; and a set that was written."""
+    done = terminal.pastes(terminal.types("data", "only train"))
+    assert (there / "sheet.jpg").is_file()
+    terminal.pastes(done)
+    terminal.pastes(terminal.types("data", "only train", "--to", "coco", "--out", "it's coco", "--link"))
+    assert (there / "it's coco.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("folder", "then"), [("my bees; all", "train resnet18-finetune"), ("only train/images", "predict")]
+)
+def test_data_without_boxes(terminal: Terminal, there: Path, folder: str, then: str) -> None:
+    done = terminal.types("data", folder, "--sheet", "a.png")
+    assert f"next: edgekit {then}" in done.err
+
+
 def test_train(terminal: Terminal, there: Path) -> None:
     """By a recipe's name, on pictures with no held-out split; and again, when the export of the first is in use."""
     words = ("train", "demo", "--data", "only train", "--set", "schedule.epochs=1", "--set", "data.cache_mb=0")
@@ -395,6 +413,7 @@ def test_every_command_is_here() -> None:
 
 
 TRIED = {
+    "data": test_data,
     "train": test_train,
     "export": test_export_with_pictures_to_another_folder,
     "adopt": test_adopt,

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,8 +9,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from edgekit.config.recipe import Augment
-from edgekit.training.augment.variations import augmentation_sheet, cropped, frame_of, mixed_seed, seeded, variations
-from edgekit.vision.image import read_picture
+from edgekit.training.augment.variations import cropped, mixed_seed, seeded, variations
 
 EVERYTHING = {
     "mirror": 0.5,
@@ -95,16 +92,3 @@ def test_seeds_mix() -> None:
     assert len(seeds) == 800
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert mixed_seed(1, 2) == mixed_seed(1, 2) != mixed_seed(2, 1)
-
-
-def test_the_sheet_shows_every_picture_and_its_boxes(tmp_path: Path) -> None:
-    red, blue = torch.zeros(3, 20, 30, dtype=torch.uint8), torch.zeros(3, 20, 30, dtype=torch.uint8)
-    red[0], blue[2] = 255, 255
-    path = tmp_path / "sheet.png"
-    augmentation_sheet(path, [(frame_of(red), "a"), (frame_of(blue), "b")], boxes=[[], [(5, 5, 15, 15)]])
-    sheet = read_picture(path)
-    assert sheet.shape == (36, 64, 3)
-    assert sheet[10, 10].tolist() == [0, 0, 255]  # BGR
-    assert sheet[3, 40].tolist() == [255, 0, 0]
-    assert sheet[5, 42].tolist() == [0, 64, 255]  # the box's corner
-    assert (np.unique(sheet[20:34, :30]) < 128).any()  # a title

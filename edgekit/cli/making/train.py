@@ -127,13 +127,13 @@ def _row(number: int, result: TrainResult) -> str:
 
 def _write_sheet(path: Path, task: Training, seed: int) -> None:
     from edgekit.artifacts.atomic import make_folder
-    from edgekit.training.augment.variations import augmentation_sheet, frame_of, mixed_seed
+    from edgekit.data.survey.sheet import Cell, write_sheet
+    from edgekit.training.augment.variations import frame_of, mixed_seed
 
     make_folder(path.parent)
-    pictures, boxes = [], []
+    cells = []
     for i in range(SHEET):
         index = i * len(task) // SHEET if len(task) >= SHEET else i % len(task)
         image, drawn = task.shown(index, mixed_seed(seed, 0, 2, i))
-        pictures.append((frame_of(image), task.name(index)[-32:]))
-        boxes.append(drawn)
-    augmentation_sheet(path, pictures, boxes=boxes)
+        cells.append(Cell(frame_of(image), task.name(index)[-32:], [(box, (255, 64, 0)) for box in drawn]))
+    write_sheet(path, cells)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +58,13 @@ def choose_split(available: Sequence[str], split: str | None, path: Path) -> str
             expected="one of " + ", ".join(HELD_OUT),
             fix='split some off (edgekit.data.split_by_group), or ask for it: split="train"',
         )
-    raise SplitError(
+    error = SplitError(
         f"{path} has no such split.",
         got=split or "none named",
         expected="one of " + some([*available, ALL], 10),
     )
+    error.splits = tuple(available)
+    raise error
 
 
 def _named(available: Sequence[str], wanted: str) -> str | None:
@@ -175,21 +177,8 @@ class Collector:
                 got="; ".join([*said, *notes]) or "no pictures",
                 expected="at least one",
             )
-        return Dataset(tuple(self.samples), self.classes, layout, (*notes, *warnings, *self._counts(), *said))
-
-    def _counts(self) -> Iterator[str]:
-        counted = Dataset(tuple(self.samples), self.classes, "pictures").box_counts
-        parts = [f"{name} {n}" for name, n in zip(self.classes, counted, strict=True) if n]
-        yield f"{sum(counted)} objects in {len(self.samples)} pictures: {some(parts, 20) or 'none'}"
-        absent = [name for name, n in zip(self.classes, counted, strict=True) if not n]
-        if absent:
-            yield f"{len(absent)} of {len(self.classes)} classes have no objects: {some(absent)}"
-        empty = [s.name for s in self.samples if not _len(s.boxes)]
-        if empty:
-            yield f"{len(empty)} picture(s) without objects: {some(empty)}"
-        ignored = [s.name for s in self.samples for _ in range(_len(s.ignored_boxes))]
-        if ignored:
-            yield f"{len(ignored)} box(es) set aside (crowds or difficult objects), in {some(sorted(set(ignored)))}"
+        whole = Dataset(tuple(self.samples), self.classes, layout)
+        return replace(whole, notes=(*notes, *warnings, *counted(whole), *said))
 
     def _others(self, label: int) -> str:
         """What else the model does not have, in brackets."""
@@ -215,6 +204,22 @@ class Collector:
         if np.abs(cut - np.array(box.xyxy)).max() > _OUTSIDE:
             self.say("box(es) partly outside the picture, clipped", f"{where})")
         return cut
+
+
+def counted(dataset: Dataset) -> Iterator[str]:
+    """The notes about how much a set with boxes has: objects of each class, pictures without any, boxes set aside."""
+    classes, counts = dataset.classes or (), dataset.box_counts
+    parts = [f"{name} {n}" for name, n in zip(classes, counts, strict=True) if n]
+    yield f"{sum(counts)} objects in {len(dataset)} pictures: {some(parts, 20) or 'none'}"
+    absent = [name for name, n in zip(classes, counts, strict=True) if not n]
+    if absent:
+        yield f"{len(absent)} of {len(classes)} classes have no objects: {some(absent)}"
+    empty = [s.name for s in dataset if not _len(s.boxes)]
+    if empty:
+        yield f"{len(empty)} picture(s) without objects: {some(empty)}"
+    ignored = [s.name for s in dataset for _ in range(_len(s.ignored_boxes))]
+    if ignored:
+        yield f"{len(ignored)} box(es) set aside (crowds or difficult objects), in {some(sorted(set(ignored)))}"
 
 
 def _len(boxes: NDArray[np.float32] | None) -> int:

@@ -1,11 +1,20 @@
-"""YOLO's rows, `class cx cy w h` in parts of the upright picture's width and height (docs.ultralytics.com/datasets)."""
+"""YOLO: a data.yaml, images/<split>/x.jpg and labels/<split>/x.txt (docs.ultralytics.com/datasets/detect).
+
+Rows are `class cx cy w h` in parts of the upright picture's width and height.
+"""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from edgekit.data.writing.picture import Layout, Placed, areas_lost, aside_of
 from edgekit.errors import DataError
+from edgekit.screen import some
 
 # One part in 10^12 of a picture of 100,000 pixels is 10^-7 of a pixel; the six that most tools write are 0.05 of one
 _DIGITS = 12
@@ -49,3 +58,39 @@ def _part(number: float) -> str:
     """Without an exponent, which not every reader takes, and without zeros at the end."""
     text = f"{number:.{_DIGITS}f}".rstrip("0")
     return text + "0" if text.endswith(".") else text
+
+
+def _texts(pictures: Sequence[Placed], classes: Sequence[str]) -> dict[Path, str]:
+    splits = dict.fromkeys(one.split for one in pictures)
+    lines = [f"{split}: images/{split}\n" for split in splits]
+    lines += [f"nc: {len(classes)}\n", "names:\n", *(f"  {i}: {_quoted(name)}\n" for i, name in enumerate(classes))]
+    found = {Path("data.yaml"): "".join(lines)}
+    for one in pictures:
+        sample = one.sample
+        assert sample.boxes is not None
+        assert sample.box_labels is not None
+        rows = yolo_rows(sample.boxes, sample.box_labels, one.width, one.height)
+        found[Path("labels", one.split, one.file).with_suffix(".txt")] = rows
+    return found
+
+
+def _quoted(name: str) -> str:
+    """A YAML text in double quotes, whose escapes are JSON's but for what YAML does not print (YAML 1.2, 5.1)."""
+    text = json.dumps(name, ensure_ascii=False)
+    return "".join(
+        c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in text
+    )
+
+
+def _lost(pictures: Sequence[Placed], classes: Sequence[str]) -> tuple[str, ...]:
+    aside = [one.file for one in pictures for _ in range(aside_of(one))]
+    notes = areas_lost(pictures, "YOLO")
+    if aside:
+        notes += (
+            f"{len(aside)} box(es) set aside (crowds or difficult objects) are not held by YOLO and were left out, in "
+            f"{some(sorted(set(aside)))}: what they show now counts as background",
+        )
+    return notes
+
+
+YOLO = Layout("yolo", lambda split: Path("images", split), _texts, _lost, ("train", "val", "test"))

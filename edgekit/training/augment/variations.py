@@ -6,19 +6,16 @@ Only training pictures go through here. What evaluation and devices see is `edge
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from edgekit.artifacts.atomic import write_bytes
 from edgekit.config.recipe import Augment
 from edgekit.training.augment.colour import Colour
-from edgekit.vision.image import Frame, encode_picture
+from edgekit.vision.image import Frame
 
 _GREY = 114
 
@@ -78,34 +75,3 @@ def mixed_seed(*numbers: int) -> int:
 def frame_of(image: Tensor) -> Frame:
     """uint8 [3, H, W] RGB -> uint8 [H, W, 3] BGR."""
     return np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy())
-
-
-def augmentation_sheet(
-    path: Path,
-    pictures: Sequence[tuple[Frame, str]],
-    *,
-    columns: int = 8,
-    boxes: Sequence[Sequence[tuple[float, float, float, float]]] | None = None,
-    colour: tuple[int, int, int] = (255, 64, 0),
-) -> None:
-    """Writes one picture with a grid of `pictures` (uint8 BGR, titles below) and their boxes, to look at.
-
-    Args:
-        path: .jpg or .png; replaced if it exists.
-        boxes: for each picture x1 y1 x2 y2 in its pixels, drawn in `colour` (RGB).
-    """
-    height = max(frame.shape[0] for frame, _ in pictures)
-    width = max(frame.shape[1] for frame, _ in pictures)
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    title = 14
-    sheet = Image.new("RGB", (columns * (width + 2), rows * (height + title + 2)), (255, 255, 255))
-    pen = ImageDraw.Draw(sheet)
-    for i, (frame, text) in enumerate(pictures):
-        x, y = (i % columns) * (width + 2), (i // columns) * (height + title + 2)
-        sheet.paste(Image.fromarray(np.ascontiguousarray(frame[..., ::-1])), (x, y))
-        for box in boxes[i] if boxes else ():
-            pen.rectangle((x + box[0], y + box[1], x + box[2], y + box[3]), outline=colour, width=2)
-        pen.text((x + 2, y + height + 1), text, fill=(0, 0, 0))
-    frame = np.ascontiguousarray(np.asarray(sheet)[..., ::-1])
-    write_bytes(path, encode_picture(frame, path.suffix), overwrite=True)

@@ -1,0 +1,55 @@
+"""COCO: annotations/instances_<split>.json, and the pictures of a split in a folder of its name (cocodataset.org)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgekit.data.writing.picture import Layout, Placed
+
+
+def _texts(pictures: Sequence[Placed], classes: Sequence[str]) -> dict[Path, str]:
+    categories = [{"id": i, "name": name, "supercategory": ""} for i, name in enumerate(classes, 1)]
+    found = {}
+    for split in dict.fromkeys(one.split for one in pictures):
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        for number, one in enumerate((one for one in pictures if one.split == split), 1):
+            images.append({"id": number, "file_name": one.file, "width": one.width, "height": one.height})
+            for item in _objects(one):
+                annotations.append({"id": len(annotations) + 1, "image_id": number, **item})
+        content = {"info": {}, "licenses": [], "images": images, "annotations": annotations, "categories": categories}
+        found[Path("annotations", f"instances_{split}.json")] = json.dumps(content, ensure_ascii=False)
+    return found
+
+
+def _objects(one: Placed) -> list[dict[str, Any]]:
+    sample = one.sample
+    assert sample.boxes is not None
+    assert sample.box_labels is not None
+    areas = [None] * len(sample.boxes) if sample.box_areas is None else sample.box_areas.tolist()
+    found = [
+        _object(box, label, area, 0)
+        for box, label, area in zip(sample.boxes.tolist(), sample.box_labels.tolist(), areas, strict=True)
+    ]
+    if sample.ignored_boxes is not None and sample.ignored_labels is not None:
+        pairs = zip(sample.ignored_boxes.tolist(), sample.ignored_labels.tolist(), strict=True)
+        found += [_object(box, label, None, 1) for box, label in pairs]
+    return found
+
+
+def _object(box: list[float], label: int, area: float | None, crowd: int) -> dict[str, Any]:
+    x1, y1, x2, y2 = box
+    w, h = x2 - x1, y2 - y1  # of float32 in float64: exact, and x1 + w is x2 again
+    return {
+        "category_id": label + 1,
+        "bbox": [x1, y1, w, h],
+        "area": w * h if area is None else area,
+        "iscrowd": crowd,
+        "segmentation": [],
+    }
+
+
+COCO = Layout("coco", Path, _texts, lambda pictures, classes: ())
