@@ -32,12 +32,14 @@ class MaskFile:
             error when the mask is read; None: each number is its own index, and 255 is void.
         names: what the data set calls a number, for messages.
         orientation: EXIF's, of a picture whose mask was drawn as it is stored.
+        proposal: what mends a name that is no class, where there is such a name.
     """
 
     path: Path
     classes: Mapping[int, int] | None = None
     names: Mapping[int, str] = field(default_factory=dict)
     orientation: int = 1
+    proposal: str = ""
 
     def read(self) -> NDArray[np.int16]:
         """int16 [h, w] of class indices, -1 for void. Raises DataError for a number that is no class, PictureError."""
@@ -54,7 +56,9 @@ class MaskFile:
                 f"{self.path} has a number that is no class of the model.",
                 got=", ".join(told) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""),
                 expected="one of " + ", ".join(map(str, sorted(self.classes))),
-                fix="a classes.txt beside the pictures says which number is which class, and which is void; grey "
+                fix=self.proposal
+                if self.proposal and any(v in self.names for v in unknown)
+                else "a classes.txt beside the pictures says which number is which class, and which is void; grey "
                 "between 0 and 255 at the edges of a mask of one class must be cut at 128",
             )
         table = np.array([self.classes[int(v)] for v in seen], np.int16)

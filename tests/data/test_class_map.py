@@ -305,6 +305,26 @@ def test_every_error_about_names_proposes_a_map_that_then_loads(tmp_path: Path) 
         assert "classes by the map: Bees as bee, Hornets as hornet" in found.notes
 
 
+def test_masks_propose_it_too(tmp_path: Path) -> None:
+    """Where a number is seen when the set is opened, and where it is only met when its mask is read."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for i in range(70):
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "images" / f"{i:02}.png")
+        Image.fromarray(np.full((4, 4), 2 if i == 1 else 0, np.uint8)).save(tmp_path / "masks" / f"{i:02}.png")
+    (tmp_path / "classes.txt").write_text("ground\nHornets\nBees\n")
+    classes = ("ground", "bee", "hornet")
+    with pytest.raises(DataError) as late:
+        load_dataset(tmp_path, classes).samples[1].read_mask()
+    Image.fromarray(np.full((4, 4), 2, np.uint8)).save(tmp_path / "masks" / "00.png")
+    with pytest.raises(DataError) as early:
+        load_dataset(tmp_path, classes)
+    for caught in (late, early):
+        assert pasted((caught.value.fix or "").split(";")[0]) == ["hornet=Hornets,bee=Bees"]
+    found = load_dataset(tmp_path, classes, classes_map=given("bee=Bees,hornet=Hornets"))
+    assert (found.samples[1].read_mask() == 1).all()
+
+
 def test_the_made_hive_too() -> None:
     name = "synthetic://hive?val=2"
     with pytest.raises(DataError) as caught:

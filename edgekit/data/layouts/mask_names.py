@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgekit.data.classes.class_map import proposal
 from edgekit.data.mask_file import VOID
 from edgekit.data.names import plain
 from edgekit.data.sample import class_index
@@ -35,12 +36,14 @@ class Numbers:
         classes: of the data set that is read: the model's, else its own; None where there are neither.
         table: class index of each number; None: each is its own index.
         notes: what was assumed.
+        proposal: the map that would give names which are no class of the model one; "" where all are.
     """
 
     names: Mapping[int, str] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     table: Mapping[int, int] | None = None
     notes: tuple[str, ...] = ()
+    proposal: str = ""
 
 
 def numbers_of(folders: Sequence[Path], seen: Sequence[int], classes: Sequence[str] | None) -> Numbers:
@@ -77,6 +80,7 @@ def numbers_of(folders: Sequence[Path], seen: Sequence[int], classes: Sequence[s
         notes.append(f"the masks have no {LISTS[0]}: their numbers are taken for the model's classes in their order")
         if len(wanted) in seen:
             notes.append(f"WARNING: the number {len(wanted)}, one behind the model's last class, is taken for void")
+    lacking = [name for number, name in names.items() if number not in table]
     if unknown := [number for number in seen if number not in table]:
         told = [f"{number} ({names[number]})" if number in names else str(number) for number in unknown]
         raise DataError(
@@ -85,11 +89,13 @@ def numbers_of(folders: Sequence[Path], seen: Sequence[int], classes: Sequence[s
             expected=some(
                 [f"{number} {wanted[index]}" for number, index in sorted(table.items()) if index != VOID], 12
             ),
-            fix=f"a {LISTS[0]} beside the pictures, a name a line from number 0 on, says which is which, and void",
+            fix=proposal(lacking, wanted)
+            if any(number in names for number in unknown)
+            else f"a {LISTS[0]} beside the pictures, a name a line from number 0 on, says which is which, and void",
         )
     if 255 in seen and 255 not in names:
         notes.append("the number 255 is taken for void: pixels that nobody labelled, which do not count")
-    return Numbers(names, wanted, table, tuple(notes))
+    return Numbers(names, wanted, table, tuple(notes), proposal(lacking, wanted) if lacking else "")
 
 
 def _of_one_class(names: Mapping[int, str], classes: Sequence[str] | None) -> Numbers:

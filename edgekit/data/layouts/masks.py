@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,10 +100,8 @@ def load_masks(path: Path, classes: Sequence[str] | None = None, split: str | No
         )
     folders = list(dict.fromkeys([path, *(pair.masks for pair in chosen), *(pair.masks.parent for pair in chosen)]))
     numbers = numbers_of(folders, _numbers(found, path), classes)
-    samples = tuple(
-        Sample(one.picture, None, None, one.name, mask=replace(one.mask, classes=numbers.table, names=numbers.names))
-        for one in found
-    )
+    told: dict[str, Any] = {"classes": numbers.table, "names": numbers.names, "proposal": numbers.proposal}
+    samples = tuple(Sample(one.picture, None, None, one.name, mask=replace(one.mask, **told)) for one in found)
     return Dataset(samples, numbers.classes, "masks", (*notes, *numbers.notes))
 
 
