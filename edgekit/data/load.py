@@ -14,7 +14,10 @@ from edgekit.data.classes.class_map import ClassMap
 from edgekit.data.layouts.annotations import choose_split
 from edgekit.data.layouts.coco import load_coco
 from edgekit.data.layouts.csv_ import load_csv
+from edgekit.data.layouts.files.survey import format_of
 from edgekit.data.layouts.folder import load_folder
+from edgekit.data.layouts.formats.tables import is_table_of_boxes
+from edgekit.data.layouts.mask_files.names import names_numbers
 from edgekit.data.layouts.split_folders import split_folders, subfolders
 from edgekit.data.layouts.unread_labels import refuse_unread
 from edgekit.data.layouts.yolo import load_yolo
@@ -23,7 +26,7 @@ from edgekit.data.names import ALL, split_of
 from edgekit.data.pictures import load_pictures
 from edgekit.data.sample import Dataset, class_index
 from edgekit.errors import DataError, SplitError
-from edgekit.reading import is_file, is_folder
+from edgekit.reading import exists, is_file, is_folder
 from edgekit.vision.clutter import is_clutter
 from edgekit.vision.find import SUFFIXES, holds_pictures
 
@@ -35,8 +38,12 @@ BOXED = (
     "voc",
     "coco",
 )
+# the same, of label files that lie anywhere below it; tried after those, and not inside a folder around a whole set
+ANYWHERE = ("label_files",)
 # the same, of those with masks; they are tried after those with boxes, unless masks are what is asked for
-MASKED = ("masks",)
+MASKED = ("mask_files.masks",)
+# masks that are drawn from what label files say; only where masks are asked for
+DRAWN = ("mask_files.outlines",)
 _NO_SPLIT = "\0"  # asked for to be told which there are
 
 
@@ -59,6 +66,7 @@ def load_dataset(
     a folder with XML in Annotations/                  Pascal VOC boxes (`load_voc`)
     a .json file, a folder with annotations/           COCO boxes (`load_coco`)
     instances_*.json or Roboflow's COCO files
+    label files of a program anywhere below            boxes (`load_label_files`)
     a folder with images/ and masks/, also in splits   masks of class numbers (`load_masks`)
     pictures in folders                                class folders (`load_folder`)
     any other folder, or a picture                     no labels (`load_pictures`)
@@ -72,6 +80,8 @@ def load_dataset(
         classes_map: which class of the data is which of `classes`, where the two call them differently; see
             `edgekit.data.classes`. Without `classes` it plays no part.
         truth: what is wanted, as in `edgekit.tasks.Task.truth`: with `masks` those of a folder that has boxes too.
+
+    With `truth="masks"` outlines in label files are drawn as masks (`load_outlines`).
 
     Folders that hold nothing but one other are gone into (`unwrapped`), which is noted.
 
@@ -90,12 +100,14 @@ def load_dataset(
 
 
 def _load(path: Path, classes: Sequence[str] | None, split: str | None, truth: str | None) -> Dataset:
-    if truth == "masks" and is_folder(path) and (layout := _masked(path)) is not None:
+    if truth == "masks" and exists(path) and (layout := _masked(path) or _first(DRAWN, path)) is not None:
         return _read(layout, path, classes, split)
     if is_file(path):
         suffix = path.suffix.lower()
         if suffix in (".yaml", ".yml"):
             return load_yolo(path, classes, split)
+        if _is_one_file(path):
+            return _read("label_files", path, classes, split)
         if suffix in (".csv", ".json"):
             _no_split(path, split)
             return load_csv(path, classes) if suffix == ".csv" else load_coco(path, classes)
@@ -149,7 +161,7 @@ def has_boxes(path: Path) -> bool:
     if is_made(path):
         return True
     if is_file(path):
-        return path.suffix.lower() in (".yaml", ".yml", ".json")
+        return path.suffix.lower() in (".yaml", ".yml", ".json") or _is_one_file(path)
     return _boxed(unwrapped(path)[0]) is not None
 
 
@@ -163,7 +175,7 @@ def splits_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """
     if not is_made(path):
         path = unwrapped(Path(path))[0]
-        if is_folder(path) and not _has_layout(path):
+        if is_folder(path) and not _has_layout(path) and _first(ANYWHERE, path) is None:
             return tuple(split_folders(path).splits)
     try:
         load_dataset(path, split=_NO_SPLIT)
@@ -176,18 +188,31 @@ def splits_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 def suits(path: Path, truth: str) -> bool:
     """Whether what is known of the pictures at `path`, by their layout, is what a task's `truth` asks for."""
-    masks = not is_made(path) and is_folder(path) and _masked(unwrapped(path)[0]) is not None
-    return {"boxes": has_boxes(path), "masks": masks}.get(truth, not has_boxes(path) and not masks)
+    if truth == "boxes":
+        return has_boxes(path)
+    inner = unwrapped(path)[0] if not is_made(path) and exists(path) else None
+    if truth == "masks":
+        return inner is not None and (_masked(inner) or _first(DRAWN, inner)) is not None
+    return not has_boxes(path) and (inner is None or _masked(inner) is None)
 
 
 def _has_layout(path: Path) -> bool:
     known = _table_in(path) is not None or _tables_of_splits(path)
-    return known or _boxed(path) is not None or _masked(path) is not None
+    return known or _first(BOXED, path) is not None or _masked(path) is not None
 
 
 def _table_in(path: Path) -> Path | None:
     """The table of labels in the folder `path`."""
-    return next((path / name for name in TABLES if is_file(path / name)), None)
+    there = [path / name for name in TABLES if is_file(path / name)]
+    return next((file for file in there if not is_table_of_boxes(file) and not names_numbers(file)), None)
+
+
+def _is_one_file(path: Path) -> bool:
+    """Whether a file holds labels of boxes in another way than `load_coco` and `load_csv` read."""
+    if path.suffix.lower() in SUFFIXES:
+        return False
+    kind = format_of(path)
+    return kind is not None and kind.name != "coco"
 
 
 def _tables_of_splits(path: Path) -> bool:
@@ -196,13 +221,17 @@ def _tables_of_splits(path: Path) -> bool:
 
 
 def _boxed(path: Path) -> str | None:
-    """The layout of `BOXED` that the folder `path` has."""
-    return next((name for name in BOXED if _function(name, "is")(path)), None)
+    """The layout with boxes that the folder `path` has."""
+    return _first((*BOXED, *ANYWHERE), path)
 
 
 def _masked(path: Path) -> str | None:
     """The layout of `MASKED` that the folder `path` has."""
-    return next((name for name in MASKED if _function(name, "is")(path)), None)
+    return _first(MASKED, path) if is_folder(path) else None
+
+
+def _first(names: Sequence[str], path: Path) -> str | None:
+    return next((name for name in names if _function(name, "is")(path)), None)
 
 
 def _read(layout: str, path: Path, classes: Sequence[str] | None, split: str | None) -> Dataset:
@@ -211,7 +240,9 @@ def _read(layout: str, path: Path, classes: Sequence[str] | None, split: str | N
 
 
 def _function(name: str, what: Literal["is", "load"]) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(import_module(f"edgekit.data.layouts.{name}"), f"{what}_{name}")
+    function: Callable[..., Any] = getattr(
+        import_module(f"edgekit.data.layouts.{name}"), f"{what}_{name.rpartition('.')[2]}"
+    )
     return function
 
 

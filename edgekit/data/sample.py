@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgekit.data.drawn_mask import DrawnMask
 from edgekit.data.mask_file import MaskFile
 from edgekit.data.names import plain
 from edgekit.errors import DataError, UsageError
@@ -43,8 +44,8 @@ class Sample:
         labels: class indices of all that the picture shows, where the layout tells several; then `label` is None. ():
             it is known to show none of them.
         unknown_labels: beside `labels`, class indices of what it may show or not.
-        mask: the class of every pixel, int [h, w] of the upright frame's size with -1 for void, or the file that has
-            it; None where that is not known.
+        mask: the class of every pixel, int [h, w] of the upright frame's size with -1 for void, or what has it: a
+            file, or outlines; None where that is not known.
     """
 
     path: Path | None
@@ -58,7 +59,7 @@ class Sample:
     ignored_labels: NDArray[np.int64] | None = None
     labels: tuple[int, ...] | None = None
     unknown_labels: tuple[int, ...] = ()
-    mask: MaskFile | NDArray[np.int16] | None = None
+    mask: MaskFile | DrawnMask | NDArray[np.int16] | None = None
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.frame is None):
@@ -71,7 +72,7 @@ class Sample:
         self._freeze("ignored_boxes", "ignored_labels")
         if self.boxes is None and self.ignored_boxes is not None:
             raise self._bad("boxes set aside and no boxes", "boxes, if only [0, 4] of them")
-        if self.mask is not None and not isinstance(self.mask, MaskFile):
+        if self.mask is not None and not isinstance(self.mask, (MaskFile, DrawnMask)):
             object.__setattr__(self, "mask", _frozen(self.mask, np.int64).astype(np.int16))
 
     def _freeze(self, boxes: str, labels: str, areas: str | None = None) -> None:
@@ -117,7 +118,7 @@ class Sample:
             raise DataError(
                 f"{self.name} has no mask.", got="no mask", expected="pictures in images/ and masks of theirs in masks/"
             )
-        return self.mask.read() if isinstance(self.mask, MaskFile) else self.mask
+        return self.mask.read() if isinstance(self.mask, (MaskFile, DrawnMask)) else self.mask
 
     def read(self) -> Frame:
         """The frame, uint8 [h, w, 3] BGR; the caller's own to write into. Raises PictureError."""
@@ -146,7 +147,7 @@ class Dataset:
         samples: at least one.
         classes: names in the order of the labels, or None where only numbers or nothing are known.
         layout: what it was read as: `made`, `folder`, `csv`, `csv with labels`, `pictures`, or a name of
-            `edgekit.data.load.BOXED` or `MASKED`.
+            `edgekit.data.load.BOXED`, `masks`, `outlines`, or that of a format of label files.
         notes: what was found on the way, one sentence each: left out, unreadable, doubled, clipped; for boxes also
             how many of each class. Empty when all was used.
     """
@@ -265,9 +266,11 @@ def _box_bytes(sample: Sample) -> bytes:
     return shapes + b"".join(a.tobytes() for a in arrays if a is not None)
 
 
-def _mask_bytes(mask: MaskFile | NDArray[np.int16]) -> bytes:
+def _mask_bytes(mask: MaskFile | DrawnMask | NDArray[np.int16]) -> bytes:
     """What a digest sees of a mask: the file as it stands with what its numbers are, or the array."""
     if isinstance(mask, MaskFile):
         table = None if mask.classes is None else sorted(mask.classes.items())
         return canonical_json([table, mask.orientation]).encode() + mask.path.read_bytes()
+    if isinstance(mask, DrawnMask):
+        mask = mask.read()
     return canonical_json(list(mask.shape)).encode() + mask.tobytes()

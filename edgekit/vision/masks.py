@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 _MOST = 2**28  # pixels of a mask
 
@@ -30,7 +31,8 @@ def mask_bounds(segmentation: Any) -> tuple[float, float, float, float] | None:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _run_bounds(given: dict[str, Any]) -> tuple[float, float, float, float] | None:
+def mask_runs(given: Any) -> tuple[NDArray[np.int64], int, int] | None:
+    """The lengths of COCO's runs (int64, 0 first) with the mask's height and width; None for what cannot be read."""
     try:
         height, width = (int(v) for v in given["size"])
         counts = given["counts"]
@@ -38,8 +40,14 @@ def _run_bounds(given: dict[str, Any]) -> tuple[float, float, float, float] | No
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     fits = runs.ndim == 1 and (runs >= 0).all() and 0 < height * width <= _MOST and runs.sum() == height * width
-    if not fits:
+    return (runs, height, width) if fits else None
+
+
+def _run_bounds(given: dict[str, Any]) -> tuple[float, float, float, float] | None:
+    found = mask_runs(given)
+    if found is None:
         return None
+    runs, height, _ = found
     ends = np.cumsum(runs)
     first, last = ends[:-1:2], ends[1::2] - 1  # runs of 0 and of 1 in turn, 0 first: the first and last pixel of each 1
     filled = last >= first[: len(last)]

@@ -211,12 +211,16 @@ XML = "<annotation><filename>0.jpg</filename></annotation>"
 @pytest.mark.parametrize(
     ("files", "text", "seen"),
     [
-        (["0.txt", "1.txt", "classes.txt"], "0 .5 .5 .2 .2\n", "classes.txt, 0.txt, 1.txt"),
-        (["0.xml"], XML, "0.xml"),
-        (["0.json"], '{"version": "5", "shapes": [], "imagePath": "0.jpg"}', "0.json"),
+        (["0.txt", "1.txt"], "Car 0.00 0 -1.57 1.0 2.0 3.0 4.0 1.6 1.5 3.8 1 2 3 4\n", "0.txt, 1.txt"),
+        (["0.xml"], XML, "Pascal VOC's XML"),
+        (["0.xml"], "<dataset><box top='1'/></dataset>", "0.xml"),
+        (["0.json"], '{"version": "5", "shapes": [], "imagePath": "0.jpg"}', "labelme"),
         (["result.json"], '{"images": [], "annotations": []}', "result.json"),
-        (["_annotations.csv"], "filename,width,height,class,xmin,ymin,xmax,ymax\n", "_annotations.csv"),
+        (["_annotations.csv"], "filename,width,height,class,xmin,ymin,xmax,ymax\n", "a table of boxes"),
         (["obj.data", "obj.names"], "classes = 2", "obj.data, obj.names"),
+        (["a.tfrecord"], "x", "a.tfrecord"),
+        (["a.record-00000-of-00002"], "x", "a.record-00000-of-00002"),
+        (["boxes.mat"], "x", "boxes.mat"),
     ],
 )
 @pytest.mark.parametrize("folders", [["."], ["images"], ["train", "valid"], ["obj_train_data"]])
@@ -230,7 +234,9 @@ def test_labels_in_a_layout_that_is_not_read_are_no_class_folders(
             read(root)
         got = caught.value.got or ""
         assert all(name in got for name in seen.split(", "))
-        assert "YOLO (data.yaml" in (caught.value.expected or "")
+        assert "YOLO (data.yaml" in (caught.value.expected or "") or "object" in caught.value.what
+        if "record" in seen:
+            assert "export the set as COCO or YOLO" in str(caught.value)
 
 
 def test_the_gate_needs_no_labels_and_says_that_they_were_not_read(make: Make) -> None:

@@ -236,7 +236,7 @@ def test_a_file_name_cannot_leave_the_folder(make: Make, name: str) -> None:
         ([item([1, 2, 3, 4], 4)], "(?s)category that does not exist.*got: +4"),
         ([{"image_id": 10}], "annotations missing, or one of them without category_id"),
         ({"images": [], "annotations": [], "categories": []}, "categories missing"),
-        ({"images": [], "annotations": [], "categories": [{"id": "a", "name": "b"}]}, "no number"),
+        ({"images": [], "annotations": [], "categories": [{"id": "a", "name": "b"}]}, "None of the pictures"),
         ("text", "images missing"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from edgekit.config.recipe import Data
 from edgekit.data import load_dataset
-from edgekit.errors import DataError, LayoutError
+from edgekit.errors import DataError
 from edgekit.training.splits import load_splits
 
 CASES = Path(__file__).parents[2].resolve().parent / "shared" / "cases" / "datasets"
@@ -15,6 +15,15 @@ pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is not ther
 
 # training and validation pictures, objects of each class of both together (or None), a word of the notes
 READ = {
+    "c-ls": (5, 1, (3, 3), "kept together"),
+    "lm-json": (5, 1, (6,), "kept together"),
+    "v-devkit": (5, 1, (6,), "VOCdevkit/VOC2007/ was gone into"),
+    "v-flat": (5, 1, (6,), "kept together"),
+    "v-images-annotations": (5, 1, (6,), "kept together"),
+    "v-rf": (4, 4, (8,), "training: 4 objects in 4 pictures"),
+    "y-cvat11": (6, 2, (8, 0), "kept together"),
+    "y-flat": (6, 2, (8, 0), "kept together"),
+    "y-labelstudio": (6, 2, (8, 0), "kept together"),
     "c-seg-some": (6, 6, (6, 6), "the one around their mask taken"),
     "cf-case-twice": (15, 3, None, "WARNING: the classes 'Hornet' and 'hornet' differ in case"),
     "cf-conflict": (11, 2, None, "ant/ant0.jpg (ant) = bee/bee_same.jpg (bee)"),
@@ -42,16 +51,6 @@ REFUSED = {
     "c-merged": "id 1: train0.jpg and b_train0.jpg",
     "c-dup-image-ids": "id 1: train0.jpg and train1.jpg",
 }
-NOT_YET = {
-    "c-ls": "result.json",
-    "lm-json": "a0.json",
-    "v-flat": "a0.xml",
-    "v-images-annotations": "annotations/a0.xml",
-    "v-rf": "train0.xml",
-    "y-cvat11": "obj.data",
-    "y-flat": "classes.txt",
-    "y-labelstudio": "notes.json",
-}
 
 
 @pytest.mark.parametrize("name", sorted(READ))
@@ -70,13 +69,24 @@ def test_the_box_of_a_pose_is_its_own() -> None:
     assert box == [64, 48, 96, 72]
 
 
-@pytest.mark.parametrize("name", sorted(REFUSED | NOT_YET))
+@pytest.mark.parametrize(
+    ("name", "box"),
+    [
+        *((n, [10, 10, 50, 50]) for n in ("c-ls", "lm-json")),
+        *((n, [9, 9, 50, 50]) for n in ("v-flat", "v-rf", "v-images-annotations", "v-devkit")),  # pixels from 1
+        *((n, [64, 48, 96, 72]) for n in ("y-flat", "y-cvat11", "y-labelstudio")),
+    ],
+)
+def test_the_boxes_are_those_of_the_files(name: str, box: list[float]) -> None:
+    for sample in load_dataset(CASES / name, split="all"):
+        assert sample.boxes is not None
+        np.testing.assert_allclose(sample.boxes, [box], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
 def test_what_is_refused(name: str) -> None:
     with pytest.raises(DataError) as caught:
         load_splits(CASES / name, Data.model_validate({}), 0)
-    assert (REFUSED | NOT_YET)[name] in str(caught.value)
-    if name in NOT_YET:
-        assert isinstance(caught.value, LayoutError)
-        assert "Pascal VOC (Annotations" in (caught.value.expected or "")
+    assert REFUSED[name] in str(caught.value)
     if name == "c-merged":
         assert "instances_train.json" in caught.value.what

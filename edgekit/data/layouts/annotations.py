@@ -41,12 +41,15 @@ class Box:
 
 
 def choose_split(available: Sequence[str], split: str | None, path: Path) -> str:
-    """The one of `available` that was asked for, in any case and by any of its names; without a wish the held-out one.
+    """The one of `available` that was asked for, in any case and by any of its names; without a wish the held-out one,
+    or the only one where its name is that of no split.
 
     Raises:
         SplitError: it is not there.
         DataError: there is only a train split and none was asked for.
     """
+    if split is None and len(available) == 1 and split_of(available[0]) is None:
+        return available[0]  # CVAT's `default`: the whole set under a name
     for wanted in (split,) if split is not None else ("val", "test"):
         found = _named(available, wanted)
         if found is not None:

@@ -14,14 +14,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgekit.data.layouts.annotations import Box, Collector, choose_split, unlisted
+from edgekit.data.layouts.files.pictures import Pictures
+from edgekit.data.layouts.files.splits import split_of_path
 from edgekit.data.names import ALL, existing, plain
 from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError
 from edgekit.progress import track
 from edgekit.reading import is_file, read_json
-from edgekit.reading.limits import COCO
+from edgekit.reading.limits import COCO, DIGITS
 from edgekit.screen import some
+from edgekit.vision.find import scan
 from edgekit.vision.masks import mask_bounds
 
 ROBOFLOW = "_annotations.coco.json"
@@ -72,6 +75,7 @@ def load_coco(path: Path, classes: Sequence[str] | None = None, split: str | Non
     if split in (None, ALL) and len(files) > 1:
         # coco128 lists a val2017 whose pictures are train2017's
         gone = [name for name in files if _folder(path, files[name]) is None]
+        gone = gone if len(gone) < len(files) else []  # then the pictures are found by their names
         notes = tuple(f"{name} left out: {files[name].name} has no folder of pictures" for name in gone)
         files = {name: file for name, file in files.items() if name not in gone}
     if split == ALL:
@@ -84,12 +88,12 @@ def load_coco(path: Path, classes: Sequence[str] | None = None, split: str | Non
 
 
 def _load(root: Path, files: list[Path], classes: Sequence[str] | None, notes: tuple[str, ...]) -> Dataset:
-    parsed = [_read(file) for file in files]
-    ids: dict[int, str] = {}
+    parsed = [read_coco(file) for file in files]
+    ids: dict[str, str] = {}
     for file, data in zip(files, parsed, strict=True):
-        own: dict[int, str] = {}
+        own: dict[str, str] = {}
         for category in data["categories"]:
-            number, name = category["id"], str(category["name"])
+            number, name = coco_id(category["id"]), str(category["name"])
             if own.setdefault(number, name) != name:
                 raise DataError(
                     f"{file} gives one category id to two categories.",
@@ -102,41 +106,58 @@ def _load(root: Path, files: list[Path], classes: Sequence[str] | None, notes: t
                     got=f"id {number}: {name} and {ids[number]}",
                     expected="the same ids and names",
                 )
-    names = [ids[i] for i in sorted(ids)]
+    order = sorted(ids, key=by_number)
+    names = [ids[i] for i in order]
     twice = sorted(name for name, count in Counter(map(plain, names)).items() if count > 1)
     if twice:
         notes += (f"WARNING: several category ids have one name, taken as one class: {some(twice)}",)
-    dense = {i: n for n, i in enumerate(sorted(ids))}
+    dense = {i: n for n, i in enumerate(order)}
     collector = Collector(root, names, classes)
     taken: dict[Path, set[Path]] = {}
     for file, data in zip(files, parsed, strict=True):
         folder = _folder(root, file)
-        if folder is None:
+        below = Pictures(folder or root, scan(folder or root).pictures)
+        if folder is None and not any(_elsewhere(below, image, file) for image in data["images"]):
             raise DataError(
                 f"{file} has no folder of pictures.",
                 got="none of " + ", ".join(str(p) for p in _places(root, file)),
                 expected="a folder called as the split is",
                 fix='rename the folder, or take another split: split="train"',
             )
-        _add(collector, folder, data, dense, taken.setdefault(folder, set()))
+        _add(collector, file, data, dense, below, taken.setdefault(folder or root, set()))
     for folder, pictures in taken.items():
         notes += unlisted(folder, pictures, "not listed in " + " or ".join(f.name for f in files))
     return collector.dataset("coco", notes)
 
 
-def _add(collector: Collector, folder: Path, data: dict[str, Any], dense: dict[int, int], taken: set[Path]) -> None:
-    boxes: dict[str, list[dict[str, Any]]] = {_id(image["id"]): [] for image in data["images"]}
+def _elsewhere(pictures: Pictures, image: dict[str, Any], file: Path) -> Path | None:
+    """A picture that is not where the file has it, by its name; never one of another split."""
+    found = pictures.find((str(image["file_name"]),), file)
+    if not isinstance(found, Path):
+        return None
+    own = split_of_path(file, file.parent, name_says=True)
+    return found if split_of_path(found, pictures.root, name_says=False) in ("", own) else None
+
+
+def _add(
+    collector: Collector, file: Path, data: dict[str, Any], dense: dict[str, int], pictures: Pictures, taken: set[Path]
+) -> None:
+    """All pictures of one file; `pictures` are those of its folder, `taken` gets those that it lists."""
+    folder = pictures.root
+    boxes: dict[str, list[dict[str, Any]]] = {coco_id(image["id"]): [] for image in data["images"]}
     for item in data["annotations"]:
-        if _id(item["image_id"]) not in boxes:
+        if coco_id(item["image_id"]) not in boxes:
             collector.say("annotation(s) of a picture that is not listed, left out", f"id {item.get('id')}")
             continue
-        boxes[_id(item["image_id"])].append(item)
+        boxes[coco_id(item["image_id"])].append(item)
     listed: dict[Path, list[dict[str, Any]]] = {}
     for image in data["images"]:
         # only what lies in the folder: a file_name is foreign text and may hold ".." or a whole path
         relative = PurePosixPath(str(image["file_name"]))
         inside = not relative.is_absolute() and ".." not in relative.parts
         path = existing(folder / relative if inside else folder / relative.name)
+        if not is_file(path):
+            path = _elsewhere(pictures, image, file) or path
         if not is_file(path):
             collector.say(f"left out, not in {folder.name}", str(image["file_name"]))
             continue
@@ -146,7 +167,7 @@ def _add(collector: Collector, folder: Path, data: dict[str, Any], dense: dict[i
         size = collector.check(path)
         if size is None:
             continue
-        found = {_id(image["id"]): image for image in images}
+        found = {coco_id(image["id"]): image for image in images}
         if len(found) > 1:
             collector.say("picture(s) listed under several ids, the objects of all taken", collector.name(path))
         own = [_box(item, dense, size, collector, path) for key in found for item in boxes[key]]
@@ -160,31 +181,51 @@ def _add(collector: Collector, folder: Path, data: dict[str, Any], dense: dict[i
         collector.add(path, size, own)
 
 
-def _id(value: object) -> str:
+def coco_id(value: object) -> str:
     """An id to compare by: some write 1 here and "1" or 1.0 there."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
-def _box(item: dict[str, Any], dense: dict[int, int], size: Size, collector: Collector, path: Path) -> Box:
-    if not isinstance(item["category_id"], int) or item["category_id"] not in dense:
+def by_number(text: str) -> tuple[bool, int, str]:
+    """A key that sorts ids as numbers, where they are some."""
+    number = text.removeprefix("-").isdecimal() and len(text) < DIGITS
+    return not number, int(text) if number else 0, text
+
+
+def _box(item: dict[str, Any], dense: dict[str, int], size: Size, collector: Collector, path: Path) -> Box:
+    if coco_id(item["category_id"]) not in dense:
         raise DataError(
             f"Annotation {item.get('id')} has a category that does not exist.",
             got=str(item["category_id"]),
             expected="one of " + some(list(dense), 10),
         )
+    xyxy, area, from_mask = coco_shape(item)
+    where = f"annotation {item.get('id')}"
+    if from_mask:
+        collector.say("object(s) without a box, the one around their mask taken", f"{collector.name(path)} {where}")
+    return Box(xyxy, dense[coco_id(item["category_id"])], area, is_crowd(item), where)
+
+
+def is_crowd(item: dict[str, Any]) -> bool:
+    """Whether an annotation is of a crowd, as a number, a truth or a text."""
+    return str(item.get("iscrowd") or 0).strip().casefold() in ("1", "1.0", "true")
+
+
+def coco_shape(item: dict[str, Any]) -> tuple[tuple[float, float, float, float], float | None, bool]:
+    """An annotation's x1 y1 x2 y2 (NaN where it has no four numbers and no mask), its area, and whether a mask's."""
+    given = item.get("bbox", ())
     try:
-        x, y, w, h = (float(v) for v in item.get("bbox", ()))
+        x, y, w, h = (float(v) for v in (given.strip("[]() ").split(",") if isinstance(given, str) else given))
     except (TypeError, ValueError, OverflowError):
         x = y = w = h = math.nan  # listed as a box that is not four numbers
-    xyxy, where = (x, y, x + w, y + h), f"annotation {item.get('id')}"
+    xyxy, outline = (x, y, x + w, y + h), None
     if not (math.isfinite(x + y) and w > 0 and h > 0):
         outline = mask_bounds(item.get("segmentation"))
-        if outline is not None:
-            collector.say("object(s) without a box, the one around their mask taken", f"{collector.name(path)} {where}")
-            xyxy = outline
-    given = item.get("area")
-    area = float(given) if isinstance(given, (int, float)) and 0 <= given < math.inf else None
-    return Box(xyxy, dense[item["category_id"]], area, bool(item.get("iscrowd", 0)), where)
+    try:
+        area = float(item["area"])
+    except (TypeError, ValueError, LookupError, OverflowError):
+        area = math.nan
+    return outline or xyxy, area if 0 <= area < math.inf else None, outline is not None
 
 
 def _places(root: Path, file: Path) -> list[Path]:
@@ -199,7 +240,12 @@ def _folder(root: Path, file: Path) -> Path | None:
     return next((p for p in _places(root, file) if p.is_dir()), None)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_coco(file: Path) -> dict[str, Any]:
+    """The JSON of a COCO file, with the fields that it must have.
+
+    Raises:
+        DataError: it has them not, or gives one image id to two pictures.
+    """
     try:
         data = read_json(file, COCO, exact=False)
     except (OSError, ValueError) as error:
@@ -214,11 +260,9 @@ def _read(file: Path) -> dict[str, Any]:
                 got=f"{key} missing, or one of them without " + " or ".join(sorted(fields)),
                 expected="images, annotations and categories",
             )
-    if any(not isinstance(c["id"], int) for c in data["categories"]):
-        raise DataError(f"{file} has a category id that is no number.", expected="whole numbers")
     files: dict[str, str] = {}
     for image in data["images"]:
-        number, name = _id(image["id"]), str(image["file_name"])
+        number, name = coco_id(image["id"]), str(image["file_name"])
         if files.setdefault(number, name) != name:
             raise DataError(
                 f"{file} gives one image id to two pictures, so nobody can tell whose the boxes are.",

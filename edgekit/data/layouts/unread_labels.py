@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgekit.data.layouts.files.parts import PARTS
 from edgekit.data.names import split_of
 from edgekit.errors import LayoutError
 from edgekit.reading import is_file
@@ -13,22 +14,35 @@ from edgekit.screen import some
 from edgekit.vision.find import scan
 
 KNOWN = (
-    "class folders; a table labels.csv (file,class_index or file,class); YOLO (data.yaml beside images/ and labels/); "
-    "Pascal VOC (Annotations/x.xml and JPEGImages/x.jpg); COCO (annotations/instances_*.json, or Roboflow's "
-    "_annotations.coco.json)"
+    "class folders; a table labels.csv (file,class_index or file,class); YOLO (data.yaml beside images/ and labels/, "
+    "or texts beside the pictures and a classes.txt, CVAT's and Darknet's obj.names); Pascal VOC (Annotations/x.xml, "
+    "JPEGImages/x.jpg, or XML anywhere); COCO JSON; the JSON of labelme, Label Studio, VIA, Create ML and Supervisely; "
+    "CVAT's annotations.xml; tables of boxes (filename,class,xmin,ymin,xmax,ymax and the like)"
 )
-# what tools call the folders that they put pictures or labels in; never classes
-_PARTS = frozenset(
-    {"images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "annotations", "labels", "data"}
-    | {"obj_train_data", "obj_valid_data", "obj_test_data"}
-)
+# names of folders that tools put pictures or labels in, never classes, are survey's
 _BY_NAME = frozenset({"obj.data", "obj.names", "classes.txt", "notes.json"})
 _MARKS = {
-    ".xml": re.compile(rb"<annotation\b"),  # VOC, labelme's XML, CVAT's annotations.xml
-    ".json": re.compile(rb'"(shapes|imagePath|annotations|categories|regions|labels)"\s*:'),
-    ".csv": re.compile(rb"(?i)\b(xmin|x_min|x1)\b"),
-    ".txt": re.compile(rb"\A\s*\d+(\s+[-+.\deE]+){4,}\s*$", re.MULTILINE),  # a row of YOLO
+    ".xml": re.compile(rb"<(annotation|annotations|dataset|object|bndbox|box)\b"),
+    ".json": re.compile(
+        rb'(?i)"(shapes|imagePath|annotations|categories|regions|labels|bbox|box2d|bounding_?box|boxes|polygon|objects)"\s*:'
+    ),
+    ".csv": re.compile(rb"(?i)\b(xmin|x_min|x1|bbox)\b"),
+    # a row of YOLO, KITTI, DOTA, VisDrone
+    ".txt": re.compile(rb"^\s*(?:[A-Za-z_-]+\s+)?(?:[-+.\deE]+[ ,\t]+){4,}", re.MULTILINE),
 }
+_MARKS |= dict.fromkeys((".jsonl", ".ndjson", ".manifest", ".odgt"), _MARKS[".json"])
+# containers whose pictures and boxes are packed into one file, and what to do about each
+_PACKED = {
+    ".tfrecord": "TFRecords pack pictures and boxes in TensorFlow's own way: export the set as COCO or YOLO instead",
+    ".mat": "MATLAB's .mat is not read: write the boxes as a table, filename,class,xmin,ymin,xmax,ymax",
+    ".parquet": "Parquet is not read: write the pictures as files and the boxes as COCO JSON",
+    ".arrow": "Arrow is not read: write the pictures as files and the boxes as COCO JSON",
+    ".mdb": "LMDB is not read: write the pictures as files and the boxes as COCO JSON",
+    ".h5": "HDF5 is not read: write the pictures as files and the boxes as COCO JSON",
+    ".zip": "unpack it first",
+    ".tar": "unpack it first",
+}
+_RECORD = re.compile(r"(?i)\.(tfrecords?|records?|tfrec)(-\d+-of-\d+)?$")
 _TRIED, _HEAD = 64, 65536  # files looked into, and bytes of each
 
 
@@ -40,24 +54,32 @@ def refuse_unread(path: Path, folders: Sequence[Path] = ()) -> None:
     Raises:
         LayoutError: there are some; names the first.
     """
-    own = [p for p in folders if p.name.casefold() not in _PARTS and not split_of(p.name)]
+    own = [p for p in folders if p.name.casefold() not in PARTS and not split_of(p.name)]
     if len(own) > 1:
         return
     pictures, others, _ = scan(path)
+    packed = [p for p in others if _packed(p)]
     named = [p for p in others if p.name.casefold() in _BY_NAME]
     tried = [p for p in others if p not in named and p.suffix.lower() in _MARKS][:_TRIED]
     marked = [p for p in tried if is_file(p) and _marked(p)]
+    if packed and not (pictures and any(_packed(p) == _PACKED[".zip"] for p in packed)):
+        raise unread(path, [p.relative_to(path).as_posix() for p in packed], len(pictures), _packed(packed[0]))
     if marked or any(p.name.startswith("obj.") for p in named):
         raise unread(path, [p.relative_to(path).as_posix() for p in (*named, *marked)], len(pictures))
 
 
-def unread(path: Path, seen: Sequence[str], pictures: int) -> LayoutError:
-    """The error that names what was seen."""
+def _packed(file: Path) -> str:
+    """What to do about a container, "" for other files."""
+    return _PACKED[".tfrecord"] if _RECORD.search(file.name) else _PACKED.get(file.suffix.lower(), "")
+
+
+def unread(path: Path, seen: Sequence[str], pictures: int, fix: str = "") -> LayoutError:
+    """The error that names what was seen, and what to do."""
     return LayoutError(
         f"{path} has labels in a layout that edgekit does not read.",
         got=f"{some(seen)}" + (f", with {pictures} pictures" if pictures else ""),
         expected=KNOWN,
-        fix="export or convert the labels to one of these",
+        fix=fix or "export or convert the labels to one of these",
     )
 
 

@@ -10,8 +10,7 @@ import math
 import re
 from collections.abc import Sequence, Set
 from pathlib import Path, PurePosixPath
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
 
 from edgekit.data.layouts.annotations import Box, Collector, choose_split, unlisted
 from edgekit.data.names import ALL, plain, written_differently
@@ -19,15 +18,14 @@ from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError
 from edgekit.progress import track
-from edgekit.reading import read_bytes, read_text
-from edgekit.reading.limits import LIST, MB, over
+from edgekit.reading import read_text
+from edgekit.reading.limits import LIST, MB
+from edgekit.reading.xml_ import LINE, read_xml
 from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.find import SUFFIXES, scan
 
 _LARGEST = 4 * MB  # a VOC file has 1 to 100 KB; an element takes 40 times its bytes in memory
-_DEEPEST = 32  # elements in elements; VOC has 4
-_LINE = "\0line"  # where an object stands in its file; no attribute can be called so
 _FLAGS = (["1"], ["0"], ["-1"])  # behind a name in VOC's lists of one class
 
 
@@ -57,7 +55,7 @@ def load_voc(path: Path, classes: Sequence[str] | None = None, split: str | None
     for file in sorted(p for p in (path / "Annotations").rglob("*.xml") if not is_clutter(p.name)):
         parsed[plain(file.relative_to(path / "Annotations").with_suffix("").as_posix())] = _read(file)
     roots = [root for root in parsed.values() if isinstance(root, Element)]
-    names = sorted({name for root in roots for o in root.iter("object") if (name := _name(o))})
+    names = sorted({name for root in roots for o in root.iter("object") if (name := name_of(o))})
     if not names:
         problems = [f"{key}.xml ({root})" for key, root in parsed.items() if isinstance(root, str)]
         raise DataError(
@@ -82,9 +80,9 @@ def load_voc(path: Path, classes: Sequence[str] | None = None, split: str | None
         if not isinstance(root, Element):
             collector.say("left out, labels that cannot be read", f"{key} ({root or 'no XML'})")
             continue
-        nameless = [o for o in root.iter("object") if not _name(o)]
+        nameless = [o for o in root.iter("object") if not name_of(o)]
         if nameless:
-            text = f"{key}.xml line {nameless[0].get(_LINE)}"
+            text = f"{key}.xml line {nameless[0].get(LINE)}"
             collector.say("left out, with an object that has no name", text)
             continue
         size = collector.check(picture)
@@ -150,7 +148,7 @@ def _of_one_class(file: Path, known: Set[str]) -> bool:
 
 def _add(collector: Collector, picture: Path, root: Element, size: Size, names: list[str]) -> None:
     name = collector.name(picture)
-    stated = tuple(_number(root.find("size"), tag) for tag in ("width", "height"))
+    stated = tuple(number_in(root.find("size"), tag) for tag in ("width", "height"))
     turned = size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height)
     if turned:
         collector.say("boxes turned upright with the picture (EXIF)", name)
@@ -159,22 +157,22 @@ def _add(collector: Collector, picture: Path, root: Element, size: Size, names: 
         collector.say("picture(s) of another size than their labels state", text)
     boxes = []
     for item in root.iter("object"):
-        xyxy, kind = _corners(item)
-        where = f"line {item.get(_LINE)}"
+        xyxy, kind = corners(item)
+        where = f"line {item.get(LINE)}"
         if kind:
             collector.say(kind, f"{name} {where}")
-        label, ignored = names.index(_name(item)), _number(item, "difficult") == 1
+        label, ignored = names.index(name_of(item)), number_in(item, "difficult") == 1
         boxes.append(Box(upright(xyxy, size) if turned else xyxy, label, ignored=ignored, where=where))
     collector.add(picture, size, boxes)
 
 
-def _corners(item: Element) -> tuple[tuple[float, float, float, float], str]:
+def corners(item: Element) -> tuple[tuple[float, float, float, float], str]:
     """An object's box in continuous pixels, and the note it deserves, or none."""
     box = item.find("bndbox")
-    ends = [_number(box, tag) for tag in ("xmin", "ymin", "xmax", "ymax")]
+    ends = [number_in(box, tag) for tag in ("xmin", "ymin", "xmax", "ymax")]
     kind = ""
     if not all(map(math.isfinite, ends)):
-        points = _outline(item)
+        points = outline_of(item)
         if not points:
             return (math.nan, math.nan, math.nan, math.nan), ""
         xs, ys = [x for x, _ in points], [y for _, y in points]
@@ -188,18 +186,18 @@ def _corners(item: Element) -> tuple[tuple[float, float, float, float], str]:
     return ((x1 - 1, y1 - 1, x2, y2) if x2 > x1 and y2 > y1 else (x1 - 1, y1 - 1, x2 - 1, y2 - 1)), kind
 
 
-def _outline(item: Element) -> list[tuple[float, float]]:
+def outline_of(item: Element) -> list[tuple[float, float]]:
     """The points of a <polygon>, as x1 y1 x2 y2 (Roboflow) or pt/x pt/y (labelme), or of roLabelImg's <robndbox>."""
     polygon, turned = item.find("polygon"), item.find("robndbox")
     if polygon is not None:
-        points = [(_number(pt, "x", math.nan), _number(pt, "y", math.nan)) for pt in polygon.iter("pt")]
+        points = [(number_in(pt, "x", math.nan), number_in(pt, "y", math.nan)) for pt in polygon.iter("pt")]
         count = sum(1 for node in polygon if re.fullmatch(r"x\d+", node.tag))
         points += [
-            (_number(polygon, f"x{i}", math.nan), _number(polygon, f"y{i}", math.nan)) for i in range(1, count + 1)
+            (number_in(polygon, f"x{i}", math.nan), number_in(polygon, f"y{i}", math.nan)) for i in range(1, count + 1)
         ]
         return points if len(points) > 2 and all(math.isfinite(v) for point in points for v in point) else []
     if turned is not None:
-        cx, cy, w, h, angle = (_number(turned, tag, math.nan) for tag in ("cx", "cy", "w", "h", "angle"))
+        cx, cy, w, h, angle = (number_in(turned, tag, math.nan) for tag in ("cx", "cy", "w", "h", "angle"))
         if not all(map(math.isfinite, (cx, cy, w, h, angle))):
             return []
         c, s = math.cos(angle), math.sin(angle)  # radians
@@ -209,11 +207,11 @@ def _outline(item: Element) -> list[tuple[float, float]]:
     return []
 
 
-def _name(item: Element) -> str:
+def name_of(item: Element) -> str:
     return plain(item.findtext("name") or "")
 
 
-def _number(node: Element | None, tag: str, missing: float | None = None) -> float:
+def number_in(node: Element | None, tag: str, missing: float | None = None) -> float:
     """The number in a tag, NaN where it is none; `missing` for no such tag, else NaN in a box and 0 elsewhere."""
     text = None if node is None else node.findtext(tag)
     if missing is None:
@@ -225,40 +223,16 @@ def _number(node: Element | None, tag: str, missing: float | None = None) -> flo
 
 
 def _read(file: Path) -> Element | str:
-    """The root of an annotation, each object with its line, or why there is none.
-
-    A document type is read over where it is a name alone. One with a subset or a file of its own is refused, and with
-    it every entity.
-    """
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-
-    def doctype(_: str, system: str | None, public: str | None, subset: bool) -> None:
-        if system or public or subset:
-            line = parser.CurrentLineNumber
-            raise ValueError(f"line {line}: a document type that declares something, which labels do not need")
-
-    depth = 0
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > _DEEPEST:
-            raise over(f"line {parser.CurrentLineNumber}", "elements in elements", f"{_DEEPEST}")
-        builder.start(tag, {**attributes, _LINE: str(parser.CurrentLineNumber)} if tag == "object" else attributes)
-
-    def end(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(tag)
-
-    parser.StartDoctypeDeclHandler = doctype
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = builder.data
+    """The root of an annotation, each object with its line, or why there is none."""
     try:
-        parser.Parse(read_bytes(file, _LARGEST), True)
-        root = builder.close()
-    except (OSError, ValueError, LookupError, expat.ExpatError) as error:
+        return read_annotation(file)
+    except (OSError, ValueError, LookupError) as error:
         return str(error)
-    return root if root.tag == "annotation" else f"<{root.tag}>, not <annotation>"
+
+
+def read_annotation(file: Path) -> Element:
+    """The root of an annotation, each object with its line. Raises OSError, ValueError and LookupError."""
+    root = read_xml(file, _LARGEST, ("object",))
+    if root.tag != "annotation":
+        raise ValueError(f"<{root.tag}>, not <annotation>")
+    return root

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
-import numpy as np
-
 from edgekit.data.layouts.annotations import Box, Collector, choose_split
 from edgekit.data.layouts.data_yaml import Config, find_config, is_split, read_config
+from edgekit.data.layouts.files.survey import survey
+from edgekit.data.layouts.formats.yolo_rows import names_of
 from edgekit.data.layouts.unread_labels import KNOWN
+from edgekit.data.layouts.yolo_box import yolo_box
 from edgekit.data.names import ALL, existing, split_of
-from edgekit.data.orientation import Size
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError, LayoutError
 from edgekit.progress import track
@@ -25,8 +25,6 @@ from edgekit.reading.limits import LABELS, LIST
 from edgekit.screen import some
 from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.find import scan
-
-_FARTHEST = 2.0  # in parts of the picture: beyond it numbers are no parts, but pixels
 
 
 def load_yolo(path: Path, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:
@@ -76,8 +74,13 @@ def load_yolo(path: Path, classes: Sequence[str] | None = None, split: str | Non
 
 
 def is_yolo(path: Path) -> bool:
-    """Whether the folder `path` has a data.yaml, or images/ and labels/."""
-    return find_config(path) is not None or is_split(path)
+    """Whether the folder `path` has a data.yaml, or images/ and labels/ with another list of names around or none."""
+    if find_config(path) is not None:
+        return True
+    found = survey(path) if is_split(path) else None
+    return is_split(path) and (
+        found is None or (found.format.name == "yolo" and names_of(found.files[0], path) is None)
+    )
 
 
 def _place(config: Config, entry: str) -> tuple[Path, list[str]]:
@@ -198,7 +201,7 @@ def _add(collector: Collector, picture: Path, config: Config) -> bool:
     try:
         for number, row in enumerate(rows, 1):
             if row.strip():
-                box, kind = _box(row.split(), size, config.keypoints, number)
+                box, kind = yolo_box(row.split(), size, config.keypoints, number)
                 if not 0 <= box.label < len(config.names):
                     raise DataError(
                         f"{file} line {number} has a class that does not exist.",
@@ -214,29 +217,3 @@ def _add(collector: Collector, picture: Path, config: Config) -> bool:
     else:
         collector.add(picture, size, boxes)
     return False
-
-
-def _box(cells: list[str], size: Size, keypoints: int, line: int) -> tuple[Box, str]:
-    """One row, and the note it deserves, or none. Raises ValueError."""
-    text = " ".join(cells)[:60]
-    try:
-        numbers = [float(c) for c in cells]
-    except ValueError as error:
-        raise ValueError(f"not numbers: {text}") from error
-    polygon = not keypoints and len(numbers) >= 7 and len(numbers) % 2 == 1
-    pose = keypoints > 0 and len(numbers) == 5 + keypoints
-    if not (len(numbers) == 5 or polygon or pose) or not numbers[0].is_integer():
-        wanted = f"class cx cy w h and {keypoints} of keypoints" if keypoints else "class cx cy w h"
-        hint = ", of which the last may be a confidence" if len(numbers) == 6 else ""
-        raise ValueError(f"{len(numbers)} numbers{hint}, not {wanted}: {text}")
-    shape = numbers[1:] if polygon else numbers[1:5]
-    if any(abs(n) > _FARTHEST for n in shape if np.isfinite(n)):
-        raise ValueError(f"not parts of the picture, from 0 to 1, but pixels? {text}")
-    w, h, where = size.width, size.height, f"line {line}"
-    if polygon:
-        x, y = np.array(numbers[1::2]) * w, np.array(numbers[2::2]) * h
-        hull = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
-        return Box(hull, int(numbers[0]), where=where), "polygon row(s), taken as their bounding boxes"
-    cx, cy, bw, bh = numbers[1] * w, numbers[2] * h, numbers[3] * w, numbers[4] * h
-    box = Box((cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2), int(numbers[0]), where=where)
-    return box, "row(s) with keypoints, which are not read" if pose else ""

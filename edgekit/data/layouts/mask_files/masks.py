@@ -1,6 +1,6 @@
 """Masks of class numbers: images/x.jpg and masks/x.png, of one set or of its splits, or Pascal VOC's SegmentationClass.
 
-Numbers are those of the file: grey levels, or places in a palette. `mask_names` says which class each of them is.
+Numbers are those of the file: grey levels, or places in a palette. `names` says which class each of them is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.data.layouts.annotations import choose_split
-from edgekit.data.layouts.mask_names import numbers_of
+from edgekit.data.layouts.mask_files.names import numbers_of
 from edgekit.data.layouts.split_folders import subfolders
 from edgekit.data.mask_file import MaskFile
 from edgekit.data.names import ALL, plain, split_of

@@ -15,7 +15,7 @@ from edgekit.data.names import plain
 from edgekit.data.sample import class_index
 from edgekit.errors import DataError
 from edgekit.reading import is_file, read_text
-from edgekit.reading.limits import SETTINGS
+from edgekit.reading.limits import LIST, SETTINGS
 from edgekit.screen import some
 
 LISTS = ("classes.txt", "labels.txt", "class_names.txt", "_classes.csv")
@@ -96,6 +96,15 @@ def numbers_of(folders: Sequence[Path], seen: Sequence[int], classes: Sequence[s
     if 255 in seen and 255 not in names:
         notes.append("the number 255 is taken for void: pixels that nobody labelled, which do not count")
     return Numbers(names, wanted, table, tuple(notes), proposal(lacking, wanted) if lacking else "")
+
+
+def names_numbers(file: Path) -> bool:
+    """Whether a _classes.csv is Roboflow's table of a mask's numbers, and not one of labels of pictures."""
+    try:
+        head = read_text(file, LIST).partition("\n")[0]
+    except (OSError, ValueError):
+        return False
+    return head.strip().casefold().startswith("pixel value")
 
 
 def _of_one_class(names: Mapping[int, str], classes: Sequence[str] | None) -> Numbers:

@@ -1,0 +1,201 @@
+"""Tables of boxes, a row each: TensorFlow's and Roboflow's, Kaggle's, Keras-RetinaNet's, Open Images', VIA's, VoTT's.
+
+`columns.py` says which column is which. Numbers that are all between 0 and 1 are parts of the picture.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.data.layouts.files.entry import UNUSABLE, Corners, Entry, Format, Read, Shape, corners, ordered
+from edgekit.data.layouts.formats.columns import Row, by_content, by_header
+from edgekit.data.layouts.formats.via import class_key, via_shape
+from edgekit.data.names import plain, split_of
+from edgekit.errors import DataError
+from edgekit.reading import read_text
+from edgekit.reading.limits import LIST
+
+_ONE = "object"  # what objects are in a table without a column of classes
+_CODES = re.compile(r"/[mgtj]/\w+")  # Open Images' and AudioSet's names of classes
+_NONE = frozenset({"", "nan", "none", "null", "[]", "no_box", "no box"})
+
+
+@dataclass(frozen=True)
+class _Table:
+    columns: dict[str, int]
+    rows: tuple[Row, ...]
+    lines: tuple[int, ...]
+
+    def cell(self, row: Row, column: str) -> str:
+        at = self.columns.get(column)
+        return row[at].strip() if at is not None and at < len(row) else ""
+
+
+def _fits(file: Path, head: bytes) -> bool:
+    text = head[:16384].decode("utf-8", "replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or _CODES.match(lines[0]):
+        return False
+    rows = list(_rows("\n".join(lines[:50]), _comma(lines[0])))
+    return by_header(rows[0]) is not None or by_content(rows) is not None
+
+
+def is_table_of_boxes(file: Path) -> bool:
+    """Whether a table is one of boxes. False for what cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            return _fits(file, stream.read(16384).removeprefix(b"\xef\xbb\xbf"))
+    except OSError:
+        return False
+
+
+def _comma(line: str) -> str:
+    return max((",", ";", "\t"), key=line.count)
+
+
+def _rows(text: str, comma: str) -> Iterator[list[str]]:
+    return csv.reader(io.StringIO(text, newline=""), delimiter=comma)
+
+
+def _read(file: Path, root: Path) -> Read:
+    table = _table(file)
+    shapes: dict[str, list[Shape]] = {}
+    splits: dict[str, str] = {}
+    sizes: dict[str, tuple[float, float]] = {}
+    codes = _codes(root) if any(_CODES.fullmatch(table.cell(row, "label")) for row in table.rows[:50]) else {}
+    parts, corner = _units(table)
+    key = class_key(_json(table.cell(row, "attributes")) for row in table.rows) if "attributes" in table.columns else ""
+    for row, line in zip(table.rows, table.lines, strict=True):
+        name = table.cell(row, "file")
+        if not name:
+            raise DataError(
+                f"{file} line {line} names no picture.", got=",".join(row)[:80], expected="a picture's file"
+            )
+        mine = shapes.setdefault(name, [])
+        if split := split_of(table.cell(row, "split")):
+            splits[name] = split
+        if (size := _size(table, row)) is not None:
+            sizes[name] = size
+        if (shape := _shape(table, row, f"line {line}", corner, key)) is None:
+            continue
+        label = codes.get(table.cell(row, "label"), table.cell(row, "label")) if not key else shape.name
+        if "label" in table.columns and not label:
+            raise DataError(f"{file} line {line} names no class.", got=",".join(row)[:80], expected="a class")
+        group = table.cell(row, "group").casefold() in ("1", "true")
+        mine.append(Shape(plain(label) or _ONE, shape.xyxy, shape.where, None, group, shape.outline, shape.note))
+    return Read(
+        [Entry((n,), tuple(s), sizes.get(n), splits.get(n, ""), parts) for n, s in shapes.items()]
+    )  # fmt: skip
+
+
+def _table(file: Path) -> _Table:
+    text = read_text(file, LIST)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_comma(text[:65536].splitlines()[0]))
+    rows, lines = [], []
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append(cells)
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from error
+    columns = by_header(rows[0])
+    if columns is not None:
+        return _Table(columns, tuple(rows[1:]), tuple(lines[1:]))
+    return _Table(by_content(rows[:50]) or {}, tuple(rows), tuple(lines))
+
+
+def _units(table: _Table) -> tuple[bool, bool]:
+    """Whether the boxes are parts of the picture, and whether cells of four numbers are two corners.
+
+    Those that Kaggle's tables have are x y w h, unless that would leave the stated picture and corners would not.
+    """
+    whole = True
+    largest = 0.0
+    beyond = corners_fit = False
+    for row in table.rows:
+        values = _numbers(table, row)
+        if values is None:
+            continue
+        largest = max(largest, *values)
+        whole &= all(v.is_integer() for v in values)
+        size = _size(table, row)
+        if size is not None and "box" in table.columns:
+            beyond |= values[0] + values[2] > size[0] + 1 or values[1] + values[3] > size[1] + 1
+            corners_fit |= values[2] > values[0] and values[3] > values[1]
+    return 0 < largest <= 1.01 and not whole, beyond and corners_fit
+
+
+def _numbers(table: _Table, row: Row) -> tuple[float, float, float, float] | None:
+    """The four numbers of a row's box as they stand; None where it has none or they are no numbers."""
+    if "box" in table.columns:
+        cells = re.split(r"[,;\s]+", table.cell(row, "box").strip("[](){}\"' "))
+    else:
+        kinds = (("x1", "y1", "x2", "y2"), ("x1", "y1", "w", "h"), ("x", "y", "w", "h"), ("cx", "cy", "w", "h"))
+        names = next((k for k in kinds if set(k) <= set(table.columns)), ())
+        cells = [table.cell(row, name) for name in names]
+    try:
+        values = [float(cell) for cell in cells]
+    except ValueError:
+        return None
+    if len(values) != 4 or not all(map(math.isfinite, values)):
+        return None
+    return values[0], values[1], values[2], values[3]
+
+
+def _shape(table: _Table, row: Row, where: str, corner: bool, key: str) -> Shape | None:
+    """A row's box; None for a picture that has none."""
+    if "shape" in table.columns:
+        given = _json(table.cell(row, "shape"))
+        value = _json(table.cell(row, "attributes")).get(key, _ONE)
+        name = next((n for n, on in value.items() if on), "") if isinstance(value, dict) else str(value).strip()
+        return via_shape(given, name, where) if given else None
+    names = ("box",) if "box" in table.columns else ("x1", "y1", "x2", "y2", "x", "y", "cx", "cy", "w", "h")
+    if all(table.cell(row, name).casefold() in _NONE for name in names):
+        return None
+    values = _numbers(table, row)
+    return Shape(_ONE, UNUSABLE if values is None else _corners(table.columns, values, corner), where)
+
+
+def _corners(columns: dict[str, int], values: tuple[float, float, float, float], corner: bool) -> Corners:
+    a, b, c, d = values
+    if ("box" in columns and corner) or ("box" not in columns and {"x1", "y1", "x2", "y2"} <= set(columns)):
+        return ordered(a, b, c, d)
+    if "box" not in columns and not {"x1", "y1"} <= set(columns) and not {"x", "y"} <= set(columns):
+        return corners(a - c / 2, b - d / 2, c, d)
+    return corners(a, b, c, d)
+
+
+def _size(table: _Table, row: Row) -> tuple[float, float] | None:
+    try:
+        size = float(table.cell(row, "width")), float(table.cell(row, "height"))
+    except ValueError:
+        return None
+    return size if min(size) > 0 else None
+
+
+def _json(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _codes(root: Path) -> dict[str, str]:
+    """What Open Images calls its classes, by its own table `class-descriptions-boxable.csv`."""
+    found: dict[str, str] = {}
+    for file in sorted(root.rglob("*class-descriptions*.csv")):
+        rows: Sequence[Row] = list(_rows(read_text(file, LIST), ","))
+        found |= {row[0]: row[1].strip() for row in rows if len(row) > 1}
+    return found
+
+
+FORMAT = Format("table", frozenset({".csv", ".tsv"}), _fits, _read, "a table of boxes")

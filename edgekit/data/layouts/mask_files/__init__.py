@@ -1,0 +1,1 @@
+"""Masks beside pictures, and masks drawn from the outlines of label files."""
