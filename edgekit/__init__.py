@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgekit.api.bench import BenchOptions, bench
     from edgekit.api.erasing import erasing
     from edgekit.api.evaluate import evaluate
+    from edgekit.api.label import label
     from edgekit.api.latency import latency
     from edgekit.api.model import Model, load
     from edgekit.api.train import train
@@ -70,6 +71,7 @@ _HOME = {
     "export": "edgekit.pipeline",
     "false_alarms": "edgekit.api.alarms",
     "fold_bn": "edgekit.graph.fold_bn",
+    "label": "edgekit.api.label",
     "latency": "edgekit.api.latency",
     "load": "edgekit.api.model",
     "load_checkpoint": "edgekit.checkpoints.checkpoint",
@@ -109,6 +111,7 @@ __all__ = [
     "export",
     "false_alarms",
     "fold_bn",
+    "label",
     "latency",
     "load",
     "load_checkpoint",

@@ -46,7 +46,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "engines": ({"*"},),
     "gate": ({"*"},),
     "graph": ({"builder", "fold", "lint", "passes"}, {"*"}, {"fold_bn", "to_onnx"}),
-    "labels": ({"proposals"}, {"*"}),
+    "labels": ({"proposals"}, {"*"}, {"web"}),
     "metrics": ({"*"}, {"segmentation"}),
     "nets": ({"*"},),
     "pipeline": ({"*"}, {"adopting"}),

@@ -41,6 +41,7 @@ PUBLIC = [
     "export",
     "false_alarms",
     "fold_bn",
+    "label",
     "latency",
     "load",
     "load_checkpoint",

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgekit.cli import bench, camera, data, demo, doctor, evaluate, predict, tune, verify
+from edgekit.cli import bench, camera, data, demo, doctor, evaluate, label, predict, tune, verify
 from edgekit.cli.making import adopt, build, export, train
 from edgekit.cli.shared.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
 from edgekit.cli.shared.teller import told
@@ -49,6 +49,7 @@ for name, command in (
     ("bench", bench.bench),
     ("tune", tune.tune),
     ("predict", predict.predict),
+    ("label", label.label),
     ("camera", camera.camera),
     ("doctor", doctor.doctor),
     ("demo", demo.demo),
@@ -89,7 +90,7 @@ def prepared(arguments: list[str]) -> int:
 def run(arguments: list[str]) -> int:
     """Runs the command line `arguments` and returns the exit code; an error is told on stderr, in words."""
     first = os.environ.get("RANK", "0") == "0"  # of several training processes only the first prints
-    lasting = "camera" in arguments[:2]  # it runs all day, and prints nothing while all is well
+    lasting = {"camera", "label"} & {*arguments[:2]}  # they run all day, and print nothing while all is well
     with told(first, silence=not lasting) as clear, screened(clear):
         code = _run(arguments)
         if INTERRUPTION.heard and code != INTERRUPTED:  # swallowed on the way: the code must not say success
@@ -120,6 +121,8 @@ def _run(arguments: list[str]) -> int:
     except ImportError as error:
         missing = (error.name or "").split(".")[0]
         extra = EXTRA_OF.get(missing)
+        if extra == "camera" and "label" in arguments[:2]:
+            extra = "label"
         if extra is None:
             return _tell(f"A package cannot be imported: {error}\n  fix:      edgekit doctor says what is missing", 5)
         return _tell(f"This needs {missing}, which is not installed.\n  fix:      pip install 'edgekit[{extra}]'", 5)

@@ -23,6 +23,7 @@ JOBS = {
     "openvino": "the same in OpenVINO: bench, tune, and what tune chose",
     "train": "train, and export checkpoints",
     "camera": "the page of edgekit camera",
+    "label": "give pictures boxes, on a page: edgekit label",
     "tensorrt": "build and run engines on GPUs, and on Jetsons (there JetPack's own: sudo apt install tensorrt)",
     "rtx": "build engines for GeForce and RTX boards, and run them there",
 }

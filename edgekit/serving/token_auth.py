@@ -8,19 +8,20 @@ import ipaddress
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from edgekit.errors import UsageError
 from edgekit.serving.throttle import LONGEST, TokenThrottle
 
 if TYPE_CHECKING:
     from starlette.authentication import AuthCredentials, AuthenticationError, BaseUser
-    from starlette.requests import HTTPConnection
+    from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
 
 OPEN = ("/livez", "/readyz", "/login")  # what supervisors ask; says no more than yes, no and why
 _MACHINE = Path("/etc/machine-id")
 _YEAR = 31536000  # seconds
+_BODY = 4096  # bytes of a form
 
 
 def required_token(host: str, token: str | None, name: str, fix: str) -> str | None:
@@ -97,6 +98,18 @@ class TokenAuth:
         """The answer to a form with a token."""
         found = self._token is not None and await self._throttle.look(_address(conn), lambda: self._right(token))
         return self._welcome("/") if found else _refusal(found, self._form("That is not the token."))
+
+    async def login_form(self, request: Request) -> Response:
+        """The answer to a request whose body is the form of the login."""
+        from starlette.responses import PlainTextResponse
+
+        body = b""  # Starlette's own forms need python-multipart, and have no limit for a form of one field
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _BODY:
+                return PlainTextResponse("too long", 413)
+        token = parse_qs(body.decode("latin-1")).get("token", [""])[0]
+        return await self.login(request, token)
 
     def _form(self, wrong: str = "") -> str:
         return LOGIN.replace("<!--name-->", self._name).replace("<!--wrong-->", wrong)

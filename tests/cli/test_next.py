@@ -23,7 +23,9 @@ from edgekit.cli import app
 from edgekit.cli.shared import options
 from edgekit.config import recipe
 from edgekit.data import hive_pictures, made_pictures
+from edgekit.labels.session import Session
 from tests.conftest import NARROW, Cli, Outcome, lively
+from tests.labels import folders as labelled
 from tests.pipeline.adopting.small import classifier
 
 pytestmark = pytest.mark.usefixtures("known_exports")
@@ -35,6 +37,7 @@ SOONER: dict[str, tuple[str, ...]] = {
     "bench": (*MEASURED, "--pictures", "4"),
     "camera": ("--seconds", "4", "--set", "web.port=0"),
     "export": ("--pictures", "3"),
+    "label": ("--seconds", "0.3", "--port", "0"),
     "train": ("--set", "schedule.epochs=1", "--set", "data.cache_mb=0"),
 }
 
@@ -275,6 +278,20 @@ def test_build_of_a_shipped_model_is_written_here(terminal: Terminal) -> None:
     assert "next: edgekit bench centernet-tiny" in done.err
 
 
+def test_label(terminal: Terminal) -> None:
+    """Where nothing is done yet it is the same again, and then what was made is looked at."""
+    pytest.importorskip("uvicorn")
+    labelled.pictures(terminal.folder / "my bees; all")
+    words = ("my bees; all", "--out", "my labels", "--classes", "bee,hornet", "--seconds", 0.1, "--port", 0)
+    done = terminal.types("label", *words, "--token", "abcdefgh12345678")
+    assert "abcdefgh" not in done.text
+    terminal.pastes(done)
+    session = Session(terminal.folder / "my bees; all", terminal.folder / "my labels")
+    session.edit(session.ids["a.png"], 0, labelled.labels(labelled.BOX))
+    session.close()
+    terminal.pastes(terminal.types("label", *words))
+
+
 CAMERA = ("camera", "--source", "synthetic://hive?seed=1&fps=10&height=120&width=160&frames=12")
 
 
@@ -423,6 +440,7 @@ TRIED = {
     "bench": test_bench,
     "tune": test_tune,
     "predict": test_predict_and_the_copies,
+    "label": test_label,
     "camera": test_camera,
     "doctor": test_doctor,
     "demo": test_doctor_with_torch_and_the_demo,

@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 from edgekit.camera.events.counts import BUCKET, level_of
 from edgekit.camera.runtime import Camera
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 _DAY = 86400
 _ID = re.compile(r"[0-9a-f-]{36}")
-_BODY = 4096  # bytes of a form
 
 
 class Page:
@@ -101,15 +99,7 @@ class Page:
         return HTMLResponse(page_text())
 
     async def _login(self, request: Request) -> Response:
-        from starlette.responses import PlainTextResponse
-
-        body = b""  # Starlette's own forms need python-multipart, and have no limit for a form of one field
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _BODY:
-                return PlainTextResponse("too long", 413)
-        token = parse_qs(body.decode("latin-1")).get("token", [""])[0]
-        return await self._auth.login(request, token)
+        return await self._auth.login_form(request)
 
     async def _live(self, request: Request) -> Response:
         return self._stream(request, self._parts)

@@ -61,6 +61,7 @@ EXTRAS: dict[str, tuple[Part, ...]] = {
     "camera": _parts(
         "prometheus-client prometheus_client 0.20", "starlette starlette 0.37", "uvicorn uvicorn 0.29"
     ),
+    "label": _parts(*_PICTURES, "starlette starlette 0.37", "uvicorn uvicorn 0.29"),
     "tensorrt": _parts("tensorrt tensorrt 10.3", "pycuda pycuda 2024.1"),
     "rtx": _parts("tensorrt-rtx tensorrt_rtx 1.2", "cuda-bindings cuda 12.6"),
 }  # fmt: skip
