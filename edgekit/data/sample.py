@@ -41,6 +41,8 @@ class Sample:
         ignored_boxes: float32 [K, 4], None for none: COCO's crowds, VOC's difficult objects. They need not be found,
             and what is found there is not wrong.
         ignored_labels: int64 [K], class indices.
+        exact_boxes, exact_ignored: float64 [M, 4] and [K, 4], `boxes` and `ignored_boxes` as the layout has them,
+            before they were rounded to float32, to be written in another one. Anything else given here is dropped.
         labels: class indices of all that the picture shows, where the layout tells several; then `label` is None. ():
             it is known to show none of them.
         unknown_labels: beside `labels`, class indices of what it may show or not.
@@ -60,6 +62,8 @@ class Sample:
     labels: tuple[int, ...] | None = None
     unknown_labels: tuple[int, ...] = ()
     mask: MaskFile | DrawnMask | NDArray[np.int16] | None = None
+    exact_boxes: NDArray[np.float64] | None = None
+    exact_ignored: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.frame is None):
@@ -70,6 +74,8 @@ class Sample:
             object.__setattr__(self, "name", self.path.name if self.path is not None else "frame")
         self._freeze("boxes", "box_labels", "box_areas")
         self._freeze("ignored_boxes", "ignored_labels")
+        self._keep_exact("exact_boxes", self.boxes)
+        self._keep_exact("exact_ignored", self.ignored_boxes)
         if self.boxes is None and self.ignored_boxes is not None:
             raise self._bad("boxes set aside and no boxes", "boxes, if only [0, 4] of them")
         if self.mask is not None and not isinstance(self.mask, (MaskFile, DrawnMask)):
@@ -97,6 +103,14 @@ class Sample:
             if stated.shape != index.shape or not (stated >= 0).all():
                 raise self._bad(f"{areas} {stated.tolist()[:5]}", f"{len(index)} numbers, 0 or more")
             object.__setattr__(self, areas, stated)
+
+    def _keep_exact(self, name: str, rounded: NDArray[np.float32] | None) -> None:
+        """Keeps exact boxes if they are those of `rounded`: whoever replaces boxes need not know of these."""
+        given = getattr(self, name)
+        if given is not None:
+            exact = _frozen(given, np.float64)
+            kept = rounded is not None and np.array_equal(exact.astype(np.float32), rounded)
+            object.__setattr__(self, name, exact if kept else None)
 
     def _bad(self, got: str, expected: str) -> DataError:
         return DataError(f"The boxes of {self.name} cannot be used.", got=got, expected=expected)

@@ -120,11 +120,14 @@ def _moved(sample: Sample, places: Places, names: int, count: int) -> tuple[Samp
     new: dict[str, Any] = {"boxes": sample.boxes[kept], "box_labels": labels}
     if sample.box_areas is not None:
         new["box_areas"] = sample.box_areas[kept]
+    if sample.exact_boxes is not None:
+        new["exact_boxes"] = sample.exact_boxes[kept]
     if sample.ignored_boxes is not None and sample.ignored_labels is not None:
         aside, aside_labels, _ = _kept(sample.ignored_boxes, sample.ignored_labels, places)
         none = not len(aside)
         new["ignored_boxes"] = None if none else sample.ignored_boxes[aside]
         new["ignored_labels"] = None if none else aside_labels
+        new["exact_ignored"] = None if sample.exact_ignored is None else sample.exact_ignored[aside]
     return replace(sample, **new), twice
 
 

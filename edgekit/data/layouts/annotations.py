@@ -158,11 +158,13 @@ class Collector:
                 None,
                 None,
                 name,
-                boxes=np.array([k[0] for k in plain], dtype=np.float32).reshape(-1, 4),
+                boxes=np.array([k[0] for k in plain]).reshape(-1, 4),
                 box_labels=np.array([k[1] for k in plain], dtype=np.int64),
                 box_areas=np.array([k[2] for k in plain], dtype=np.float32) if stated else None,
-                ignored_boxes=np.array([k[0] for k in ignored], dtype=np.float32) if ignored else None,
+                ignored_boxes=np.array([k[0] for k in ignored]) if ignored else None,
                 ignored_labels=np.array([k[1] for k in ignored], dtype=np.int64) if ignored else None,
+                exact_boxes=np.array([k[0] for k in plain]).reshape(-1, 4),
+                exact_ignored=np.array([k[0] for k in ignored]) if ignored else None,
             )
         )
 
@@ -188,8 +190,8 @@ class Collector:
         others = [name for name in self._unknown if name != self.found[label]]
         return f" (nor does it have {some(others)})" if others else ""
 
-    def _cut(self, name: str, box: Box, size: Size) -> NDArray[np.float32] | str:
-        """float32 [4], the box within the picture; else the sentence that says why there is none."""
+    def _cut(self, name: str, box: Box, size: Size) -> NDArray[np.float64] | str:
+        """float64 [4], the box within the picture; else the sentence that says why there is none."""
         x1, y1, x2, y2 = box.xyxy
         at = f" {box.where}" if box.where else ""
         where = f"{name}{at} ({self.found[box.label]} {x1:.6g} {y1:.6g} {x2:.6g} {y2:.6g}"
@@ -201,8 +203,9 @@ class Collector:
             return f"{where}: its centre is outside the picture of {size.width} x {size.height})"
         if x2 - x1 > _LARGEST * size.width or y2 - y1 > _LARGEST * size.height:
             return f"{where}: much larger than the picture of {size.width} x {size.height})"
-        cut = clip(box.xyxy, size.height, size.width).astype(np.float32)
-        if not (cut[2:] > cut[:2]).all():
+        cut = clip(box.xyxy, size.height, size.width)
+        rounded = cut.astype(np.float32)  # as samples hold it
+        if not (rounded[2:] > rounded[:2]).all():
             return f"{where}: without area)"
         if np.abs(cut - np.array(box.xyxy)).max() > _OUTSIDE:
             self.say("box(es) partly outside the picture, clipped", f"{where})")

@@ -26,23 +26,17 @@ def _texts(pictures: Sequence[Placed], classes: Sequence[str]) -> dict[Path, str
 
 
 def _objects(one: Placed) -> list[dict[str, Any]]:
-    sample = one.sample
-    assert sample.boxes is not None
-    assert sample.box_labels is not None
-    areas = [None] * len(sample.boxes) if sample.box_areas is None else sample.box_areas.tolist()
-    found = [
-        _object(box, label, area, 0)
-        for box, label, area in zip(sample.boxes.tolist(), sample.box_labels.tolist(), areas, strict=True)
+    stated = one.sample.box_areas
+    areas = [None] * len(one.labels()) if stated is None else [float(str(area)) for area in stated]
+    return [
+        *(_object(*item, 0) for item in zip(one.boxes().tolist(), one.labels(), areas, strict=True)),
+        *(_object(box, label, None, 1) for box, label in zip(one.aside().tolist(), one.aside_labels(), strict=True)),
     ]
-    if sample.ignored_boxes is not None and sample.ignored_labels is not None:
-        pairs = zip(sample.ignored_boxes.tolist(), sample.ignored_labels.tolist(), strict=True)
-        found += [_object(box, label, None, 1) for box, label in pairs]
-    return found
 
 
 def _object(box: list[float], label: int, area: float | None, crowd: int) -> dict[str, Any]:
     x1, y1, x2, y2 = box
-    w, h = x2 - x1, y2 - y1  # of float32 in float64: exact, and x1 + w is x2 again
+    w, h = x2 - x1, y2 - y1
     return {
         "category_id": label + 1,
         "bbox": [x1, y1, w, h],

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgekit.data.sample import Sample
 
 
@@ -25,6 +28,26 @@ class Placed:
     file: str
     width: int
     height: int
+
+    def boxes(self) -> NDArray[np.float64]:
+        """float64 [M, 4], as exact as they are known."""
+        exact, boxes = self.sample.exact_boxes, self.sample.boxes
+        assert boxes is not None
+        return boxes.astype(np.float64) if exact is None else exact
+
+    def aside(self) -> NDArray[np.float64]:
+        """float64 [K, 4], those set aside."""
+        exact, boxes = self.sample.exact_ignored, self.sample.ignored_boxes
+        rounded = np.zeros((0, 4)) if boxes is None else boxes.astype(np.float64)
+        return rounded if exact is None else exact
+
+    def labels(self) -> list[int]:
+        """The classes of `boxes`."""
+        return [] if self.sample.box_labels is None else self.sample.box_labels.tolist()
+
+    def aside_labels(self) -> list[int]:
+        """The classes of `aside`."""
+        return [] if self.sample.ignored_labels is None else self.sample.ignored_labels.tolist()
 
 
 @dataclass(frozen=True)
@@ -57,8 +80,3 @@ def areas_lost(pictures: Sequence[Placed], layout: str) -> tuple[str, ...]:
     if not n:
         return ()
     return (f"the areas of {n} object(s)' own masks are not held by {layout}: the areas of their boxes count",)
-
-
-def aside_of(one: Placed) -> int:
-    """How many boxes of a picture are set aside."""
-    return 0 if one.sample.ignored_boxes is None else len(one.sample.ignored_boxes)

@@ -53,13 +53,8 @@ def _annotation(one: Placed, classes: Sequence[str]) -> str:
 
 def _objects(one: Placed) -> Iterator[tuple[list[float], int, int]]:
     """Boxes in continuous pixels, their classes, and whether they are set aside: VOC's difficult objects."""
-    sample = one.sample
-    for boxes, labels, difficult in (
-        (sample.boxes, sample.box_labels, 0),
-        (sample.ignored_boxes, sample.ignored_labels, 1),
-    ):
-        if boxes is not None and labels is not None:
-            yield from ((box, label, difficult) for box, label in zip(boxes.tolist(), labels.tolist(), strict=True))
+    for boxes, labels, difficult in ((one.boxes(), one.labels(), 0), (one.aside(), one.aside_labels(), 1)):
+        yield from ((box, label, difficult) for box, label in zip(boxes.tolist(), labels, strict=True))
 
 
 def _ends(box: list[float], one: Placed) -> tuple[float, float, float, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edgekit.data.writing.picture import Layout, Placed, areas_lost, aside_of
+from edgekit.data.writing.picture import Layout, Placed, areas_lost
 from edgekit.errors import DataError
 from edgekit.screen import some
 
@@ -66,10 +66,7 @@ def _texts(pictures: Sequence[Placed], classes: Sequence[str]) -> dict[Path, str
     lines += [f"nc: {len(classes)}\n", "names:\n", *(f"  {i}: {_quoted(name)}\n" for i, name in enumerate(classes))]
     found = {Path("data.yaml"): "".join(lines)}
     for one in pictures:
-        sample = one.sample
-        assert sample.boxes is not None
-        assert sample.box_labels is not None
-        rows = yolo_rows(sample.boxes, sample.box_labels, one.width, one.height)
+        rows = yolo_rows(one.boxes(), one.labels(), one.width, one.height)
         found[Path("labels", one.split, one.file).with_suffix(".txt")] = rows
     return found
 
@@ -83,7 +80,7 @@ def _quoted(name: str) -> str:
 
 
 def _lost(pictures: Sequence[Placed], classes: Sequence[str]) -> tuple[str, ...]:
-    aside = [one.file for one in pictures for _ in range(aside_of(one))]
+    aside = [one.file for one in pictures for _ in one.aside()]
     notes = areas_lost(pictures, "YOLO")
     if aside:
         notes += (

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from edgekit.data import load_dataset
+from edgekit.data.classes.class_map import class_map
 from edgekit.data.sample import Dataset, Sample
 from edgekit.data.survey.sets import Sets, read_sets
 from edgekit.data.writing.convert import LAYOUTS, write_sets
@@ -111,6 +112,29 @@ def test_nothing_is_left_out_or_clipped_on_reading(made: Sets, to: str, tmp_path
     write_sets(made, tmp_path / "out", to)
     notes = [note for part in read_sets(tmp_path / "out").parts.values() for note in part.notes]
     assert not [note for note in notes if "left out" in note or "clipped" in note or "another size" in note]
+
+
+@pytest.mark.parametrize("through", LAYOUTS)
+def test_numbers_with_more_digits_than_float32_come_back(through: str, tmp_path: Path) -> None:
+    """As the file has them: 2473.0712345 in float32 is 2e-5 away."""
+    picture(tmp_path / "first" / "val" / "a.png", 3001, 1999, 1)
+    boxes = [[2473.0712345, 395.9345678, 38.6512345, 28.6787654], [0.1, 1.1 / 3, 2999.9999, 1998.12345]]
+    items = [
+        {"id": i, "image_id": 1, "category_id": 7, "bbox": box, "area": 702.1057499999998, "iscrowd": i % 2}
+        for i, box in enumerate([*boxes, *boxes] if through != "yolo" else [boxes[0]])
+    ]
+    images = [{"id": 1, "file_name": "a.png", "width": 3001, "height": 1999}]
+    content = {"images": images, "annotations": items, "categories": [{"id": 7, "name": "bee"}]}
+    (tmp_path / "first" / "annotations").mkdir()
+    (tmp_path / "first" / "annotations" / "instances_val.json").write_text(json.dumps(content))
+    write_sets(read_sets(tmp_path / "first", names=class_map("bug=bee")), tmp_path / "second", through)
+    write_sets(read_sets(tmp_path / "second"), tmp_path / "third", "coco")
+    again = json.loads((tmp_path / "third" / "annotations" / "instances_val.json").read_text())["annotations"]
+    for crowd in {item["iscrowd"] for item in items}:
+        mine, theirs = ([i["bbox"] for i in one if i["iscrowd"] == crowd] for one in (items, again))
+        assert np.abs(np.subtract(mine, theirs)).max() <= 1e-8
+    if through == "coco":
+        assert again[0]["area"] == pytest.approx(702.10575, abs=1e-4)
 
 
 def with_more(made: Sets) -> Sets:
