@@ -184,6 +184,7 @@ class VisitConfig(Table):
     cooldown: float = Field(default=5, ge=0, description="seconds after a visit until the label's next one")
     update_every: float = Field(default=10, gt=0, description="seconds")
     snapshot: bool = True
+    plain: bool = Field(default=True, description="the snapshot's frame too, nothing drawn on it: to label")
     clip: bool = False
     pre_roll: float = Field(default=3, ge=0, le=60, description="seconds before the visit in its clip")
     post_roll: float = Field(default=2, ge=0, le=60, description="seconds after it")

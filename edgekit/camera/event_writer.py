@@ -22,6 +22,7 @@ from edgekit.camera.deliver.fan_out import FanOut
 from edgekit.camera.deliver.listener import Listener
 from edgekit.camera.deliver.live_view import encode
 from edgekit.camera.events.counts import QuarterCounts
+from edgekit.camera.events.pictured import Pictured, objects_of
 from edgekit.camera.events.visits import VisitEvent
 from edgekit.camera.problems import Problems
 from edgekit.camera.store.clips import Clips
@@ -46,6 +47,7 @@ class FrameResult:
         shown: what is drawn on it.
         pictured: visits that this frame shows best so far.
         model: what this and later events say about the model, where that changed.
+        found: what the model found in it, under its own labels.
     """
 
     frame: Frame | None
@@ -54,6 +56,7 @@ class FrameResult:
     events: tuple[VisitEvent, ...] = ()
     pictured: tuple[str, ...] = ()
     model: Mapping[str, str] | None = None
+    found: Detections | None = None
 
 
 class EventWriter:
@@ -94,8 +97,8 @@ class EventWriter:
         self._busy_since: float | None = None
         self._seq = 0
         self._recovered = self.store is None
-        self._pictures: dict[str, bytes] = {}
-        self._files: dict[str, dict[str, Any]] = {}
+        self._pictures: dict[str, Pictured] = {}
+        self._files: dict[str, dict[str, dict[str, Any]]] = {}
         self._counted = time.monotonic()
         self._problems = Problems(say)
         self.started: dict[str, int] = {}
@@ -198,7 +201,11 @@ class EventWriter:
         drawn, at = with_boxes(result.frame, result.shown), result.at
         if self._clips or (result.pictured and self.store and self._config.visits.snapshot):
             jpeg = encode(drawn)
-            self._pictures.update(dict.fromkeys(result.pictured, jpeg))
+            if result.pictured:
+                plain = encode(result.frame) if self._config.visits.plain else None
+                self._pictures.update(
+                    dict.fromkeys(result.pictured, Pictured(jpeg, plain, objects_of(result.frame, result.found)))
+                )
             for ident in self._clips.see(jpeg, at) if self._clips else ():
                 self._finish(ident)
         self._fan_out.show(drawn, at)
@@ -232,25 +239,31 @@ class EventWriter:
             self._clips.begin(event.ident, event.at, day)
         picture = self._pictures.pop(event.ident, None)
         if picture is not None and self.store and self._config.visits.snapshot:
-            kept = self._files.get(event.ident)
-            folder = kept["path"].split("/")[1] if kept else day
-            written = self.store.keep_file("snapshots", f"{event.ident}.jpg", picture, folder)
-            if written:
-                self._files[event.ident] = written
+            self._keep(self.store, event.ident, picture, day)
         clip = self._clips.name(event.ident) if self._clips else None
         if self._clips and event.kind == "end":
             self._clips.end(event.ident, event.at)
-        snapshot = self._files.pop(event.ident, None) if event.kind == "end" else self._files.get(event.ident)
+        files = self._files.pop(event.ident, {}) if event.kind == "end" else self._files.get(event.ident, {})
         whole = {
             **event.content,
             "seq": number,
             "device": self._config.device,
             "camera": self._config.camera,
             "model": self._model,
-            "snapshot": snapshot,
+            "snapshot": files.get("snapshot"),
+            "plain": files.get("plain"),
             "clip": {"path": clip} if clip else None,
         }
         return {**{key: whole[key] for key in _ORDER}, **whole}
+
+    def _keep(self, store: Store, ident: str, picture: Pictured, day: str) -> None:
+        """Writes a visit's pictures, in the folder of those before; one that cannot be written leaves the last."""
+        files = self._files.setdefault(ident, {})
+        name, folder = f"{ident}.jpg", files["snapshot"]["path"].split("/")[1] if "snapshot" in files else day
+        if written := store.keep_file("snapshots", name, picture.drawn, folder):
+            files["snapshot"] = written
+        if picture.plain is not None and (written := store.keep_file("plain", name, picture.plain, folder)):
+            files["plain"] = {**written, "objects": list(picture.objects)}
 
     def _tell(self, event: Event) -> None:
         self.events += 1

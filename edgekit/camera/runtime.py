@@ -130,6 +130,11 @@ class Camera:
         """Those that are going on."""
         return self._rules.visits.open
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the model at work."""
+        return tuple(self._model.classes)
+
     def _take(self, rules: Rules) -> None:
         """Makes these the rules from the next frame on."""
         self._rules = rules
@@ -184,7 +189,7 @@ class Camera:
         self._rate.saw(frame, busy, at)
         shown = drawn(tracks, found, self._rules.least)
         self.view.show(frame, shown)
-        self.writer.put(FrameResult(frame, shown, at, tuple(events), self._rules.visits.pictured))
+        self.writer.put(FrameResult(frame, shown, at, tuple(events), self._rules.visits.pictured, found=found))
         self.health.looked(time.monotonic() - shot.captured, seconds)
 
     def _worth(self, motion: Motion | None, at: float) -> bool:

@@ -114,7 +114,7 @@ def insert_counts(db: sqlite3.Connection, most: Mapping[tuple[str, int], int], w
 
 
 def name_files(db: sqlite3.Connection, ident: str, files: Mapping[str, Any]) -> None:
-    """Writes into a visit, and its end, what its `snapshot` or `clip` is now; None for one that is gone."""
+    """Writes into a visit, and its end, what its `snapshot`, `plain` or `clip` is now; None for one that is gone."""
     row = db.execute("SELECT event FROM visits WHERE id = ?", (ident,)).fetchone()
     event = parsed(row[0]) if row else None
     if event is None:
@@ -133,7 +133,7 @@ def parsed(text: object) -> Event | None:
         return None
     if not isinstance(event, dict) or not all(isinstance(event.get(key), str) for key in ("id", "type")):
         return None
-    files = [event[key] for key in ("snapshot", "clip") if event.get(key) is not None]
+    files = [event[key] for key in ("snapshot", "plain", "clip") if event.get(key) is not None]
     return event if all(isinstance(f, dict) and isinstance(f.get("path"), str) for f in files) else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekit.camera.store.avi import recover
 from edgekit.camera.store.database import Event, parsed
-from edgekit.camera.store.quota import walk
+from edgekit.camera.store.quota import KINDS, walk
 
 
 def put_right(db: sqlite3.Connection, folder: Path, running: Collection[str]) -> tuple[int, dict[str, str]]:
@@ -20,7 +20,7 @@ def put_right(db: sqlite3.Connection, folder: Path, running: Collection[str]) ->
     Returns:
         How many half files there were, and by visit the clips, paths in the folder, that its row does not name.
     """
-    found = [path for kind in ("snapshots", "clips") for path, _ in walk(folder / kind)]
+    found = [path for kind in KINDS for path, _ in walk(folder / kind)]
     halves = [path for path in found if path.name.startswith(".") and path.name.split(".")[1] not in running]
     for path in halves:
         whole = path.with_name(path.name.split(".")[1] + path.suffix)

@@ -19,7 +19,7 @@ from edgekit.camera.config import MB, StoreConfig
 from edgekit.camera.store.database import name_files, parsed
 
 ROOM = 4 * MB  # bytes in which the log and a thousand events are written
-KINDS = {"snapshots": "snapshot", "clips": "clip"}  # folder: key in an event
+KINDS = {"snapshots": "snapshot", "plain": "plain", "clips": "clip"}  # folder: key in an event
 _BATCH = 20
 _MORE = 0.02  # of the reserve that is won at once, so that not every picture needs a look at all of them
 _NEWEST = 2**62
@@ -166,7 +166,7 @@ def _remove(db: sqlite3.Connection, folder: Path, gone: Sequence[Kept], removed:
 def _unlink(folder: Path, gone: Sequence[Kept], removed: Removed) -> None:
     for file in gone:
         file.path.unlink(missing_ok=True)
-        removed.pictures += file.kind == "snapshots"
+        removed.pictures += file.kind != "clips"
         removed.clips += file.kind == "clips"
         _remove_empty(file.path.parent, folder)
 

@@ -11,13 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.artifacts.marks import read_marks
 from edgekit.camera.events.counts import BUCKET, level_of
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.avi import read_avi
 from edgekit.camera.store.reader import Reader, local_day
+from edgekit.camera.web.marking import said_of
 from edgekit.camera.web.metrics import exposition
 from edgekit.camera.web.responses import page_headers, page_text, part
 from edgekit.camera.web.token import check_web
+from edgekit.errors import OutputError, UsageError
+from edgekit.serving.requests import RefusedRequestError, read_request
 from edgekit.serving.thread import ServerThread
 from edgekit.serving.token_auth import TokenAuth, answered
 
@@ -81,6 +85,7 @@ class Page:
             Route("/api/visits", self._visits),
             Route("/api/counts", self._counts),
             Route("/visits/{name}", self._file),
+            Route("/api/visits/{ident}/mark", self._mark, methods=["POST"]),
             Route("/metrics", self._metrics),
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
@@ -165,7 +170,14 @@ class Page:
         open_now = [{"label": v.label, "count": v.count} for v in self._camera.visits]
         store = {"kept": self._reader is not None}
         return JSONResponse(
-            {"device": config.device, "camera": config.camera, "open": open_now, "store": store, **status}
+            {
+                "device": config.device,
+                "camera": config.camera,
+                "labels": list(self._camera.classes),
+                "open": open_now,
+                "store": store,
+                **status,
+            }
         )
 
     async def _visits(self, request: Request) -> Response:
@@ -175,7 +187,33 @@ class Page:
         limit = min(200, _number(request.query_params.get("limit"), 30))
         if self._reader is None:
             return JSONResponse([])
-        return JSONResponse(await asyncio.to_thread(self._reader.visits, before, limit, label))
+        return JSONResponse(await asyncio.to_thread(self._marked, self._reader, before, limit, label))
+
+    def _marked(self, reader: Reader, before: str, limit: int, label: str) -> list[dict[str, Any]]:
+        """Visits, each with what was said of it."""
+        said = {mark.visit: mark.to_dict() for mark in read_marks(reader.folder)}
+        return [{**visit, "mark": said.get(visit["id"])} for visit in reader.visits(before, limit, label)]
+
+    async def _mark(self, request: Request) -> Response:
+        """Takes what a keeper says of a visit: {"verdict": "right" | "false" | "other" | null, "label": ...}."""
+        from starlette.responses import JSONResponse
+
+        ident = request.path_params["ident"]
+        try:
+            given = await read_request(request, _BODY)
+            if self._reader is None or not _ID.fullmatch(ident):
+                raise RefusedRequestError(404, "no such visit")
+            event = await asyncio.to_thread(self._reader.visit, ident)
+            if event is None:
+                raise RefusedRequestError(404, "no such visit")
+            told = await asyncio.to_thread(said_of, self._reader.folder, event, given)
+        except RefusedRequestError as error:
+            return JSONResponse({"error": str(error)}, error.status)
+        except UsageError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        except OutputError as error:  # nothing was kept, and the page says so
+            return JSONResponse({"error": str(error)}, 507)
+        return JSONResponse({"mark": told})
 
     async def _counts(self, request: Request) -> Response:
         from starlette.responses import JSONResponse
