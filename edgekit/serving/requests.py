@@ -10,7 +10,7 @@ from edgekit.reading import load_json
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-BODY = 1_000_000  # bytes
+BODY = 1_000_000  # bytes; 2,000 boxes take 200,000
 
 
 class RefusedRequestError(Exception):

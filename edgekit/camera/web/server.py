@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _DAY = 86400
+_MARK = 4096  # bytes of what is said of a visit
 _ID = re.compile(r"[0-9a-f-]{36}")
 
 
@@ -200,7 +201,7 @@ class Page:
 
         ident = request.path_params["ident"]
         try:
-            given = await read_request(request, _BODY)
+            given = await read_request(request, _MARK)
             if self._reader is None or not _ID.fullmatch(ident):
                 raise RefusedRequestError(404, "no such visit")
             event = await asyncio.to_thread(self._reader.visit, ident)

@@ -12,8 +12,8 @@ from edgekit.labels.pictures import SIZES, Pictures
 from edgekit.labels.schema import read_labels
 from edgekit.labels.session import Say, Session
 from edgekit.labels.store import Known, StaleError
-from edgekit.labels.web.requests import RefusedRequestError, read_request, whole
 from edgekit.serving.headers import security_headers
+from edgekit.serving.requests import RefusedRequestError, read_request, whole
 from edgekit.serving.thread import ServerThread
 from edgekit.serving.token_auth import TokenAuth, answered
 

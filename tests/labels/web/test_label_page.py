@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.labels.web.requests import BODY
+from edgekit.serving.requests import BODY
 from tests.labels.folders import BOX, HEIGHT, WIDTH, pictures
 
 pytest.importorskip("uvicorn")
