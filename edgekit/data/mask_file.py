@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import DataError
-from edgekit.vision.segmentation.png import read_values
+from edgekit.vision.segmentation.png import read_colours, read_values
 
 VOID = -1  # nobody knows what the pixel is, and it does not count
 # What makes a mask upright that was drawn on a picture as it is stored, where that swaps its sides (EXIF 2.32)
@@ -33,6 +33,7 @@ class MaskFile:
         names: what the data set calls a number, for messages.
         orientation: EXIF's, of a picture whose mask was drawn as it is stored.
         proposal: what mends a name that is no class, where there is such a name.
+        colours: of a mask in colours the number of each, red x 65536 + green x 256 + blue; else none.
     """
 
     path: Path
@@ -40,10 +41,11 @@ class MaskFile:
     names: Mapping[int, str] = field(default_factory=dict)
     orientation: int = 1
     proposal: str = ""
+    colours: Mapping[int, int] = field(default_factory=dict)
 
     def read(self) -> NDArray[np.int16]:
         """int16 [h, w] of class indices, -1 for void. Raises DataError for a number that is no class, PictureError."""
-        values = read_values(self.path)
+        values = self._numbers() if self.colours else read_values(self.path)
         if self.orientation in _TURNS:
             values = np.ascontiguousarray(_TURNS[self.orientation](values))
         if self.classes is None:
@@ -63,3 +65,19 @@ class MaskFile:
             )
         table = np.array([self.classes[int(v)] for v in seen], np.int16)
         return np.asarray(table[np.searchsorted(seen, values)])
+
+    def _numbers(self) -> NDArray[np.uint16]:
+        """The numbers that its colours stand for. Raises DataError for a colour that stands for none."""
+        packed = read_colours(self.path)
+        seen = np.unique(packed)
+        unknown = [int(c) for c in seen if int(c) not in self.colours]
+        if unknown:
+            told = [f"{c >> 16} {c >> 8 & 255} {c & 255}" for c in unknown[:5]]
+            raise DataError(
+                f"{self.path} has a colour that no class has.",
+                got=", ".join(told) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""),
+                expected=f"one of the {len(self.colours)} in the data set's table",
+                fix="add the colour to the table; blurred edges of colours must be written again, without smoothing",
+            )
+        table = np.array([self.colours[int(c)] for c in seen], np.uint16)
+        return np.asarray(table[np.searchsorted(seen, packed)])

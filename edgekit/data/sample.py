@@ -284,7 +284,8 @@ def _mask_bytes(mask: MaskFile | DrawnMask | NDArray[np.int16]) -> bytes:
     """What a digest sees of a mask: the file as it stands with what its numbers are, or the array."""
     if isinstance(mask, MaskFile):
         table = None if mask.classes is None else sorted(mask.classes.items())
-        return canonical_json([table, mask.orientation]).encode() + mask.path.read_bytes()
+        colours = [sorted(mask.colours.items())] if mask.colours else []
+        return canonical_json([table, mask.orientation, *colours]).encode() + mask.path.read_bytes()
     if isinstance(mask, DrawnMask):
         mask = mask.read()
     return canonical_json(list(mask.shape)).encode() + mask.tobytes()

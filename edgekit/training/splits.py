@@ -54,6 +54,13 @@ def load_splits(path: Path, data: Data, seed: int, names: ClassMap | None = None
     else:
         train, val, found = _folders(path, data, seed, names is not None)
         said += found
+    if train.masked:
+        raise DataError(
+            "Nothing is trained on masks yet: segmentation models can be adopted, measured and run.",
+            got=f"{path} has a class for each pixel (layout {train.layout!r})",
+            expected="boxes, or labels of whole pictures",
+            fix="adopt a trained one: edgekit adopt MODEL.onnx --task segmentation --data PATH",
+        )
     further = [(where, _boxed(where, train)) for where in data.also]
     if names is not None:
         classes = names.chosen(train.classes or (), [name for _, more in further for name in more.classes or ()])

@@ -164,9 +164,9 @@ def test_a_jpeg_and_a_picture_in_colours_are_no_masks(tmp_path: Path) -> None:
     write(tmp_path, 1)
     colours = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
     Image.fromarray(colours).save(tmp_path / "masks" / "0.png")
-    with pytest.raises(DataError, match="masks that cannot be used") as error:
+    with pytest.raises(DataError, match="colours that no class has") as error:
         load_dataset(tmp_path, CLASSES)
-    assert "mode RGB" in str(error.value)
+    assert "class_dict.csv" in str(error.value)
     (tmp_path / "masks" / "0.png").unlink()
     Image.fromarray(colours[..., 0]).save(tmp_path / "masks" / "0.jpg")
     assert not suits(tmp_path, "masks")

@@ -42,6 +42,29 @@ def mask_png(mask: NDArray[np.int16]) -> bytes:
     return stream.getvalue()
 
 
+def read_colours(path: str | os.PathLike[str], *, palette: bool = True) -> NDArray[np.uint32]:
+    """The colours of a mask's file, uint32 [h, w], red x 65536 + green x 256 + blue.
+
+    Args:
+        path: as for `read_values`.
+        palette: look the numbers of a palette up; else they stand as greys.
+
+    Raises:
+        PictureError: as `read_picture`; a JPEG.
+    """
+    path = Path(path)
+    with open_picture(path) as image:
+        try:
+            if image.format in ("JPEG", "MPO"):
+                raise PictureError(f"{path} is no mask.", got="a JPEG, whose colours are blurred", expected="a PNG")
+            grey = image.mode in ("P", "PA") and not palette
+            rgb = np.asarray(image.getchannel(0) if grey else image.convert("RGB")).astype(np.uint32)
+        except BROKEN as error:
+            raise PictureError(f"{path} cannot be read.", got=f"broken or cut off: {error}") from error
+    rgb = rgb[..., None].repeat(3, -1) if rgb.ndim == 2 else rgb
+    return np.asarray(rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2])
+
+
 def read_values(path: str | os.PathLike[str]) -> NDArray[np.uint16]:
     """The numbers of a mask's file, uint16 [h, w], as they are stored: palettes are not looked up, nothing is turned.
 

@@ -1,6 +1,7 @@
 """Masks of class numbers: images/x.jpg and masks/x.png, of one set or of its splits, or Pascal VOC's SegmentationClass.
 
-Numbers are those of the file: grey levels, or places in a palette. `names` says which class each of them is.
+Numbers are those of the file: grey levels, or places in a palette. `names` says which class each of them is; `colours`
+which number a colour is.
 """
 
 from __future__ import annotations
@@ -13,36 +14,23 @@ from typing import Any
 import numpy as np
 
 from edgekit.data.layouts.annotations import choose_split
+from edgekit.data.layouts.mask_files.colours import Colours, colours_of
 from edgekit.data.layouts.mask_files.names import numbers_of
-from edgekit.data.layouts.split_folders import subfolders
+from edgekit.data.layouts.mask_files.pairs import Pair, key_of, mask_names, masks_in, pairs, pictures_of
 from edgekit.data.mask_file import MaskFile
-from edgekit.data.names import ALL, plain, split_of
+from edgekit.data.names import ALL
 from edgekit.data.orientation import picture_size
 from edgekit.data.pictures import left_out
 from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import DataError, PictureError
 from edgekit.progress import track
-from edgekit.reading import read_text
-from edgekit.reading.limits import LIST
 from edgekit.screen import some
-from edgekit.vision.clutter import clutter_note, is_clutter
+from edgekit.vision.clutter import clutter_note
 from edgekit.vision.find import scan
 from edgekit.vision.image import picture_problem
-from edgekit.vision.segmentation.png import read_values
+from edgekit.vision.segmentation.png import read_colours, read_values
 
-_PICTURES = ("images", "image", "imgs", "img", "jpegimages", "pictures", "photos")
-_MASKS = ("masks", "mask", "segmentationclass", "segmentations", "annotations", "labels")
-_ENDS = ("", "_mask", ".mask", "-mask", "_label", "_seg")  # what stands behind a picture's name in its mask's
 _LOOKED_INTO = 32  # masks that are read to see which numbers there are
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A folder of pictures and the one of their masks; `listed`: the names of the pictures, where a list says them."""
-
-    pictures: Path
-    masks: Path
-    listed: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +44,7 @@ class Found:
 
 def is_masks(path: Path) -> bool:
     """Whether the folder `path` has pictures and masks of theirs in folders of known names, its own or its splits'."""
-    return bool(_pairs(path))
+    return bool(pairs(path))
 
 
 def load_masks(path: Path, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:
@@ -73,16 +61,16 @@ def load_masks(path: Path, classes: Sequence[str] | None = None, split: str | No
 
     Pictures without a mask, those whose mask has another size, and files that cannot be read are left out and noted.
     """
-    pairs = _pairs(path)
+    known = pairs(path)
     notes: tuple[str, ...] = ()
-    if list(pairs) == [""] or split == ALL:
+    if list(known) == [""] or split == ALL:
         if split not in (None, ALL):
             raise DataError(f"{path} has no splits.", got=f"split {split!r}", expected="no split, or a path of its own")
-        chosen = list(pairs.values())
+        chosen = list(known.values())
     else:
-        name = choose_split(list(pairs), split, path)
-        chosen = [pairs[name]]
-        left = [other for other in pairs if other != name]
+        name = choose_split(list(known), split, path)
+        chosen = [known[name]]
+        left = [other for other in known if other != name]
         if split is None:
             notes = (f"{name} was taken" + (f", beside it left out: {some(left)}" if left else ""),)
     found: list[Found] = []
@@ -99,64 +87,34 @@ def load_masks(path: Path, classes: Sequence[str] | None = None, split: str | No
             expected="a PNG of class numbers for each picture, of its name and size",
         )
     folders = list(dict.fromkeys([path, *(pair.masks for pair in chosen), *(pair.masks.parent for pair in chosen)]))
-    numbers = numbers_of(folders, _numbers(found, path), classes)
+    step = max(1, len(found) // _LOOKED_INTO)
+    masks = [one.mask.path for one in found[::step]]
+    try:
+        colours = colours_of(folders, masks)
+        seen = _numbers(masks, colours)
+    except PictureError as error:
+        got = str(error)
+        raise DataError(f"{path} has masks that cannot be used.", got=got, expected="PNGs of class numbers") from error
+    numbers = numbers_of(folders, seen, classes, colours.names if colours else None)
     told: dict[str, Any] = {"classes": numbers.table, "names": numbers.names, "proposal": numbers.proposal}
+    if colours and colours.numbers:
+        told["colours"] = colours.numbers
+        notes += (f"the masks are in colours, whose classes {colours.said} has",)
     samples = tuple(Sample(one.picture, None, None, one.name, mask=replace(one.mask, **told)) for one in found)
     return Dataset(samples, numbers.classes, "masks", (*notes, *numbers.notes))
 
 
-def _pairs(path: Path) -> dict[str, Pair]:
-    """The folders of each split, or of all under ""."""
-    inside = {folder.name.casefold(): folder for folder in subfolders(path)}
-    pictures = [inside[name] for name in _PICTURES if name in inside]
-    masks = [inside[name] for name in _MASKS if name in inside]
-    for one in pictures:
-        for other in masks:
-            splits = {p.name: p for p in subfolders(one) if split_of(p.name)}
-            theirs = {p.name: p for p in subfolders(other) if split_of(p.name)}
-            if set(splits) & set(theirs):
-                pairs = {name: Pair(splits[name], theirs[name]) for name in splits if name in theirs}
-                return {name: pair for name, pair in pairs.items() if _belong(pair)}
-            if _belong(Pair(one, other)):
-                return _listed(path, Pair(one, other)) or {"": Pair(one, other)}
-    found = {}
-    for folder in inside.values():
-        if split_of(folder.name) and (pair := _pairs(folder).get("")) is not None:
-            found[folder.name] = pair
-    return found
-
-
-def _belong(pair: Pair) -> bool:
-    """Whether a mask is called as one of the pictures is; a JPEG is none."""
-    names = {_key(p, pair.pictures) for p in scan(pair.pictures).pictures}
-    masks = [p for p in scan(pair.masks).pictures if p.suffix.lower() not in (".jpg", ".jpeg")]
-    return any(_key(mask, pair.masks).removesuffix(end) in names for mask in masks for end in _ENDS)
-
-
-def _listed(path: Path, pair: Pair) -> dict[str, Pair]:
-    """Pascal VOC's lists of pictures that have masks."""
-    folder = path / "ImageSets" / "Segmentation"
-    files = sorted(p for p in folder.glob("*.txt") if not is_clutter(p.name)) if folder.is_dir() else []
-    found = {}
-    for file in files:
-        try:
-            rows = [plain(row) for row in read_text(file, LIST).splitlines()]
-        except (OSError, ValueError) as error:
-            raise DataError(f"{file} cannot be read.", got=str(error), expected="one name a line") from error
-        found[file.stem] = Pair(pair.pictures, pair.masks, tuple(row for row in rows if row))
-    return found
-
-
 def _found(root: Path, pair: Pair, said: dict[str, list[str]]) -> tuple[list[Found], tuple[str, ...]]:
     pictures, others = scan(pair.pictures), scan(pair.masks)
-    masks = {_key(p, pair.masks): p for p in others.pictures}
+    masks = {key_of(p, pair.masks): p for p in masks_in(pair.masks)}
+    apart = pair.pictures != pair.masks
     listed = None if pair.listed is None else set(pair.listed)
     found, used, without = [], set(), []
-    for picture in track(pictures.pictures, "looking at masks"):
-        key, name = _key(picture, pair.pictures), picture.relative_to(root).as_posix()
+    for picture in track(pictures_of(pair), "looking at masks"):
+        key, name = key_of(picture, pair.pictures), picture.relative_to(root).as_posix()
         if listed is not None and key not in listed:
             continue
-        mask = next((masks[key + end] for end in _ENDS if key + end in masks), None)
+        mask = next((masks[way] for way in mask_names(key, apart=apart) if way in masks), None)
         if mask is None:
             without.append(picture)
             continue
@@ -176,24 +134,17 @@ def _found(root: Path, pair: Pair, said: dict[str, list[str]]) -> tuple[list[Fou
         found.append(Found(picture, name, MaskFile(mask, orientation=size.orientation if turned else 1)))
     notes = clutter_note([*pictures.clutter, *others.clutter], root)
     notes += left_out(without, root, "without a mask")
-    if listed is None:
+    if listed is None and apart:
         notes += left_out([p for p in others.pictures if p not in used], root, "masks of no picture")
     return found, notes
 
 
-def _key(file: Path, folder: Path) -> str:
-    return plain(file.relative_to(folder).with_suffix("").as_posix())
-
-
-def _numbers(found: Sequence[Found], root: Path) -> list[int]:
-    """The numbers in some of the masks, spread evenly."""
-    step = max(1, len(found) // _LOOKED_INTO)
+def _numbers(masks: Sequence[Path], colours: Colours | None) -> list[int]:
+    """The numbers in these masks."""
     seen: set[int] = set()
-    for one in found[::step]:
-        try:
-            seen.update(np.unique(read_values(one.mask.path)).tolist())
-        except PictureError as error:
-            raise DataError(
-                f"{root} has masks that cannot be used.", got=str(error), expected="PNGs of class numbers"
-            ) from error
+    for mask in masks:
+        if colours is not None and colours.numbers:
+            seen.update(colours.numbers[c] for c in np.unique(read_colours(mask)).tolist())
+        else:
+            seen.update(np.unique(read_values(mask)).tolist())
     return sorted(seen)

@@ -46,7 +46,9 @@ class Numbers:
     proposal: str = ""
 
 
-def numbers_of(folders: Sequence[Path], seen: Sequence[int], classes: Sequence[str] | None) -> Numbers:
+def numbers_of(
+    folders: Sequence[Path], seen: Sequence[int], classes: Sequence[str] | None, told: Mapping[int, str] | None = None
+) -> Numbers:
     """What the numbers are, by the first list of names that one of `folders` has.
 
     A name such as void, ignore or unlabeled is of pixels that do not count, and so is 255 where nothing is called so.
@@ -56,12 +58,13 @@ def numbers_of(folders: Sequence[Path], seen: Sequence[int], classes: Sequence[s
     Args:
         seen: numbers found in some of the masks.
         classes: the model's.
+        told: names by number, where they are known already.
 
     Raises:
         DataError: a list that cannot be read, or a number in `seen` that is no class of the model.
     """
     file = next((folder / name for folder in folders for name in LISTS if is_file(folder / name)), None)
-    names = _read(file) if file is not None else {}
+    names: Mapping[int, str] = told or (_read(file) if file is not None else {})
     if set(seen) == {0, 255} and 255 not in names and len(names or classes or (0, 1)) <= 2:
         return _of_one_class(names, classes)
     own = tuple(dict.fromkeys(name for name in names.values() if name.casefold() not in _VOIDS))
@@ -82,10 +85,10 @@ def numbers_of(folders: Sequence[Path], seen: Sequence[int], classes: Sequence[s
             notes.append(f"WARNING: the number {len(wanted)}, one behind the model's last class, is taken for void")
     lacking = [name for number, name in names.items() if number not in table]
     if unknown := [number for number in seen if number not in table]:
-        told = [f"{number} ({names[number]})" if number in names else str(number) for number in unknown]
+        called = [f"{number} ({names[number]})" if number in names else str(number) for number in unknown]
         raise DataError(
             "The masks have numbers that are no class of the model.",
-            got=some(told, 10),
+            got=some(called, 10),
             expected=some(
                 [f"{number} {wanted[index]}" for number, index in sorted(table.items()) if index != VOID], 12
             ),
