@@ -122,6 +122,8 @@ def _next(folder: Path, sets: Sets, sheet: Path | None) -> None:
         next_command("edgekit", "data", folder, "--sheet", after.fresh("sheet.jpg"))
     elif sets.boxed:
         next_command("edgekit", "train", "centernet-tiny", "--data", folder)
+    elif sets.layout == "pictures":
+        next_command("edgekit", "label", folder)
     elif all(part.labelled for part in sets.parts.values()):
         next_command("edgekit", "train", "resnet18-finetune", "--data", folder)
     elif pictures is not None:

@@ -343,7 +343,7 @@ def test_data(terminal: Terminal, there: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "then"), [("my bees; all", "train resnet18-finetune"), ("only train/images", "predict")]
+    ("folder", "then"), [("my bees; all", "train resnet18-finetune"), ("only train/images", "label")]
 )
 def test_data_without_boxes(terminal: Terminal, there: Path, folder: str, then: str) -> None:
     done = terminal.types("data", folder, "--sheet", "a.png")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from edgekit.data import clips
-from edgekit.data.likeness import components
-from edgekit.data.looks import ALIKE, alike, looks
 from edgekit.data.names import split_of
 from edgekit.data.sample import Dataset, Sample
 from edgekit.data.survey.measures import Counts
@@ -16,34 +13,6 @@ from edgekit.progress import track
 from edgekit.screen import some
 
 _RARE = 20  # times as many of one class as of another are worth a word
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two pictures of two splits that are nearly the same: split and name of each, and how their details correlate."""
-
-    split: str
-    name: str
-    other_split: str
-    other: str
-    correlation: float
-
-
-@dataclass(frozen=True)
-class Alike:
-    """Pictures that are nearly the same.
-
-    Attributes:
-        groups: how many groups of them lie within one split.
-        pictures: how many pictures those have.
-        between: those in two splits, the most alike first; the split that comes first, training, is `split`.
-        unread: names of those that could not be decoded.
-    """
-
-    groups: int
-    pictures: int
-    between: tuple[Pair, ...]
-    unread: tuple[str, ...]
 
 
 def copies(parts: Mapping[str, Dataset]) -> tuple[str, ...]:
@@ -70,25 +39,6 @@ def copies(parts: Mapping[str, Dataset]) -> tuple[str, ...]:
     if within:
         found.append(f"{len(within)} picture(s) are there again in their own split, byte by byte: {some(within)}")
     return tuple(found)
-
-
-def look_alike(parts: Mapping[str, Dataset]) -> Alike:
-    """Pictures that are nearly the same, as `near_duplicates` has it, in one split and between two. Decodes all."""
-    flat = [(split, sample) for split, part in parts.items() for sample in part]
-    seen = looks([sample for _, sample in flat])
-    named = [(flat[i][0], flat[i][1].name) for i in seen.at.tolist()]
-    pairs: dict[tuple[int, int], float] = {}
-    for i, others, how in alike(seen, seen, ALIKE):
-        for j, much in zip(others.tolist(), how.tolist(), strict=True):
-            pair = (min(i, j), max(i, j))
-            pairs[pair] = max(much, pairs.get(pair, -1.0))
-    between = [
-        Pair(*named[i], *named[j], round(much, 4)) for (i, j), much in pairs.items() if named[i][0] != named[j][0]
-    ]
-    between.sort(key=lambda pair: (-pair.correlation, pair.name, pair.other))
-    linked = Counter(zip(components(seen).tolist(), [split for split, _ in named], strict=True)) if named else Counter()
-    sizes = [n for n in linked.values() if n > 1]
-    return Alike(len(sizes), sum(sizes), tuple(between), seen.unread)
 
 
 def class_problems(parts: Mapping[str, Dataset], counts: Mapping[str, Counts]) -> tuple[str, ...]:

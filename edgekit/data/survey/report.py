@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgekit.data.layouts.annotations import counted
+from edgekit.data.survey.likeness import Alike, look_alike, problems_of
 from edgekit.data.survey.measures import Boxes, Counts, boxes_of, counts_of, masks_of, sizes_of, sizes_text
-from edgekit.data.survey.problems import Alike, class_problems, clips_between, copies, look_alike
+from edgekit.data.survey.problems import class_problems, clips_between, copies
 from edgekit.data.survey.sets import Sets, read_sets
 from edgekit.screen import some
 
@@ -42,14 +43,14 @@ class DataReport:
         """For people; `name` is what the set is called."""
         counts = self.splits.values()
         pictures, objects = sum(c.pictures for c in counts), sum(c.objects for c in counts)
-        told = [f"{pictures} pictures"] + ([f"{objects} boxes"] if self.boxes is not None else [])
-        told += [f"{len(self.classes)} classes"] if self.classes else []
+        told = [_many(pictures, "picture")] + ([_many(objects, "box", "es")] if self.boxes is not None else [])
+        told += [_many(len(self.classes), "class", "es")] if self.classes else []
         found = [f"{name}: {self.layout}, {', '.join(told)}"]
         for split, one in self.splits.items():
             of = some([f"{k} {n}" for k, n in one.classes.items() if n], 12)
-            parts = [f"{one.pictures} pictures"]
+            parts = [_many(one.pictures, "picture")]
             parts += [f"{one.empty} of them without objects"] if one.empty else []
-            parts += [f"{one.objects} boxes"] if self.boxes is not None else []
+            parts += [_many(one.objects, "box", "es")] if self.boxes is not None else []
             parts += [f"{one.aside} set aside"] if one.aside else []
             found.append(f"  {split or 'no splits'}: {', '.join(parts)}{f': {of}' if of else ''}")
         found.append(f"  sizes: {sizes_text(self.sizes)}")
@@ -106,29 +107,17 @@ def report_of(sets: Sets, quick: bool = False) -> DataReport:
         if part.masked:
             counts[split], told = masks_of(part)
             problems += told
-    problems = (*copies(parts), *problems, *class_problems(parts, counts), *clips_between(parts))
+    problems = (*sets.notes, *copies(parts), *problems, *class_problems(parts, counts), *clips_between(parts))
     alike = None if quick else look_alike(parts)
     if alike is not None:
-        problems += _of_alike(alike)
-    notes = sets.lines(lambda part: counted(part) if part.any_boxed else ())
+        problems += problems_of(alike)
+    notes = replace(sets, notes=()).lines(lambda part: counted(part) if part.any_boxed else ())
     boxes = boxes_of(samples, sizes)
     return DataReport(sets.layout, sets.classes or (), counts, tuple(sizes), boxes, alike, tuple(notes), problems)
 
 
-def _of_alike(alike: Alike) -> tuple[str, ...]:
-    found: tuple[str, ...] = ()
-    if alike.unread:
-        found += (f"WARNING: {len(alike.unread)} picture(s) cannot be decoded: {some(alike.unread)}",)
-    of: dict[tuple[str, str], dict[str, str]] = {}
-    for pair in alike.between:
-        told = f"{pair.other} ~ {pair.name} ({pair.correlation:.2f})"
-        of.setdefault((pair.split, pair.other_split), {}).setdefault(pair.other, told)
-    for (split, other), pictures in of.items():
-        found += (
-            f"WARNING: {len(pictures)} picture(s) of {other} are nearly the same as one of {split}, copies or frames "
-            f"of one view, so a figure measured there is too good: {some(list(pictures.values()))}",
-        )
-    return found
+def _many(n: int, what: str, end: str = "s") -> str:
+    return f"{n} {what}{'' if n == 1 else end}"
 
 
 def _boxes_text(boxes: Boxes, objects: int) -> str:

@@ -48,16 +48,19 @@ class Sets:
         return found
 
 
-def read_sets(path: str | os.PathLike[str], split: str | None = None, names: ClassMap | None = None) -> Sets:
+def read_sets(
+    path: str | os.PathLike[str], split: str | None = None, names: ClassMap | None = None, *, whole: bool = False
+) -> Sets:
     """All splits of the data set at `path`, or one.
 
     Args:
         path: as `load_dataset` takes it.
         split: the only one to read, by any of its names; "all" puts every picture into one set.
         names: a map that gives classes other names, puts several together or leaves some out.
+        whole: refuse a set of which one split cannot be read. Without it that is noted where another can.
 
     Raises:
-        DataError: as `load_dataset`; a split that cannot be read is noted where another can.
+        DataError: as `load_dataset`.
         UsageError: a map that names what is not there.
     """
     where = str(path) if is_made(path) else Path(path)
@@ -69,7 +72,7 @@ def read_sets(path: str | os.PathLike[str], split: str | None = None, names: Cla
         try:
             parts["" if name == ALL else name] = load_dataset(where, split=name)
         except DataError as error:
-            if split is not None:
+            if split is not None or whole:
                 raise
             failed = failed or error
             notes += (f"WARNING: the split {name} cannot be read: {error.what} {error.got or ''}".rstrip(),)

@@ -87,11 +87,11 @@ def convert_data(
         What was written, and in `lost` what the layout cannot hold. Read again, boxes are the same to 1e-6 pixels.
 
     Raises:
-        DataError: as `edgekit.data.load_dataset`, or no boxes.
+        DataError: as `edgekit.data.load_dataset`, a split that cannot be read, or no boxes.
         UsageError: an unknown layout, a map that does not fit, or splits that the layout cannot hold.
         OutputError: something is there already, or it cannot be written.
     """
-    sets = read_sets(data, split, class_map(classes_map))
+    sets = read_sets(data, split, class_map(classes_map), whole=True)
     if val_share is not None:
         sets = shared_out(sets, val_share, seed, group)
     for line in sets.lines():

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from edgekit.data.load import splits_of
+from edgekit.data.survey.likeness import look_alike, problems_of
 from edgekit.data.survey.report import DataReport, data_report, report_of
 from edgekit.data.survey.sets import read_sets, shared_out
+from edgekit.data.writing.convert import convert_data
 from edgekit.errors import DataError, SplitError, UsageError
 
 
@@ -135,6 +137,16 @@ def test_classes_without_objects_in_no_or_one_split_or_few(tmp_path: Path) -> No
     assert len(cases) == 2, "in both splits"
 
 
+def test_of_very_many_pictures_some_are_compared_and_that_is_said(root: Path) -> None:
+    photo(root / "valid/images/8.jpg", 1, quality=40)
+    (root / "valid/labels/8.txt").write_text(BEE)
+    parts = read_sets(root).parts
+    found = look_alike(parts, most=4)
+    assert (found.compared, found.decoded) == (4, 7)
+    assert problems_of(found)[-1] == "4 of 7 pictures, spread evenly, were compared for likeness"
+    assert len(look_alike(parts).between) == 1
+
+
 def test_a_split_that_cannot_be_read_is_said_and_the_others_are_read(root: Path) -> None:
     for picture in (root / "valid/images").iterdir():
         picture.write_bytes(b"")
@@ -143,6 +155,9 @@ def test_a_split_that_cannot_be_read_is_said_and_the_others_are_read(root: Path)
     assert only(report, "WARNING: the split val cannot be read")
     with pytest.raises(DataError):
         data_report(root, split="val")
+    with pytest.raises(DataError):
+        convert_data(root, root.parent / "out", to="voc")
+    assert not (root.parent / "out").exists(), "nothing is left out of a set that is written"
     with pytest.raises(SplitError):
         data_report(root, split="test")
 
@@ -207,4 +222,4 @@ def test_lists_that_are_no_splits_are_not_shown_beside_them(tmp_path: Path) -> N
         (lists / f"{split}.txt").write_text(rows)
     assert list(data_report(tmp_path).splits) == ["train", "test"]
     report = report_of(replace(read_sets(tmp_path), notes=("said",)))
-    assert "said" in report.notes
+    assert "said" in report.problems
