@@ -14,7 +14,7 @@ from edgekit.data.classes.class_map import ClassMap
 from edgekit.data.layouts.annotations import choose_split
 from edgekit.data.layouts.coco import load_coco
 from edgekit.data.layouts.csv_ import load_csv
-from edgekit.data.layouts.files.survey import format_of
+from edgekit.data.layouts.files.survey import format_of, survey
 from edgekit.data.layouts.folder import load_folder
 from edgekit.data.layouts.formats.tables import is_table_of_boxes
 from edgekit.data.layouts.mask_files.names import names_numbers
@@ -147,6 +147,9 @@ def unwrapped(path: Path, classes: Sequence[str] | None = None) -> tuple[Path, t
         if len(inside) != 1:
             break
         (only,) = inside
+        labels = survey(inner)
+        if labels is not None and not all(file.is_relative_to(only) for file in labels.files):
+            break
         is_class = classes is not None and class_index(only.name, classes) is not None
         if split_of(only.name) or is_class or (_pictures_in(only) and not _has_layout(only)) or _pictures_in(inner):
             return path, ()

@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgekit.data.layouts.annotations import Box, Collector, choose_split, unlisted
+from edgekit.data.layouts.files.parts import root_of
 from edgekit.data.layouts.files.pictures import Pictures
-from edgekit.data.layouts.files.splits import split_of_path
+from edgekit.data.layouts.files.split_names import split_of_path
 from edgekit.data.names import ALL, existing, plain
 from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset
@@ -68,7 +69,7 @@ def load_coco(path: Path, classes: Sequence[str] | None = None, split: str | Non
     is not there is left out and noted.
     """
     if path.is_file():
-        root = path.parent.parent if path.parent.name == "annotations" else path.parent
+        root = path.parent.parent if path.parent.name == "annotations" else root_of(path)
         return _load(root, [path], classes, ())
     files = coco_files(path)
     notes: tuple[str, ...] = ()

@@ -12,7 +12,8 @@ from pathlib import Path
 from edgekit.data.layouts.annotations import Box, Collector, choose_split
 from edgekit.data.layouts.files.entry import Entry, Read, Shape
 from edgekit.data.layouts.files.pictures import Pictures
-from edgekit.data.layouts.files.splits import lists_in, split_of_path
+from edgekit.data.layouts.files.split_names import split_of_path
+from edgekit.data.layouts.files.splits import lists_in
 from edgekit.data.layouts.files.survey import Survey, are_classes, survey
 from edgekit.data.names import ALL, plain
 from edgekit.data.orientation import Size, upright
@@ -132,9 +133,10 @@ def read_all(found: Survey) -> Found:
                 continue
         own |= dict.fromkeys(map(plain, read.names))
         split = "" if found.format.each else split_of_path(file, file.parent, name_says=True)
+        near = split or split_of_path(file, found.root, name_says=False)
         for entry in read.entries:
             seen |= {plain(shape.name) for shape in entry.shapes}
-            picture = pictures.find(entry.pictures, file)
+            picture = pictures.find(entry.pictures, file, entry.split or near)
             if isinstance(picture, str):
                 if entry.shapes or found.format.name != "yolo":
                     name = next(filter(None, entry.pictures), "")

@@ -14,9 +14,10 @@ from edgekit.data.layouts.annotations import Box, Collector, choose_split
 from edgekit.data.layouts.data_yaml import Config, find_config, is_split, read_config
 from edgekit.data.layouts.files.survey import survey
 from edgekit.data.layouts.formats.yolo_rows import names_of
+from edgekit.data.layouts.label_files import add, load_label_files, read_all
 from edgekit.data.layouts.unread_labels import KNOWN
 from edgekit.data.layouts.yolo_box import yolo_box
-from edgekit.data.names import ALL, existing, split_of
+from edgekit.data.names import ALL, existing, plain, split_of
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError, LayoutError
 from edgekit.progress import track
@@ -58,6 +59,8 @@ def load_yolo(path: Path, classes: Sequence[str] | None = None, split: str | Non
         )
     assert config_file is not None
     config = read_config(config_file)
+    if not config.splits and survey(config_file.parent) is not None:  # names alone
+        return load_label_files(config_file.parent, classes, split)
     chosen = list(config.splits) if split == ALL else [choose_split(list(config.splits), split, config_file)]
     left = [name for name in config.splits if name not in chosen]
     notes = []
@@ -148,6 +151,8 @@ def _load(
     if others:
         notes += (f"{len(others)} left out, not pictures by their suffix: {some(others)}",)
     if without and without == len(collector.samples):
+        if (elsewhere := _elsewhere(collector, config)) is not None:
+            return elsewhere.dataset("yolo", notes)
         raise DataError(
             f"None of the pictures in {root} has a label file.",
             got=f"{without} pictures, and no {label_file(collector.samples[0].path or root)}",
@@ -155,6 +160,22 @@ def _load(
             fix="copy the labels too",
         )
     return collector.dataset("yolo", notes)
+
+
+def _elsewhere(collector: Collector, config: Config) -> Collector | None:
+    """The same pictures with texts of rows that lie where YOLO does not look for them; None where there are none."""
+    found = survey(collector.root)
+    if found is None or found.format.name != "yolo":
+        return None
+    known = read_all(found)
+    pictures = [sample.path for sample in collector.samples if sample.path is not None]
+    if not any(picture in known.entries for picture in pictures):
+        return None
+    again = Collector(collector.root, config.names, collector.classes)
+    index = {plain(name): i for i, name in enumerate(config.names)}
+    for picture in pictures:
+        add(again, picture, known.entries.get(picture, ()), index)
+    return again
 
 
 def _listed(place: Path, config: Config) -> list[Path]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from edgekit.data.layouts.files.split_names import split_of_path
 from edgekit.data.names import plain
 
 # what Label Studio puts before the name of an uploaded picture: 8 digits of a UUID or a whole one
@@ -38,23 +39,24 @@ class Pictures:
             if digits := re.findall(r"\d+", picture.stem):
                 self._frames.setdefault(int(digits[-1][-15:]), []).append(picture)
 
-    def find(self, ways: Iterable[str], file: Path) -> Path | str:
+    def find(self, ways: Iterable[str], file: Path, split: str = "") -> Path | str:
         """The picture, by the first of `ways` (see `Entry.pictures`) that finds one; else why there is none.
 
         Args:
             file: the label file; of several pictures of one name the one that shares most folders with it is taken.
+            split: what the label file is of; of several pictures those in a folder of it are taken.
         """
         why = ""
         for way in ways:
-            found = self._find(way, file)
+            found = self._find(way, file, split)
             if isinstance(found, Path):
                 return found
             why = why or found
         return why or "no such picture"
 
-    def _find(self, way: str, file: Path) -> Path | str:
+    def _find(self, way: str, file: Path, split: str) -> Path | str:
         if re.fullmatch(r"#\d{1,9}", way):
-            return self._frame(int(way[1:]), file)
+            return self._frame(int(way[1:]), file, split)
         names = [file.name, *_inner(file.name)] if not way else [*_ways(way)]
         for name in names:
             for base in (file.parent, self.root):
@@ -71,24 +73,26 @@ class Pictures:
             for table, tried in keys[1:] if name == file.name else keys:  # a label file's own name is no picture's
                 for wanted in dict.fromkeys((tried, _UPLOADED.sub("", tried))):
                     if wanted and (candidates := table.get(wanted)):
-                        return self._nearest(candidates, parts, file)
+                        return self._nearest(candidates, parts, file, split)
         return "no such picture"
 
     def _has(self, path: Path) -> bool:
         return path in self._names.get(plain(path.name).casefold(), ())
 
-    def _frame(self, number: int, file: Path) -> Path | str:
+    def _frame(self, number: int, file: Path, split: str) -> Path | str:
         """The picture with this number at the end of its name; else, by their order, the one so far from the first."""
         if found := self._frames.get(number):
-            return self._nearest(found, [], file)
+            return self._nearest(found, [], file, split)
         if not self._frames and number < len(self._sorted):
             return self._sorted[number]
         return f"no picture of frame {number}"
 
-    def _nearest(self, candidates: Sequence[Path], parts: Sequence[str], file: Path) -> Path | str:
+    def _nearest(self, candidates: Sequence[Path], parts: Sequence[str], file: Path, split: str) -> Path | str:
         if len(candidates) > 1:
             inside = [p for p in candidates if not any(_MASKS.fullmatch(part) for part in self._folders(p))]
             candidates = inside or candidates
+            mine = [p for p in candidates if split and split_of_path(p, self.root, name_says=False) == split]
+            candidates = mine or candidates
         scored = sorted(((self._score(p, parts, file), p) for p in candidates), reverse=True)
         if len(scored) > 1 and scored[0][0] == scored[1][0]:
             return f"several pictures of this name: {self._name(scored[1][1])} and {self._name(scored[0][1])}"

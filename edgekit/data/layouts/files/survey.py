@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from edgekit.data.layouts.files.entry import Format
-from edgekit.data.layouts.files.parts import PARTS
+from edgekit.data.layouts.files.parts import PARTS, root_of
 from edgekit.data.layouts.split_folders import subfolders
 from edgekit.data.names import split_of
 from edgekit.reading import is_file
@@ -50,7 +50,7 @@ def formats() -> tuple[Format, ...]:
 def survey(path: Path) -> Survey | None:
     """The label files below the folder `path`, or the file `path` itself, of the first format that has some."""
     single = is_file(path)
-    root = _root_of(path) if single else path
+    root = root_of(path) if single else path
     found = scan(root)
     others = [path] if single else found.others
     heads: dict[Path, bytes] = {}
@@ -76,14 +76,6 @@ def are_classes(path: Path) -> list[Path]:
     """The folders of pictures below `path` that have names of their own, if there are two at least."""
     own = [p for p in subfolders(path) if p.name.casefold() not in PARTS and not split_of(p.name) and holds_pictures(p)]
     return own if len(own) > 1 else []
-
-
-def _root_of(file: Path) -> Path:
-    """The folder of a label file's pictures: its own, or the one above where it lies in a folder of labels."""
-    folder = file.parent
-    while folder.name.casefold() in PARTS and folder.parent != folder and not holds_pictures(folder):
-        folder = folder.parent
-    return folder
 
 
 def _head(file: Path, known: dict[Path, bytes]) -> bytes:
