@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.data import HIVE_CLASSES, HiveClip, hive_pictures
 from edgekit.data.hive.insects import VARIANTS, sprite
-from edgekit.data.hive.made import VISIBLE
+from edgekit.data.hive.made import VISIBLE, hive_masks
 from edgekit.data.hive.motion import bee_visit, hornet_visit
 from edgekit.data.hive.render import COVERED, Insect, Seen, draw
 from edgekit.data.hive.scene import BEE_MM, HORNET_MM, Scene, make_scene
@@ -32,6 +32,18 @@ def rng(*key: int) -> np.random.Generator:
 
 
 # --- pictures ---
+
+
+def test_masks_are_what_the_boxes_are_around(pictures: Dataset) -> None:
+    insects = 0
+    for seen, sample in zip(hive_masks(6), pictures, strict=False):
+        np.testing.assert_array_equal(seen.frame, sample.read())
+        np.testing.assert_array_equal(seen.labels, sample.box_labels)
+        for mask, box in zip(seen.masks, sample.boxes.astype(int).tolist(), strict=True):
+            rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+            assert [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] == box
+            insects += mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() < 0.95
+    assert insects > 5, "an insect does not fill its box"
 
 
 def test_a_picture_depends_on_its_seed_and_number_only() -> None:

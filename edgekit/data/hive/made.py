@@ -43,6 +43,14 @@ class HiveFrame(NamedTuple):
     ids: NDArray[np.int64]
 
 
+class HiveMasks(NamedTuple):
+    """A picture and each insect's own pixels: uint8 [h, w, 3] BGR, bool [M, h, w], int64 [M]."""
+
+    frame: Frame
+    masks: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+
+
 def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) -> Dataset:
     """`n` boxed pictures of HIVE_CLASSES, layout "made", each a hive, camera, light and hour of its own.
 
@@ -62,17 +70,29 @@ def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) ->
         raise UsageError("Such pictures cannot be made.", got=f"n={n}", expected="n >= 1")
     samples = []
     for i in track(range(n), "making pictures"):
-        rng = np.random.Generator(np.random.PCG64([seed, 1, i]))
-        scene = make_scene(rng, height, width)
-        insects = _moment(scene, rng)
-        frame, seen = _shot(scene, insects, rng.uniform(0, 60), rng, lossy=True)
-        clear, ignored = _told_apart(seen)
+        frame, clear, ignored = _picture(i, seed, height, width)
         samples.append(
             Sample(None, frame, None, f"hive-{seed}-{i:04d}", boxes=boxes_of(clear), box_labels=_labels(clear),
                    ignored_boxes=boxes_of(ignored) if ignored else None,
                    ignored_labels=_labels(ignored) if ignored else None)
         )  # fmt: skip
     return Dataset(tuple(samples), HIVE_CLASSES, "made")
+
+
+def hive_masks(n: int, seed: int = 0, height: int = 360, width: int = 640) -> Iterator[HiveMasks]:
+    """The pictures of `hive_pictures`, one at a time, with the masks that its boxes are around.
+
+    A mask is what an insect covers to an eighth or more, also where another one is in front of it. Insects that need
+    not be found have none. Raises UsageError as `hive_pictures` does.
+    """
+    _check(seed, height, width)
+    for i in range(n):
+        frame, clear, _ = _picture(i, seed, height, width)
+        masks = np.zeros((len(clear), height, width), np.bool_)
+        for mask, one in zip(masks, clear, strict=True):
+            x1, y1, x2, y2 = one.box
+            mask[y1:y2, x1:x2] = one.mask
+        yield HiveMasks(frame, masks, _labels(clear))
 
 
 class HiveClip:
@@ -182,6 +202,15 @@ class HiveClip:
 
     def _rng(self, purpose: int, index: int) -> Rng:
         return np.random.Generator(np.random.PCG64([self.seed, 2, purpose, index]))
+
+
+def _picture(index: int, seed: int, height: int, width: int) -> tuple[Frame, list[Seen], list[Seen]]:
+    """The picture of that number, who must be found in it, and who need not."""
+    rng = np.random.Generator(np.random.PCG64([seed, 1, index]))
+    scene = make_scene(rng, height, width)
+    insects = _moment(scene, rng)
+    frame, seen = _shot(scene, insects, rng.uniform(0, 60), rng, lossy=True)
+    return frame, *_told_apart(seen)
 
 
 def _check(seed: int, height: int, width: int) -> None:

@@ -54,11 +54,13 @@ class Seen:
             to the frame and to the entrance's upper edge. Other insects in front of it do not change it.
         visible: 0..1, the share of its coverage that lies in the frame and that nothing is in front of; less in the
             entrance, as it gets dark there.
+        mask: bool [y2 - y1, x2 - x1], its own pixels in its box.
     """
 
     insect: Insect
     box: tuple[int, int, int, int]
     visible: float
+    mask: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def draw(picture: Plane, scene: Scene, insects: Sequence[Insect], light: Plane, 
             y, x = target[0].start, target[1].start
             box = (x + int(columns[0]), y + int(rows[0]), x + int(columns[-1]) + 1, y + int(rows[-1]) + 1)
             visible = float((alpha * (1 - cover[target])).sum()) / layer.total * _light_in_slot(layer.insect)
-            seen[layer.insect.ident] = Seen(layer.insect, box, visible)
+            own = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            seen[layer.insect.ident] = Seen(layer.insect, box, visible, own)
         np.maximum(cover[target], alpha, out=cover[target])
     return [seen[insect.ident] for insect in insects if insect.ident in seen]
 

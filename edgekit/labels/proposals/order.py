@@ -41,7 +41,7 @@ def most_useful(unsure: ArrayLike, looks: ArrayLike, empty: ArrayLike, done: Arr
 
     One after another the picture is taken whose uncertainty plus `DIFFERENT` times its distance from the nearest
     taken or finished one is largest (farthest-first, as in Sener and Savarese 2018, with the uncertainty added). Each
-    `EMPTY_EVERY`-th is the most different of those without proposals. It costs N * N * D products: 2 s for 3,000.
+    `EMPTY_EVERY`-th is the most different of those without proposals. It costs N * N * D products.
 
     Args:
         unsure: [N], 0 to 1.
