@@ -30,6 +30,7 @@ PATHS = {
     "attack",
     "decoder",
     "places",
+    "sam",
 }
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekit.errors import UsageError
+from edgekit.labels.assistant import Assistant, Help
+from edgekit.labels.proposals.detector import DetectorProposer
+from edgekit.labels.proposals.quality import ProposalQuality
+from edgekit.labels.proposals.sam.segmenter import SegmentAnything, open_segment_anything
 from edgekit.labels.session import Session
+from edgekit.loading import open_predictor
 from edgekit.serving.token_auth import required_token
 
 Say = Callable[[str], None]
@@ -25,16 +32,21 @@ class Labelled:
         pictures: how many there are.
         done: how many of them somebody called done; these are the data set.
         boxes: objects in these, by class.
+        quality: of the proposals, against the pictures that are done; None where nothing was proposed for any.
+        accepted: objects that are accepted proposals, which agree with them by themselves.
     """
 
     out: Path
     pictures: int
     done: int
     boxes: dict[str, int]
+    quality: ProposalQuality | None = None
+    accepted: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {**asdict(self), "out": str(self.out)}
+        quality = self.quality.to_dict() if self.quality else None
+        return {**asdict(self), "out": str(self.out), "quality": quality}
 
 
 def label(
@@ -42,6 +54,9 @@ def label(
     *,
     out: str | os.PathLike[str] | None = None,
     classes: Sequence[str] = (),
+    model: str | os.PathLike[str] | None = None,
+    sam: Sequence[str | os.PathLike[str]] | None = None,
+    blind: int = 0,
     host: str = "127.0.0.1",
     port: int = PORT,
     token: str | None = None,
@@ -58,6 +73,10 @@ def label(
         out: where labels are written, as YOLO: a new folder gets a data set of its own, the pictures hard-linked or
             copied. None writes them beside the pictures; not where there are labels that others wrote.
         classes: names in the order of the labels; more can be named on the page.
+        model: any detector that edgekit opens: it proposes boxes, and the most useful pictures come first.
+        sam: an image encoder and a mask decoder as ONNX, in a usual Segment Anything layout: a click or a drawn box
+            becomes the box of the thing there.
+        blind: that many pictures are labelled without seeing proposals, so that these are measured on them.
         host: where the page listens; other than this machine's own address it needs a `token`.
         port: 0 is any free one.
         token: 16 characters or more that whoever opens the page from elsewhere must bring.
@@ -67,25 +86,60 @@ def label(
 
     Raises:
         DataError: no pictures, or labels that cannot be read.
-        UsageError: a folder `out` that has other things, labels of others without `out`, a port that is taken.
+        UsageError: a folder `out` that has other things, labels of others without `out`, a port that is taken, a
+            model that is no detector, or `sam` of other than two files.
+        ArtifactError: a model or segmenter that must not run here.
         BusyError: the folder is being labelled by another process.
         OutputError: it cannot be written.
     """
     from edgekit.labels.web.server import LabelPage
 
     bring = required_token(host, token, "token", "--token {value}, or --host 127.0.0.1")
-    session = Session(Path(path), None if out is None else Path(out), classes, say)
-    try:
-        page = LabelPage(session, host, port, bring, say)
-        page.start()
+    with ExitStack() as open_now:
+        proposer = _proposer(model, open_now)
+        segmenter = _segmenter(sam, open_now, say)
+        known = classes or (proposer.classes if proposer else ())
+        session = Session(Path(path), None if out is None else Path(out), known, say)
+        open_now.callback(session.close)
+        assistant = Assistant(session, _help(proposer, segmenter, blind), say)
+        page = LabelPage(assistant, host, port, bring, say)
+        open_now.callback(page.stop)
+        open_now.callback(assistant.stop)
         try:
+            page.start()
+            assistant.start()
             say(f"{page.url} has the page; Ctrl-C ends it, and it goes on from there the next time")
             (until or threading.Event()).wait(seconds)
         except KeyboardInterrupt:
             say("stopped: all that was saved is on the disk")
-        finally:
-            page.stop()
-        tally = session.tally()
-        return Labelled(session.out, tally.pictures, tally.done, tally.boxes)
-    finally:
-        session.close()
+        assistant.stop()
+        page.stop()
+        tally, checked = session.tally(), assistant.checked()
+        quality = checked.quality if checked else None
+        return Labelled(
+            session.out, tally.pictures, tally.done, tally.boxes, quality, checked.accepted if checked else 0
+        )
+
+
+def _proposer(model: str | os.PathLike[str] | None, open_now: ExitStack) -> DetectorProposer | None:
+    if model is None:
+        return None
+    return DetectorProposer(open_now.enter_context(open_predictor(model)))
+
+
+def _segmenter(sam: Sequence[str | os.PathLike[str]] | None, open_now: ExitStack, say: Say) -> SegmentAnything | None:
+    if sam is None:
+        return None
+    files = [sam] if isinstance(sam, (str, os.PathLike)) else list(sam)
+    if len(files) != 2:
+        raise UsageError("A segmenter is two files.", got=str(len(files)), expected="an encoder and a decoder")
+    pair = open_segment_anything(files[0], files[1], say=say)
+    open_now.callback(pair.close)
+    return pair
+
+
+def _help(proposer: DetectorProposer | None, segmenter: SegmentAnything | None, blind: int) -> Help:
+    if proposer is None:
+        return Help(segmenter=segmenter)
+    own = proposer.predictor.spec.thresholds or (0.3,)
+    return Help(proposer, proposer.predictor.sha256, sum(own) / len(own), segmenter, blind)

@@ -24,6 +24,16 @@ def label(
     classes: Annotated[
         str | None, typer.Option("--classes", help="Class names: bee,hornet, or a file with one a line.")
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", "-m", help="Any detector: it proposes boxes, useful pictures come first.")
+    ] = None,
+    sam: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--sam", metavar="ENCODER DECODER", help="Segment Anything as two ONNX: a click gives a box."),
+    ] = None,
+    blind: Annotated[
+        int, typer.Option("--blind", min=0, help="Pictures to label before proposals are shown, to measure them.")
+    ] = 0,
     host: Annotated[str, typer.Option("--host", help="Where the page listens; elsewhere than here with --token.")] = (
         "127.0.0.1"
     ),
@@ -39,15 +49,24 @@ def label(
     Ctrl-C and SIGTERM stop it; started again, it goes on where it was left.
     """
     from edgekit.api.label import label as run
+    from edgekit.labels.assistant import CHECKED
 
     names = _names(classes)
     with _stopped_by_signals():
-        done = run(data, out=out, classes=names, host=host, port=port, token=token, seconds=seconds, say=say)
+        done = run(
+            data, out=out, classes=names, model=model, sam=sam, blind=blind, host=host, port=port, token=token,
+            seconds=seconds, say=say,
+        )  # fmt: skip
     if output_format is Format.json:
         print_json(done.to_dict())
     else:
         counted = ", ".join(f"{name} {n}" for name, n in done.boxes.items()) or "no classes yet"
         typer.echo(f"{done.done} of {done.pictures} pictures are done: {counted}")
+        if done.quality is not None and done.quality.pictures >= CHECKED:
+            told = (
+                f"; {done.accepted} objects are accepted proposals, which agree by themselves" if done.accepted else ""
+            )
+            typer.echo(f"{done.quality}{told}")
         typer.echo(f"{done.out}")
     if done.done:
         next_command("edgekit", "data", done.out)

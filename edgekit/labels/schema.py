@@ -14,8 +14,8 @@ Box = tuple[float, float, float, float]
 Origin = Literal["hand", "proposal", "file"]
 MOST = 2000  # boxes of a picture
 _FAR = 1e6  # pixels: no picture that is read has a longer side
-_Number = Annotated[float, Field(allow_inf_nan=False, ge=-_FAR, le=_FAR)]
-_Corners = tuple[_Number, _Number, _Number, _Number]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-_FAR, le=_FAR)]
+_Corners = tuple[Number, Number, Number, Number]
 
 
 @dataclass(frozen=True)

@@ -127,10 +127,15 @@ class Store:
             self._db.close()
 
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        """A transaction, on the disk when the block ends. Raises OutputError where it cannot be: then it never was."""
+    def _change(self, soon: bool = False) -> Iterator[sqlite3.Connection]:
+        """A transaction, on the disk when the block ends. Raises OutputError where it cannot be: then it never was.
+
+        Args:
+            soon: on the disk with the next one: what a power cut may take back, since it is found out again.
+        """
         with self._lock:
             try:
+                self._db.execute(f"PRAGMA synchronous = {'NORMAL' if soon else 'FULL'}")
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
@@ -253,7 +258,7 @@ class Store:
 
     def wrote(self, ident: int, revision: int, content: str) -> None:
         """Notes that the files have a picture as of `revision`, and the sha256 of its label file, "" for none."""
-        with self._change() as db:
+        with self._change(soon=True) as db:
             db.execute("UPDATE pictures SET written = ?, content = ? WHERE id = ?", (revision, content, ident))
 
     def contents(self) -> dict[int, str]:
@@ -262,7 +267,7 @@ class Store:
 
     def propose(self, ident: int, proposer: str, boxes: str) -> None:
         """Keeps what a proposer said about a picture, as text."""
-        with self._change() as db:
+        with self._change(soon=True) as db:
             db.execute("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?)", (ident, proposer, boxes))
 
     def proposed(self, ident: int, proposer: str) -> str | None:

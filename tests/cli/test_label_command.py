@@ -61,7 +61,15 @@ def test_it_ends_by_a_signal(tmp_path: Path, how: signal.Signals) -> None:
         process.send_signal(how)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert json.loads(out) == {"out": str(tmp_path / "hive"), "pictures": 3, "done": 1, "boxes": {"bee": 1}}
+    told = {
+        "out": str(tmp_path / "hive"),
+        "pictures": 3,
+        "done": 1,
+        "boxes": {"bee": 1},
+        "quality": None,
+        "accepted": 0,
+    }
+    assert json.loads(out) == told
     assert err.splitlines()[-1].startswith("next: ")
 
 

@@ -12,6 +12,13 @@ const node = (name, keys = {}) => { const e = document.createElementNS(NS, name)
 const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
 const area = b => (b[2] - b[0]) * (b[3] - b[1]);
 
+// Intersection over union.
+export function overlap(a, b) {
+  const w = Math.min(a[2], b[2]) - Math.max(a[0], b[0]), h = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  if (w <= 0 || h <= 0) return 0;
+  return w * h / (area(a) + area(b) - w * h);
+}
+
 export class Stage {
   // `on`: drawn(box), changed(index, box), selected(what or null), clicked(x, y), looked().
   // What is selected is { index } of a mark or { proposal }, an index too.

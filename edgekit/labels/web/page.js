@@ -1,31 +1,22 @@
 // The page: one picture after the other, what is said about it, and what the others say.
 "use strict";
-import { Stage, colour } from "/canvas.js";
-import { KEYS, listen } from "/keys.js";
+import { Stage, overlap } from "/canvas.js";
+import { listen } from "/keys.js";
+import { $, helpKeys, panels as showPanels, queue, say, state } from "/panels.js";
 import { Changes, get, picture, send } from "/talk.js";
 
-const $ = id => document.getElementById(id);
-const element = (name, text) => { const e = document.createElement(name); if (text !== undefined) e.textContent = text; return e };
 const LOOK = 1500; // milliseconds between two looks at what others did
-const SHOWN = 60; // pictures in the list
-let classes = [], active = 0, order = [], known = new Map(), seq = -1;
+let classes = [], active = 0, order = [], sorted = -1, known = new Map(), seq = -1, helped = {};
 let open = null; // { id, labels, changes, undo, redo, proposals, large } of the picture on the stage
-let trail = [], opening = 0, held = null, telling = 0;
+let trail = [], opening = 0, held = null;
 
 const stage = new Stage($("stage"), {
-  drawn: box => classes.length ? add(box) : ask(box),
+  drawn: box => tight(box),
   changed: (index, box) => alter(index, { box }),
   selected: () => panels(),
-  clicked: () => {},
+  clicked: (x, y) => pointed(x, y),
   looked: () => closer(),
 });
-
-function say(text, bad = false) {
-  $("told").textContent = text; $("told").hidden = !text; clearTimeout(telling);
-  if (text) telling = setTimeout(() => { $("told").hidden = true }, bad ? 12000 : 4000);
-}
-
-function state(kind, text) { $("state").className = kind; $("state").textContent = text }
 
 // ---- pictures -----------------------------------------------------------------------------------------------------
 
@@ -39,16 +30,18 @@ async function show(id, back = false) {
   let found;
   try { found = await get(`/api/pictures/${id}`) } catch (error) { say(error.message, true); return }
   if (turn !== opening) return;
-  open = { id, changes: new Changes(found, state), large: false };
+  open = { id, changes: new Changes(found, state), large: false, offered: [] };
   stage.names = classes; stage.selected = null; stage.proposals = [];
   take(found);
   stage.open(found.width, found.height);
   $("name").firstChild.textContent = $("name").title = found.name;
   location.replace(`#${id}`);
-  refresh();
+  refresh(); propose(id);
   try { const url = await picture(id); if (open.id === id) stage.show(url) } catch (error) { say(error.message, true) }
   const next = following(1, true);
-  if (next !== undefined) picture(next).catch(() => {});
+  if (next === undefined) return;
+  picture(next).catch(() => {});
+  if (helped.proposes || helped.segments) get(`/api/pictures/${next}/proposals`).catch(() => {}); // and it is ready then
 }
 
 // The state of the open picture, as the server has it.
@@ -58,7 +51,7 @@ function take(found) {
   if (one) Object.assign(one, { done: found.labels.done, marks: found.labels.marks.length });
   stage.marks = [...found.labels.marks];
   if (stage.selected && stage.selected.index >= stage.marks.length) stage.selected = null;
-  stage.render(); panels();
+  offer();
 }
 
 // A sharper picture once the eye can use it.
@@ -78,12 +71,79 @@ function following(way, undone = false, from = open?.id) {
   return undefined;
 }
 
+// ---- proposals ----------------------------------------------------------------------------------------------------
+
+async function propose(id) {
+  if (!helped.proposes && !helped.segments) return;
+  $("proposed").textContent = "…";
+  try {
+    const offered = await get(`/api/pictures/${id}/proposals`);
+    if (open.id !== id) return;
+    open.blind = offered === null; open.offered = offered ?? [];
+    if (offer() && !stage.selected) stage.select({ proposal: 0 });
+  } catch (error) { if (open.id === id) $("proposed").textContent = error.message }
+}
+
+// Those that nobody has answered yet: not where a box is, not what was rejected, none once it is done.
+function offer() {
+  const { marks, rejected, done: is } = open.labels, answered = [...marks.map(mark => mark.box), ...rejected];
+  stage.proposals = is ? [] : open.offered.filter(one => !answered.some(box => overlap(box, one.box) > .5));
+  const n = stage.proposals.length;
+  if (stage.selected?.proposal >= n) stage.selected = n ? { proposal: n - 1 } : null;
+  $("proposed").textContent = open.blind ? "held back, to be measured" : n ? `${n}` : "none";
+  stage.render(); panels();
+  return n;
+}
+
+function accept(all) {
+  if (!stage.proposals.length) return false;
+  const chosen = all ? stage.proposals : [stage.proposals[stage.selected?.proposal ?? 0]];
+  if (!classes.length) return ask(chosen[0].box);
+  const marks = [...open.labels.marks, ...chosen.map(one => ({ box: one.box, label: one.label ?? active, origin: "proposal" }))];
+  if (all) stage.selected = null; else stage.selected ??= { proposal: 0 };
+  change({ ...open.labels, marks });
+}
+
+function reject() {
+  if (!stage.proposals.length) return false;
+  const { box } = stage.proposals[stage.selected?.proposal ?? 0];
+  stage.selected ??= { proposal: 0 };
+  change({ ...open.labels, rejected: [...open.labels.rejected, box] });
+}
+
+// The box of the thing under a click, or of the thing in a drawn box.
+async function asked(what) {
+  const id = open.id;
+  state("busy", "asking…");
+  try {
+    const { box } = await send(`/api/pictures/${id}/segment`, what);
+    state("saved", "saved");
+    return open.id === id ? box : undefined;
+  } catch (error) { state("saved", "saved"); say(error.message, true); return null }
+}
+
+const put = box => classes.length ? add(box) : ask(box);
+
+async function tight(box) {
+  const found = helped.segments ? await asked({ box }) : null;
+  if (found !== undefined) put(found && overlap(found, box) > .5 ? found : box);
+}
+
+async function pointed(x, y) {
+  if (!helped.segments) return;
+  const box = await asked({ points: [[x, y]], inside: [true] });
+  if (box) put(box); else if (box === null) say("Nothing was found there.");
+}
+
+// ---- what others did ----------------------------------------------------------------------------------------------
+
 async function look() {
   const found = await get(`/api/pictures?after=${seq}`);
   for (const [id, name, done, marks, number] of found.pictures) {
-    if (!known.has(id)) order.push(id);
     known.set(id, { id, name, done, marks }); seq = Math.max(seq, number);
   }
+  if (found.order !== sorted) { order = await get("/api/order"); sorted = found.order; if (open) refresh() }
+  if (found.told) { $("measured").textContent = found.told; $("measured").hidden = false }
   if (String(found.classes) !== String(classes)) { classes = found.classes; stage.names = classes; refresh() }
   if (!open?.changes.pending) state(found.behind ? "bad" : "saved", found.behind.split("\n")[0] || "saved");
   const here = open && found.pictures.some(row => row[0] === open.id);
@@ -101,7 +161,7 @@ async function look() {
 // Shown at once, stored behind it; where somebody else was quicker theirs is shown.
 async function change(labels, nudge = false) {
   const mine = open;
-  mine.labels = labels; stage.marks = [...labels.marks]; stage.render(); panels();
+  mine.labels = labels; stage.marks = [...labels.marks]; offer();
   return stored(mine, mine.changes.put(labels, nudge));
 }
 
@@ -137,7 +197,7 @@ function alter(index, what, nudge = false) {
 
 function remove() {
   const index = stage.selected?.index;
-  if (index === undefined) return acts.reject();
+  if (index === undefined) return stage.selected ? reject() : undefined;
   stage.selected = null;
   change({ ...open.labels, marks: open.labels.marks.filter((_, i) => i !== index) });
 }
@@ -193,14 +253,14 @@ function turn(way) {
 }
 
 const acts = {
-  done, next: () => { show(following(1)) }, previous: () => { show(following(-1)) },
+  done, next: () => { show(following(1)) }, previous: () => { if (trail.length) show(trail.pop(), true); else show(following(-1)) },
   create: () => {
     const [x, y, w, h] = stage.view, side = Math.min(w, h) / 8, box = stage.inside([x + w / 2 - side, y + h / 2 - side, x + w / 2 + side, y + h / 2 + side]);
     if (classes.length) add(box); else ask(box);
   },
   after: () => turn(1), before: () => turn(-1), classes: () => $("class-name").focus(), delete: remove,
   undo: () => { walk("undo") }, redo: () => { walk("redo") }, fit: () => stage.look(null), leave: () => stage.select(null),
-  accept: () => false, acceptAll: () => false, reject: () => false,
+  accept: () => accept(false), acceptAll: () => accept(true), reject,
   help: () => $("help").showModal(),
   zoom: way => stage.zoom(way > 0 ? 1.4 : 1 / 1.4), digit: n => choose(n - 1),
   arrow: (dx, dy, resize, fine) => {
@@ -215,56 +275,23 @@ listen(acts, $("stage"));
 
 // ---- what stands beside the picture -------------------------------------------------------------------------------
 
-function row(text, label, key, press) {
-  const li = element("li"), button = element("button"), i = element("i");
-  i.style.background = label === null ? "none" : colour(label);
-  button.append(i, element("span", text));
-  if (key) button.append(element("kbd", key));
-  button.onclick = press; li.append(button);
-  return li;
-}
+const on = {
+  choose: label => { choose(label); $("stage").focus() },
+  pick: index => { stage.select({ index }); $("stage").focus() },
+};
+function panels() { if (open) showPanels({ open, classes, active, stage, trail }, on) }
+function refresh() { queue({ open, order, known }, show); panels() }
 
-function marked(li, is) { li.firstChild.setAttribute("aria-pressed", is); return li }
-
-function panels() {
-  if (!open) return;
-  const { marks, done: is } = open.labels, chosen = stage.selected?.index;
-  $("classes").replaceChildren(...classes.map((name, i) => marked(row(name, i, i < 9 ? i + 1 : "", () => { choose(i); $("stage").focus() }), i === active)));
-  $("boxes").replaceChildren(...marks.map((mark, i) => {
-    const [x, y, x2, y2] = mark.box;
-    return marked(row(`${classes[mark.label] ?? "?"} ${Math.round(x2 - x)} × ${Math.round(y2 - y)}`, mark.label, "", () => { stage.select({ index: i }); $("stage").focus() }), i === chosen);
-  }));
-  $("empty").hidden = marks.length > 0 || is;
-  $("undo").disabled = !open.undo && !trail.length; $("redo").disabled = !open.redo; $("delete").disabled = chosen === undefined;
-  $("done").textContent = is ? "Done ✓" : "Done"; $("done").className = is ? "is" : "";
-}
-
-function refresh() {
-  const all = order.map(id => known.get(id)), at = Math.max(0, order.indexOf(open?.id));
-  $("progress").textContent = `${all.filter(one => one.done).length} of ${all.length} done`;
-  const from = Math.max(0, Math.min(at - SHOWN / 2, all.length - SHOWN));
-  $("queue").replaceChildren(...all.slice(from, from + SHOWN).map(one => {
-    const li = marked(row(one.name, null, one.done ? `✓ ${one.marks}` : one.marks || "", () => show(one.id)), one.id === open?.id);
-    li.firstChild.title = one.name;
-    return li;
-  }));
-  const here = $("queue").querySelector("[aria-pressed=true]");
-  if (here) $("queue").scrollTop = here.offsetTop - $("queue").offsetTop - $("queue").clientHeight / 2;
-  panels();
-}
-
-for (const id of ["previous", "next", "undo", "redo", "delete", "done"]) $(id).onclick = () => acts[id]();
+for (const id of ["previous", "next", "undo", "redo", "delete", "done", "accept", "reject"]) $(id).onclick = () => { acts[id]() };
+$("accept-all").onclick = () => { acts.acceptAll() };
 $("over").onclick = () => { stage.over = !stage.over; $("over").setAttribute("aria-pressed", stage.over) };
 $("help-open").onclick = acts.help;
-for (const { keys, name } of KEYS) {
-  const dt = element("dt");
-  keys.forEach((key, i) => dt.append(i ? " " : "", element("kbd", key)));
-  $("keys").append(dt, element("dd", name));
-}
+helpKeys();
 addEventListener("beforeunload", event => { if (open?.changes.pending) event.preventDefault() });
 
 async function begin() {
-  const told = await get("/api/session");
+  const told = helped = await get("/api/session");
+  $("proposing").hidden = !told.proposes;
   classes = told.classes; $("folder").textContent = told.folder; document.title = `${told.folder} – edgekit label`;
   await look();
   const asked = Number(location.hash.slice(1));

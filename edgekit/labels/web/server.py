@@ -8,10 +8,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import EdgekitError, OutputError, UsageError
+from edgekit.labels.assistant import Assistant, Say
 from edgekit.labels.pictures import SIZES, Pictures
 from edgekit.labels.schema import read_labels
-from edgekit.labels.session import Say, Session
 from edgekit.labels.store import Known, StaleError
+from edgekit.labels.web.prompts import read_prompt
 from edgekit.serving.headers import security_headers
 from edgekit.serving.requests import RefusedRequestError, read_request, whole
 from edgekit.serving.thread import ServerThread
@@ -29,15 +30,16 @@ PARTS = {
     "page.js": "text/javascript",
     "canvas.js": "text/javascript",
     "keys.js": "text/javascript",
+    "panels.js": "text/javascript",
     "talk.js": "text/javascript",
 }
 
 
 class LabelPage:
-    """Serves a session's page in a thread of its own.
+    """Serves the page of a session in a thread of its own.
 
     Args:
-        session: stays the caller's to close.
+        assistant: what helps, with its session; both stay the caller's to close.
         host, port: where it listens; port 0 is any free one.
         token: that whoever comes must bring; None where only this machine can reach it.
         say: takes lines for people.
@@ -46,9 +48,9 @@ class LabelPage:
         UsageError: the port is taken.
     """
 
-    def __init__(self, session: Session, host: str, port: int, token: str | None = None, say: Say = print) -> None:
+    def __init__(self, assistant: Assistant, host: str, port: int, token: str | None = None, say: Say = print) -> None:
         fix, headers = "--port 0 takes any free one", security_headers(pictures="'self' blob: data:")
-        app = label_app(session, token)
+        app = label_app(assistant, token)
         self._thread = ServerThread(app, host, port, headers, name="label-web", fix=fix, say=say)
         self.port, self.url = self._thread.port, self._thread.url
 
@@ -59,14 +61,14 @@ class LabelPage:
         self._thread.stop()
 
 
-def label_app(session: Session, token: str | None = None) -> Any:
+def label_app(assistant: Assistant, token: str | None = None) -> Any:
     """The page as an ASGI application. Without a token it answers to loopback names alone."""
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.authentication import AuthenticationMiddleware
     from starlette.routing import Route
 
-    auth, answers = TokenAuth(token, NAME), _Answers(session)
+    auth, answers = TokenAuth(token, NAME), _Answers(assistant)
     routes = [
         Route("/", _part),
         Route("/login", auth.login_form, methods=["POST"]),
@@ -75,6 +77,9 @@ def label_app(session: Session, token: str | None = None) -> Any:
         Route("/api/pictures", answers.list),
         Route("/api/pictures/{id:int}", answers.get),
         Route("/api/pictures/{id:int}", answers.changing(answers.edit), methods=["PUT"]),
+        Route("/api/order", answers.order),
+        Route("/api/pictures/{id:int}/proposals", answers.proposals),
+        Route("/api/pictures/{id:int}/segment", answers.changing(answers.segment), methods=["POST"]),
         Route("/api/pictures/{id:int}/undo", answers.changing(answers.undo), methods=["POST"]),
         Route("/api/pictures/{id:int}/redo", answers.changing(answers.redo), methods=["POST"]),
         Route("/api/classes", answers.changing(answers.name_class), methods=["POST"]),
@@ -97,8 +102,8 @@ async def _part(request: Request) -> Response:
 
 
 class _Answers:
-    def __init__(self, session: Session) -> None:
-        self._session, self._pictures = session, Pictures()
+    def __init__(self, assistant: Assistant) -> None:
+        self._assistant, self._session, self._pictures = assistant, assistant.session, Pictures()
 
     async def told(self, _: Request) -> Response:
         from starlette.responses import JSONResponse
@@ -110,8 +115,15 @@ class _Answers:
                 "out": str(session.out),
                 "classes": session.classes,
                 "behind": session.behind,
+                "proposes": self._assistant.proposes,
+                "segments": self._assistant.segments,
             }
         )
+
+    async def order(self, _: Request) -> Response:
+        from starlette.responses import JSONResponse
+
+        return JSONResponse(self._assistant.order[1])
 
     async def list(self, request: Request) -> Response:
         """All pictures, or those that changed after number `after`."""
@@ -121,18 +133,33 @@ class _Answers:
         after = int(given) if given.isdecimal() and len(given) < 16 else -1
         known = await asyncio.to_thread(self._session.briefs, after)
         rows = [[brief.id, brief.name, brief.done, brief.marks, brief.seq] for brief in known]
-        return JSONResponse({"pictures": rows, "classes": self._session.classes, "behind": self._session.behind})
+        told, order = self._assistant.told, self._assistant.order[0]
+        return JSONResponse(
+            {"pictures": rows, "classes": self._session.classes, "behind": self._session.behind, "told": told,
+             "order": order}
+        )  # fmt: skip
 
     async def get(self, request: Request) -> Response:
+        return await self._of(request, self._plain)
+
+    async def proposals(self, request: Request) -> Response:
+        """Null where they are held back, to be measured."""
+        return await self._of(request, self._offered)
+
+    async def _of(self, request: Request, what: Callable[[Known], Any]) -> Response:
         from starlette.responses import JSONResponse, PlainTextResponse
 
         known = await asyncio.to_thread(self._session.get, request.path_params["id"])
         if known is None:
             return PlainTextResponse("no such picture", 404)
         try:
-            return JSONResponse(await asyncio.to_thread(self._plain, known))
+            return JSONResponse(await asyncio.to_thread(what, known))
         except EdgekitError as error:
             return PlainTextResponse(str(error), 422)
+
+    def _offered(self, known: Known) -> Any:
+        self._assistant.prepare(known)
+        return self._assistant.shown(known)
 
     async def picture(self, request: Request) -> Response:
         from starlette.responses import PlainTextResponse, Response
@@ -170,7 +197,14 @@ class _Answers:
 
     def edit(self, request: Request, given: Plain) -> Plain:
         labels = read_labels(given.get("labels"))
-        return self._plain(self._session.edit(request.path_params["id"], whole(given, "revision"), labels))
+        known = self._session.edit(request.path_params["id"], whole(given, "revision"), labels)
+        self._assistant.check()
+        return self._plain(known)
+
+    def segment(self, request: Request, given: Plain) -> Plain:
+        known = self._session.get(request.path_params["id"])
+        assert known is not None
+        return {"box": self._assistant.segment(known, read_prompt(given))}
 
     def undo(self, request: Request, given: Plain) -> Plain:
         return self._plain(self._session.undo(request.path_params["id"], whole(given, "revision")))

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgekit.labels.assistant import Assistant, Help
 from edgekit.labels.session import Session
 from edgekit.labels.web.server import LabelPage
 
@@ -14,9 +15,13 @@ from edgekit.labels.web.server import LabelPage
 class Site:
     """A page on any free port; `close` ends it and its session."""
 
-    def __init__(self, folder: Path, out: Path | None = None, token: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, out: Path | None = None, token: str | None = None, helped: Help | None = None
+    ) -> None:
         self.session = Session(folder, out, ["bee", "hornet"])
-        self.page = LabelPage(self.session, "127.0.0.1", 0, token, lambda line: None)
+        self.said: list[str] = []
+        self.assistant = Assistant(self.session, helped or Help(), self.said.append)
+        self.page = LabelPage(self.assistant, "127.0.0.1", 0, token, lambda line: None)
         self.page.start()
 
     def ask(self, path: str, method: str = "GET", body: Any = None, **headers: str) -> tuple[int, Any, Any]:
@@ -40,5 +45,6 @@ class Site:
         return body
 
     def close(self) -> None:
+        self.assistant.stop()
         self.page.stop()
         self.session.close()

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.labels.assistant import Help
 from edgekit.serving.requests import BODY
 from tests.labels.folders import BOX, HEIGHT, WIDTH, pictures
+from tests.labels.test_assistant import Proposer, Spot
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
@@ -137,7 +139,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_in_its_text(quie
     parts = [text]
     for name in re.findall(r'(?:src|href)="/([\w.]+)"|from "/', text):
         assert quiet.ask(f"/{name}")[0] == 200
-    for name in ("page.js", "canvas.js", "keys.js", "talk.js", "page.css"):
+    for name in ("page.js", "canvas.js", "keys.js", "panels.js", "talk.js", "page.css"):
         status, part, _ = quiet.ask(f"/{name}")
         assert status == 200
         parts.append(part.decode())
@@ -245,3 +247,36 @@ def test_from_elsewhere_it_asks_for_the_token(tmp_path: Path) -> None:
         assert site.ask("/login", "POST", form)[0] == 303
     finally:
         site.close()
+
+
+def test_proposals_and_clicks(tmp_path: Path) -> None:
+    site = Site(pictures(tmp_path, "a.png", "b.png"), helped=Help(Proposer(), "one", segmenter=Spot()))
+    try:
+        told = site.get("/api/session")
+        assert (told["proposes"], told["segments"]) == (True, True)
+        assert site.get("/api/pictures/1/proposals")[0] == {"box": list(BOX), "label": 1, "score": 0.4}
+        ask = {"points": [[20, 10]], "inside": [True]}
+        assert site.ask("/api/pictures/1/segment", "POST", ask)[:2] == (200, {"box": [20, 10, 28, 18]})
+        assert site.ask("/api/pictures/1/segment", "POST", {"box": [5, 6, 30, 30]})[1] == {"box": [5, 6, 13, 14]}
+        for wrong in (
+            {},
+            {"points": [[1, 2]]},
+            {"box": [1, 2, 3]},
+            {"box": [5, 5, 5, 5]},
+            {"points": "x"},
+            {"more": 1},
+        ):
+            assert site.ask("/api/pictures/1/segment", "POST", wrong)[0] == 400
+        assert site.ask("/api/pictures/9/segment", "POST", ask)[0] == 404
+        assert site.ask("/api/pictures/9/proposals")[0] == 404
+        site.assistant._rank_all()
+        assert site.get("/api/pictures")["order"] == 1
+        assert sorted(site.get("/api/order")) == [1, 2]
+    finally:
+        site.close()
+
+
+def test_without_help_the_page_has_none(quiet: Site) -> None:
+    assert quiet.get("/api/pictures/1/proposals") == []
+    assert quiet.ask("/api/pictures/1/segment", "POST", {"box": list(BOX)})[1] == {"box": None}
+    assert quiet.get("/api/order") == [1, 2, 3]
