@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.drawn_mask import Outline
 from edgekit.data.writing.picture import Layout, Placed
 
 
@@ -27,14 +28,16 @@ def _texts(pictures: Sequence[Placed], classes: Sequence[str]) -> dict[Path, str
 
 def _objects(one: Placed) -> list[dict[str, Any]]:
     stated = one.sample.box_areas
-    areas = [None] * len(one.labels()) if stated is None else [float(str(area)) for area in stated]
-    return [
-        *(_object(*item, 0) for item in zip(one.boxes().tolist(), one.labels(), areas, strict=True)),
-        *(_object(box, label, None, 1) for box, label in zip(one.aside().tolist(), one.aside_labels(), strict=True)),
-    ]
+    areas: list[float | None] = [None] * len(one.labels()) if stated is None else [float(str(area)) for area in stated]
+    boxes = [*one.boxes().tolist(), *one.aside().tolist()]
+    labels = [*one.labels(), *one.aside_labels()]
+    crowds = [0] * len(one.labels()) + [1] * len(one.aside_labels())
+    areas += [None] * len(one.aside_labels())
+    drawn = [_segmentation(outline) for outline in one.outlines] or [[] for _ in boxes]
+    return [_object(*item) for item in zip(boxes, labels, areas, crowds, drawn, strict=True)]
 
 
-def _object(box: list[float], label: int, area: float | None, crowd: int) -> dict[str, Any]:
+def _object(box: list[float], label: int, area: float | None, crowd: int, segmentation: Any) -> dict[str, Any]:
     x1, y1, x2, y2 = box
     w, h = x2 - x1, y2 - y1
     return {
@@ -42,8 +45,22 @@ def _object(box: list[float], label: int, area: float | None, crowd: int) -> dic
         "bbox": [x1, y1, w, h],
         "area": w * h if area is None else area,
         "iscrowd": crowd,
-        "segmentation": [],
+        "segmentation": segmentation,
     }
 
 
-COCO = Layout("coco", Path, _texts, lambda pictures, classes: ())
+def _segmentation(outline: Outline | None) -> Any:
+    """Polygons, x y x y .., or runs of pixels down the columns, not compressed."""
+    if outline is None:
+        return []
+    if outline.runs:
+        return {"size": list(outline.shape), "counts": list(outline.runs)}
+    return [list(ring) for ring in outline.rings]
+
+
+def _lost(pictures: Sequence[Placed], classes: Sequence[str]) -> tuple[str, ...]:
+    n = sum(one.unmatched for one in pictures)
+    return (f"{n} outline(s) are not carried: no box is the one around them",) if n else ()
+
+
+COCO = Layout("coco", Path, _texts, _lost)

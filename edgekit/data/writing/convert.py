@@ -14,12 +14,14 @@ from typing import Any
 
 from edgekit.artifacts.atomic import make_folder, reason, sync_folder
 from edgekit.data.classes.class_map import ClassMapLike, class_map
+from edgekit.data.drawn_mask import Outline
 from edgekit.data.names import split_of
 from edgekit.data.orientation import picture_size
 from edgekit.data.sample import Dataset
 from edgekit.data.survey.sets import Sets, read_sets, shared_out
 from edgekit.data.writing.coco import COCO
 from edgekit.data.writing.names import file_names
+from edgekit.data.writing.outlines import outlines_of, read_outlines
 from edgekit.data.writing.picture import Layout, Placed
 from edgekit.data.writing.voc import VOC
 from edgekit.data.writing.yolo import YOLO
@@ -92,14 +94,17 @@ def convert_data(
         OutputError: something is there already, or it cannot be written.
     """
     sets = read_sets(data, split, class_map(classes_map), whole=True)
+    outlines = read_outlines(data, sets.parts)
     if val_share is not None:
         sets = shared_out(sets, val_share, seed, group)
     for line in sets.lines():
         say(line)
-    return write_sets(sets, Path(out), to, link=link)
+    return write_sets(sets, Path(out), to, link=link, outlines=outlines)
 
 
-def write_sets(sets: Sets, out: Path, to: str, *, link: bool = False) -> Written:
+def write_sets(
+    sets: Sets, out: Path, to: str, *, link: bool = False, outlines: Mapping[Path, tuple[Outline, ...]] | None = None
+) -> Written:
     """Writes the pictures of `sets` and their boxes to the folder `out` in the layout `to`.
 
     The folder appears whole or not at all. Boxes read from it again are those of `sets` to 1e-6 pixels, except for what
@@ -109,6 +114,7 @@ def write_sets(sets: Sets, out: Path, to: str, *, link: bool = False) -> Written
         out: a folder that is not there yet, or is empty.
         to: a name of `LAYOUTS`.
         link: hard links to the pictures, not copies; both must lie on one disk.
+        outlines: those in each picture, by its file.
 
     Raises:
         UsageError: no such layout, or splits whose names it cannot hold.
@@ -120,7 +126,7 @@ def write_sets(sets: Sets, out: Path, to: str, *, link: bool = False) -> Written
     layout = LAYOUTS[to]
     _refuse_existing(out)
     parts = _named(sets, layout)
-    placed = _placed(parts)
+    placed = _placed(parts, outlines or {})
     classes = sets.classes or ()
     texts = layout.texts(placed, classes)
     _fill(out, lambda folder: _write(folder, placed, layout, texts, link))
@@ -156,7 +162,7 @@ def _named(sets: Sets, layout: Layout) -> dict[str, Dataset]:
     return {names[k]: part for k, part in sets.parts.items()}
 
 
-def _placed(parts: dict[str, Dataset]) -> list[Placed]:
+def _placed(parts: dict[str, Dataset], outlines: Mapping[Path, tuple[Outline, ...]]) -> list[Placed]:
     pairs = [(split, sample) for split, part in parts.items() for sample in part]
     files = file_names([sample for _, sample in pairs])
     found = []
@@ -167,7 +173,9 @@ def _placed(parts: dict[str, Dataset]) -> list[Placed]:
             assert sample.path is not None
             size = picture_size(sample.path)
             height, width = size.height, size.width
-        found.append(Placed(sample, split, file, width, height))
+        mine = outlines_of(sample, outlines) if sample.path in outlines else ()
+        unmatched = len(outlines.get(sample.path, ())) - sum(one is not None for one in mine) if sample.path else 0
+        found.append(Placed(sample, split, file, width, height, mine, unmatched))
     return found
 
 

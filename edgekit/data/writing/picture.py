@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.data.drawn_mask import Outline
 from edgekit.data.sample import Sample
 
 
@@ -21,6 +22,8 @@ class Placed:
         split: `train` and the like.
         file: the picture's path inside its split, unique in the whole set, also without its suffix.
         width, height: of the upright picture, in pixels.
+        outlines: of each box, and then of each set aside, its outline or None; () where none is known.
+        unmatched: how many outlines belong to no box.
     """
 
     sample: Sample
@@ -28,6 +31,8 @@ class Placed:
     file: str
     width: int
     height: int
+    outlines: tuple[Outline | None, ...] = ()
+    unmatched: int = 0
 
     def boxes(self) -> NDArray[np.float64]:
         """float64 [M, 4], as exact as they are known."""
@@ -80,3 +85,9 @@ def areas_lost(pictures: Sequence[Placed], layout: str) -> tuple[str, ...]:
     if not n:
         return ()
     return (f"the areas of {n} object(s)' own masks are not held by {layout}: the areas of their boxes count",)
+
+
+def outlines_lost(pictures: Sequence[Placed], layout: str) -> tuple[str, ...]:
+    """The sentence about outlines, which only COCO holds beside boxes, or none."""
+    n = sum(outline is not None for one in pictures for outline in one.outlines) + sum(o.unmatched for o in pictures)
+    return (f"the outlines of {n} object(s) are not held by {layout}: boxes are written",) if n else ()

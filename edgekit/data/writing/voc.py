@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from edgekit.data.writing.picture import Layout, Placed, areas_lost
+from edgekit.data.writing.picture import Layout, Placed, areas_lost, outlines_lost
 from edgekit.errors import DataError
 from edgekit.screen import some
 
@@ -76,7 +76,7 @@ def _number(value: float) -> str:
 
 
 def _lost(pictures: Sequence[Placed], classes: Sequence[str]) -> tuple[str, ...]:
-    notes = areas_lost(pictures, "Pascal VOC")
+    notes = areas_lost(pictures, "Pascal VOC") + outlines_lost(pictures, "Pascal VOC")
     thin = [one.file for one in pictures for box, _, _ in _objects(one) if min(_sides(box)) <= _LEAST]
     if thin:
         notes += (

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from edgekit.data.writing.picture import Layout, Placed, areas_lost
+from edgekit.data.writing.picture import Layout, Placed, areas_lost, outlines_lost
 from edgekit.errors import DataError
 from edgekit.screen import some
 
@@ -81,7 +81,7 @@ def _quoted(name: str) -> str:
 
 def _lost(pictures: Sequence[Placed], classes: Sequence[str]) -> tuple[str, ...]:
     aside = [one.file for one in pictures for _ in one.aside()]
-    notes = areas_lost(pictures, "YOLO")
+    notes = areas_lost(pictures, "YOLO") + outlines_lost(pictures, "YOLO")
     if aside:
         notes += (
             f"{len(aside)} box(es) set aside (crowds or difficult objects) are not held by YOLO and were left out, in "

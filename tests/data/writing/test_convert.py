@@ -18,7 +18,7 @@ from edgekit.data import load_dataset
 from edgekit.data.classes.class_map import class_map
 from edgekit.data.sample import Dataset, Sample
 from edgekit.data.survey.sets import Sets, read_sets
-from edgekit.data.writing.convert import LAYOUTS, write_sets
+from edgekit.data.writing.convert import LAYOUTS, convert_data, write_sets
 from edgekit.errors import DataError, EdgekitError, OutputError, UsageError
 
 CLASSES = ("bee", "hornet & <co>", "żądło: \"a\", 'b' #1")
@@ -135,6 +135,47 @@ def test_numbers_with_more_digits_than_float32_come_back(through: str, tmp_path:
         assert np.abs(np.subtract(mine, theirs)).max() <= 1e-8
     if through == "coco":
         assert again[0]["area"] == pytest.approx(702.10575, abs=1e-4)
+
+
+@pytest.mark.parametrize("through", [None, *LAYOUTS])
+def test_outlines_are_carried_by_coco_and_said_elsewhere(through: str | None, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    picture(first / "val" / "a.png", 60, 40, 1)
+    picture(first / "val" / "b.png", 60, 40, 2)
+    runs = {"size": [40, 60], "counts": [410, 10, 30, 12, 1938]}  # columns 10 and 11, rows 10 to 21
+    drawn = [
+        [[5, 5, 20.5, 6, 12, 30]],
+        [[30, 10, 50, 10, 50, 30, 30, 30]],
+        runs,
+        [[1, 1, 9, 1, 5, 9], [6, 20, 9, 20, 9, 25]],
+    ]
+    bounds = [[5, 5, 15.5, 25], [30, 10, 20, 20], [10, 10, 2, 12], [1, 1, 8, 24]]
+    items = [
+        {
+            "id": i,
+            "image_id": 1 + i % 2,
+            "category_id": 1,
+            "bbox": box,
+            "area": 9,
+            "iscrowd": int(i == 2),
+            "segmentation": one,
+        }
+        for i, (one, box) in enumerate(zip(drawn, bounds, strict=True))
+    ]
+    images = [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}]
+    content = {"images": images, "annotations": items, "categories": [{"id": 1, "name": "bee"}]}
+    (first / "annotations").mkdir()
+    (first / "annotations" / "instances_val.json").write_text(json.dumps(content))
+    written = convert_data(first, tmp_path / "second", to=through or "coco")
+    if through not in (None, "coco"):
+        assert "the outlines of 3 object(s) are not held" in " ".join(written.lost)
+        return
+    assert written.lost == ()
+    convert_data(tmp_path / "second", tmp_path / "third", to="coco")
+    again = json.loads((tmp_path / "third" / "annotations" / "instances_val.json").read_text())["annotations"]
+    segments = {tuple(item["bbox"]): item["segmentation"] for item in again}
+    wanted = {tuple(box): one for box, one in zip(bounds, drawn, strict=True)}
+    assert segments == {**wanted, (30, 10, 20, 20): []}, "a rectangle says no more than its box"
 
 
 def with_more(made: Sets) -> Sets:
