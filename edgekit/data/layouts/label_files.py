@@ -63,7 +63,7 @@ def is_label_files(path: Path) -> bool:
         known = read_all(found)
     except DataError:
         return False
-    boxed = [p for p, said in known.entries.items() if any(entry.shapes for _, entry in said)]
+    boxed = [p for p, said in known.entries.items() if any(entry.shapes or entry.problem for _, entry in said)]
     folders = {plain(p.name).casefold() for p in own}
     return len(boxed) * 2 >= len(found.pictures) and not folders & {name.casefold() for name in known.names}
 
@@ -123,7 +123,7 @@ def read_all(found: Survey) -> Found:
         relative = file.relative_to(found.root).as_posix() if file.is_relative_to(found.root) else file.name
         try:
             read = found.format.read(file, found.root)
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             if not found.format.each:
                 text = str(error)
                 raise DataError(f"{file} cannot be read.", got=text, expected=found.format.about) from error

@@ -13,7 +13,7 @@ from pathlib import Path, PureWindowsPath
 from edgekit.data.layouts.annotations import Box, Collector, choose_split
 from edgekit.data.layouts.data_yaml import Config, find_config, is_split, read_config
 from edgekit.data.layouts.files.survey import survey
-from edgekit.data.layouts.formats.yolo_rows import names_of
+from edgekit.data.layouts.formats.rows.yolo import names_of
 from edgekit.data.layouts.label_files import add, load_label_files, read_all
 from edgekit.data.layouts.unread_labels import KNOWN
 from edgekit.data.layouts.yolo_box import yolo_box

@@ -25,7 +25,7 @@ TRUTH: dict[str, Boxes] = {
 CLASSES = ("bee", "hornet")
 WRITERS: dict[str, Callable[[Path], None]] = {}
 NO_EMPTY = {"retinanet-without-empty", "tf-csv", "openimages", "automl", "makesense", "csv-parts", "tsv", "csv-centres",
-            "vott-csv", "csv-semicolon"}  # fmt: skip
+            "vott-csv", "csv-semicolon", "mot", "darklabel"}  # fmt: skip
 
 
 def writer(function: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -611,3 +611,93 @@ def _makesense(root: Path) -> None:
         for k, n, x1, y1, x2, y2 in boxes()
     ]
     table(root / "labels_my-project.csv", lines)
+
+
+# formats of certain programs and sets
+
+
+@writer
+def _vott_json(root: Path) -> None:
+    pictures(root / "vott-json-export")
+    assets = {}
+    for key in TRUTH:
+        asset = {
+            "name": f"{key}.png",
+            "path": f"file:C:/bees/{key}.png",
+            "size": dict(zip(("width", "height"), SIZES[key], strict=True)),
+        }
+        regions = [
+            {"type": "RECTANGLE", "tags": [n], "boundingBox": {"left": a, "top": b, "width": c - a, "height": d - b}}
+            for n, (a, b, c, d) in TRUTH[key]
+        ]
+        assets[key * 8] = {"asset": asset, "regions": regions, "version": "2.2.0"}
+    tags = [{"name": name, "color": "#fff"} for name in CLASSES]
+    text(root / "vott-json-export" / "bees-export.json", {"name": "bees", "tags": tags, "assets": assets})
+
+
+@writer
+def _bdd(root: Path) -> None:
+    pictures(root / "images" / "100k")
+    frames = []
+    for key in TRUTH:
+        labels: list[dict[str, Any]] = [
+            {"category": n, "box2d": dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))} for n, box in TRUTH[key]
+        ]
+        frames.append({"name": f"{key}.png", "labels": [*labels, {"category": "lane", "poly2d": []}]})
+    text(root / "labels" / "bdd100k_labels_images.json", frames)
+
+
+@writer
+def _ground_truth_manifest(root: Path) -> None:
+    pictures(root / "images")
+    lines = []
+    for key in TRUTH:
+        boxes = [
+            {"class_id": CLASSES.index(n), "left": a, "top": b, "width": c - a, "height": d - b}
+            for n, (a, b, c, d) in TRUTH[key]
+        ]
+        size = [{"width": SIZES[key][0], "height": SIZES[key][1], "depth": 3}]
+        meta = {"class-map": {"0": "bee", "1": "hornet"}, "type": "groundtruth/object-detection"}
+        one = {
+            "source-ref": f"s3://hive/{key}.png",
+            "bees": {"image_size": size, "annotations": boxes},
+            "bees-metadata": meta,
+        }
+        lines.append(json.dumps(one))
+    text(root / "output.manifest", "\n".join(lines))
+
+
+@writer
+def _kitti(root: Path) -> None:
+    pictures(root / "training" / "image_2")
+    for key in TRUTH:
+        lines = [
+            f"{n} 0.00 0 -1.57 {a:.2f} {b:.2f} {c:.2f} {d:.2f} 1.6 1.5 3.8 1 2 3 4" for n, (a, b, c, d) in TRUTH[key]
+        ]
+        text(root / "training" / "label_2" / f"{key}.txt", "\n".join(lines))
+
+
+@writer
+def _dota(root: Path) -> None:
+    pictures(root / "images")
+    for key in TRUTH:
+        lines = [f"{a} {b} {c} {b} {c} {d} {a} {d} {n} 0" for n, (a, b, c, d) in TRUTH[key]]
+        text(root / "labelTxt" / f"{key}.txt", "\n".join(["imagesource:hive", "gsd:0.1", *lines]))
+
+
+@writer
+def _mot(root: Path) -> None:
+    for number, key in enumerate(TRUTH):
+        picture(root / "img1" / f"{number:06}.png", key)
+    lines = [["abc".index(k), i, a, b, c - a, d - b, 1, -1, -1, -1, n] for i, (k, n, a, b, c, d) in enumerate(boxes())]
+    text(root / "gt" / "gt.txt", "\n".join(",".join(map(str, line)) for line in lines))
+
+
+@writer
+def _darklabel(root: Path) -> None:
+    pictures(root)
+    lines = []
+    for number, (_, mine) in enumerate(TRUTH.items()):
+        groups = [f"{i},{a},{b},{c},{d},{n}" for i, (n, (a, b, c, d)) in enumerate(mine)]
+        lines += [",".join([str(number), str(len(mine)), *groups])] if mine else []
+    text(root / "clip.txt", "\n".join(lines))

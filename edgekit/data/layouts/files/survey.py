@@ -24,8 +24,14 @@ FORMATS = (
     "via",
     "createml",
     "supervisely",
-    "tables",
-    "yolo_rows",
+    "vott",
+    "bdd",
+    "manifest",
+    "rows.tables",
+    "rows.yolo",
+    "rows.kitti",
+    "rows.dota",
+    "rows.frames",
 )
 _TRIED = 64  # files of one suffix that are looked into before a format is given up
 _HEAD, _TAIL = 256 * 1024, 64 * 1024  # bytes of a file that a format sees

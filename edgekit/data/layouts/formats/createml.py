@@ -28,8 +28,10 @@ def _read(file: Path, root: Path) -> Read:
 
 def _entry(item: dict[str, Any]) -> Entry:
     lists = (item[key] for key in ("annotations", "annotation", "labels") if isinstance(item.get(key), list))
-    objects: list[Any] = next(lists, [])
+    objects: list[Any] | None = next(lists, None)
     ways = tuple(str(item[key]) for key in _PICTURE if item.get(key))
+    if objects is None:
+        return Entry(ways, problem="it has no list of annotations")
     return Entry(ways, tuple(_shape(one, i) for i, one in enumerate(objects, 1) if isinstance(one, dict)))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.data.layouts.files.entry import UNUSABLE, Corners, Entry, Format, Read, Shape, corners, ordered
-from edgekit.data.layouts.formats.columns import Row, by_content, by_header
+from edgekit.data.layouts.formats.rows.columns import Row, by_content, by_header
 from edgekit.data.layouts.formats.via import class_key, via_shape
 from edgekit.data.names import plain, split_of
 from edgekit.errors import DataError
