@@ -47,7 +47,11 @@ def _task(task: dict[str, Any], number: int) -> Entry:
                    if isinstance(one, dict) and "original_width" in one]  # fmt: skip
     written = [str(value) for value in data.values() if isinstance(value, str) and _PICTURE.search(value)]
     found = [item for item in results if isinstance(item, dict) and isinstance(item.get("value"), dict)]
-    shapes = tuple(_shapes(found, number)) if not problem else ()
+    shapes: tuple[Shape, ...] = ()
+    try:
+        shapes = tuple(_shapes(found, number)) if not problem else ()
+    except (ValueError, TypeError, LookupError) as error:
+        problem = f"task {number}: {error}"
     size = next(
         ((float(i["original_width"]), float(i["original_height"])) for i in found if i.get("original_width")), None
     )
