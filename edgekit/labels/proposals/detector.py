@@ -8,16 +8,14 @@ from edgekit.tasks import TASKS
 from edgekit.vision.boxes import area
 from edgekit.vision.image import Frame
 
-SHARE = 0.5  # of a model's own threshold: a box more to reject costs one key, one to draw costs a drag and a key
-
 
 class DetectorProposer:
     """What a detector finds, with the names of its classes.
 
     Args:
         predictor: of a detector (`edgekit.loading.open_predictor`).
-        threshold: smallest score of a proposal, 0 to 1; None takes `SHARE` of the model's own of each class, or of
-            0.3 where it has none.
+        threshold: smallest score of a proposal, 0 to 1; None takes the model's own of each class, or 0.3 where it has
+            none. A lower one finds more and costs more keys than it saves: docs/proposals.md.
 
     Raises:
         UsageError: a model that is no detector.
@@ -28,7 +26,7 @@ class DetectorProposer:
         self.predictor = predictor
         self.classes = predictor.spec.classes
         own = predictor.spec.thresholds or (0.3,) * len(self.classes)
-        self.thresholds = tuple(SHARE * t for t in own) if threshold is None else (threshold,) * len(own)
+        self.thresholds = tuple(own) if threshold is None else (threshold,) * len(own)
 
     def __call__(self, frame: Frame) -> list[Proposal]:
         (found,) = self.predictor.detect([frame], min(self.thresholds))

@@ -8,7 +8,7 @@ from edgekit.backends.null import NullSession
 from edgekit.data.hive.made import HIVE_CLASSES, hive_pictures
 from edgekit.errors import DataError, EdgekitError
 from edgekit.labels.proposals.base import Proposal
-from edgekit.labels.proposals.detector import SHARE, DetectorProposer
+from edgekit.labels.proposals.detector import DetectorProposer
 from edgekit.labels.proposals.quality import proposal_quality
 from edgekit.loading import open_predictor
 from edgekit.metrics.ground_truth import GroundTruth
@@ -31,14 +31,14 @@ def test_a_detector_proposes_what_it_finds(tiny: Predictor) -> None:
         [propose(s.read()) for s in pictures], [s.ground_truth() for s in pictures], HIVE_CLASSES
     )
     assert quality.recall.value is not None
-    assert quality.recall.value > 0.6
+    assert quality.recall.value > 0.5
     assert quality.precision.value is not None
-    assert quality.precision.value > 0.3
+    assert quality.precision.value > 0.5
 
 
-def test_its_threshold_is_its_own_lowered_or_the_one_given(tiny: Predictor) -> None:
+def test_its_threshold_is_its_own_or_the_one_given(tiny: Predictor) -> None:
     frame = hive_pictures(3, seed=11).samples[1].read()
-    assert DetectorProposer(tiny).thresholds == tuple(SHARE * t for t in tiny.spec.thresholds)
+    assert DetectorProposer(tiny).thresholds == tiny.spec.thresholds
     scores = [one.score for one in DetectorProposer(tiny, 0.02)(frame)]
     assert min(scores) >= 0.02
     assert scores == sorted(scores, reverse=True)
