@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.layouts.folder import load_folder
+from edgekit.data.names import ALL
 from edgekit.errors import UsageError
 from edgekit.labels.assistant import Assistant, Help
 from edgekit.labels.proposals.detector import DetectorProposer
+from edgekit.labels.proposals.folders.proposer import learn
+from edgekit.labels.proposals.folders.sides import sides_of
 from edgekit.labels.proposals.quality import ProposalQuality
 from edgekit.labels.proposals.sam.segmenter import SegmentAnything, open_segment_anything
 from edgekit.labels.session import Session
@@ -56,6 +61,7 @@ def label(
     classes: Sequence[str] = (),
     model: str | os.PathLike[str] | None = None,
     sam: Sequence[str | os.PathLike[str]] | None = None,
+    folders: bool | str = False,
     blind: int = 0,
     host: str = "127.0.0.1",
     port: int = PORT,
@@ -76,6 +82,9 @@ def label(
         model: any detector that edgekit opens: it proposes boxes, and the most useful pictures come first.
         sam: an image encoder and a mask decoder as ONNX, in a usual Segment Anything layout: a click or a drawn box
             becomes the box of the thing there.
+        folders: the pictures lie in two class folders, present and absent, and nobody drew boxes: what stands out in
+            present ones and looks like nothing in absent ones is proposed, and absent ones are done, with no boxes. A
+            name says which folder is the absent one.
         blind: that many pictures are labelled without seeing proposals, so that these are measured on them.
         host: where the page listens; other than this machine's own address it needs a `token`.
         port: 0 is any free one.
@@ -87,7 +96,7 @@ def label(
     Raises:
         DataError: no pictures, or labels that cannot be read.
         UsageError: a folder `out` that has other things, labels of others without `out`, a port that is taken, a
-            model that is no detector, or `sam` of other than two files.
+            model that is no detector, `sam` of other than two files, or `folders` beside `model`.
         ArtifactError: a model or segmenter that must not run here.
         BusyError: the folder is being labelled by another process.
         OutputError: it cannot be written.
@@ -96,12 +105,12 @@ def label(
 
     bring = required_token(host, token, "token", "--token {value}, or --host 127.0.0.1")
     with ExitStack() as open_now:
-        proposer = _proposer(model, open_now)
         segmenter = _segmenter(sam, open_now, say)
-        known = classes or (proposer.classes if proposer else ())
-        session = Session(Path(path), None if out is None else Path(out), known, say)
+        helped, names, empty = _proposals(Path(path), model, folders, open_now)
+        helped = replace(helped, segmenter=segmenter, blind=blind)
+        session = Session(Path(path), None if out is None else Path(out), classes or names, say, empty)
         open_now.callback(session.close)
-        assistant = Assistant(session, _help(proposer, segmenter, blind), say)
+        assistant = Assistant(session, helped, say)
         page = LabelPage(assistant, host, port, bring, say)
         open_now.callback(page.stop)
         open_now.callback(assistant.stop)
@@ -121,10 +130,25 @@ def label(
         )
 
 
-def _proposer(model: str | os.PathLike[str] | None, open_now: ExitStack) -> DetectorProposer | None:
+def _proposals(
+    path: Path, model: str | os.PathLike[str] | None, folders: bool | str, open_now: ExitStack
+) -> tuple[Help, tuple[str, ...], frozenset[Path]]:
+    """What proposes, the names of its classes, and pictures that are known to be empty."""
+    if model is not None and folders:
+        raise UsageError("Boxes are proposed by one.", got="a model, and folders", expected="one of the two")
+    if folders:
+        dataset = load_folder(path, None, ALL)  # a data.yaml of ours may lie there by now
+        sides = sides_of(dataset, folders if isinstance(folders, str) else None)
+        learnt = learn(dataset, sides)
+        name = hashlib.sha256(learnt.ranking.direction.tobytes() + repr(learnt.ranking.half).encode()).hexdigest()
+        pairs = zip(dataset, sides.of, strict=True)
+        empty = frozenset(sample.path for sample, present in pairs if not present and sample.path is not None)
+        return Help(learnt, name, 0.5), (sides.present,), empty
     if model is None:
-        return None
-    return DetectorProposer(open_now.enter_context(open_predictor(model)))
+        return Help(), (), frozenset()
+    proposer = DetectorProposer(open_now.enter_context(open_predictor(model)))
+    own = proposer.predictor.spec.thresholds or (0.3,)
+    return Help(proposer, proposer.predictor.sha256, sum(own) / len(own)), proposer.classes, frozenset()
 
 
 def _segmenter(sam: Sequence[str | os.PathLike[str]] | None, open_now: ExitStack, say: Say) -> SegmentAnything | None:
@@ -136,10 +160,3 @@ def _segmenter(sam: Sequence[str | os.PathLike[str]] | None, open_now: ExitStack
     pair = open_segment_anything(files[0], files[1], say=say)
     open_now.callback(pair.close)
     return pair
-
-
-def _help(proposer: DetectorProposer | None, segmenter: SegmentAnything | None, blind: int) -> Help:
-    if proposer is None:
-        return Help(segmenter=segmenter)
-    own = proposer.predictor.spec.thresholds or (0.3,)
-    return Help(proposer, proposer.predictor.sha256, sum(own) / len(own), segmenter, blind)

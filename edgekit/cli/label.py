@@ -31,6 +31,13 @@ def label(
         tuple[Path, Path] | None,
         typer.Option("--sam", metavar="ENCODER DECODER", help="Segment Anything as two ONNX: a click gives a box."),
     ] = None,
+    folders: Annotated[
+        bool,
+        typer.Option("--folders", help="Two class folders, present and absent: propose what only present ones have."),
+    ] = False,
+    absent: Annotated[
+        str | None, typer.Option("--absent", help="The same, and which of the two folders is absent.")
+    ] = None,
     blind: Annotated[
         int, typer.Option("--blind", min=0, help="Pictures to label before proposals are shown, to measure them.")
     ] = 0,
@@ -54,8 +61,8 @@ def label(
     names = _names(classes)
     with _stopped_by_signals():
         done = run(
-            data, out=out, classes=names, model=model, sam=sam, blind=blind, host=host, port=port, token=token,
-            seconds=seconds, say=say,
+            data, out=out, classes=names, model=model, sam=sam, folders=absent or folders, blind=blind, host=host,
+            port=port, token=token, seconds=seconds, say=say,
         )  # fmt: skip
     if output_format is Format.json:
         print_json(done.to_dict())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,15 +41,23 @@ class Session:
         out: where labels are written; None is beside the pictures.
         classes: names; those that are not in use yet come after those that are.
         say: takes lines for people.
+        empty: pictures that are known to have no objects: they are done, unless something else was said already.
 
     Raises:
         EdgekitError: as `find`, `Files`, `Store` and `resume`; UsageError too for labels of others without `out`.
     """
 
     def __init__(
-        self, path: Path, out: Path | None = None, classes: Sequence[str] = (), say: Say = lambda line: None
+        self,
+        path: Path,
+        out: Path | None = None,
+        classes: Sequence[str] = (),
+        say: Say = lambda line: None,
+        empty: Collection[Path] = (),
     ) -> None:
         found = find(path)
+        nothing = {name: Labels(done=True) for name in found.names if found.root / name in empty}
+        found = replace(found, known={**nothing, **found.known})
         out = found.root if out is None else out
         if found.layout and _same(out, found.root) and not is_ours(out):
             raise UsageError(

@@ -12,7 +12,9 @@ import threading
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import edgekit
 from edgekit.errors import UsageError
@@ -95,3 +97,24 @@ def test_what_is_asked_wrongly(cli: Cli, tmp_path: Path) -> None:
     assert cli("label", tmp_path / "gone", "--port", 0).code == 1
     with pytest.raises(UsageError):
         edgekit.label(hive, host="::", port=0)
+
+
+def test_present_and_absent_folders(cli: Cli, tmp_path: Path) -> None:
+    """A red square is what only present pictures have; nobody drew a box."""
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        for side in ("hornet", "absent"):
+            frame = rng.integers(90, 110, (60, 80, 3), np.uint8)
+            if side == "hornet":
+                frame[20:34, 10 + 4 * i : 24 + 4 * i] = (200, 30, 30)
+            (tmp_path / side).mkdir(exist_ok=True)
+            Image.fromarray(frame).save(tmp_path / side / f"{side}{i}.png")
+    done = cli("label", tmp_path, "--folders", "--seconds", 0.1, "--port", 0, "--format", "json")
+    assert done.code == 0, done.text
+    assert json.loads(done.out)["done"] == 12
+    assert json.loads(done.out)["boxes"] == {"hornet": 0}
+    assert {p.name for p in tmp_path.rglob("*.txt")} == {"edgekit-labelled.txt", *(f"absent{i}.txt" for i in range(12))}
+    for words, text in ((("--absent", "hornets"), "not clear"), (("--folders", "--model", "hornet-mobile"), "by one")):
+        done = cli("label", tmp_path, "--seconds", 0, "--port", 0, *words)
+        assert done.code == 2
+        assert text in done.err
