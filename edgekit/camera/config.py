@@ -225,6 +225,14 @@ class WebConfig(Table):
     live_fps: float = Field(default=10, gt=0, le=60)
 
 
+class LearnConfig(Table):
+    """Learning from visits that were marked on the page, when the camera starts."""
+
+    enabled: bool = False
+    golden: str | None = Field(default=None, description="labelled pictures with boxes, which judge what was learnt")
+    map: str | None = Field(default=None, description="where they call classes differently, as --map")
+
+
 class OutputConfig(Table):
     """What else is written."""
 
@@ -248,6 +256,7 @@ class CameraConfig(Table):
     labels: dict[str, LabelRule] = Field(default_factory=dict)
     store: StoreConfig = StoreConfig()
     web: WebConfig = WebConfig()
+    learn: LearnConfig = LearnConfig()
     output: OutputConfig = OutputConfig()
     # [deliver.NAME]: each delivery knows its own keys; they may hold passwords
     deliver: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)

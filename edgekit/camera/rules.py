@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,15 +83,11 @@ def make_rules(config: CameraConfig, model: Model, clock: Clock | None = None) -
             got=", ".join(unknown),
             expected="some of " + ", ".join(model.classes),
         )
-    least, threshold, alarm = {}, {}, {}
+    least = least_scores(config, model.classes, model.thresholds, model.alarms)
+    threshold, alarm = {}, {}
     for i, name in enumerate(model.classes):
-        raised = model.alarms[i] if model.alarms else None
-        shown = model.thresholds[i] if model.thresholds else None
-        # an alarm's threshold was chosen for the best box of a sharp picture: what one insect reaches once, not half
-        # of the time. So it is asked of a track's best score; where boxes are shown from above it on, it is the lower
-        own = shown if raised is None or shown is None else min(shown, raised)
+        own, raised = _own(i, model.thresholds, model.alarms)
         rule = config.labels.get(name, LabelRule())
-        least[name] = _first(rule.min_score, config.visits.min_score, own, _NO_MODEL[0])
         threshold[name] = max(least[name], _first(rule.threshold, config.visits.threshold, own, _NO_MODEL[1]))
         alarm[name] = _first(rule.alarm, config.visits.alarm, raised, 0.0)
     floor = _FLOOR * min(least.values())
@@ -108,6 +104,36 @@ def make_rules(config: CameraConfig, model: Model, clock: Clock | None = None) -
         tracker=Tracker(config.track, least.__getitem__, threshold.__getitem__, alarm.__getitem__),
         visits=Visits(config.visits, threshold, zones, clock),
     )
+
+
+def least_scores(
+    config: CameraConfig, classes: Sequence[str], thresholds: Sequence[float], alarms: Sequence[float]
+) -> dict[str, float]:
+    """By class, in the model's order, from which score on a detection counts.
+
+    Args:
+        classes, thresholds, alarms: the model's; no thresholds where none were chosen.
+    """
+    return {
+        name: _first(
+            config.labels.get(name, LabelRule()).min_score,
+            config.visits.min_score,
+            _own(i, thresholds, alarms)[0],
+            _NO_MODEL[0],
+        )
+        for i, name in enumerate(classes)
+    }
+
+
+def _own(label: int, thresholds: Sequence[float], alarms: Sequence[float]) -> tuple[float | None, float | None]:
+    """From which score on the model shows a box of a class, and raises its alarm.
+
+    An alarm's threshold was chosen for the best box of a sharp picture: what one insect reaches once, not half of the
+    time. So it is asked of a track's best score; where boxes are shown from above it on, it is the lower.
+    """
+    raised = alarms[label] if alarms else None
+    shown = thresholds[label] if thresholds else None
+    return shown if raised is None or shown is None else min(shown, raised), raised
 
 
 def _first(*values: float | None) -> float:

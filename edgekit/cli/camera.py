@@ -44,6 +44,9 @@ def camera(
     video: Annotated[Path | None, typer.Option("--video", help="Write an annotated video here.")] = None,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Events on stdout, one JSON object a line.")] = False,
     web: Annotated[bool, typer.Option("--web", help="Serve the page on this machine.")] = False,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Fit the model's last layer to what was marked on the page, if it passes.")
+    ] = False,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="Stop after so long.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check configuration and model.")] = False,
     output_format: FormatOption = Format.text,
@@ -60,6 +63,7 @@ def camera(
     settings += [f"source.uri={source}"] if source is not None else []
     settings += [f"model.path={model}"] if model is not None else []
     settings += ["web.enabled=true"] if web else []
+    settings += ["learn.enabled=true"] if learn else []
     settings += ["output.json_lines=true"] if json_lines else []
     settings += [f"store.folder={out / _STORE}"] if out is not None else []
 
@@ -163,57 +167,12 @@ def _counted(config: CameraConfig, runtime: Camera) -> Iterator[None]:
 
 
 def open_model(config: CameraConfig) -> Model:
-    """Opens the model that the configuration names; the wiring between `loading` and the camera room."""
-    from edgekit import loading
-    from edgekit.artifacts.opening import RunOptions
-    from edgekit.camera.detect.detectors import make_detector
-    from edgekit.camera.detect.lookahead import streams_of
-    from edgekit.camera.rules import Model
-    from edgekit.errors import UsageError
-    from edgekit.memory import give_back
+    """Opens the model that the configuration names, and says what it learnt from."""
+    from edgekit.api.watching import open_model as opened
 
-    if config.model.path == Path():
-        raise UsageError("No model is given.", expected="--model FILE, or model.path in the TOML")
-    model = config.model
-    # before it is read: what is put there meanwhile is another one. What is not there the loader names best
-    before = _bytes_at(model.path) if loading.model_path(model.path).is_file() else ()
-    run = RunOptions(model.backend, model.provider, model.threads, streams_of(config), frugal=True)
-    predictor = loading.open_model(model.path, run)
-    described = loading.metadata_of(config.model.path)
-    give_back()
-    tell_origin(predictor.name, predictor.trained_on)
-    spec = predictor.spec
-    return Model(
-        make=lambda wanted, floor: make_detector(predictor, wanted, floor),
-        classes=spec.classes,
-        thresholds=spec.thresholds,
-        alarms=spec.alarm_thresholds,
-        info={
-            "name": predictor.name,
-            "sha256": predictor.sha256,
-            "precision": described.precision if described else "fp32",
-            **({"trained_on": predictor.trained_on} if predictor.trained_on else {}),
-        },
-        close=predictor.close,
-        replaced=lambda: _bytes_at(model.path) != before,
-    )
-
-
-def _bytes_at(path: Path) -> tuple[str, ...]:
-    """The hashes of a model's files. Raises ArtifactError where one cannot be read."""
-    from edgekit import loading
-    from edgekit.artifacts.engine import sidecar_of
-    from edgekit.artifacts.onnx_file import file_sha256
-    from edgekit.errors import ArtifactError
-
-    path = loading.model_path(path)
-    files = (path, sidecar_of(path)) if path.suffix == loading.ENGINE else (path,)
-    try:
-        return tuple(file_sha256(file) for file in files)
-    except OSError as error:
-        raise ArtifactError(
-            f"{path} cannot be read as a model.", got=str(error), expected="an exported file"
-        ) from error
+    model = opened(config, say)
+    tell_origin(model.info["name"], model.info.get("trained_on", ""))
+    return model
 
 
 def _deployed(config: CameraConfig) -> CameraConfig:

@@ -134,17 +134,17 @@ def test_a_deployment_written_anew_at_its_path_is_taken(good: Path, other: Path,
 
 
 def test_an_engine_is_its_plan_and_what_its_sidecar_says(tmp_path: Path) -> None:
-    from edgekit.cli.camera import _bytes_at
+    from edgekit.api.watching import bytes_at
 
     plan, sidecar = tmp_path / "a.engine", tmp_path / "a.engine.json"
     plan.write_bytes(b"plan")
     sidecar.write_text("{}")
-    first = _bytes_at(plan)
+    first = bytes_at(plan)
     sidecar.write_text("{ }")
-    assert _bytes_at(plan) != first
+    assert bytes_at(plan) != first
     sidecar.unlink()
     with pytest.raises(ArtifactError, match="cannot be read as a model"):
-        _bytes_at(plan)
+        bytes_at(plan)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("session"), MemoryError(), UsageError("no")])
