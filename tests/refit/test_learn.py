@@ -145,7 +145,10 @@ def test_golden_pictures_must_be_able_to_judge(
         learn(tiny, marks, replace(golden, samples=golden.samples[:4]), tmp_path / "learnt")
 
 
-def test_the_camera_goes_on_with_what_it_has(tmp_path: Path, pictures: list[np.ndarray]) -> None:
+def test_the_camera_goes_on_with_what_it_has(
+    tmp_path: Path, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "STRENGTHS", (10.0,))
     said: list[str] = []
     settings = [
         "model.path=centernet-tiny", "learn.enabled=true", f"store.folder={tmp_path}",
@@ -154,7 +157,8 @@ def test_the_camera_goes_on_with_what_it_has(tmp_path: Path, pictures: list[np.n
     config = load_config(None, settings)
     assert learnt_model(config, said.append) == model_path(Path("centernet-tiny"))
     assert said == ["learning: no visit is marked yet"]
-    mark(tmp_path, pictures[0], "false", 0)
+    for i, frame in enumerate(pictures):
+        mark(tmp_path, frame, "false", i)
     assert learnt_model(config, said.append) == model_path(Path("centernet-tiny"))
     assert "rejected" in said[-1]
     assert "centernet-tiny.onnx goes on" in said[-1]
@@ -164,7 +168,7 @@ def test_the_camera_goes_on_with_what_it_has(tmp_path: Path, pictures: list[np.n
     learnt_model(config, said.append)  # nothing is new: nothing is fitted again
     assert before.stat().st_mtime_ns == written
     assert len(said) == lines + 1
-    assert len(read_marks(tmp_path)) == 1
+    assert len(read_marks(tmp_path)) == len(pictures)
 
 
 @pytest.mark.parametrize("missing", ["store.folder", "learn.golden"])
