@@ -31,6 +31,7 @@ PATHS = {
     "decoder",
     "places",
     "sam",
+    "sheet",
 }
 
 

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.benchmark.quality.accuracy import evaluate
-from edgekit.data.sample import Dataset
-from edgekit.metrics.ground_truth import Predictions
+from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.operating_point import BoxPoint, operating_points
 from edgekit.predictor import Predictor
 from edgekit.refit.examples import Said
 from edgekit.tasks import Asked
-from edgekit.tasks.detection.quality import DetectionEvaluation
 from edgekit.vision.results import Detections
 
 LOST = 0.01  # of the objects of a class in the golden pictures, that may be found no more
@@ -48,7 +45,7 @@ class Judged:
 def judge(
     before: Predictor,
     after: Predictor,
-    golden: Dataset,
+    golden: Sequence[tuple[NDArray[np.uint8], GroundTruth]],
     marks: Sequence[tuple[NDArray[np.uint8], int, int | None]],
     limits: Sequence[float],
     fit: tuple[Sequence[Said], NDArray[np.float64], NDArray[np.float64]],
@@ -62,7 +59,7 @@ def judge(
 
     Args:
         before, after: the two.
-        golden: pictures that took no part in the fit.
+        golden: pictures that took no part in the fit, and what is on them.
         marks: frames, the class each was taken for, and the one it is.
         limits: from which score on a box counts, one a class.
         fit: the marks' places, and the layer's new weights [C, F] and bias [C].
@@ -109,11 +106,15 @@ def _shown(
     ]
 
 
-def _points(predictor: Predictor, golden: Dataset, limits: Sequence[float]) -> tuple[BoxPoint, ...]:
-    found = evaluate(predictor, golden)
-    assert isinstance(found, DetectionEvaluation)
-    founds: Sequence[Predictions] = found.founds
-    return operating_points(found.truths, founds, predictor.spec.classes, tuple(limits))
+def _points(
+    predictor: Predictor, golden: Sequence[tuple[NDArray[np.uint8], GroundTruth]], limits: Sequence[float]
+) -> tuple[BoxPoint, ...]:
+    frames = [frame for frame, _ in golden]
+    founds = [
+        Predictions(found.boxes, found.scores, found.labels)
+        for found in predictor.results(frames, Asked(threshold=0.0), 4)
+    ]
+    return operating_points([truth for _, truth in golden], founds, predictor.spec.classes, tuple(limits))
 
 
 def _worse(old: BoxPoint, new: BoxPoint) -> str:

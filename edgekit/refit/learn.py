@@ -106,6 +106,7 @@ def learn(
         anchors = [
             golden_of(sample, frame, look(session, spec, frame, floating), spec) for sample, frame in _frames(keep, say)
         ]
+    judging = [(frame, sample.ground_truth()) for sample, frame in _frames(judges, say)]
     make_folder(folder)
     digest = digest_of(artifact, marks, golden)
     name = f"{artifact.path.stem}-{digest[:12]}"
@@ -117,7 +118,7 @@ def learn(
             model = replaced(artifact.model, layer, weight, bias)
             candidate = _described(artifact, model, name, len(usable))
             with Predictor.from_artifact(candidate) as after:
-                judged.append(judge(before, after, judges, usable, limits, (seen, weight, bias), strength))
+                judged.append(judge(before, after, judging, usable, limits, (seen, weight, bias), strength))
             if judged[-1].passed:
                 break
     last = judged[-1]
@@ -161,7 +162,9 @@ def _usable(marks: Sequence[Mark], classes: Sequence[str]) -> tuple[list[Usable]
     return usable, tuple(left)
 
 
-def _halves(golden: Dataset, classes: Sequence[str], touched: Sequence[int]) -> tuple[list[Sample], Dataset]:
+def _halves(
+    golden: Dataset, classes: Sequence[str], touched: Sequence[int]
+) -> tuple[Sequence[Sample], Sequence[Sample]]:
     """Golden pictures that keep the fit in its place, and those that judge it."""
     if not golden.boxed:
         got = f"layout {golden.layout!r}"
@@ -176,7 +179,7 @@ def _halves(golden: Dataset, classes: Sequence[str], touched: Sequence[int]) -> 
             expected="20 of each at least",
             fix="name a larger labelled set in learn.golden",
         )
-    return list(golden.samples[0::2]), judges
+    return golden.samples[0::2], judges.samples
 
 
 def _frames(samples: Sequence[Sample], say: Callable[[str], None]) -> list[tuple[Sample, NDArray[np.uint8]]]:

@@ -169,8 +169,10 @@ def test_what_cannot_be_counted_is_refused(model: Model, places: Path) -> None:
         edgekit.false_alarms(model, ["synthetic://hive?seed=1"])
     with pytest.raises(UsageError, match="no alarm"):
         edgekit.false_alarms(classifier, empty)
+    (places / "words").mkdir()
+    (places / "words" / "notes.md").write_text("nothing to look at")
     with pytest.raises(DataError, match="no pictures and no videos"):
-        edgekit.false_alarms(model, [places / "labelled" / "labels"])
+        edgekit.false_alarms(model, [places / "words"])
 
 
 def test_the_command_says_the_same(cli: Cli, model: Model, places: Path, monkeypatch: pytest.MonkeyPatch) -> None:

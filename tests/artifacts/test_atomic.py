@@ -132,6 +132,7 @@ OTHERWISE = {
     "camera/deliver/video_file.py": "OpenCV writes it, by its name",
     "camera/store/avi.py": "grows for minutes beside the store's own temporary names",
     "camera/store/repair.py": "renames a database that is there",
+    "data/writing/convert.py": "into a hidden folder, which is renamed when all of it is there",
 }
 
 

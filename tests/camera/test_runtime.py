@@ -109,11 +109,13 @@ def test_an_event_is_the_documented_object(hive_eye: HiveDetector, tmp_path: Pat
     assert list(event) == [
         "schema", "id", "seq", "type", "device", "camera", "label", "start", "last_seen", "end", "end_reason", "clock",
         "score", "median_score", "top_score", "threshold", "box", "tracks", "zones", "count", "count_max", "model",
-        "snapshot", "clip",
+        "snapshot", "plain", "clip",
     ]  # fmt: skip
     assert (event["schema"], event["device"], event["camera"]) == ("edgekit.visit/1", "box", "hive 7")
     assert event["model"] == {"name": "made.onnx", "sha256": "0" * 64, "precision": "fp32"}
     assert set(event["snapshot"]) == {"path", "sha256", "bytes"}
+    assert set(event["plain"]) == {"path", "sha256", "bytes", "objects"}
+    assert [set(one) for one in event["plain"]["objects"][:1]] == [{"label", "score", "box"}]
     assert all(0 <= v <= 1 for v in event["box"])
     assert json.loads(json.dumps(event, allow_nan=False)) == event
     assert {e["type"] for e in events} == {"start", "update", "end"} or {e["type"] for e in events} == {"start", "end"}

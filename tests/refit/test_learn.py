@@ -115,7 +115,7 @@ def test_what_was_called_right_stays(
     """A detector that shows nothing any more, where golden pictures allow all."""
     monkeypatch.setattr("edgekit.refit.gate.LOST", 1.0)
     monkeypatch.setattr("edgekit.refit.gate.WRONG", 1.0)
-    few = replace(golden, samples=golden.samples[:2])
+    few = [(sample.read(), sample.ground_truth()) for sample in golden.samples[:2]]
     with Predictor.from_artifact(tiny) as before, Predictor.from_artifact(tiny) as after:
         honest = after.results
         after.results = lambda *given: (found[found.scores > 2] for found in honest(*given))  # type: ignore[method-assign]
@@ -152,7 +152,7 @@ def test_the_camera_goes_on_with_what_it_has(
     said: list[str] = []
     settings = [
         "model.path=centernet-tiny", "learn.enabled=true", f"store.folder={tmp_path}",
-        "learn.golden=synthetic://hive?n=8&val=8&seed=5",
+        "learn.golden=synthetic://hive?n=16&val=16&seed=5",
     ]  # fmt: skip
     config = load_config(None, settings)
     assert learnt_model(config, said.append) == model_path(Path("centernet-tiny"))
