@@ -99,7 +99,7 @@ def learnt_model(config: CameraConfig, say: Say) -> Path:
         say("learning: no visit is marked yet")
         return named or base
     names = class_map(learning.map)
-    golden = load_dataset(learning.golden, spec.classes, None, names, truth="boxes")
+    golden = load_dataset(learning.golden, spec.classes, learning.split, names, truth="boxes")
     if (before := recorded(folder, digest_of(artifact, marks, golden))) is None:
         least = least_scores(config, spec.classes, spec.thresholds, spec.alarm_thresholds)
         try:

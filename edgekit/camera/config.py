@@ -230,6 +230,7 @@ class LearnConfig(Table):
 
     enabled: bool = False
     golden: str | None = Field(default=None, description="labelled pictures with boxes, which judge what was learnt")
+    split: str | None = Field(default=None, description="train, val, test or all; none: the held-out one")
     map: str | None = Field(default=None, description="where they call classes differently, as --map")
 
 

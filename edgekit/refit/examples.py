@@ -17,6 +17,7 @@ from edgekit.vision.preprocess import normalise, preprocess
 
 _WEAK = 0.05  # the score from which on a peak is a place that might be shown
 _RANDOM = 100  # other places of a golden picture that stay as they are
+_MOVES = ((3, 1), (1, 5), (6, 3))  # right and down, pixels of the frame
 _MARGIN = 0.7  # of logits, that a wish goes beyond the threshold
 
 
@@ -69,6 +70,18 @@ def look(session: Session, spec: ModelSpec, frame: Frame, floating: bool) -> Pla
     given = session.run({"image": normalise(pixels, spec.preprocess) if floating else pixels})
     features, logits = (given[name][0].transpose(1, 2, 0).astype(np.float64) for name in (FEATURES, LOGITS))
     return Places(features, logits)
+
+
+def views(frame: Frame) -> list[Frame]:
+    """A marked frame as it was, mirrored, and moved by some pixels, which lie between two places of the net.
+
+    An insect, or what was taken for one, is seen at another place in the next frame, and shall be judged alike there.
+    """
+    moved = [
+        np.ascontiguousarray(np.pad(frame, ((dy, 0), (dx, 0), (0, 0)), mode="edge")[: frame.shape[0], : frame.shape[1]])
+        for dx, dy in _MOVES
+    ]
+    return [frame, np.ascontiguousarray(frame[:, ::-1]), *moved]
 
 
 def wishes_of(said: Iterable[Said], label: int, threshold: float) -> Wishes:

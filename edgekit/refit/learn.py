@@ -22,7 +22,7 @@ from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError, PictureError, UsageError
 from edgekit.predictor import Predictor
 from edgekit.progress import track
-from edgekit.refit.examples import Golden, Places, Said, anchors_of, holds_of, look, surfaced, wishes_of
+from edgekit.refit.examples import Golden, Places, Said, anchors_of, holds_of, look, surfaced, views, wishes_of
 from edgekit.refit.fit import refit_row, together, weighed
 from edgekit.refit.gate import Judged, judge
 from edgekit.refit.layer import ScoreLayer, replaced, score_layer, with_features
@@ -102,7 +102,10 @@ def learn(
     keep, judges = _halves(golden, spec.classes, touched)
     floating = artifact.metadata.input == "float"
     with open_session(with_features(artifact.model, layer).SerializeToString()) as session:
-        seen = [Said(look(session, spec, frame, floating), label, meant) for frame, label, meant in usable]
+        seen = [
+            [Said(look(session, spec, view, floating), label, meant) for view in views(frame)]
+            for frame, label, meant in usable
+        ]
         anchors = [
             golden_of(sample, frame, look(session, spec, frame, floating), spec) for sample, frame in _frames(keep, say)
         ]
@@ -114,11 +117,16 @@ def learn(
     before = Predictor.from_artifact(artifact)
     with before:
         for strength in STRENGTHS:
-            weight, bias = _fitted(layer, seen, anchors, touched, limits, strength)
+            every = [view for frame in seen for view in frame]
+            weight, bias = _fitted(layer, every, anchors, touched, limits, strength / len(seen[0]))
             model = replaced(artifact.model, layer, weight, bias)
             candidate = _described(artifact, model, name, len(usable))
             with Predictor.from_artifact(candidate) as after:
-                judged.append(judge(before, after, judging, usable, limits, (seen, weight, bias), strength))
+                judged.append(
+                    judge(
+                        before, after, judging, usable, limits, ([frame[0] for frame in seen], weight, bias), strength
+                    )
+                )
             if judged[-1].passed:
                 break
     last = judged[-1]
