@@ -204,3 +204,21 @@ def test_what_was_dropped_is_in_status_metrics_and_summary(
     assert sum("500 MB" in line for line in said) == 1
     _tell(summary, config, Format.text)
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"events    {summary.events}; {lost} pictures lost")
+
+
+def test_the_second_picture_of_a_visit_costs_older_ones_and_not_its_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row knows the visit yet: its event names both once they are written."""
+    disk = Disk(monkeypatch, tmp_path)
+    store, idents = filled(tmp_path, 6, reserve_mb=1)
+    new = uuid7()
+    snapshot = store.keep_file("snapshots", f"{new}.jpg", os.urandom(100_000), "2026-08-01")
+    disk.room = store.used() + 1_050_000  # the reserve and half of a picture
+    plain = store.keep_file("plain", f"{new}.jpg", os.urandom(100_000), "2026-08-01")
+    assert plain is not None
+    store.add(event(new, seq=store.next_seq(), snapshot=snapshot, plain=plain))
+    left = pictured(tmp_path)
+    assert left[-1] == new
+    assert idents[0] not in left
+    assert (tmp_path / "plain" / "2026-08-01" / f"{new}.jpg").is_file()

@@ -59,7 +59,7 @@ class Pictures:
         """Writes a picture atomically and gives its path in the folder, sha256 and size; None when the disk is full."""
         path = self._folder / kind / day / name
         try:
-            if not self.room_for(len(data)):
+            if not self.room_for(len(data), path.stem):
                 raise OutputError(self._no_room)
             if not path.parent.exists():
                 private_folder(path.parent, self._folder)
@@ -80,16 +80,21 @@ class Pictures:
         self._problems.dropped.clips_lost += 1
         self._problems.fails(_PART, f"a clip was not kept whole: {why}")
 
-    def room_for(self, size: int) -> bool:
-        """Whether so many bytes of pictures leave the reserve free, older ones having made room."""
+    def room_for(self, size: int, visit: str = "") -> bool:
+        """Whether so many bytes of pictures leave the reserve free, older ones having made room.
+
+        Args:
+            visit: whose pictures they are: others of it, which no row may know yet, stay.
+        """
         if not self._has_room(size) and _PART not in self._problems:  # else `probe` tries, every few seconds
-            self.tidy(force=True, wanted=size)
+            self.tidy(force=True, wanted=size, visit=visit)
         return self._has_room(size)
 
-    def tidy(self, force: bool = False, wanted: int = 0) -> Removed:
+    def tidy(self, force: bool = False, wanted: int = 0, visit: str = "") -> Removed:
         """Makes room where quotas and reserve don't hold, and for so many bytes more; what went.
 
-        Looks at the disk every 30 s at most. Removes nothing while the clock cannot be right. Never raises.
+        Nothing goes of `visit`. Looks at the disk every 30 s at most. Removes nothing while the clock cannot be right.
+        Never raises.
         """
         now, removed, db = time.monotonic(), Removed(), self._database()
         if db is None or (now < self._check_at and not force):
@@ -99,7 +104,7 @@ class Pictures:
         if not self._clock_known:
             return removed
         try:
-            removed = make_room(db, self._folder, self._config, self._waiting(), wanted)
+            removed = make_room(db, self._folder, self._config, {*self._waiting(), visit}, wanted)
             self._problems.works("tidying")
         except (sqlite3.Error, OSError) as error:
             self._problems.fails("tidying", f"the store cannot be tidied: {error}")
