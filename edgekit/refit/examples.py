@@ -23,9 +23,9 @@ _MARGIN = 0.7  # of logits, that a wish goes beyond the threshold
 
 @dataclass(frozen=True)
 class Places:
-    """One picture: features float64 [h, w, F] and logits float64 [h, w, C] of all its places."""
+    """One picture: features float32 [h, w, F] and logits float64 [h, w, C] of all its places."""
 
-    features: NDArray[np.float64]
+    features: NDArray[np.float32]  # 2 MB a picture at 384 pixels: the golden ones are all held
     logits: NDArray[np.float64]
 
     def peaks(self, label: int, least: float) -> NDArray[np.int64]:
@@ -68,8 +68,8 @@ def look(session: Session, spec: ModelSpec, frame: Frame, floating: bool) -> Pla
     """The places of one picture, by a session on `with_features`'s graph."""
     pixels = preprocess(frame, spec.preprocess)[None]
     given = session.run({"image": normalise(pixels, spec.preprocess) if floating else pixels})
-    features, logits = (given[name][0].transpose(1, 2, 0).astype(np.float64) for name in (FEATURES, LOGITS))
-    return Places(features, logits)
+    features, logits = (given[name][0].transpose(1, 2, 0) for name in (FEATURES, LOGITS))
+    return Places(np.array(features), logits.astype(np.float64))
 
 
 def views(frame: Frame) -> list[Frame]:
@@ -156,7 +156,7 @@ class _Asked:
     """Wishes, one after another."""
 
     def __init__(self) -> None:
-        self._rows: list[NDArray[np.float64]] = []
+        self._rows: list[NDArray[np.float32]] = []
         self._bounds: list[float] = []
         self._above: list[bool] = []
         self._weights: list[float] = []
@@ -193,7 +193,7 @@ def anchors_of(pictures: Iterable[Places], label: int, random: np.random.Generat
         flat = places.features.reshape(-1, places.features.shape[-1])
         found.append(places.features[peaks[:, 0], peaks[:, 1]])
         found.append(flat[random.choice(len(flat), min(_RANDOM, len(flat)), replace=False)])
-    return np.concatenate(found)
+    return np.concatenate(found).astype(np.float64)
 
 
 def logit(score: float) -> float:

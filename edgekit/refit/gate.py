@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.metrics.ground_truth import GroundTruth, Predictions
+from edgekit.data.sample import Sample
+from edgekit.metrics.ground_truth import Predictions
 from edgekit.metrics.operating_point import BoxPoint, operating_points
 from edgekit.predictor import Predictor
 from edgekit.refit.examples import Said
@@ -42,10 +43,41 @@ class Judged:
     stayed: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a detector does: boxes of each class on the golden pictures, and what it finds in the marked ones."""
+
+    points: tuple[BoxPoint, ...]
+    shown: tuple[Detections, ...]
+
+
+def measure(
+    predictor: Predictor,
+    golden: Sequence[Sample],
+    marks: Sequence[tuple[NDArray[np.uint8], int, int | None]],
+    limits: Sequence[float],
+) -> Measured:
+    """Runs a detector on golden pictures, a few in memory at a time, and on the marked ones.
+
+    Args:
+        golden: readable pictures with boxes.
+        marks: frames, the class each was taken for, and the one it is.
+        limits: from which score on a box counts, one a class.
+    """
+    founds = [
+        Predictions(found.boxes, found.scores, found.labels)
+        for found in predictor.results((sample.read() for sample in golden), Asked(threshold=0.0), 4)
+    ]
+    truths = [sample.ground_truth() for sample in golden]
+    points = operating_points(truths, founds, predictor.spec.classes, tuple(limits))
+    frames = [frame for frame, _, _ in marks]
+    return Measured(points, tuple(predictor.results(frames, Asked(threshold=0.0), 4)))
+
+
 def judge(
-    before: Predictor,
+    standing: Measured,
     after: Predictor,
-    golden: Sequence[tuple[NDArray[np.uint8], GroundTruth]],
+    golden: Sequence[Sample],
     marks: Sequence[tuple[NDArray[np.uint8], int, int | None]],
     limits: Sequence[float],
     fit: tuple[Sequence[Said], NDArray[np.float64], NDArray[np.float64]],
@@ -58,16 +90,16 @@ def judge(
     scores are those of the fit.
 
     Args:
-        before, after: the two.
-        golden: pictures that took no part in the fit, and what is on them.
+        standing: of the detector that it was made from, on the same.
+        after: the fitted one.
+        golden: readable pictures with boxes that took no part in the fit.
         marks: frames, the class each was taken for, and the one it is.
         limits: from which score on a box counts, one a class.
         fit: the marks' places, and the layer's new weights [C, F] and bias [C].
         strength: for the record.
     """
-    points = [_points(one, golden, limits) for one in (before, after)]
-    frames = [frame for frame, _, _ in marks]
-    shown = [list(one.results(frames, Asked(threshold=0.0), 4)) for one in (before, after)]
+    sides = (standing, measure(after, golden, marks, limits))
+    points, shown = [side.points for side in sides], [side.shown for side in sides]
     false = [_shown(side, marks, limits, right=False) for side in shown]
     right = [_shown(side, marks, limits, right=True) for side in shown]
     gone = sum(was and not now for was, now in zip(*false, strict=True)), sum(false[0])
@@ -104,17 +136,6 @@ def _shown(
         for found, (_, label, meant) in zip(side, marks, strict=True)
         if (meant == label) == right
     ]
-
-
-def _points(
-    predictor: Predictor, golden: Sequence[tuple[NDArray[np.uint8], GroundTruth]], limits: Sequence[float]
-) -> tuple[BoxPoint, ...]:
-    frames = [frame for frame, _ in golden]
-    founds = [
-        Predictions(found.boxes, found.scores, found.labels)
-        for found in predictor.results(frames, Asked(threshold=0.0), 4)
-    ]
-    return operating_points([truth for _, truth in golden], founds, predictor.spec.classes, tuple(limits))
 
 
 def _worse(old: BoxPoint, new: BoxPoint) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from edgekit.predictor import Predictor
 from edgekit.progress import track
 from edgekit.refit.examples import Golden, Places, Said, anchors_of, holds_of, look, surfaced, views, wishes_of
 from edgekit.refit.fit import refit_row, together, weighed
-from edgekit.refit.gate import Judged, judge
+from edgekit.refit.gate import Judged, judge, measure
 from edgekit.refit.layer import ScoreLayer, replaced, score_layer, with_features
 from edgekit.refit.record import record
 from edgekit.spec import ModelSpec
@@ -109,26 +109,22 @@ def learn(
         anchors = [
             golden_of(sample, frame, look(session, spec, frame, floating), spec) for sample, frame in _frames(keep, say)
         ]
-    judging = [(frame, sample.ground_truth()) for sample, frame in _frames(judges, say)]
+    judging = [sample for sample, _ in _frames(judges, say)]
     make_folder(folder)
     digest = digest_of(artifact, marks, golden)
     name = f"{artifact.path.stem}-{digest[:12]}"
     judged: list[Judged] = []
-    before = Predictor.from_artifact(artifact)
-    with before:
-        for strength in STRENGTHS:
-            every = [view for frame in seen for view in frame]
-            weight, bias = _fitted(layer, every, anchors, touched, limits, strength / len(seen[0]))
-            model = replaced(artifact.model, layer, weight, bias)
-            candidate = _described(artifact, model, name, len(usable))
-            with Predictor.from_artifact(candidate) as after:
-                judged.append(
-                    judge(
-                        before, after, judging, usable, limits, ([frame[0] for frame in seen], weight, bias), strength
-                    )
-                )
-            if judged[-1].passed:
-                break
+    with Predictor.from_artifact(artifact) as before:
+        standing = measure(before, judging, usable, limits)
+    every, first = [view for frame in seen for view in frame], [frame[0] for frame in seen]
+    for strength in STRENGTHS:
+        weight, bias = _fitted(layer, every, anchors, touched, limits, strength / len(seen[0]))
+        model = replaced(artifact.model, layer, weight, bias)
+        candidate = _described(artifact, model, name, len(usable))
+        with Predictor.from_artifact(candidate) as after:
+            judged.append(judge(standing, after, judging, usable, limits, (first, weight, bias), strength))
+        if judged[-1].passed:
+            break
     last = judged[-1]
     proven = _described(artifact, model, name, len(usable), last)
     path = folder / f"{name}.onnx{'' if last.passed else '.rejected'}"
@@ -190,16 +186,19 @@ def _halves(
     return golden.samples[0::2], judges.samples
 
 
-def _frames(samples: Sequence[Sample], say: Callable[[str], None]) -> list[tuple[Sample, NDArray[np.uint8]]]:
-    frames = []
+def _frames(samples: Sequence[Sample], say: Callable[[str], None]) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+    """Those that can be read, one after another."""
+    readable = 0
     for sample in track(samples, "looking at golden pictures"):
         try:
-            frames.append((sample, sample.read()))
+            frame = sample.read()
         except PictureError as error:
             say(f"not read: {sample.name}: {error.got or error.what}")
-    if not frames:
+            continue
+        readable += 1
+        yield sample, frame
+    if not readable:
         raise DataError("None of the golden pictures can be read.", got=f"{len(samples)} pictures")
-    return frames
 
 
 def golden_of(sample: Sample, frame: NDArray[np.uint8], places: Places, spec: ModelSpec) -> Golden:

@@ -18,7 +18,7 @@ from edgekit.data.sample import Dataset
 from edgekit.errors import DataError, UsageError
 from edgekit.loading import model_path
 from edgekit.predictor import Predictor
-from edgekit.refit.gate import judge
+from edgekit.refit.gate import judge, measure
 from edgekit.refit.learn import digest_of, learn
 from edgekit.refit.record import current, recorded
 from edgekit.vision.image import encode_picture, read_picture
@@ -115,13 +115,14 @@ def test_what_was_called_right_stays(
     """A detector that shows nothing any more, where golden pictures allow all."""
     monkeypatch.setattr("edgekit.refit.gate.LOST", 1.0)
     monkeypatch.setattr("edgekit.refit.gate.WRONG", 1.0)
-    few = [(sample.read(), sample.ground_truth()) for sample in golden.samples[:2]]
+    few, marks = golden.samples[:2], [(pictures[1], BEE, BEE)]
     with Predictor.from_artifact(tiny) as before, Predictor.from_artifact(tiny) as after:
         honest = after.results
         after.results = lambda *given: (found[found.scores > 2] for found in honest(*given))  # type: ignore[method-assign]
         monkeypatch.setattr("edgekit.refit.gate._inexact", lambda *_: "")
         nothing = ((), np.zeros((2, 1)), np.zeros(2))
-        judged = judge(before, after, few, [(pictures[1], BEE, BEE)], (0.3, 0.3), nothing, 1.0)
+        standing = measure(before, few, marks, (0.3, 0.3))
+        judged = judge(standing, after, few, marks, (0.3, 0.3), nothing, 1.0)
     assert judged.stayed == (0, 1)
     assert not judged.passed
     assert "called right" in judged.why
