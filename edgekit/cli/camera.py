@@ -252,7 +252,7 @@ def _on_signals(runtime: Camera, read: Any) -> None:
 
 
 def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None:
-    from edgekit.camera.events.counts import level_of
+    from edgekit.camera.events.levels import level_of
 
     if output_format is Format.json:
         print_json(_as_json(summary))

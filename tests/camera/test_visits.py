@@ -9,7 +9,8 @@ import pytest
 
 from edgekit.camera.clock import boot_id, iso, synchronised, wall
 from edgekit.camera.config import VisitConfig, Zone
-from edgekit.camera.events.counts import BUCKET, QuarterCounts, level_of, pressure
+from edgekit.camera.events.counts import BUCKET, QuarterCounts
+from edgekit.camera.events.levels import at_least, level_of, level_of_all, pressure
 from edgekit.camera.events.uuid7 import uuid7
 from edgekit.camera.events.visits import Visits
 from edgekit.camera.track.kalman import KalmanFilter
@@ -166,3 +167,9 @@ def test_levels_of_pressure() -> None:
     assert level_of("Asian hornet", 5) == "risk"
     assert level_of("Vespa velutina", 1) == "present"
     assert level_of("bee", 50) is None
+    assert pressure(12.5) == "high"
+    assert pressure(12.6) == "paralysis"
+    assert level_of_all({"Vespa crabro": 2, "Vespa velutina": 3, "bee": 50}) == "risk"
+    assert level_of_all({}) == "none"
+    assert at_least("high", "risk")
+    assert not at_least("present", "risk")

@@ -6,20 +6,6 @@ from collections.abc import Mapping
 
 BUCKET = 900  # seconds, a quarter of an hour of wall-clock time
 _LONGEST = 60.0  # seconds between two looks that still count as watching
-# hornets at once before one hive; 12.6 is where foraging stopped in the studies vespCV and VespaVelutina-Impact cite
-LEVELS = ((13, "paralysis"), (10, "high"), (5, "risk"), (1, "present"), (0, "none"))
-
-_HORNETS = ("hornet", "vespa", "velutina", "crabro", "frelon", "hornisse", "avisp", "calabron")
-
-
-def pressure(most: int) -> str:
-    """The level of so many hornets at once: none, present, risk (5), high (10), paralysis (more than 12.6)."""
-    return next(name for least, name in LEVELS if most >= least)
-
-
-def level_of(label: str, most: int) -> str | None:
-    """`pressure` of a label that names hornets; None for others: a hundred bees are no danger."""
-    return pressure(most) if any(name in label.lower() for name in _HORNETS) else None
 
 
 class QuarterCounts:

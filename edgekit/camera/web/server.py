@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.artifacts.marks import read_marks
-from edgekit.camera.events.counts import BUCKET, level_of
+from edgekit.camera.events.counts import BUCKET
+from edgekit.camera.events.levels import level_of
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.avi import read_avi
 from edgekit.camera.store.reader import Reader, local_day
