@@ -14,7 +14,7 @@ from PIL import Image
 from edgekit import nets
 from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.artifacts.onnx_file import KEY, embed, read_onnx
-from edgekit.camera.web.responses import page_text
+from edgekit.camera.web.parts import part_text
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.data import hive_pictures
 from edgekit.loading import model_path, open_predictor
@@ -104,4 +104,4 @@ def test_the_camera_its_status_and_its_events_say_it(cli: Any, tmp_path: Path, m
     assert done.code == 0, done.text
     assert f"centernet-tiny.onnx {TOLD}" in done.err
     assert seen[0]["model"]["trained_on"] == MADE
-    assert 'id="made" hidden' in page_text()
+    assert 'id="made" hidden' in part_text("page.html")

@@ -188,7 +188,7 @@ class Camera:
         busy = bool(self._rules.visits.open) or (motion is not None and motion.moved)
         self._rate.saw(frame, busy, at)
         shown = drawn(tracks, found, self._rules.least)
-        self.view.show(frame, shown)
+        self.view.show(frame, shown, shot.captured)
         self.writer.put(FrameResult(frame, shown, at, tuple(events), self._rules.visits.pictured, found=found))
         self.health.looked(time.monotonic() - shot.captured, seconds)
 

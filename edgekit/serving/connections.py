@@ -119,7 +119,7 @@ def http_protocol(limit: ConnectionLimit, headers: Mapping[str, str]) -> Any:
                 self._stuck = None
 
         def send_400_response(self, msg: str) -> None:
-            told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            told = "".join(f"{name}: {value}\r\n" for name, value in {"cache-control": "no-store", **headers}.items())
             body = f"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n{told}\r\n{msg}"
             self.transport.write(body.encode())
             self.transport.close()

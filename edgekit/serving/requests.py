@@ -35,7 +35,8 @@ async def read_request(request: Request, most: int = BODY) -> dict[str, Any]:
     """
     headers = request.headers
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-    if site not in ("same-origin", "none") or (origin is not None and _host(origin) != headers.get("host")):
+    hosts = (headers.get("host"), headers.get("x-forwarded-host"))  # that of a proxy: no form can say it
+    if site not in ("same-origin", "none") or (origin is not None and _host(origin) not in hosts):
         raise RefusedRequestError(403, "this comes from another page")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RefusedRequestError(415, "not application/json")

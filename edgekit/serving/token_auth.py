@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -85,11 +86,12 @@ class TokenAuth:
         elif conn.scope["path"] not in OPEN:  # not conn.url, which is made with whatever Host header was sent
             asked, borne = next(iter(conn.query_params.getlist("token")), ""), _bearer(conn)
             if not self._has_cookie(conn):
+                form = self._form(conn.scope["path"])
                 if not asked and not borne:
-                    raise AuthenticationError(HTMLResponse(self._form(), 401))
+                    raise AuthenticationError(HTMLResponse(form, 401))
                 found = await self._throttle.look(_address(conn), lambda: self._right(asked) or self._right(borne))
                 if not found:
-                    raise AuthenticationError(_refusal(found, self._form()))
+                    raise AuthenticationError(_refusal(found, form))
             if asked:
                 raise AuthenticationError(self._welcome(_without_token(conn)))
         return AuthCredentials(["page"]), SimpleUser("keeper")
@@ -97,7 +99,7 @@ class TokenAuth:
     async def login(self, conn: HTTPConnection, token: str) -> Response:
         """The answer to a form with a token."""
         found = self._token is not None and await self._throttle.look(_address(conn), lambda: self._right(token))
-        return self._welcome("/") if found else _refusal(found, self._form("That is not the token."))
+        return self._welcome("./") if found else _refusal(found, self._form("/login", "That is not the token."))
 
     async def login_form(self, request: Request) -> Response:
         """The answer to a request whose body is the form of the login."""
@@ -111,13 +113,16 @@ class TokenAuth:
         token = parse_qs(body.decode("latin-1")).get("token", [""])[0]
         return await self.login(request, token)
 
-    def _form(self, wrong: str = "") -> str:
-        return LOGIN.replace("<!--name-->", self._name).replace("<!--wrong-->", wrong)
+    def _form(self, path: str, wrong: str = "") -> str:
+        """The form on a page of that path. Its address is relative: a proxy may show the page below another one."""
+        there = "../" * max(0, path.count("/") - 1) + "login"
+        form = LOGIN.replace("<!--name-->", self._name).replace("<!--wrong-->", wrong)
+        return form.replace("<!--login-->", there)
 
     def _welcome(self, to: str) -> Response:
         from starlette.responses import RedirectResponse
 
-        response = RedirectResponse("/" + to.lstrip("/\\"), 303)  # never to another host
+        response = RedirectResponse(to, 303)
         response.set_cookie(self._cookie, self._pass, max_age=_YEAR, httponly=True, samesite="strict")
         return response
 
@@ -163,20 +168,23 @@ def _bearer(conn: HTTPConnection) -> str:
 
 
 def _without_token(conn: HTTPConnection) -> str:
-    """The path and query that were asked for, but for the token."""
+    """What was asked for, but for the token: relative to itself, so never on another host, and right below whatever
+    address a proxy shows the page."""
     rest = urlencode(
         [(key, value) for key, value in conn.query_params.multi_items() if key != "token"], quote_via=quote
     )
-    return quote(conn.scope["path"]) + (f"?{rest}" if rest else "")
+    return "./" + quote(conn.scope["path"].rpartition("/")[2]) + (f"?{rest}" if rest else "")
 
 
-LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title><!--name--></title>
-<style>body{font:16px system-ui,sans-serif;display:grid;place-items:center;min-height:90vh;margin:0;padding:1rem;
+_STYLE = """body{font:16px system-ui,sans-serif;display:grid;place-items:center;min-height:90vh;margin:0;padding:1rem;
 background:#14110d;color:#f4efe6}form{display:grid;gap:.75rem;width:min(20rem,100%)}input,button{font:inherit;
 padding:.7rem;border-radius:.5rem;border:1px solid #5b4f3c;background:#211c15;color:inherit}
-button{background:#e69f00;color:#14110d;border:0;font-weight:600}</style>
-<form method="post" action="/login"><h1><!--name--></h1><label for="token">Token</label>
+button{background:#e69f00;color:#14110d;border:0;font-weight:600}"""
+STYLE_HASH = f"'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'"  # for a CSP
+LOGIN = f"""<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title><!--name--></title>
+<style>{_STYLE}</style>
+<form method="post" action="<!--login-->"><h1><!--name--></h1><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <button>Open</button><p role="alert"><!--wrong--></p></form></html>
 """

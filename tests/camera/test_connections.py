@@ -162,9 +162,9 @@ def test_viewers_that_stop_reading_free_their_places(site: Site, links: Any, mon
     monkeypatch.setattr(site.camera.view, "newest", lambda after=0, timeout=0: (after + 1, big))
     for _ in range(4):
         links(site, b"GET /live.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n", buffer=4096).recv(100)
-    assert site.page._viewers == 4
+    assert site.page.streams.viewers == 4
     assert site.get("/live.mjpg")[0] == 503
-    wait_for(lambda: site.page._viewers == 0, 10)
+    wait_for(lambda: site.page.streams.viewers == 0, 10)
 
 
 @pytest.mark.parametrize("site", [("web.viewers=4",)], indirect=True)
@@ -174,14 +174,14 @@ def test_of_twenty_viewers_at_once_four_are_let_in(site: Site, links: Any) -> No
         link.sendall(b"\r\n")
     answers = [link.recv(12).split()[1] for link in ready]
     assert sorted(answers) == [b"200"] * 4 + [b"503"] * 16
-    assert site.page._viewers == 4
+    assert site.page.streams.viewers == 4
 
 
 def test_asking_for_the_headers_of_the_live_picture_takes_no_place(site: Site) -> None:
     status, body, headers = site.get("/live.mjpg", "HEAD")
     assert (status, body) == (200, b"")
     assert headers["content-type"].startswith("multipart/x-mixed-replace")
-    assert site.page._viewers == 0
+    assert site.page.streams.viewers == 0
 
 
 # --- what every answer says ---
@@ -198,14 +198,14 @@ def told(site: Site, path: str, method: str = "GET", body: str | None = None, **
         link.close()
 
 
-def check_headers(headers: Any) -> None:
+def check_headers(headers: Any, kept: str = "no-store") -> None:
     policy = headers["content-security-policy"]
     assert "frame-ancestors 'none'" in policy
-    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+    assert "'unsafe-inline'" not in policy
     assert headers["x-frame-options"] == "DENY"
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
-    assert headers["cache-control"] == "no-store"
+    assert headers["cache-control"] == kept
     assert len(headers.get_all("cache-control")) == len(headers.get_all("content-security-policy")) == 1
 
 
@@ -220,11 +220,11 @@ def test_security_headers_are_on_every_answer(site: Site, links: Any, monkeypatc
     ):  # fmt: skip
         found, headers = told(site, path, method)
         assert found == status, path
-        check_headers(headers)
+        check_headers(headers, "no-cache" if (path, method) == ("/", "GET") else "no-store")
     found, headers = told(site, "/", Host="hive.evil.com")
     assert found == 421
     check_headers(headers)
-    monkeypatch.setattr(site.page._reader, "visits", lambda *_: 1 / 0)
+    monkeypatch.setattr(site.page.reader, "visits", lambda *_: 1 / 0)
     found, headers = told(site, "/api/visits")
     assert found == 500
     check_headers(headers)
@@ -248,7 +248,7 @@ def test_security_headers_are_on_refusals(tmp_path: Path) -> None:
         async def full(*_: object) -> None:
             return None
 
-        site.page._auth._throttle.look = full  # type: ignore[method-assign]
+        site.page.auth._throttle.look = full  # type: ignore[method-assign]
         found, headers = told(site, "/", Authorization="Bearer guess")
         assert (found, headers["retry-after"]) == (429, str(round(LONGEST)))
         check_headers(headers)
@@ -260,7 +260,7 @@ def test_an_address_with_line_breaks_becomes_no_header(tmp_path: Path) -> None:
     site = Site(tmp_path, token=True)
     try:
         status, _, headers = site.get(f"/x%0d%0aSet-Cookie:%20a=b?token={TOKEN}")
-        assert (status, headers["location"]) == (303, "/x%0D%0ASet-Cookie%3A%20a%3Db")
+        assert (status, headers["location"]) == (303, "./x%0D%0ASet-Cookie%3A%20a%3Db")
     finally:
         site.close()
 
@@ -341,7 +341,7 @@ def test_who_has_the_cookie_is_not_kept_waiting_by_guesses_from_the_same_address
     try:
         cookie = site.get(f"/?token={TOKEN}")[2]["set-cookie"].split(";")[0]
         waits = Waits()
-        site.page._auth._throttle = waits.attempts()
+        site.page.auth._throttle = waits.attempts()
         for _ in range(5):
             assert site.get("/", Authorization="Bearer a-guess-of-letters")[0] == 401
         assert len(waits.waited) == 4

@@ -106,6 +106,14 @@ def test_another_page_says_nothing(site: Site, headers: dict[str, str], status: 
     assert read_marks(store(site)) == ()
 
 
+def test_behind_a_proxy_the_host_it_names_is_the_pages(site: Site) -> None:
+    ident = site.json("/api/visits")[0]["id"]
+    there = {"Origin": "https://hive.example.org", "X-Forwarded-Host": "hive.example.org"}
+    assert say(site, {"verdict": "right"}, ident, **there)[0] == 200
+    assert say(site, {"verdict": None}, ident, **{**there, "X-Forwarded-Host": "example.org"})[0] == 403
+    assert say(site, {"verdict": None}, ident)[0] == 200
+
+
 @pytest.mark.parametrize("ident", ["x", "00000000-0000-7000-8000-000000000000", "..%2f..%2fetc", "a" * 36])
 def test_no_such_visit(site: Site, ident: str) -> None:
     assert say(site, {"verdict": "false"}, ident)[0] == 404

@@ -24,6 +24,7 @@ from tests.camera.conftest import ListGrabber, SpotDetector, config_of, model_of
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 pytest.importorskip("prometheus_client")
+from edgekit.camera.web.parts import PARTS
 from edgekit.camera.web.server import Page
 
 TOKEN = "a-token-of-many-letters"
@@ -98,19 +99,59 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("guarded"), token=True)
-    site.page._auth._throttle = TokenThrottle(sleep=lambda _: asyncio.sleep(0))  # its waits: test_connections.py
+    site.page.auth._throttle = TokenThrottle(sleep=lambda _: asyncio.sleep(0))  # its waits: test_connections.py
     wait_for(lambda: site.camera.health.inferred > 5, 10)
     yield site
     site.close()
 
 
-def test_the_page_is_one_file_with_nothing_from_elsewhere(site: Site) -> None:
-    status, body, headers = site.get("/")
+@pytest.mark.parametrize("name", ["", *PARTS])
+def test_the_page_is_its_own_files_with_nothing_from_elsewhere(site: Site, name: str) -> None:
+    status, body, headers = site.get(f"/{name}")
     assert status == 200
     text = body.decode()
     assert not [u for u in re.findall(r"https?://[^\s'\"`)]+", text) if "w3.org" not in u]
-    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert not re.findall(r"""<style|style=|<script>|\son\w+=|innerHTML|[("'`]/(?:api|visits|live)""", text)
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    assert (policy["script-src"], policy["frame-ancestors"]) == ("'self'", "'none'")
+    assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
+    assert len(text.splitlines()) <= 300
+
+
+def test_a_file_of_the_page_is_sent_once_and_answers_are_not_kept(site: Site) -> None:
+    _, _, headers = site.get("/page.css")
+    assert headers["cache-control"] == "no-cache"
+    assert site.get("/page.css", **{"If-None-Match": headers["etag"]})[:2] == (304, b"")
+    for path in ("/api/status", "/snapshot.jpg", "/absent", "/livez"):
+        assert site.get(path)[2].get_all("cache-control") == ["no-store"]
+
+
+def test_a_picture_says_how_old_it_is_and_an_old_one_is_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, body, headers = site.get("/snapshot.jpg")
+    assert (status, body[:2]) == (200, b"\xff\xd8")
+    assert 0 <= float(headers["x-frame-age"]) < 10
+    ahead = time.monotonic() + 60
+    with monkeypatch.context() as later:
+        later.setattr("edgekit.camera.deliver.live_view.time.monotonic", lambda: ahead)
+        status, body, headers = site.get("/snapshot.jpg")
+    assert (status, body.split()[:2]) == (503, [b"the", b"newest"])
+    assert float(headers["x-frame-age"]) > 10
+
+
+def test_it_works_below_a_proxys_path(site: Site, guarded: Site) -> None:
+    """Where the proxy leaves the path as it was, it says its prefix; nobody gets past the token with that."""
+    below = {"X-Forwarded-Prefix": "/hives/one"}
+    assert site.get("/hives/one/api/status", **below)[0] == 200
+    assert site.get("/hives/one/", **below)[1] == site.get("/")[1]
+    assert site.get("/hives/one/api/status")[0] == 404
+    for prefix in ("/hives", "hives/one", "/hives/one/../one", "/hives/%6fne", "//"):
+        assert site.get("/hives/one/api/status", **{"X-Forwarded-Prefix": prefix})[0] == 404
+    for path in ("/livez/api/status", "/login/api/status"):
+        assert guarded.get(path, **{"X-Forwarded-Prefix": path.rpartition("/api")[0]})[0] == 401
+    form = guarded.get("/hives/one/api/status", **below)[1]
+    assert b'action="../login"' in form
+    assert guarded.get("/", **below)[1].count(b'action="login"') == 1
 
 
 def test_status_visits_and_pictures(site: Site) -> None:
@@ -148,7 +189,7 @@ def test_the_live_picture_moves(site: Site) -> None:
     link.close()
     pictures = [part.split(b"\r\n\r\n", 1)[1] for part in data.split(b"--frame\r\n")[1:4]]
     assert len({bytes(p) for p in pictures}) == 3
-    wait_for(lambda: site.page._viewers == 0, 5)
+    wait_for(lambda: site.page.streams.viewers == 0, 5)
 
 
 def test_a_clip_plays_in_the_page_and_is_a_file(tmp_path: Path) -> None:
@@ -168,7 +209,7 @@ def test_a_clip_plays_in_the_page_and_is_a_file(tmp_path: Path) -> None:
         kept = list(pictures)
         assert len(kept) >= 5
         assert sent[: len(kept)] == kept
-        wait_for(lambda: site.page._viewers == 0, 5)
+        wait_for(lambda: site.page.streams.viewers == 0, 5)
     finally:
         site.close()
 
@@ -242,7 +283,7 @@ def test_ready_and_alive_tell_the_truth(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_store_that_cannot_be_read_is_said_and_the_rest_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site.page._reader, "folder", Path("/nowhere"))
+    monkeypatch.setattr(site.page.reader, "folder", Path("/nowhere"))
     status, body, _ = site.get("/api/visits")
     assert (status, b"cannot be read" in body) == (503, True)
     assert site.get("/snapshot.jpg")[0] == 200
@@ -264,13 +305,13 @@ def test_a_wrong_token_is_refused_and_the_right_one_opens(guarded: Site) -> None
 def test_a_token_in_the_address_becomes_a_cookie_and_leaves_the_address(guarded: Site) -> None:
     status, _, headers = guarded.get(f"/api/visits?limit=3&token={TOKEN}")
     assert status == 303
-    assert headers["location"] == "/api/visits?limit=3"
+    assert headers["location"] == "./visits?limit=3"
     cookie = headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "samesite=strict" in cookie.lower()
     assert TOKEN not in cookie
     assert guarded.get("/api/visits", Cookie=cookie.split(";")[0])[0] == 200
-    assert guarded.get(f"//evil.com/?token={TOKEN}")[2]["location"] == "/evil.com/"
+    assert guarded.get(f"//evil.com/?token={TOKEN}")[2]["location"] == "./"
 
 
 def test_a_host_that_holds_a_path_opens_nothing(guarded: Site) -> None:

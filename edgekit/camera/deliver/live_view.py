@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,7 @@ class _Held:
     frame: Frame
     shown: Detections
     number: int
+    at: float
     jpeg: bytes | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -33,11 +35,15 @@ class LiveView:
         self._changed = threading.Condition()
         self._closed = False
 
-    def show(self, frame: Frame, shown: Detections) -> None:
-        """Takes the newest frame, uint8 [h, w, 3] BGR, which nobody writes to afterwards."""
+    def show(self, frame: Frame, shown: Detections, captured: float | None = None) -> None:
+        """Takes the newest frame, uint8 [h, w, 3] BGR, which nobody writes to afterwards.
+
+        Args:
+            captured: monotonic seconds; None: now.
+        """
         with self._changed:
             self._number += 1
-            self._held = _Held(frame, shown, self._number)
+            self._held = _Held(frame, shown, self._number, time.monotonic() if captured is None else captured)
             self._changed.notify_all()
 
     def newest(self, after: int = 0, timeout: float = 0) -> tuple[int, bytes] | None:
@@ -51,6 +57,12 @@ class LiveView:
             if held.jpeg is None:
                 held.jpeg = encode(with_boxes(held.frame, held.shown))
         return held.number, held.jpeg
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the newest frame was captured; None before the first."""
+        held = self._held
+        return None if held is None else time.monotonic() - held.at
 
     def close(self) -> None:
         """Ends the waits in `newest`."""
