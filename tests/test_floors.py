@@ -38,7 +38,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     ),
     "camera": (
         {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"deliver", "events", "rate"},
-        {"event_writer", "rules"}, {"health"}, {"housekeeping", "replay", "summary"}, {"runtime"}, {"web"},
+        {"event_writer", "rules"}, {"health"}, {"housekeeping", "replay", "summary"}, {"looking"}, {"runtime"}, {"web"},
     ),
     "checkpoints": ({"pickles", "fitting"}, {"*"}),
     "cli": ({"shared"}, {"*", "making"}, {"app"}, {"start"}),

@@ -30,13 +30,18 @@ class Housekeeping:
         """The next call does all chores, however short the time since the last."""
         self._done_at = float("-inf")
 
-    def regularly(self, ladder: ThermalLadder | None) -> None:
-        """Does the chores every two seconds; a `ladder` of a live camera is told the board's heat. Never raises."""
+    def regularly(self, ladder: ThermalLadder | None, alive: bool = True) -> None:
+        """Does the chores every two seconds; a `ladder` of a live camera is told the board's heat. Never raises.
+
+        Args:
+            alive: whether the loops go round; where they don't systemd hears nothing, and starts the process again.
+        """
         now = time.monotonic()
         if now - self._done_at < _EVERY:
             return
         self._done_at = now
-        notify_systemd("WATCHDOG=1")
+        if alive:
+            notify_systemd("WATCHDOG=1")
         for chore in (self._trim, self._cool):
             try:
                 chore(ladder, now)

@@ -13,11 +13,15 @@ _SETTLE = 20.0  # seconds that night or day must last, because a hand before the
 
 
 class RateController:
-    """Decides when the next look is due. Times are monotonic seconds."""
+    """Decides when the next look is due. Times are monotonic seconds.
 
-    def __init__(self, config: CameraConfig, at: float) -> None:
+    Args:
+        ladder: of the board, which all its cameras share; none: one of its own.
+    """
+
+    def __init__(self, config: CameraConfig, at: float, ladder: ThermalLadder | None = None) -> None:
         self._config = config
-        self.ladder = ThermalLadder(config.thermal)
+        self.ladder = ladder or ThermalLadder(config.thermal)
         self.night = False
         self._busy_at = at
         self._other_since: float | None = None

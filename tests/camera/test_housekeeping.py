@@ -35,7 +35,7 @@ def test_housekeeping_that_fails_ends_no_run(chore: str, monkeypatch: pytest.Mon
     camera = Camera(config, model_of(SpotDetector()), opener=lambda *_: ListGrabber([*things, 60.0]), say=said.append)
     for _ in range(2):
         camera._chores.soon()
-        camera._chores.regularly(camera._rate.ladder)
+        camera._chores.regularly(camera._ladder)
     failures = [line for line in said if "Too many open files" in line]
     assert len(failures) == 1  # said once, not every two seconds of a season
     assert "watching goes on" in failures[0]
@@ -65,6 +65,18 @@ def test_systemd_hears_of_a_process_without_descriptors(monkeypatch: pytest.Monk
         notify_systemd("WATCHDOG=1")
         monkeypatch.undo()
         assert [link.recv(99), link.recv(99)] == [b"READY=1", b"WATCHDOG=1"]
+
+
+def test_systemd_hears_nothing_of_a_process_whose_loop_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("edgekit.camera.housekeeping.notify_systemd", told.append)
+    config = config_of("source.uri=rtsp://127.0.0.1:1/x")
+    camera = Camera(config, model_of(SpotDetector()), opener=lambda *_: ListGrabber([]), say=lambda _: None)
+    for heard in (["WATCHDOG=1"], ["WATCHDOG=1"]):
+        camera._chores.soon()
+        camera._chores.regularly(None, camera.health.alive()[0])
+        assert told == heard
+        camera.health._beat -= 31
 
 
 # --- who may read the store ---

@@ -1,0 +1,287 @@
+"""One camera's loop: the newest frame, a look, tracks, visits; everything else happens in other threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgekit.camera.config import CameraConfig
+from edgekit.camera.deliver.live_view import LiveView
+from edgekit.camera.detect.lookahead import Lookahead, streams_of
+from edgekit.camera.detect.motion import Motion
+from edgekit.camera.event_writer import FrameResult
+from edgekit.camera.events.counts import QuarterCounts
+from edgekit.camera.events.visits import Reason, Visit
+from edgekit.camera.health import Health
+from edgekit.camera.looking.held_model import HeldModel
+from edgekit.camera.problems import Say
+from edgekit.camera.rate import RateController
+from edgekit.camera.rules import Rules, make_rules
+from edgekit.camera.source.feed.base import Feed, Opener, Shot
+from edgekit.camera.source.feed.make import make_feed
+from edgekit.camera.source.grabber import Ended
+from edgekit.camera.source.open import open_grabber
+from edgekit.camera.thermal import ThermalLadder
+from edgekit.camera.track.shown import drawn, nothing
+from edgekit.camera.track.tracker import Track
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.vision.results import Detections
+
+_SLICE = 0.2  # seconds, the longest wait without looking whether to stop
+
+Put = Callable[[FrameResult], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What a camera looks at, by and with from its next frame on; `change_of` makes one."""
+
+    rules: Rules
+    feed: Feed
+    model: HeldModel
+
+
+class Lookout:
+    """One camera: a source, a model and the rules of its configuration.
+
+    Args:
+        config: of this camera alone.
+        put: takes what came of each frame; may wait where the source is a file.
+        opener: opens the source.
+        say: takes lines for people.
+
+    Attributes:
+        feed: its source; `feed.counters.captured` rises with every frame.
+        health: `beat` is called each time the loop goes round, `looked` after each look.
+        most: the most at once of each label.
+        error: what ended the loop, where anything was raised.
+
+    Raises:
+        UsageError: a source that cannot be one.
+    """
+
+    def __init__(self, config: CameraConfig, put: Put, opener: Opener = open_grabber, say: Say = print) -> None:
+        self.config, self._put, self._opener, self._say = config, put, opener, say
+        self.health, self.view, self.counts = Health(), LiveView(), QuarterCounts()
+        self.most: dict[str, int] = {}
+        self.error: BaseException | None = None
+        self.feed = self.health.feed = self._new_feed(config)
+        self._stop = threading.Event()
+        self._wanted: Change | None = None
+        self._changing = False
+        self._changes = threading.Lock()
+        self._lookahead = Lookahead()
+        self.feed.prepare = self._lookahead.begin
+        self._last_at = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=f"camera-loop-{config.camera}", daemon=True)
+
+    def begin(self, model: HeldModel, ladder: ThermalLadder) -> None:
+        """Makes the rules. Before `start`, once. Raises UsageError as `make_rules`."""
+        self._model, self._ladder = model.hold(), ladder
+        self._take(make_rules(self.config, model.model, self.feed.clock))
+        self.health.trained_on = model.model.info.get("trained_on", "")
+
+    def start(self) -> None:
+        self.feed.start()
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop goes on: it began, and neither the source nor anything else ended it."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Ends the loop soon."""
+        self._stop.set()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits for the loop's end, `timeout` seconds at most; whether it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def visits(self) -> tuple[Visit, ...]:
+        """Those that are going on."""
+        return self._rules.visits.open
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the model at work."""
+        return tuple(self._model.model.classes)
+
+    def change_of(self, config: CameraConfig, model: HeldModel) -> Change:
+        """What another configuration and model make of this camera; nothing is changed yet.
+
+        Raises:
+            UsageError: rules that do not fit the model, or a file in the place of a camera.
+        """
+        feed = self.feed
+        if config.source != self.config.source:
+            feed = self._new_feed(config)
+            feed.prepare = self._lookahead.begin
+            if feed.live != self.feed.live:
+                raise UsageError("A camera cannot become a file while it runs.", fix="restart")
+        return Change(make_rules(config, model.model, feed.clock), feed, model)
+
+    def change(self, change: Change) -> None:
+        """Takes it before the next frame, from any thread."""
+        change.model.hold()
+        with self._changes:
+            before, self._wanted = self._wanted, change
+        if before is not None:  # a loop that hangs had not taken it yet
+            before.model.release()
+
+    @property
+    def changing(self) -> bool:
+        """Whether a change waits for the loop, or is being made."""
+        with self._changes:
+            return self._changing or self._wanted is not None
+
+    def cool(self, ladder: ThermalLadder) -> None:
+        """From now on this ladder limits the rate."""
+        self._ladder = self._rate.ladder = ladder
+
+    def _new_feed(self, config: CameraConfig) -> Feed:
+        return make_feed(config.source, self._opener, self._say, ahead=max(2, streams_of(config)))
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self.health.beat()
+                self._change_if_asked()
+                if not self._step():
+                    break
+        except BaseException as error:  # noqa: BLE001 - who waits for the thread raises it again, or goes on without
+            self.error = error
+        finally:
+            self.feed.stop()
+            self._lookahead.close()
+            self._close_visits("shutdown")
+            self.view.close()
+            self._model.release()
+
+    def _take(self, rules: Rules) -> None:
+        """Makes these the rules from the next frame on."""
+        self._rules = rules
+        self._lookahead.watch(rules.detector, rules.config)
+        self._rate = self.health.rate = RateController(rules.config, time.monotonic(), self._ladder)
+        self._shape: tuple[int, ...] = ()
+        self._inferred_at = float("-inf")
+        self.config = rules.config
+
+    def _step(self) -> bool:
+        """One frame, or a short wait for one; False when the source is over."""
+        if self.feed.live:
+            wait = self._rate.wait(time.monotonic())
+            if wait > 0:
+                self._stop.wait(min(wait, _SLICE))
+                self._tick()
+                return True
+        try:
+            shot = self.feed.next(_SLICE)
+        except Ended:
+            return False
+        if shot is None:
+            self._tick()
+            return True
+        now = shot.captured if self.feed.live else shot.at
+        if not self.feed.live and self._rate.wait(now) > 0:
+            self.feed.counters.processed -= 1
+            self.feed.counters.dropped += 1
+            return True
+        self._rate.looked(time.monotonic() if self.feed.live else now)
+        self._look(shot)
+        return True
+
+    def _look(self, shot: Shot) -> None:
+        frame, at = shot.frame, shot.at
+        self._last_at = at
+        if frame.shape != self._shape:
+            self._shape = frame.shape
+            self.health.size = (frame.shape[1], frame.shape[0])
+            self._rules.tracker.reset()
+        motion = self._rules.motion.see(frame, self._rules.unwatched) if self._rules.motion else None
+        seconds, found = None, None
+        if self._worth(motion, at):
+            found, seconds = self._found(shot, motion)
+            self._inferred_at = at
+        tracks = self._rules.tracker.update(found, at) if found is not None else []
+        events = self._rules.visits.update(tracks, frame.shape, at)
+        if found is not None:
+            self._count(tracks, at)
+        busy = bool(self._rules.visits.open) or (motion is not None and motion.moved)
+        self._rate.saw(frame, busy, at)
+        shown = drawn(tracks, found, self._rules.least)
+        self.view.show(frame, shown, shot.captured)
+        self._put(FrameResult(frame, shown, at, tuple(events), self._rules.visits.pictured, found=found))
+        self.health.looked(time.monotonic() - shot.captured, seconds)
+
+    def _worth(self, motion: Motion | None, at: float) -> bool:
+        """Whether the model should see this frame: not where the gate is on and nothing of interest moves."""
+        if motion is None or not self.config.motion.gate:
+            return True
+        due = at - self._inferred_at >= self.config.motion.every
+        return motion.moved or due or bool(self._rules.tracker.tracks)
+
+    def _found(self, shot: Shot, motion: Motion | None) -> tuple[Detections | None, float | None]:
+        """What is in the frame and the seconds that looking took; nothing where the model failed."""
+        try:
+            detector, glance = self._rules.detector, shot.ready
+            if glance is not None and glance.detector is detector:  # it is another one's after a reload
+                seen, seconds = glance.answer.result()
+            else:
+                begun = time.monotonic()
+                seen = detector.look(shot.frame, motion)
+                seconds = time.monotonic() - begun
+            return self._rules.kept(seen, shot.frame.shape), seconds
+        except Exception as error:  # one bad frame must not end a season
+            if not self.feed.live and isinstance(error, EdgekitError):
+                raise
+            told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            if self.health.model_problem != told:
+                self._say(f"error: the model failed on frame {shot.index}: {told}")
+            self.health.failed(told)
+            return None, None
+
+    def _count(self, tracks: list[Track], at: float) -> None:
+        counts = dict.fromkeys(self.config.visits.labels or self.classes, 0)
+        for track in tracks:
+            if track.counts and track.label in counts:
+                counts[track.label] += 1
+        self.counts.see(counts, self.feed.clock.wall(at))
+        for label, count in counts.items():
+            self.most[label] = max(self.most.get(label, 0), count)
+
+    def _tick(self) -> None:
+        """Time goes by without a frame of a live source."""
+        if self.feed.live:
+            now = self._last_at = time.monotonic()
+            events = self._rules.visits.tick(now, self.feed.state() in ("offline", "stalled", "connecting"))
+            if events:
+                self._put(FrameResult(None, nothing(), now, tuple(events)))
+
+    def _close_visits(self, reason: Reason) -> None:
+        self._put(FrameResult(None, nothing(), self._last_at, tuple(self._rules.visits.close(self._last_at, reason))))
+
+    def _change_if_asked(self) -> None:
+        with self._changes:
+            change, self._wanted = self._wanted, None
+            self._changing = change is not None
+        if change is None:
+            return
+        self._close_visits("shutdown")
+        self._take(change.rules)
+        old_model, old_feed = self._model, self.feed
+        self._model, self.feed = change.model, change.feed
+        old_model.release()
+        if self._model is not old_model:
+            info = self._model.model.info
+            self._put(FrameResult(None, nothing(), self._last_at, model=info))
+            self.health.trained_on = info.get("trained_on", "")
+        if self.feed is not old_feed:
+            old_feed.stop()
+            self.health.feed = self.feed
+            self.feed.start()
+        self._changing = False
