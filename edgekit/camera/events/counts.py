@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edgekit.camera.events.lately import Lately
+
 BUCKET = 900  # seconds, a quarter of an hour of wall-clock time
 _LONGEST = 60.0  # seconds between two looks that still count as watching
 
 
 class QuarterCounts:
-    """The most at once of each label in each quarter of an hour, and for how long anybody looked."""
+    """The most at once of each label in each quarter of an hour, and for how long anybody looked.
+
+    Attributes:
+        lately: how many there are now.
+    """
 
     def __init__(self) -> None:
+        self.lately = Lately()
         self._most: dict[tuple[str, int], int] = {}
         self._watched: dict[int, float] = {}
         self._last: float | None = None
 
     def see(self, counts: Mapping[str, int], at: float) -> None:
         """How many of each label were seen at wall-clock seconds `at`."""
+        self.lately.see(counts)
         bucket = int(at // BUCKET) * BUCKET
         for label, count in counts.items():
             key = (label, bucket)

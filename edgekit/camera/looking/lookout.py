@@ -24,6 +24,7 @@ from edgekit.camera.source.feed.make import make_feed
 from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.open import open_grabber
 from edgekit.camera.thermal import ThermalLadder
+from edgekit.camera.track.kept_zones import with_drawn
 from edgekit.camera.track.shown import drawn, nothing
 from edgekit.camera.track.tracker import Track
 from edgekit.errors import EdgekitError, UsageError
@@ -80,7 +81,7 @@ class Lookout:
     def begin(self, model: HeldModel, ladder: ThermalLadder) -> None:
         """Makes the rules. Before `start`, once. Raises UsageError as `make_rules`."""
         self._model, self._ladder = model.hold(), ladder
-        self._take(make_rules(self.config, model.model, self.feed.clock))
+        self._take(make_rules(with_drawn(self.config, self._say), model.model, self.feed.clock))
         self.health.trained_on = model.model.info.get("trained_on", "")
 
     def start(self) -> None:
@@ -123,7 +124,7 @@ class Lookout:
             feed.prepare = self._lookahead.begin
             if feed.live != self.feed.live:
                 raise UsageError("A camera cannot become a file while it runs.", fix="restart")
-        return Change(make_rules(config, model.model, feed.clock), feed, model)
+        return Change(make_rules(with_drawn(config, self._say), model.model, feed.clock), feed, model)
 
     def change(self, change: Change) -> None:
         """Takes it before the next frame, from any thread."""

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from edgekit.camera.clock import iso
 from edgekit.camera.store.database import parsed, read_only
+
+_DAYS = (
+    "SELECT label, date(bucket, 'unixepoch', 'localtime') AS day, max(most) FROM counts "
+    "WHERE bucket >= ? AND bucket < ? GROUP BY label, day"
+)
+_WATCHED = (
+    "SELECT date(bucket, 'unixepoch', 'localtime') AS day, sum(seconds) FROM watched "
+    "WHERE bucket >= ? AND bucket < ? GROUP BY day"
+)
+
+
+@dataclass(frozen=True)
+class Came:
+    """So many visits, and when the first and the last of them began, RFC 3339."""
+
+    visits: int
+    first: str
+    last: str
 
 
 class Reader:
@@ -51,12 +71,28 @@ class Reader:
     def days(self, since: float, until: float) -> dict[str, dict[str, int]]:
         """The most at once of each label by local date."""
         found: dict[str, dict[str, int]] = {}
-        for label, quarters in self.quarters(since, until).items():
-            days = found.setdefault(label, {})
-            for bucket, most in quarters.items():
-                day = local_day(bucket)
-                days[day] = max(days.get(day, 0), most)
+        with closing(self._db()) as db:
+            for label, day, most in db.execute(_DAYS, (since, until)):
+                found.setdefault(label, {})[day] = most
         return found
+
+    def watched_days(self, since: float, until: float) -> dict[str, float]:
+        """Seconds that were looked at, by local date."""
+        with closing(self._db()) as db:
+            return dict(db.execute(_WATCHED, (since, until)))
+
+    def came(self, since: float) -> dict[str, Came]:
+        """Of each label the visits that began since wall-clock seconds `since`."""
+        least = f"{max(0, int(since * 1000)):012x}"  # an id begins with its time
+        with closing(self._db()) as db:
+            return {
+                label: Came(visits, first, last)
+                for label, visits, first, last in db.execute(
+                    "SELECT label, count(*), min(start), max(start) FROM visits WHERE id >= ? AND start >= ? "
+                    "GROUP BY label",
+                    (f"{least[:8]}-{least[8:]}", iso(since)),
+                )
+            }
 
     def _db(self) -> sqlite3.Connection:
         return read_only(self.folder / "visits.db")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from edgekit.camera.looking.lookout import Lookout
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -12,3 +15,14 @@ def number(request: Request, name: str, otherwise: int) -> int:
     """A whole number of 1 to 99999 from a query; `otherwise` where it has none."""
     text = request.query_params.get(name)
     return max(1, int(text)) if text and text.isdecimal() and text.isascii() and len(text) < 6 else otherwise
+
+
+def chosen(request: Request, cameras: Sequence[Lookout]) -> Lookout:
+    """The camera that `?camera=` names, or the first. Raises starlette's HTTPException, 404."""
+    from starlette.exceptions import HTTPException
+
+    name = request.query_params.get("camera", "")
+    found = next((camera for camera in cameras if name in ("", camera.config.camera)), None)
+    if found is None:
+        raise HTTPException(404, "no such camera")
+    return found

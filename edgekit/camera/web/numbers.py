@@ -1,21 +1,33 @@
-"""How many came when: the days and the quarters of an hour, for the charts."""
+"""How many came when: today, the days, the season and the quarters of an hour, for the charts and as CSV."""
 
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from datetime import time as clock_time
 from typing import TYPE_CHECKING, Any
 
+from edgekit.artifacts.marks import read_marks
 from edgekit.camera.events.counts import BUCKET
 from edgekit.camera.events.levels import level_of
-from edgekit.camera.store.reader import Reader, local_day
+from edgekit.camera.store.reader import Reader
 from edgekit.camera.web.asked import number
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from starlette.requests import Request
     from starlette.responses import Response
 
 _DAY = 86400
+_PAGE = 500  # visits that are read at a time
+_DAYS = ("day", "label", "most_at_once", "level", "watched_hours")
+_VISITS = ("id", "label", "start", "last_seen", "end_reason", "most_at_once", "best_score", "zones", "verdict", "meant")
 
 
 class NumberAnswers:
@@ -33,28 +45,150 @@ class NumberAnswers:
         from starlette.responses import JSONResponse
 
         days = min(366, number(request, "days", 14))
-        return JSONResponse(await asyncio.to_thread(self._counted, days))
+        return JSONResponse(await asyncio.to_thread(_counted, self._reader, days))
 
-    def _counted(self, days: int) -> dict[str, Any]:
-        now = time.time()
-        names = list(dict.fromkeys(local_day(now - _DAY * i) for i in range(days - 1, -1, -1)))
+    async def today(self, _: Request) -> Response:
+        """Per label the most at once today and its level, how many visits began, and when the first and last did."""
+        from starlette.responses import JSONResponse
+
+        return JSONResponse(await asyncio.to_thread(_today, self._reader))
+
+    async def season(self, request: Request) -> Response:
+        """Per label the most at once on each day of a `year`, this one by default, from the first that was watched."""
+        from starlette.responses import JSONResponse
+
+        return JSONResponse(await asyncio.to_thread(_season, self._reader, _year(request)))
+
+    async def days_csv(self, request: Request) -> Response:
+        """The season as a table."""
+        year = _year(request)
+        season = await asyncio.to_thread(_season, self._reader, year)
+        rows = (
+            (day, label, most, level_of(label, most) or "", round(season["watched"][i] / 3600, 2))
+            for i, day in enumerate(season["days"])
+            for label, found in season["labels"].items()
+            for most in (found[i],)
+        )
+        return _table(f"days-{year}.csv", _once(_lines([_DAYS, *rows])))
+
+    async def visits_csv(self, _: Request) -> Response:
+        """All visits as a table, the newest first."""
+        return _table("visits.csv", self._all_visits())
+
+    async def _all_visits(self) -> AsyncIterator[bytes]:
+        yield _lines([_VISITS])
         if self._reader is None:
-            return {"days": names, "labels": {}, "watched": {}, "today": {"bucket": BUCKET, "labels": {}}}
-        since = now - _DAY * (days + 1)
-        by_day = self._reader.days(since, now + _DAY)
-        quarters = self._reader.quarters(now - _DAY, now + _DAY)
-        watched: dict[str, float] = {}
-        for bucket, seconds in self._reader.watched(since, now + _DAY).items():
-            day = local_day(bucket)
-            watched[day] = watched.get(day, 0.0) + seconds
-        labels = {
-            label: [{"most": found.get(day, 0), "level": level_of(label, found.get(day, 0))} for day in names]
-            for label, found in by_day.items()
-        }
-        today = {label: {str(k): v for k, v in rows.items()} for label, rows in quarters.items()}
-        return {
-            "days": names,
-            "labels": labels,
-            "watched": {day: round(watched.get(day, 0.0)) for day in names},
-            "today": {"bucket": BUCKET, "from": int((now - _DAY) // BUCKET + 1) * BUCKET, "labels": today},
-        }
+            return
+        said = {mark.visit: mark for mark in await asyncio.to_thread(read_marks, self._reader.folder)}
+        before = ""
+        while True:
+            visits = await asyncio.to_thread(self._reader.visits, before, _PAGE)
+            if not visits:
+                return
+            yield _lines(_row(visit, said.get(visit["id"])) for visit in visits)
+            before = visits[-1]["id"]
+
+
+def _counted(reader: Reader | None, days: int) -> dict[str, Any]:
+    now = time.time()
+    names = _names(datetime.fromtimestamp(now).date() - timedelta(days - 1), days)
+    if reader is None:
+        return {"days": names, "labels": {}, "watched": {}, "today": {"bucket": BUCKET, "labels": {}}}
+    since, until = _midnight(date.fromisoformat(names[0])), now + _DAY
+    watched = reader.watched_days(since, until)
+    labels = {
+        label: [{"most": found.get(day, 0), "level": level_of(label, found.get(day, 0))} for day in names]
+        for label, found in reader.days(since, until).items()
+    }
+    quarters = reader.quarters(now - _DAY, until)
+    today = {label: {str(k): v for k, v in rows.items()} for label, rows in quarters.items()}
+    return {
+        "days": names,
+        "labels": labels,
+        "watched": {day: round(watched.get(day, 0.0)) for day in names},
+        "today": {"bucket": BUCKET, "from": int((now - _DAY) // BUCKET + 1) * BUCKET, "labels": today},
+    }
+
+
+def _today(reader: Reader | None) -> dict[str, Any]:
+    day = datetime.now().date()
+    if reader is None:
+        return {"day": day.isoformat(), "watched": 0, "labels": {}}
+    since = _midnight(day)
+    until = since + 2 * _DAY
+    most = {label: max(found.values(), default=0) for label, found in reader.days(since, until).items()}
+    came = reader.came(since)
+    nobody = {"visits": 0, "first": None, "last": None}
+    return {
+        "day": day.isoformat(),
+        "watched": round(sum(reader.watched_days(since, until).values())),
+        "labels": {
+            label: {
+                "most": most.get(label, 0),
+                "level": level_of(label, most.get(label, 0)),
+                **(asdict(came[label]) if label in came else nobody),
+            }
+            for label in sorted({*most, *came})
+        },
+    }
+
+
+def _season(reader: Reader | None, year: int) -> dict[str, Any]:
+    since, until = _midnight(date(year, 1, 1)), _midnight(date(year + 1, 1, 1))
+    counted = reader.days(since, until) if reader else {}
+    watched = reader.watched_days(since, until) if reader else {}
+    known = sorted({*watched, *(day for found in counted.values() for day in found)})
+    if not known:
+        return {"year": year, "days": [], "labels": {}, "watched": []}
+    first, last = date.fromisoformat(known[0]), date.fromisoformat(known[-1])
+    names = _names(first, (last - first).days + 1)
+    return {
+        "year": year,
+        "days": names,
+        "labels": {label: [found.get(day, 0) for day in names] for label, found in counted.items()},
+        "watched": [round(watched.get(day, 0)) for day in names],
+    }
+
+
+def _names(first: date, days: int) -> list[str]:
+    return [(first + timedelta(i)).isoformat() for i in range(days)]
+
+
+def _midnight(day: date) -> float:
+    """When a day begins where the hive stands, also where the clocks were changed on it."""
+    return datetime.combine(day, clock_time.min).timestamp()
+
+
+def _year(request: Request) -> int:
+    year = number(request, "year", datetime.now().year)
+    return min(9998, max(1970, year))
+
+
+def _row(visit: dict[str, Any], mark: Any) -> tuple[Any, ...]:
+    zones = " ".join(str(name) for name in visit.get("zones") or ())
+    said = (mark.verdict, mark.meant or "") if mark else ("", "")
+    keys = ("id", "label", "start", "last_seen", "end_reason", "count_max", "top_score")
+    return (*("" if visit.get(key) is None else visit[key] for key in keys), zones, *said)
+
+
+def _lines(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Lines of CSV (RFC 4180). A text that a spreadsheet would take for a formula begins with an apostrophe."""
+    stream = io.StringIO()
+    csv.writer(stream).writerows([_harmless(value) for value in row] for row in rows)
+    return stream.getvalue().encode("utf-8", "replace")
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+def _table(name: str, lines: AsyncIterator[bytes]) -> Response:
+    from starlette.responses import StreamingResponse
+
+    return StreamingResponse(
+        lines, media_type="text/csv", headers={"content-disposition": f'attachment; filename="{name}"'}
+    )

@@ -15,6 +15,7 @@ from edgekit.camera.web.streams import Streams
 from edgekit.camera.web.telling import StatusAnswers
 from edgekit.camera.web.token import check_web
 from edgekit.camera.web.visits import VisitAnswers
+from edgekit.camera.web.zoning import ZoneAnswers
 from edgekit.serving.thread import ServerThread
 from edgekit.serving.token_auth import TokenAuth, answered
 
@@ -64,6 +65,7 @@ class Page:
         from starlette.routing import Route
 
         told, numbers = StatusAnswers(camera), NumberAnswers(self.reader)
+        zones = ZoneAnswers((camera.lookout,), lambda: camera.reload(camera.config))
         streams, visits = self.streams, VisitAnswers(self.reader, self.streams)
         routes = [
             Route("/", answer_part),
@@ -74,7 +76,13 @@ class Page:
             Route("/api/visits", visits.list),
             Route("/api/visits/{ident}/mark", visits.mark, methods=["POST"]),
             Route("/visits/{name}", visits.file),
+            Route("/api/visits.csv", numbers.visits_csv),
             Route("/api/counts", numbers.counts),
+            Route("/api/today", numbers.today),
+            Route("/api/season", numbers.season),
+            Route("/api/days.csv", numbers.days_csv),
+            Route("/api/zones", zones.list),
+            Route("/api/zones", zones.draw, methods=["POST"]),
             Route("/metrics", told.metrics),
             Route("/livez", told.livez),
             Route("/readyz", told.readyz),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgekit.camera.looking.lookout import Lookout
 from edgekit.camera.runtime import Camera
 from edgekit.camera.web.metrics import exposition
 
@@ -20,20 +21,13 @@ class StatusAnswers:
         self._camera = camera
 
     async def status(self, _: Request) -> Response:
+        """The first camera's, with `cameras`: that of each."""
         from starlette.responses import JSONResponse
 
         config = self._camera.config
-        open_now = [{"label": v.label, "count": v.count} for v in self._camera.visits]
-        return JSONResponse(
-            {
-                "device": config.device,
-                "camera": config.camera,
-                "labels": list(self._camera.classes),
-                "open": open_now,
-                "store": {"kept": config.store.folder is not None},
-                **self._camera.health.status(),
-            }
-        )
+        cameras = [told(lookout) for lookout in (self._camera.lookout,)]
+        store = {"kept": config.store.folder is not None}
+        return JSONResponse({"device": config.device, "store": store, **cameras[0], "cameras": cameras})
 
     async def metrics(self, _: Request) -> Response:
         from starlette.responses import Response
@@ -53,3 +47,21 @@ class StatusAnswers:
 
         ready, why = self._camera.health.ready()
         return PlainTextResponse("ready" if ready else why, 200 if ready else 503)
+
+
+def told(camera: Lookout) -> dict[str, Any]:
+    """Of one camera: its status, what is there now, and how old its newest frame is.
+
+    `watching` is less than `ready`: an insect that comes is seen and told of, though not all of it may be kept.
+    """
+    status, age = camera.health.status(), camera.view.age
+    trouble = status["output"]["trouble"]
+    return {
+        "camera": camera.config.camera,
+        "labels": list(camera.classes),
+        "open": [{"label": v.label, "count": v.count} for v in camera.visits],
+        "now": camera.counts.lately.told(),
+        "watching": status["ready"] or (bool(trouble) and status["why"] == trouble),
+        "frame_age": None if age is None else round(age, 3),
+        **status,
+    }
