@@ -56,7 +56,10 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "refit": ({"fit", "layer"}, {"*"}),
     "serving": ({"*"},),
     "tasks": ({"evaluation", "stage"}, {"base"}, {"*"}),
-    "training": ({"augment", "task", "temperature"}, {"loop", "*"}, {"classification", "detection"}, {"tasks"}),
+    "training": (
+        {"augment", "measured", "task", "temperature"}, {"loop", "*"},
+        {"classification", "detection", "segmentation"}, {"tasks"},
+    ),
     "vision": ({"*"}, {"segmentation"}),
 }  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))

@@ -114,7 +114,7 @@ def draw(task: Training, result: TrainResult, run: Path, say: Callable[[str], No
     from edgekit.checkpoints.checkpoint import load_checkpoint
 
     try:
-        from edgekit.training import plots
+        from edgekit.training.measured import plots
     except ImportError as error:
         say(f"no pictures of the run: {error} (pip install 'edgekit[train]')")
         return None

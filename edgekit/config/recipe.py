@@ -26,10 +26,10 @@ class Net(Table):
 
     arch: str = "resnet18"
     norm: Literal["batch", "group", "layer", "instance", "none"] = Field("batch", description="of a ResNet")
-    trunk: str = Field("timm:tf_efficientnet_lite0", description="of the net `centernet`: timm:NAME")
+    trunk: str = Field("timm:tf_efficientnet_lite0", description="of the nets `centernet` and `unet`: timm:NAME")
     neck: Literal["fpn", "deconv"] = Field("fpn", description="of a CenterNet")
     head: Literal["ltrb", "offset_size"] = Field("ltrb", description="of a CenterNet")
-    width: float = Field(1.0, gt=0, le=4, description="factor on all channels of a ResNet or CenterNet")
+    width: float = Field(1.0, gt=0, le=4, description="factor on all channels of a ResNet, CenterNet or U-Net")
     arguments: dict[str, bool | int | float | str] = Field({}, description="of another net, by their names")
     max_detections: int = Field(100, ge=1, le=3840, description="detections a picture")
     weights: str = Field("none", description="imagenet (torchvision's, fetched when asked), none, or a file")
@@ -146,7 +146,9 @@ class Augment(Table):
     """How training pictures are varied. Probabilities and strengths 0 switch a step off."""
 
     crop: tuple[float, float] = Field((0.35, 1.0), description="share of the area that a random crop keeps")
-    zoom: tuple[float, float] = Field((1.0, 1.0), description="detection: factor on the size that evaluation shows")
+    zoom: tuple[float, float] = Field(
+        (1.0, 1.0), description="detection, segmentation: factor on the size that evaluation shows"
+    )
     mosaic: float = Field(0.0, ge=0, le=1, description="detection: probability of four pictures in one")
     paste: float = Field(0.0, ge=0, le=1, description="detection: probability of objects of other pictures pasted in")
     mirror: float = Field(0.5, ge=0, le=1)
@@ -213,10 +215,11 @@ class Schedule(Table):
 
 
 class Loss(Table):
-    """What a CenterNet is trained with (Zhou et al. 2019, sec. 3)."""
+    """What a CenterNet (Zhou et al. 2019, sec. 3) and a U-Net are trained with."""
 
     heatmap: Literal["focal", "logistic"] = Field("focal", description="logistic: the lecture's, pixel by pixel")
     radius: Literal["fixed", "official"] = Field("fixed", description="formula of the bells' radius")
+    dice: float = Field(1.0, ge=0, le=10, description="segmentation: weight of the dice loss beside the cross-entropy")
 
 
 class Duplicates(Table):

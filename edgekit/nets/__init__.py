@@ -35,6 +35,7 @@ __all__ = [
 FILES = (  # beside this one; each has its nets in NETS
     "resnet",
     "centernet",
+    "unet",
 )
 NETS: dict[str, Net] = {net.name: net for file in FILES for net in import_module(f"edgekit.nets.{file}").NETS}
 
@@ -43,7 +44,7 @@ def find(arch: str, task: str | None = None) -> Net:
     """What is known of the net that is called `arch`: one of `NETS`, or `timm:NAME` and `torchvision:NAME`.
 
     Args:
-        task: what it must be for, `classification` or `detection`; None for either.
+        task: what it must be for, such as `classification`; None for any.
 
     Raises:
         UsageError: there is none, or it is for another task.

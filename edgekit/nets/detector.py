@@ -1,4 +1,4 @@
-"""A CenterNet with its decoding: what a detector's checkpoint, its graph and its engine all answer."""
+"""A net with its decoding: what a detector's or a U-Net's checkpoint, its graph and its engine all answer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from edgekit.nets import unet
 from edgekit.nets.centernet import CenterNet, check_size
 from edgekit.nets.decode import Decode
+from edgekit.nets.unet import UNet, UNetWithDecoding
 from edgekit.spec import ModelSpec, Suppression
 from edgekit.tasks import task_of
 
@@ -63,13 +65,17 @@ class CenterNetWithDecoding(CenterNet):
 
 
 def with_decoding(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Module:
-    """`net` as it answers: a classifier itself, a CenterNet with its decoding.
+    """`net` as it answers: a classifier itself, a CenterNet and a U-Net with their decoding.
 
     Raises:
         UsageError: an input size that the net cannot take.
     """
     if not task_of(spec.task).decodes_in_graph:
         return net
-    check_size(spec.preprocess.height, spec.preprocess.width)
+    size = (spec.preprocess.height, spec.preprocess.width)
+    if isinstance(net, UNet):
+        unet.check_size(*size)
+        return UNetWithDecoding(net)
+    check_size(*size)
     assert isinstance(net, CenterNet)
     return CenterNetWithDecoding(net, spec.max_detections, spec.suppression, raw=raw)

@@ -1,4 +1,6 @@
-"""A trunk by name for a detector: the features of a timm net at strides 4, 8, 16 and 32, without what comes after."""
+"""A trunk by name for a detector or a U-Net: the features of a timm net at strides 4, 8, 16 and 32, and for a U-Net 2,
+without what comes after.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +16,28 @@ LIBRARY = "timm:"
 STRIDES = (4, 8, 16, 32)
 
 
-def pyramid(trunk: str) -> nn.Module:
-    """timm's features of the net, randomly initialized: float32 [N, 3, H, W] -> four maps, H and W multiples of 32.
+def pyramid(trunk: str, strides: tuple[int, ...] = STRIDES) -> nn.Module:
+    """timm's features of the net, randomly initialized: float32 [N, 3, H, W] -> a map a stride, H and W multiples of
+    32.
 
     Nothing is fetched. `channels(net)` says how many channels the maps have.
 
     Raises:
-        UsageError: a name that is not `timm:NAME`, a net that timm does not know, or one without these four maps.
+        UsageError: a name that is not `timm:NAME`, a net that timm does not know, or one without these maps.
         BackendError: timm is not installed.
     """
     check_trunk(trunk)
     name = without_tag(trunk).removeprefix(LIBRARY)
     try:
-        net = of_timm(name, 0, features_only=True, out_indices=(-4, -3, -2, -1))
-        strides, layout = tuple(_info(net).reduction()), str(getattr(net, "output_fmt", "NCHW"))
+        net = of_timm(name, 0, features_only=True, out_indices=tuple(range(-len(strides), 0)))
+        found, layout = tuple(_info(net).reduction()), str(getattr(net, "output_fmt", "NCHW"))
     except (RuntimeError, IndexError) as error:  # of a net that has no such maps
-        strides, layout = (), str(error)
-    if strides != STRIDES or not layout.endswith("NCHW"):
+        found, layout = (), str(error)
+    if found != strides or not layout.endswith("NCHW"):
         raise UsageError(
-            "This net cannot be a detector's trunk.",
-            got=f"{trunk} with features at strides {', '.join(map(str, strides)) or 'unknown'} ({layout})",
-            expected="four maps [N, C, H, W] at strides 4, 8, 16 and 32",
+            f"This net cannot be a {'detector' if strides == STRIDES else 'U-Net'}'s trunk.",
+            got=f"{trunk} with features at strides {', '.join(map(str, found)) or 'unknown'} ({layout})",
+            expected=f"maps [N, C, H, W] at strides {', '.join(map(str, strides))}",
             fix="--set net.trunk=timm:tf_efficientnet_lite0",
         )
     return net
@@ -47,7 +50,7 @@ def check_trunk(trunk: str) -> None:
 
 
 def channels(net: nn.Module) -> tuple[int, ...]:
-    """Of the four maps of a `pyramid`."""
+    """Of the maps of a `pyramid`."""
     return tuple(_info(net).channels())
 
 

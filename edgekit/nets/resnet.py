@@ -95,9 +95,15 @@ class Trunk(nn.Module):
         rest = [layout.block(c_out, width, 1, norm) for _ in range(layout.blocks[index] - 1)]
         return nn.Sequential(first, *rest)
 
+    def stem(self, x: Tensor) -> Tensor:
+        c1: Tensor = self.relu(self.bn1(self.conv1(x)))
+        return c1  # [N, 64, H/2, W/2]
+
     def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # [N, 64, H/4, W/4]
-        c2 = self.layer1(x)  # [N, 64 or 256, H/4, W/4]
+        return self.behind_stem(self.stem(x))
+
+    def behind_stem(self, c1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        c2 = self.layer1(self.maxpool(c1))  # [N, 64 or 256, H/4, W/4]
         c3 = self.layer2(c2)  # [N, 128 or 512, H/8, W/8]
         c4 = self.layer3(c3)  # [N, 256 or 1024, H/16, W/16]
         c5 = self.layer4(c4)  # [N, 512 or 2048, H/32, W/32]

@@ -135,7 +135,7 @@ class ClassificationTraining(Training):
         return self._val.logits(net)
 
     def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
-        from edgekit.training import plots
+        from edgekit.training.measured import plots
 
         logits, labels = self._val.logits(net.eval())
         table = np.zeros((len(spec.classes), len(spec.classes)), dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,18 @@ from edgekit.metrics.detection import detection_report
 from edgekit.metrics.operating_point import confusion
 from edgekit.nets.centernet import BRANCHES, LtrbMaps, OffsetSizeMaps
 from edgekit.nets.detector import with_decoding
-from edgekit.nets.library import preprocess
-from edgekit.nets.pyramid import pyramid_state
 from edgekit.screen import some
-from edgekit.spec import ModelSpec, PreprocessSpec, digest
+from edgekit.spec import ModelSpec, digest
 from edgekit.tasks.detection.text import alarm_lines, curve_lines
 from edgekit.training.augment.paste import MOST, cuts_by_class, pasted
 from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
 from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import LOSSES, counts
+from edgekit.training.measured.boxes import Validation, unmeasured
 from edgekit.training.pictures import Pictures
+from edgekit.training.start import in_trunk, preprocess_of
 from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets
 from edgekit.training.task import Batch, Boxes, Score, Training, normalised, origin, stacked
-from edgekit.training.validation import Validation, unmeasured
 from edgekit.vision.decode import DEFAULT_SCORE
 
 
@@ -60,7 +59,7 @@ class DetectionTraining(Training):
         self.spec = ModelSpec(
             net.name,
             classes,
-            _preprocess(recipe, net.trunk_of(arguments)),
+            preprocess_of(recipe, net.trunk_of(arguments)),
             arguments,
             task="detection",
             max_detections=recipe.net.max_detections,
@@ -87,7 +86,7 @@ class DetectionTraining(Training):
         shared = {name: value for name, value in arguments.items() if name in trunk.arguments}
         state = read_weights(recipe.net.weights, trunk.name, shared)
         if state is not None:
-            state, left = _in_trunk(self.net, state, trunk)
+            state, left = in_trunk(self.net, state, trunk)
             count = start_from(self.net, state, self.heads)
             say(f"{count} tensors of the trunk from {recipe.net.weights}; neck and head are new{left}")
 
@@ -179,7 +178,7 @@ class DetectionTraining(Training):
         return (self.recipe.threshold.false_alarms,)
 
     def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
-        from edgekit.training import plots
+        from edgekit.training.measured import plots
 
         founds = self._val.found(with_decoding(net.eval(), spec))
         if founds is None:
@@ -236,24 +235,6 @@ class DetectionTraining(Training):
             return mosaic(lambda i: self._scene(others[i]), self._size, zooms, resize)
         place = torch.rand(2).tolist() if low != high or low != 1 else (0.5, 0.5)
         return placed(self._scene(index), self._size, zooms[0], (place[0], place[1]), resize)
-
-
-def _preprocess(recipe: Recipe, trunk: str) -> PreprocessSpec:
-    """The recipe's, with the mean and deviation that the published weights of a trunk by name take."""
-    usual = preprocess(trunk) if nets.of_library(trunk) else None
-    own = recipe.input.preprocess()
-    return own if usual is None else replace(own, mean=usual.mean, std=usual.std)
-
-
-def _in_trunk(net: nn.Module, state: Mapping[str, Tensor], trunk: nets.Net) -> tuple[Mapping[str, Tensor], str]:
-    """Weights under the names that they have in the detector, and what to say of those that have no place in it."""
-    if any(key.startswith("trunk.") for key in state):
-        return state, ""
-    left: list[str] = []
-    if nets.of_library(trunk.name):
-        state, left = pyramid_state(net.get_submodule("trunk"), state)
-    parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in left))
-    return {f"trunk.{key}": value for key, value in state.items()}, f"; left out: {parts}" if left else ""
 
 
 def _array(values: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:

@@ -1,8 +1,9 @@
-"""Losses of a CenterNet, all in float32 and from logits, so that they are finite wherever the net's maps are.
+"""Losses of a CenterNet and of a U-Net, all in float32 and from logits, so that they are finite wherever the net's maps
+are.
 
-Each sums over places and divides by a count > 0 (objects, or places that have a box). The loss objects take the counts
-of their batch, or the given ones: with B processes or accumulated batches, the sum of all their `counts`, at least 1,
-divided by B makes the averaged gradient that of the whole batch.
+A CenterNet's each sum over places and divide by a count > 0 (objects, or places that have a box). The loss objects take
+the counts of their batch, or the given ones: with B processes or accumulated batches, the sum of all their `counts`, at
+least 1, divided by B makes the averaged gradient that of the whole batch.
 """
 
 from __future__ import annotations
@@ -83,6 +84,38 @@ def _around_origin(distances: Tensor) -> Tensor:
     """[N, 4, h, w] to left, top, right, bottom -> boxes [N h w, 4]."""
     left_top, right_bottom = distances.chunk(2, 1)
     return torch.cat((-left_top, right_bottom), 1).movedim(1, -1).flatten(0, 2)
+
+
+def pixel_entropy(logits: Tensor, target: Tensor, weights: Tensor, pixels: Tensor) -> Tensor:
+    """Cross-entropy of the pixels that have a class, each times its class's weight; the sum, divided by `pixels`.
+
+    Args:
+        logits: [N, C, H, W].
+        target: int64 [N, H, W], class indices, -1 for void.
+        weights: [C].
+        pixels: how many have a class, > 0.
+    """
+    entropy = functional.cross_entropy(logits.float(), target, weights, ignore_index=-1, reduction="sum")
+    return entropy / pixels
+
+
+def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """1 - dice with probabilities instead of pixels (Milletari et al. 2016, "V-Net", eq. 3, without the squares), of
+    each picture the mean over the classes that it shows, and the mean over pictures.
+
+    Void pixels are in no sum. A picture that is all void counts as 0.
+
+    Args:
+        logits: [N, C, H, W].
+        target: int64 [N, H, W], class indices, -1 for void.
+    """
+    known = (target >= 0).unsqueeze(1)
+    share = logits.float().softmax(1) * known
+    there = functional.one_hot(target.clamp(min=0), logits.shape[1]).movedim(-1, 1) * known  # [N, C, H, W]
+    pixels = there.sum((2, 3))  # [N, C]
+    dice = 2 * (share * there).sum((2, 3)) / (share.sum((2, 3)) + pixels).clamp(min=1e-6)
+    shown = pixels > 0
+    return (torch.where(shown, 1 - dice, 0).sum(1) / shown.sum(1).clamp(min=1)).mean()
 
 
 Heatmap = Literal["focal", "logistic"]

@@ -14,7 +14,7 @@ from edgekit.data.classes.class_map import ClassMap
 from edgekit.data.layouts.annotations import HELD_OUT as VALIDATION
 from edgekit.data.layouts.data_yaml import CONFIGS, is_split
 from edgekit.data.layouts.split_folders import SplitFolders, split_folders, subfolders
-from edgekit.data.load import has_boxes, unwrapped
+from edgekit.data.load import has_boxes, splits_of, unwrapped
 from edgekit.data.made import is_made
 from edgekit.data.sample import Sample
 from edgekit.errors import DataError, SplitError
@@ -34,13 +34,14 @@ class Splits:
     notes: tuple[str, ...]
 
 
-def load_splits(path: Path, data: Data, seed: int, names: ClassMap | None = None) -> Splits:
+def load_splits(path: Path, data: Data, seed: int, names: ClassMap | None = None, truth: str = "labels") -> Splits:
     """The splits of a YOLO, VOC or COCO data set, or `path`/train and `path`/val (see `Data`).
 
     Where there is nothing held out, a share is: by group, so that pictures that look alike stay on one side.
 
     Args:
         names: a map that gives classes of the data other names, puts several together, or leaves some out.
+        truth: what is to be learnt, as in `edgekit.tasks.Task.truth`; with `masks` those of a set that has boxes too.
 
     Raises:
         DataError: no pictures, or folders that do not belong together.
@@ -49,17 +50,19 @@ def load_splits(path: Path, data: Data, seed: int, names: ClassMap | None = None
     if not path.exists() and not is_made(path):
         raise DataError(f"{path} is not there.", got="no such folder", expected="a folder of labelled pictures")
     path, said = unwrapped(path) if not is_made(path) else (path, ())
-    if has_boxes(path):
+    if truth == "masks":
+        train, val = _annotated(path, data, seed, names is not None, truth)
+    elif has_boxes(path):
         train, val = _annotated(path, data, seed, names is not None)
     else:
         train, val, found = _folders(path, data, seed, names is not None)
         said += found
-    if train.masked:
+    if train.masked and truth != "masks":
         raise DataError(
-            "Nothing is trained on masks yet: segmentation models can be adopted, measured and run.",
+            "These pictures have masks, which this recipe does not learn.",
             got=f"{path} has a class for each pixel (layout {train.layout!r})",
             expected="boxes, or labels of whole pictures",
-            fix="adopt a trained one: edgekit adopt MODEL.onnx --task segmentation --data PATH",
+            fix="a recipe for segmentation: edgekit train unet-r18 --data PATH",
         )
     further = [(where, _boxed(where, train)) for where in data.also]
     if names is not None:
@@ -70,7 +73,9 @@ def load_splits(path: Path, data: Data, seed: int, names: ClassMap | None = None
     notes = list(said)
     for which, dataset in (("training", train), ("validation", val)):
         notes += [f"{which}: {note}" for note in dataset.notes]
-        if not dataset.boxed:  # the notes of those with boxes count them
+        if dataset.masked:
+            notes.append(f"{which}: {len(dataset)} pictures with masks")
+        elif not dataset.boxed:  # the notes of those with boxes count them
             notes.append(f"{which}: {counts(dataset)}")
     notes += _imbalance(train, val)
     return Splits(train, val, (*notes, *_shared(train, val)))
@@ -181,18 +186,20 @@ def _imbalance(train: Dataset, val: Dataset) -> list[str]:
     return notes
 
 
-def _annotated(path: Path, data: Data, seed: int, own_names: bool) -> tuple[Dataset, Dataset]:
+def _annotated(path: Path, data: Data, seed: int, own_names: bool, truth: str | None = None) -> tuple[Dataset, Dataset]:
     if path.suffix == ".json" or (is_split(path) and not any((path / name).is_file() for name in CONFIGS)):
-        return _held_out(load_dataset(path), data, seed)  # one split of a larger set, or a set without any
+        return _held_out(load_dataset(path, truth=truth), data, seed)  # one split of a larger set, or one without any
+    if truth == "masks" and not splits_of(path):
+        return _held_out(load_dataset(path, split="all", truth=truth), data, seed)
     try:
-        train = load_dataset(path, split=data.train)
+        train = load_dataset(path, split=data.train, truth=truth)
     except SplitError:
         if data.train != "train":
             raise
-        return _held_out(load_dataset(path, split="all"), data, seed)
+        return _held_out(load_dataset(path, split="all", truth=truth), data, seed)
     for name in (data.val,) if data.val else VALIDATION:
         try:
-            return train, load_dataset(path, None if own_names else train.classes, split=name)
+            return train, load_dataset(path, None if own_names else train.classes, split=name, truth=truth)
         except SplitError:
             if data.val:
                 raise

@@ -9,10 +9,12 @@ from edgekit.config.recipe import Recipe
 from edgekit.data import by_pattern, split_by_group
 from edgekit.data.classes.class_map import class_map
 from edgekit.errors import UsageError
+from edgekit.tasks import task_of
 from edgekit.training.classification import ClassificationTraining
 from edgekit.training.detection import DetectionTraining
 from edgekit.training.loop.choice import Choice
 from edgekit.training.loop.compete import competed
+from edgekit.training.segmentation import SegmentationTraining
 from edgekit.training.splits import counts, load_splits
 from edgekit.training.task import Training
 
@@ -33,7 +35,7 @@ def make_task(recipe: Recipe, data: Path, say: Callable[[str], None] = lambda _:
             fix="train it elsewhere and export its state_dict(): edgekit export FILE, with --multi-label where a "
             "picture may have several labels",
         )
-    splits = load_splits(data, recipe.data, recipe.schedule.seed, class_map(recipe.map))
+    splits = load_splits(data, recipe.data, recipe.schedule.seed, class_map(recipe.map), task_of(recipe.task).truth)
     for note in splits.notes:
         say(note)
     return TRAININGS[recipe.task](recipe, splits.train, splits.val, say)
@@ -62,4 +64,5 @@ def compete(
 TRAININGS: dict[str, Callable[..., Training]] = {
     "classification": ClassificationTraining,
     "detection": DetectionTraining,
+    "segmentation": SegmentationTraining,
 }

@@ -34,6 +34,7 @@ class SegmentationTask(Task):
     stand_in = "hive"
     truth = "masks"
     finds = "masks"
+    decodes_in_graph = True
     merges = True
     unrecorded = "whose pixels are compared as masks"
     disagreements = "White pixels are those that the two give different classes."
@@ -52,7 +53,11 @@ class SegmentationTask(Task):
         )
 
     def unfit_input(self, resize: str, sides: Iterable[int]) -> str:
-        return "input.resize as letterbox or stretch: a crop would cut pixels off" if resize == "crop" else ""
+        if resize == "crop":
+            return "input.resize as letterbox or stretch: a crop would cut pixels off"
+        if any(side % 32 for side in sides):
+            return "input sizes that are multiples of 32 for segmentation"
+        return ""
 
     def decode(self, answers: Outputs, shapes: Sequence[tuple[int, ...]], spec: Spec, asked: Asked) -> list[Masks]:
         rows = zip(answers["mask"], answers["score"], shapes, strict=False)

@@ -1,4 +1,4 @@
-"""How training pictures are varied: torchvision's transforms v2, which move boxes along with pixels.
+"""How training pictures are varied: torchvision's transforms v2, which move boxes and masks along with pixels.
 
 Only training pictures go through here. What evaluation and devices see is `edgekit.vision.preprocess`, always.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 
 from edgekit.config.recipe import Augment
@@ -18,10 +19,11 @@ from edgekit.training.augment.colour import Colour
 from edgekit.vision.image import Frame
 
 _GREY = 114
+_FILL = {tv_tensors.Mask: -1, "others": _GREY}  # void
 
 
 def variations(augment: Augment) -> list[v2.Transform]:
-    """The steps that keep a picture's size, in their order, for uint8 tv_tensors with or without boxes."""
+    """The steps that keep a picture's size, in their order, for uint8 tv_tensors with or without boxes or a mask."""
     steps: list[v2.Transform] = []
     if augment.mirror:
         steps.append(v2.RandomHorizontalFlip(augment.mirror))
@@ -38,7 +40,7 @@ def variations(augment: Augment) -> list[v2.Transform]:
                     augment.scale,
                     augment.shear or None,
                     interpolation=InterpolationMode.BILINEAR,
-                    fill=_GREY,
+                    fill=_FILL,
                 )
             )
         if augment.brightness or augment.contrast or augment.saturation or augment.hue:

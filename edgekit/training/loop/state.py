@@ -39,6 +39,7 @@ ADDED: dict[str, dict[str, Any]] = {
     "input": {"mean": None, "std": None},
     "data": {"also": [], "credit": ""},
     "augment": {"paste": 0.0},
+    "loss": {"dice": 1.0},
     "schedule": {"mix": 0.0, "best": "validation", "compile": False},
 }
 

@@ -18,8 +18,8 @@ from edgekit.metrics.voc_ap import voc_curves
 
 # Okabe and Ito 2008: apart in hue for the colour-blind, and in lightness when printed grey
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_LOSSES = ("loss", "heatmap", "box", "offset", "size")
-_SCORES = ("top1", "train_top1", "balanced", "ap50", "ap", "voc07")
+_LOSSES = ("loss", "heatmap", "box", "offset", "size", "entropy", "dice")
+_SCORES = ("top1", "train_top1", "balanced", "ap50", "ap", "voc07", "miou", "pixel_accuracy", "boundary_f")
 
 
 def curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
@@ -41,8 +41,14 @@ def curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     _write(figure, path)
 
 
-def confusion_matrix(path: Path, table: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Counts, true classes down and answers across, shaded by the share of each row; names up to 40 classes."""
+def confusion_matrix(
+    path: Path, table: NDArray[np.int64], rows: Sequence[str], columns: Sequence[str], *, counts: bool = True
+) -> None:
+    """Counts, true classes down and answers across, shaded by the share of each row; names up to 40 classes.
+
+    Args:
+        counts: write them; else the shares, where there are millions.
+    """
     n, m = table.shape
     side = min(14.0, 2.5 + 0.55 * max(n, m))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
@@ -57,7 +63,8 @@ def confusion_matrix(path: Path, table: NDArray[np.int64], rows: Sequence[str], 
         for i in range(n):
             for j in range(m):
                 colour = "white" if share[i, j] > 0.5 else "black"
-                axes.text(j, i, str(table[i, j]), ha="center", va="center", color=colour)
+                text = str(table[i, j]) if counts else f"{share[i, j]:.0%}"
+                axes.text(j, i, text, ha="center", va="center", color=colour)
     _write(figure, path)
 
 

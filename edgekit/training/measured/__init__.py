@@ -1,0 +1,1 @@
+"""What a net in training is measured on, and the pictures that are drawn of it."""
