@@ -26,7 +26,7 @@ class SourceConfig(Table):
     uri: str = Field(
         default="",
         repr=False,
-        description="0, /dev/video0, csi://0, rtsp://, http://, a file, folder or glob, synthetic://",
+        description="0, /dev/video0, csi://0, rtsp://, rtmp://, srt://, udp://, http://, a file, folder or glob, synthetic://",
     )
     width: int = Field(default=0, ge=0, le=16384, description="asked of a device; 0: the device's own")
     height: int = Field(default=0, ge=0, le=16384)
@@ -34,7 +34,7 @@ class SourceConfig(Table):
         default=0,
         ge=0,
         le=240,
-        description="asked of a device, or the pace of files, whose stamps then don't count; 0: its own",
+        description="asked of a device or for still pictures; of files the pace, and stamps don't count; 0: its own",
     )
     real_time: bool = Field(default=False, description="a file at its own pace instead of as fast as possible")
     start: datetime | None = Field(
@@ -46,6 +46,10 @@ class SourceConfig(Table):
     age_limit: float = Field(default=2, gt=0, description="seconds; an older frame is dropped")
     frozen_after: float = Field(default=10, gt=0, description="seconds of the same picture until a stream is frozen")
     retry_longest: float = Field(default=60, ge=1, le=3600, description="seconds; the back-off grows from 1 to this")
+    rotate: Literal[0, 90, 180, 270] = Field(
+        default=0, description="degrees clockwise, where the camera hangs otherwise"
+    )
+    flip: Literal["", "horizontal", "vertical"] = Field(default="", description="mirrors the picture, after rotate")
     target: str | None = Field(default=None, description="a board whose pipelines decode, as jetson-orin-nano")
 
     @field_validator("start", mode="before")

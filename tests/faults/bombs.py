@@ -133,7 +133,7 @@ def clip(path: Path) -> object:
 
 
 def stream(data: bytes) -> object:
-    from edgekit.camera.source.mjpeg import MjpegGrabber
+    from edgekit.camera.source.http.mjpeg import MjpegGrabber
     from edgekit.errors import SourceError
 
     class Answer:
@@ -142,7 +142,7 @@ def stream(data: bytes) -> object:
         def read1(self, size: int) -> bytes:
             return self.held.read(size)
 
-    grabber = MjpegGrabber(Answer(), b"frame", 1.0)  # type: ignore[arg-type]
+    grabber = MjpegGrabber(Answer(), 1.0)  # type: ignore[arg-type]
     if grabber.read() is None:
         raise SourceError("No picture.")
     return None

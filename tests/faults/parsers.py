@@ -35,7 +35,7 @@ from edgekit.benchmark.suite import load_suite
 from edgekit.camera.config import StoreConfig, load_config
 from edgekit.camera.source.disk.video import VideoGrabber
 from edgekit.camera.source.grabber import Ended
-from edgekit.camera.source.mjpeg import MjpegGrabber
+from edgekit.camera.source.http.mjpeg import MjpegGrabber
 from edgekit.camera.store.avi import AviWriter, read_avi
 from edgekit.camera.store.reader import Reader
 from edgekit.camera.store.store import Store
@@ -412,7 +412,7 @@ def _streams() -> list[bytes]:
 
 
 def _read_stream(_: Path, data: bytes) -> object:
-    grabber = MjpegGrabber(_Answer(data), b"frame", 1.0)  # type: ignore[arg-type]
+    grabber = MjpegGrabber(_Answer(data), 1.0)  # type: ignore[arg-type]
     frames = 0
     try:
         while True:

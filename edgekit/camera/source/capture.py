@@ -26,11 +26,14 @@ class CaptureGrabber(Grabber):
         self._capture = self._open(cv2, source, config)
         if not self._capture.isOpened():
             self._capture.release()
+            fix = "check address, user and password, and that nothing else has the camera open"
+            if source.kind == "srt":
+                fix = "OpenCV's wheels have no SRT: ffmpeg -i srt://... -c copy -f mpegts udp://127.0.0.1:5000, and udp://"
             raise SourceError(
                 "The source cannot be opened.",
                 got=f"no answer, a refusal or an unknown format from {source.shown}",
                 expected=f"frames within {config.open_timeout:g} s",
-                fix="check address, user and password, and that nothing else has the camera open",
+                fix=fix,
             )
         refuse_size(cv2, self._capture, source.shown)
         self._broken = 0

@@ -22,6 +22,7 @@ class Grabber(ABC):
         begins: when the first frame was taken, in seconds since 1970, by what `origin` says; None where nothing does.
         notes: what is to be said to people; who says it takes it out.
         unreadable: files that were left out.
+        patience: seconds without a frame until it is stalled; None: `source.read_timeout` says so.
     """
 
     fps: float | None = None
@@ -30,6 +31,7 @@ class Grabber(ABC):
     origin: str = ""
     notes: deque[str] | None = None
     unreadable: int = 0
+    patience: float | None = None
 
     @abstractmethod
     def read(self) -> Frame | None:
@@ -39,6 +41,9 @@ class Grabber(ABC):
             Ended: a file is over.
             SourceError: a live source is lost and must be opened again.
         """
+
+    def wake(self) -> None:  # noqa: B027 - most wait for nothing but their source
+        """A `read` that waits for the time to come shall end soon; called from another thread."""
 
     @abstractmethod
     def close(self) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from edgekit.camera.config import SourceConfig
 from edgekit.camera.source.disk.media import globbed, is_picture, is_video
-from edgekit.camera.source.kinds import FILES, GRABBERS, NO_URL
+from edgekit.camera.source.kinds import DATAGRAMS, FILES, GRABBERS, NO_URL
 from edgekit.errors import UsageError
 from edgekit.screen import HIDDEN, masked
 
@@ -20,8 +20,8 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # some cameras take them in the path: /user=admin_password=x_channel=1 or /user=admin&password=x
 _IN_PATH = re.compile(r"(?i)((?:user|username|login|pass|password|passwd|pwd|token|auth|key|secret)=)[^/&;]*")
 _EXPECTED = (
-    "0, /dev/video0, csi://0, rtsp://HOST/PATH, http://HOST/PATH, a video, a folder or glob of videos and pictures, "
-    "or synthetic://hive?seed=1&fps=20"
+    "0, /dev/video0, csi://0, rtsp://HOST/PATH, rtmp://, srt://, udp://, http://HOST/PATH, a video, a folder or glob "
+    "of videos and pictures, or synthetic://hive?seed=1&fps=20"
 )
 _WRITTEN = "rtsp://USER:PASSWORD@HOST:PORT/PATH, other characters percent-encoded"
 _ENCODED = "write @ as %40, / as %2F, ? as %3F, # as %23 and % as %25 in user, password and path"
@@ -82,11 +82,11 @@ class Source:
 
     @property
     def host(self) -> tuple[str, int] | None:
-        """Host and port of an URL."""
-        if self.kind in NO_URL:
+        """Host and port of an URL whose server can be knocked at: not of UDP, which answers nobody."""
+        if self.kind in NO_URL or self.kind in DATAGRAMS:
             return None
         parts = urlsplit(self.place)
-        usual = {"rtsp": 554, "rtsps": 322, "https": 443}.get(parts.scheme, 80)
+        usual = {"rtsp": 554, "rtsps": 322, "https": 443, "rtmp": 1935, "rtmps": 443}.get(parts.scheme, 80)
         return parts.hostname or "", parts.port or usual
 
 
@@ -153,7 +153,7 @@ def _parsed(uri: str) -> Source:
         return _local(unquote(rest))
     if scheme == "synthetic":
         return _synthetic(uri)
-    if scheme in ("rtsp", "rtsps", "http", "https") or (scheme in GRABBERS and scheme not in NO_URL):
+    if scheme in ("rtsp", "rtsps", "http", "https", "rtmps") or (scheme in GRABBERS and scheme not in NO_URL):
         return _url(uri)
     raise UsageError("This is not a source of frames.", got=_named(uri), expected=_EXPECTED)
 
@@ -178,6 +178,7 @@ def _named(name: str) -> str:
 
 
 def _url(uri: str) -> Source:
+    uri = re.sub(r"^((?:udp|srt)://)(?=[:/]|$)", r"\g<1>0.0.0.0", uri)  # udp://:5000 listens on every address
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
@@ -205,7 +206,7 @@ def _url(uri: str) -> Source:
         )
     netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
     place = urlunsplit((parts.scheme.lower(), netloc, parts.path, parts.query, ""))
-    kind = {"rtsps": "rtsp", "https": "http"}.get(parts.scheme.lower(), parts.scheme.lower())
+    kind = {"rtsps": "rtsp", "https": "http", "rtmps": "rtmp"}.get(parts.scheme.lower(), parts.scheme.lower())
     return Source(kind, place, parts.username or "", parts.password or "")
 
 

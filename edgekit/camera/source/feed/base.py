@@ -14,6 +14,7 @@ from edgekit.camera.config import SourceConfig
 from edgekit.camera.problems import Say
 from edgekit.camera.source.grabber import Grabber
 from edgekit.camera.source.open import open_grabber
+from edgekit.camera.source.turn import turner
 from edgekit.camera.source.uri import Source
 from edgekit.vision.image import Frame
 
@@ -72,6 +73,7 @@ class Feed(ABC):
         self.fps = 0.0
         self.prepare: Callable[[Frame], Any] = lambda frame: None
         self._opener, self._say = opener, say
+        self._turn = turner(config)
         self._stop = threading.Event()
         if not source.live and (config.start is not None or not config.real_time):
             self.clock = FileClock()

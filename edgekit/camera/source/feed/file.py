@@ -75,6 +75,7 @@ class FileFeed(Feed):
                     if frame is None:
                         self.counters.broken += 1
                     else:
+                        frame = self._turn(frame)
                         captured = time.monotonic()
                         at = start + (index / self.fps if grabber.at is None else grabber.at)
                         self._warn(grabber, at - start)

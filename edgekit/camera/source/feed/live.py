@@ -11,7 +11,7 @@ from edgekit.camera.problems import Problems, Say
 from edgekit.camera.source.feed.backoff import Backoff, reachable
 from edgekit.camera.source.feed.base import Feed, Opener, Shot, State
 from edgekit.camera.source.feed.frozen import FrozenWatch
-from edgekit.camera.source.grabber import Ended
+from edgekit.camera.source.grabber import Ended, Grabber
 from edgekit.camera.source.open import open_grabber
 from edgekit.camera.source.uri import Source
 from edgekit.errors import EdgekitError, SourceError
@@ -36,6 +36,8 @@ class LiveFeed(Feed):
         self._open = self._ended = self._closed = False
         self._frame_at = time.monotonic()
         self._reopen_at = 0.0
+        self._grabber: Grabber | None = None
+        self._patience = config.read_timeout
 
     def next(self, timeout: float) -> Shot | None:
         until = time.monotonic() + timeout
@@ -59,13 +61,16 @@ class LiveFeed(Feed):
             return "ended"
         if not self._open:
             return "offline" if self.counters.failed or self.counters.opened else "connecting"
-        if time.monotonic() - self._frame_at > 1.25 * self.config.read_timeout:
+        if time.monotonic() - self._frame_at > 1.25 * self._patience:
             return "stalled"
         if self.watch.frozen:
             return "frozen"
         return "dark" if self.watch.dark else "online"
 
     def stop(self) -> None:
+        self._stop.set()
+        if self._grabber is not None:
+            self._grabber.wake()
         super().stop()
         with self._filled:
             if self._slot is not None:
@@ -90,10 +95,11 @@ class LiveFeed(Feed):
             self._wait()
 
     def _session(self) -> None:
-        grabber = self._opener(self.source, self.config)
+        grabber = self._grabber = self._opener(self.source, self.config)
         try:
             began = self._frame_at = time.monotonic()
             self.counters.opened += 1
+            self._patience = grabber.patience or self.config.read_timeout
             self._hear(grabber)
             if isinstance(self.clock, FileClock):
                 self._begin(grabber, began)
@@ -108,7 +114,7 @@ class LiveFeed(Feed):
                 if frame is None:
                     self.counters.broken += 1
                     continue
-                self._frame_at = now
+                self._frame_at, frame = now, self._turn(frame)
                 if frame.shape != shape:
                     shape = frame.shape
                     self._online(f"{shape[1]}x{shape[0]}")
@@ -124,7 +130,7 @@ class LiveFeed(Feed):
                     due = count * pace if grabber.at is None else grabber.at + pace
                     self._stop.wait(max(0.0, began + due - time.monotonic()))
         finally:
-            self._open = False
+            self._open, self._grabber = False, None
             grabber.close()
 
     def _put(self, frame: Frame, now: float) -> None:

@@ -1,0 +1,1 @@
+"""HTTP cameras: MJPEG and still pictures, taken apart here."""
