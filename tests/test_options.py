@@ -15,7 +15,12 @@ from edgekit.pipeline.adopting import AdoptOptions
 
 ROOT = Path(__file__).parents[1] / "edgekit"
 MOST = 13
-ONE_BY_ONE = {("api/adopt.py", "adopt"), ("loading.py", "open_predictor"), ("pipeline/run.py", "export")}
+ONE_BY_ONE = {
+    ("api/adopt.py", "adopt"),
+    ("api/label.py", "label"),
+    ("loading.py", "open_predictor"),
+    ("pipeline/run.py", "export"),
+}
 COMMANDS = (ROOT / "cli", ROOT / "cli" / "making")  # there each parameter is an option
 
 

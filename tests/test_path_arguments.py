@@ -27,6 +27,8 @@ PATHS = {
     "candidate",
     "model",
     "models",
+    "mask",
+    "store",
     "attack",
     "decoder",
     "places",

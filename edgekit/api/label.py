@@ -15,11 +15,14 @@ from edgekit.data.layouts.folder import load_folder
 from edgekit.data.names import ALL
 from edgekit.errors import UsageError
 from edgekit.labels.assistant import Assistant, Help
+from edgekit.labels.marked import Marked, find_marked
+from edgekit.labels.proposals.base import Segmenter
 from edgekit.labels.proposals.detector import DetectorProposer
 from edgekit.labels.proposals.folders.proposer import learn
 from edgekit.labels.proposals.folders.sides import sides_of
+from edgekit.labels.proposals.mask_net import open_mask_net
 from edgekit.labels.proposals.quality import ProposalQuality
-from edgekit.labels.proposals.sam.segmenter import SegmentAnything, open_segment_anything
+from edgekit.labels.proposals.sam.segmenter import open_segment_anything
 from edgekit.labels.session import Session
 from edgekit.loading import open_predictor
 from edgekit.serving.token_auth import required_token
@@ -55,12 +58,14 @@ class Labelled:
 
 
 def label(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
+    store: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     classes: Sequence[str] = (),
     model: str | os.PathLike[str] | None = None,
     sam: Sequence[str | os.PathLike[str]] | None = None,
+    mask: str | os.PathLike[str] | None = None,
     folders: bool | str = False,
     blind: int = 0,
     host: str = "127.0.0.1",
@@ -76,12 +81,16 @@ def label(
 
     Args:
         path: a folder of pictures, or a data set with boxes of any layout that edgekit reads.
+        store: instead of `path`, the folder of a camera's store: the frames of visits that were marked on its page,
+            with what the model found in them as proposals, put right by the marks.
         out: where labels are written, as YOLO: a new folder gets a data set of its own, the pictures hard-linked or
-            copied. None writes them beside the pictures; not where there are labels that others wrote.
+            copied. None writes them beside the pictures; not where there are labels that others wrote. Of a `store`
+            None is a folder beside it, NAME-labelled.
         classes: names in the order of the labels; more can be named on the page.
         model: any detector that edgekit opens: it proposes boxes, and the most useful pictures come first.
         sam: an image encoder and a mask decoder as ONNX, in a usual Segment Anything layout: a click or a drawn box
             becomes the box of the thing there.
+        mask: instead of `sam`, a saliency or mask network as ONNX: a drawn box becomes that of the thing in it.
         folders: the pictures lie in two class folders, present and absent, and nobody drew boxes: what stands out in
             present ones and looks like nothing in absent ones is proposed, and absent ones are done, with no boxes. A
             name says which folder is the absent one.
@@ -96,7 +105,8 @@ def label(
     Raises:
         DataError: no pictures, or labels that cannot be read.
         UsageError: a folder `out` that has other things, labels of others without `out`, a port that is taken, a
-            model that is no detector, `sam` of other than two files, or `folders` beside `model`.
+            model that is no detector, `sam` of other than two files or beside `mask`, `folders` beside `model` or
+            `store`, or not one of `path` and `store`.
         ArtifactError: a model or segmenter that must not run here.
         BusyError: the folder is being labelled by another process.
         OutputError: it cannot be written.
@@ -105,10 +115,12 @@ def label(
 
     bring = required_token(host, token, "token", "--token {value}, or --host 127.0.0.1")
     with ExitStack() as open_now:
-        segmenter = _segmenter(sam, open_now, say)
-        helped, names, empty = _proposals(Path(path), model, folders, open_now)
+        segmenter = _segmenter(sam, mask, open_now, say)
+        source, place = _source(path, store, None if out is None else Path(out))
+        helped, names, empty = _proposals(source, model, folders, open_now)
         helped = replace(helped, segmenter=segmenter, blind=blind)
-        session = Session(Path(path), None if out is None else Path(out), classes or names, say, empty)
+        pictures = source.found if isinstance(source, Marked) else source
+        session = Session(pictures, place, classes or names, say, empty)
         open_now.callback(session.close)
         assistant = Assistant(session, helped, say)
         page = LabelPage(assistant, host, port, bring, say)
@@ -130,28 +142,56 @@ def label(
         )
 
 
+def _source(
+    path: str | os.PathLike[str] | None, store: str | os.PathLike[str] | None, out: Path | None
+) -> tuple[Path | Marked, Path | None]:
+    """What is labelled, and where the labels go."""
+    if store is None and path is not None:
+        return Path(path), out
+    if store is None or path is not None:
+        raise UsageError(
+            "One place has the pictures.", got="none" if store is None else f"{path} and the store {store}",
+            expected="a folder of pictures, or --from and a camera's store",
+        )  # fmt: skip
+    folder = Path(store).absolute()
+    return find_marked(Path(store)), out or folder.with_name(f"{folder.name}-labelled")
+
+
 def _proposals(
-    path: Path, model: str | os.PathLike[str] | None, folders: bool | str, open_now: ExitStack
+    source: Path | Marked, model: str | os.PathLike[str] | None, folders: bool | str, open_now: ExitStack
 ) -> tuple[Help, tuple[str, ...], frozenset[Path]]:
     """What proposes, the names of its classes, and pictures that are known to be empty."""
-    if model is not None and folders:
-        raise UsageError("Boxes are proposed by one.", got="a model, and folders", expected="one of the two")
-    if folders:
-        dataset = load_folder(path, None, ALL)  # a data.yaml of ours may lie there by now
+    if folders and (model is not None or isinstance(source, Marked)):
+        other = "a model" if model is not None else "a camera's store, which has no class folders"
+        raise UsageError("Boxes are proposed by one.", got=f"{other}, and folders", expected="one of the two")
+    if isinstance(source, Marked) and model is None:
+        return Help(given=source.proposals, name=source.name), source.classes, frozenset()
+    if folders and isinstance(source, Path):
+        dataset = load_folder(source, None, ALL)  # a data.yaml of ours may lie there by now
         sides = sides_of(dataset, folders if isinstance(folders, str) else None)
         learnt = learn(dataset, sides)
         name = hashlib.sha256(learnt.ranking.direction.tobytes() + repr(learnt.ranking.half).encode()).hexdigest()
         pairs = zip(dataset, sides.of, strict=True)
         empty = frozenset(sample.path for sample, present in pairs if not present and sample.path is not None)
-        return Help(learnt, name, 0.5), (sides.present,), empty
+        return Help(learnt, name=name, threshold=0.5), (sides.present,), empty
     if model is None:
         return Help(), (), frozenset()
     proposer = DetectorProposer(open_now.enter_context(open_predictor(model)))
     own = proposer.predictor.spec.thresholds or (0.3,)
-    return Help(proposer, proposer.predictor.sha256, sum(own) / len(own)), proposer.classes, frozenset()
+    meant = source.classes if isinstance(source, Marked) else ()  # the model may not know all of them
+    names = tuple(dict.fromkeys((*proposer.classes, *meant)))
+    return Help(proposer, name=proposer.predictor.sha256, threshold=sum(own) / len(own)), names, frozenset()
 
 
-def _segmenter(sam: Sequence[str | os.PathLike[str]] | None, open_now: ExitStack, say: Say) -> SegmentAnything | None:
+def _segmenter(
+    sam: Sequence[str | os.PathLike[str]] | None, mask: str | os.PathLike[str] | None, open_now: ExitStack, say: Say
+) -> Segmenter | None:
+    if mask is not None and sam is not None:
+        raise UsageError("One network is asked for masks.", got="sam and mask", expected="one of the two")
+    if mask is not None:
+        net = open_mask_net(mask)
+        open_now.callback(net.close)
+        return net
     if sam is None:
         return None
     files = [sam] if isinstance(sam, (str, os.PathLike)) else list(sam)

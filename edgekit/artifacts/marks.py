@@ -23,6 +23,7 @@ from edgekit.reading import load_json
 Verdict = Literal["right", "false", "other"]
 
 FOLDER = "marks"
+DATABASE = "visits.db"  # in every camera's store
 MOST = 5000  # marks in a store: each keeps a picture of some 200 KB that no quota removes
 _MODE, _FOLDER_MODE = 0o600, 0o700
 _ID = re.compile(r"[0-9a-f-]{36}")

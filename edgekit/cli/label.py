@@ -17,7 +17,10 @@ from edgekit.errors import UsageError
 
 def label(
     context: typer.Context,
-    data: Annotated[Path, typer.Argument(help="A folder of pictures, or a data set with boxes.")],
+    data: Annotated[Path | None, typer.Argument(help="A folder of pictures, or a data set with boxes.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--from", help="A camera's store instead: the frames that were marked on its page.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the labels, as YOLO (default: beside the pictures).")
     ] = None,
@@ -30,6 +33,9 @@ def label(
     sam: Annotated[
         tuple[Path, Path] | None,
         typer.Option("--sam", metavar="ENCODER DECODER", help="Segment Anything as two ONNX: a click gives a box."),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", help="A saliency or mask network as ONNX: a drawn box fits the thing.")
     ] = None,
     folders: Annotated[
         bool,
@@ -61,8 +67,8 @@ def label(
     names = _names(classes)
     with _stopped_by_signals():
         done = run(
-            data, out=out, classes=names, model=model, sam=sam, folders=absent or folders, blind=blind, host=host,
-            port=port, token=token, seconds=seconds, say=say,
+            data, store=store, out=out, classes=names, model=model, sam=sam, mask=mask, folders=absent or folders,
+            blind=blind, host=host, port=port, token=token, seconds=seconds, say=say,
         )  # fmt: skip
     if output_format is Format.json:
         print_json(done.to_dict())

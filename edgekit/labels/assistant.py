@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from edgekit.labels.proposals.quality import ProposalQuality, proposal_quality
 from edgekit.labels.session import Session
 from edgekit.labels.store import Known
 from edgekit.metrics.ground_truth import GroundTruth
-from edgekit.vision.image import read_picture
+from edgekit.vision.image import Frame, read_picture
 
 Say = Callable[[str], None]
 CHECKED = 50  # pictures that are done before a figure is told
@@ -35,6 +35,7 @@ class Help:
         threshold: the score at which it is neither sure nor against it, for the order.
         segmenter: or None.
         blind: that many pictures are labelled before proposals are shown, so that these can be measured.
+        given: proposals that are known already, by the picture's name; they count where there is no proposer.
     """
 
     proposer: Proposer | None = None
@@ -42,6 +43,7 @@ class Help:
     threshold: float = 0.3
     segmenter: Segmenter | None = None
     blind: int = 0
+    given: Mapping[str, Sequence[Proposal]] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,16 @@ class Assistant:
 
     @property
     def proposes(self) -> bool:
-        return self._help.proposer is not None
+        return self._help.proposer is not None or self._help.given is not None
 
     @property
     def segments(self) -> bool:
         return self._help.segmenter is not None
+
+    @property
+    def clicks(self) -> bool:
+        """Whether the segmenter can be asked by a click; a drawn box it takes in any case."""
+        return self._help.segmenter is not None and self._help.segmenter.clicks
 
     @property
     def order(self) -> tuple[int, tuple[int, ...]]:
@@ -165,17 +172,21 @@ class Assistant:
 
     def _looked(self, known: Known) -> tuple[list[Proposal], list[float]]:
         """Proposals and appearance."""
-        assert self._help.proposer is not None
         with self._asking:
             kept = self.session.store.proposed(known.id, self._help.name)
             if kept is not None:
                 return _read(kept)
             frame = read_picture(self.session.path(known))
-            proposals, looks = self._help.proposer(frame), appearance(frame)
+            proposals, looks = self._asked(known, frame), appearance(frame)
             rows = [[*map(float, p.box), p.label, float(p.score)] for p in proposals]
             text = json.dumps({"boxes": rows, "looks": [round(float(v), 3) for v in looks]}, separators=(",", ":"))
             self.session.store.propose(known.id, self._help.name, text)
             return _read(text)
+
+    def _asked(self, known: Known, frame: Frame) -> Sequence[Proposal]:
+        if self._help.proposer is not None:
+            return self._help.proposer(frame)
+        return (self._help.given or {}).get(known.name, ())
 
     def _rank_all(self) -> None:
         seen: dict[int, tuple[list[Proposal], list[float]]] = {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.artifacts.marks import DATABASE
 from edgekit.data.layouts.unread_labels import refuse_unread
 from edgekit.data.layouts.yolo import label_file
 from edgekit.data.load import has_boxes, load_dataset, suits
@@ -62,6 +64,12 @@ def find(path: Path) -> Found:
     if not is_folder(path) and not is_file(path):
         raise DataError(f"{path} is not there.", got="no such folder", expected="a folder of pictures")
     root = path if is_folder(path) else path.parent
+    for store in (root, root.parent):
+        if is_file(store / DATABASE):  # its pictures have boxes drawn on them
+            raise UsageError(
+                f"{store} is a camera's store.", got=str(path), expected="a folder of pictures, or --from and a store",
+                fix=shlex.join(["edgekit", "label", "--from", str(store)]),
+            )  # fmt: skip
     pictures, _, clutter = scan(root)
     dataset = _labels(path, root)
     if suits(path, "masks") and dataset is not None:

@@ -13,7 +13,7 @@ from edgekit.data.orientation import Size, picture_size
 from edgekit.data.sample import class_index
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.labels.files import Files, is_ours
-from edgekit.labels.opening import find
+from edgekit.labels.opening import Found, find
 from edgekit.labels.resume import resume
 from edgekit.labels.schema import Box, Labels, Mark
 from edgekit.labels.store import NAME, Brief, Known, Store
@@ -37,7 +37,7 @@ class Session:
     """Opens `path` to be labelled, or goes on where it was left.
 
     Args:
-        path: a folder of pictures, or a data set with boxes of any layout.
+        path: a folder of pictures, or a data set with boxes of any layout; or what was found already.
         out: where labels are written; None is beside the pictures.
         classes: names; those that are not in use yet come after those that are.
         say: takes lines for people.
@@ -49,13 +49,13 @@ class Session:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Found,
         out: Path | None = None,
         classes: Sequence[str] = (),
         say: Say = lambda line: None,
         empty: Collection[Path] = (),
     ) -> None:
-        found = find(path)
+        found = find(path) if isinstance(path, Path) else path
         nothing = {name: Labels(done=True) for name in found.names if found.root / name in empty}
         found = replace(found, known={**nothing, **found.known})
         out = found.root if out is None else out

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from edgekit.artifacts.marks import DATABASE
 from edgekit.camera.config import MB
 from edgekit.camera.store.database import open_database
 from edgekit.camera.store.lock import Lock, same_file
@@ -34,7 +35,7 @@ class LockedDatabase:
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder, self._say = folder, say
-        self.path, self._log = folder / "visits.db", folder / "visits.db-wal"
+        self.path, self._log = folder / DATABASE, folder / f"{DATABASE}-wal"
         self.db: sqlite3.Connection | None = None
         self.anew = False
         self.lock = Lock(folder)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from edgekit.artifacts.marks import DATABASE
 from edgekit.camera.clock import iso
 from edgekit.camera.store.database import parsed, read_only
 
@@ -95,7 +96,7 @@ class Reader:
             }
 
     def _db(self) -> sqlite3.Connection:
-        return read_only(self.folder / "visits.db")
+        return read_only(self.folder / DATABASE)
 
 
 def local_day(seconds: float) -> str:

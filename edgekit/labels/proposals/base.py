@@ -92,6 +92,8 @@ class Segmenter(ABC):
     It may be called from several threads; one is served at a time.
     """
 
+    clicks = True  # False: it is asked by a box alone
+
     def __init__(self) -> None:
         self._embeddings: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()

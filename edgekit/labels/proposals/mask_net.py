@@ -42,6 +42,8 @@ class MaskNet(Segmenter):
         ArtifactError: another layout.
     """
 
+    clicks = False
+
     def __init__(
         self,
         session: Session,

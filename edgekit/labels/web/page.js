@@ -130,7 +130,7 @@ async function tight(box) {
 }
 
 async function pointed(x, y) {
-  if (!helped.segments) return;
+  if (!helped.clicks) return;
   const box = await asked({ points: [[x, y]], inside: [true] });
   if (box) put(box); else if (box === null) say("Nothing was found there.");
 }

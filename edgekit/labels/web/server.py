@@ -117,6 +117,7 @@ class _Answers:
                 "behind": session.behind,
                 "proposes": self._assistant.proposes,
                 "segments": self._assistant.segments,
+                "clicks": self._assistant.clicks,
             }
         )
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
+from pathlib import Path
 
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import edgekit
 from edgekit.backends.base import Arrays, Session
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.labels.proposals.base import Prompt
-from edgekit.labels.proposals.mask_net import MaskNet
+from edgekit.labels.proposals.mask_net import MaskNet, open_mask_net
 from edgekit.spec import TensorSpec
 from edgekit.vision.image import Frame
 
@@ -71,3 +76,22 @@ def test_another_layout_is_refused(shape: tuple[int, ...], classes: int) -> None
     session.outputs = (TensorSpec("out", "float32", (1, classes, 64, 64)),)
     with pytest.raises(ArtifactError, match="no mask network"):
         MaskNet(session)
+
+
+def test_a_file_is_opened_and_asked_on_the_page(tmp_path: Path) -> None:
+    red = numpy_helper.from_array(np.array([4, 0, 0], np.float32).reshape(1, 3, 1, 1), "w")
+    bias = numpy_helper.from_array(np.array([-6], np.float32), "b")
+    node = helper.make_node("Conv", ["image", "w", "b"], ["mask"])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ("n", 3, 64, 64))
+    mask = helper.make_tensor_value_info("mask", TensorProto.FLOAT, ("n", 1, 64, 64))
+    graph = helper.make_graph([node], "red", [image], [mask], [red, bias])
+    file = tmp_path / "red.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file)
+    net = open_mask_net(file)
+    assert not net.clicks
+    found = net.segment("a", picture, Prompt(box=(50.0, 30.0, 100.0, 85.0)))
+    assert found.box is not None
+    assert np.abs(np.subtract(found.box, (60, 40, 90, 70))).max() <= 2
+    net.close()
+    with pytest.raises(UsageError, match="One network"):
+        edgekit.label(tmp_path, mask=file, sam=(file, file))

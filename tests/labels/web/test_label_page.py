@@ -249,11 +249,23 @@ def test_from_elsewhere_it_asks_for_the_token(tmp_path: Path) -> None:
         site.close()
 
 
+def test_a_page_is_told_that_a_network_takes_boxes_alone(tmp_path: Path) -> None:
+    class Boxes(Spot):
+        clicks = False
+
+    site = Site(pictures(tmp_path, "a.png"), helped=Help(segmenter=Boxes()))
+    try:
+        told = site.get("/api/session")
+        assert (told["segments"], told["clicks"]) == (True, False)
+    finally:
+        site.close()
+
+
 def test_proposals_and_clicks(tmp_path: Path) -> None:
     site = Site(pictures(tmp_path, "a.png", "b.png"), helped=Help(Proposer(), "one", segmenter=Spot()))
     try:
         told = site.get("/api/session")
-        assert (told["proposes"], told["segments"]) == (True, True)
+        assert (told["proposes"], told["segments"], told["clicks"]) == (True, True, True)
         assert site.get("/api/pictures/1/proposals")[0] == {"box": list(BOX), "label": 1, "score": 0.4}
         ask = {"points": [[20, 10]], "inside": [True]}
         assert site.ask("/api/pictures/1/segment", "POST", ask)[:2] == (200, {"box": [20, 10, 28, 18]})
