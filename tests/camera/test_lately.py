@@ -1,12 +1,16 @@
 """What is said of now stays for a minute, and since when it is so is right."""
 
+import time
 from typing import Any
 
 import pytest
 
 from edgekit.camera.clock import seconds_of
+from edgekit.camera.deliver.live_view import LiveView
 from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.lately import HELD, Lately
+from edgekit.camera.track.shown import nothing
+from tests.camera.conftest import numbered
 
 
 class Hive:
@@ -88,3 +92,11 @@ def test_counts_tell_it() -> None:
     told = counts.lately.told()
     assert told is not None
     assert told["level"] == "present"
+
+
+def test_a_pictures_age_counts_from_its_capture() -> None:
+    view = LiveView()
+    assert view.age is None
+    view.show(numbered(1), nothing(), time.monotonic() - 7)
+    assert view.age is not None
+    assert 7 <= view.age < 9

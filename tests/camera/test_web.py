@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.camera.deliver.live_view import LiveView
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.avi import read_avi
 from edgekit.camera.web.token import check_web
@@ -131,12 +132,12 @@ def test_a_picture_says_how_old_it_is_and_an_old_one_is_none(site: Site, monkeyp
     status, body, headers = site.get("/snapshot.jpg")
     assert (status, body[:2]) == (200, b"\xff\xd8")
     assert 0 <= float(headers["x-frame-age"]) < 10
-    ahead = time.monotonic() + 60
     with monkeypatch.context() as later:
-        later.setattr("edgekit.camera.deliver.live_view.time.monotonic", lambda: ahead)
+        later.setattr(LiveView, "age", property(lambda _: 60.0))
+        assert site.get("/snapshot.jpg?old=yes")[0] == 200
         status, body, headers = site.get("/snapshot.jpg")
     assert (status, body.split()[:2]) == (503, [b"the", b"newest"])
-    assert float(headers["x-frame-age"]) > 10
+    assert headers["x-frame-age"] == "60.000"
 
 
 def test_it_works_below_a_proxys_path(site: Site, guarded: Site) -> None:
@@ -383,7 +384,7 @@ def spots(browser: Browser, element: str, seconds: float = 10) -> set[float]:
 def test_in_a_browser(site: Site, size: tuple[int, int], tmp_path: Path) -> None:
     with Browser(tmp_path / "profile", size) as browser:
         browser.open(site.page.url)
-        browser.wait_for("document.querySelector('#state.ok')?.textContent === 'watching'")
+        browser.wait_for("document.querySelector('#level').textContent === 'Present'")
         assert len(spots(browser, "#picture")) == 5  # the live picture moves
         browser.wait_for("document.querySelectorAll('.bar').length >= 14")
         browser.wait_for("document.querySelectorAll('#list li img').length >= 1")
@@ -404,15 +405,15 @@ def test_a_click_plays_the_clip_in_a_browser(tmp_path: Path) -> None:
         site.gone = False
         ident = site.json("/api/visits")[0]["id"]
         wait_for(lambda: site.get(f"/visits/{ident}.avi")[0] == 200, 15)
-        picture = f'#list img[src*="{ident}"]'
+        card, clip = f'#list [data-visit="{ident}"]', '#large[open] img[src*=".mjpg"]'
         with Browser(tmp_path / "profile") as browser:
             browser.open(site.page.url)
-            browser.wait_for(f"document.querySelector('{picture}')?.naturalWidth > 0")
-            assert len(spots(browser, picture, 1)) == 1  # the snapshot
-            browser.wait_for("[...document.querySelectorAll('#list button')].some(b => b.textContent.includes('clip'))")
-            browser.value("[...document.querySelectorAll('#list button')].at(-1).click()")
-            browser.wait_for(f"document.querySelector('{picture}').src.includes('.mjpg')")
-            assert len(spots(browser, picture)) == 5
+            browser.wait_for(f"document.querySelector('{card} img')?.naturalWidth > 0")
+            assert len(spots(browser, f"{card} img", 1)) == 1  # the snapshot
+            browser.wait_for(f"[...document.querySelectorAll('{card} button')].at(-1)?.textContent.includes('clip')")
+            browser.value(f"[...document.querySelectorAll('{card} button')].at(-1).click()")
+            browser.wait_for(f"!!document.querySelector('{clip}')")
+            assert len(spots(browser, clip)) == 5
     finally:
         site.close()
 

@@ -17,6 +17,11 @@ PARTS = {
     "page.html": "text/html",
     "page.css": "text/css",
     "page.js": "text/javascript",
+    "talk.js": "text/javascript",
+    "now.js": "text/javascript",
+    "visits.js": "text/javascript",
+    "chart.js": "text/javascript",
+    "zones.js": "text/javascript",
 }
 
 

@@ -45,8 +45,9 @@ class Streams:
     def clip(self, request: Request, path: Path) -> Response:
         return self._stream(request, lambda: self._clip(path))
 
-    async def snapshot(self, _: Request) -> Response:
-        """The newest picture with its age in seconds, or 503 where there is none of now."""
+    async def snapshot(self, request: Request) -> Response:
+        """The newest picture with its age in seconds, or 503 where there is none of now; with `?old=yes` the last one
+        there was, however old."""
         from starlette.responses import PlainTextResponse, Response
 
         view, rate = self._camera.view, self._camera.health.rate
@@ -55,7 +56,8 @@ class Streams:
             return PlainTextResponse("no frame yet", 503)
         headers = {"x-frame-age": f"{age:.3f}"}
         fps = rate.fps if rate else 0.0
-        if age > max(_OLD, 3 / fps if fps > 0 else 0.0):
+        old = age > max(_OLD, 3 / fps if fps > 0 else 0.0)
+        if old and request.query_params.get("old") != "yes":
             return PlainTextResponse(f"the newest frame is {age:.0f} s old", 503, headers)
         return Response(newest[1], media_type="image/jpeg", headers=headers)
 

@@ -1,0 +1,178 @@
+"""The page in a browser, on a phone and on a desk: what a keeper reads when nothing, much or something bad happens."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit.camera.runtime import Camera
+from edgekit.errors import SourceError
+from tests.browser import Browser
+from tests.camera.conftest import ListGrabber, config_of, model_of, wait_for
+from tests.camera.scenes import PaintedDetector, frames_of, season
+
+pytest.importorskip("uvicorn")
+from edgekit.camera.track.kept_zones import read_drawn
+from edgekit.camera.web.server import Page
+
+pytestmark = pytest.mark.slow
+SIZES = [(390, 844), (1280, 900)]
+
+
+class Hive:
+    """A camera before a painted hive, with a season in its store."""
+
+    def __init__(self, folder: Path, hornets: int, *changes: str) -> None:
+        self.gone, self._hornets, self.store = False, hornets, folder
+        season(folder)
+        config = config_of("source.uri=rtsp://127.0.0.1:1/x", "web.port=0", f"store.folder={folder}", *changes)
+        self.camera = Camera(config, model_of(PaintedDetector(hornets)), opener=self._open, say=lambda _: None)
+        self.page = Page(self.camera)
+        self._thread = threading.Thread(target=self.camera.run)
+        self.page.start()
+        self._thread.start()
+        wait_for(lambda: self.camera.health.inferred > 5, 20)
+
+    def _open(self, *_: object) -> ListGrabber:
+        if self.gone:
+            raise SourceError("The camera is not there.")
+        return ListGrabber(self._until())
+
+    def _until(self) -> Iterator[Any]:
+        for thing in frames_of(self._hornets):
+            if self.gone:
+                raise SourceError("The stream broke off.")
+            yield thing
+
+    def close(self) -> None:
+        self.camera.stop()
+        self._thread.join(10)
+        self.page.stop()
+
+
+@pytest.fixture
+def hive(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Hive]:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    hive = Hive(folder, *request.param)
+    yield hive
+    hive.close()
+
+
+class Seen:
+    """What is on the page that a browser shows."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+
+    def text(self, element: str) -> str:
+        return str(self.browser.value(f"document.querySelector('{element}').innerText"))
+
+    def first_screen(self, element: str) -> bool:
+        """Whether all of it is seen before anybody scrolls."""
+        box = f"document.querySelector('{element}').getBoundingClientRect()"
+        return bool(self.browser.value(f"{box}.top >= 0 && {box}.bottom <= innerHeight"))
+
+    def largest(self) -> str:
+        """The id of what is written largest."""
+        return str(
+            self.browser.value("""[...document.body.querySelectorAll('*')].filter(e => e.offsetParent)
+          .map(e => [parseFloat(getComputedStyle(e).fontSize), e.id]).sort((a, b) => b[0] - a[0])[0][1]""")
+        )
+
+    def fits(self) -> bool:
+        return bool(self.browser.value("document.documentElement.scrollWidth <= innerWidth"))
+
+
+@pytest.fixture
+def seen(hive: Hive, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Seen]:
+    with Browser(tmp_path / "profile", request.param) as browser:
+        browser.open(hive.page.url)
+        browser.wait_for("document.querySelectorAll('#list li').length > 3")
+        browser.wait_for("document.querySelectorAll('#days .bar').length === 14")
+        found = Seen(browser)
+        assert found.largest() == "level"
+        assert found.fits()
+        assert found.first_screen("#now")
+        yield found
+        assert not browser.value("document.querySelector('#now').innerText.match(/undefined|NaN|null|Invalid/)")
+
+
+@pytest.mark.parametrize(("hive", "seen"), [((0,), size) for size in SIZES], indirect=True)
+def test_nothing_today(seen: Seen) -> None:
+    seen.browser.wait_for("document.querySelector('#level').textContent === 'No hornets'")
+    assert "None seen" in seen.text("#now")
+    seen.browser.wait_for("document.querySelector('#today').textContent.startsWith('Today: none in')")
+    assert not seen.text("#trouble")
+    assert "hornet" in seen.text("#labels [aria-pressed=true]")
+
+
+@pytest.mark.parametrize(("hive", "seen"), [((7,), size) for size in SIZES], indirect=True)
+def test_seven_hornets_now(seen: Seen) -> None:
+    seen.browser.wait_for("document.querySelector('#level').textContent === 'Risk'")
+    assert "7 hornets at once" in seen.text("#now")
+    assert "since" in seen.text("#since")
+    seen.browser.wait_for(
+        "document.querySelector('#today').textContent.startsWith('Today: at most 7 at once, 1 visit')"
+    )
+    assert "7 × hornet" in seen.text("#list li.open:first-child")
+    # the insect is cut out: a fifth of the card or more, where it is a tenth of the picture
+    seen.browser.wait_for("parseFloat(document.querySelector('#list li.open img').style.width) > 200")
+    seen.browser.value("document.querySelector('#year').click()")
+    seen.browser.wait_for("document.querySelectorAll('#days .bar').length > 20")
+    assert "days watched" in seen.text("#summed")
+    assert (
+        seen.browser.value("[...document.querySelectorAll('#days .limit')].map(l => l.classList[1]).join()")
+        == "risk,high"
+    )
+
+
+@pytest.mark.parametrize(("hive", "seen"), [((7,), size) for size in SIZES], indirect=True)
+def test_the_camera_is_lost_and_then_the_box(hive: Hive, seen: Seen) -> None:
+    hive.gone = True
+    seen.browser.wait_for("document.querySelector('#level').textContent === 'Not watching'")
+    told = seen.text("#now")
+    assert "The camera is lost." in told
+    assert "since" in told
+    assert "Before that: risk, 7 hornets at once." in told
+    seen.browser.wait_for("document.querySelector('#old').innerText.includes('old')")
+    seen.browser.wait_for("document.querySelector('#picture').naturalWidth > 0")
+    hive.page.stop()
+    seen.browser.wait_for("document.querySelector('#level').textContent === 'No answer'")
+    assert "The box cannot be reached." in seen.text("#now")
+    assert not seen.browser.value("!!document.querySelector('#picture').getAttribute('src')")
+
+
+@pytest.mark.parametrize(("hive", "seen"), [((2, "store.reserve_mb=100000000"), size) for size in SIZES], indirect=True)
+def test_the_disk_is_full(seen: Seen) -> None:
+    seen.browser.wait_for("!document.querySelector('#trouble').hidden")
+    assert seen.text("#level") == "Present"
+    assert "Hornets are still looked for" in seen.text("#trouble")
+    assert "free" in seen.text("#trouble small")
+
+
+@pytest.mark.parametrize(("hive", "seen"), [((2,), size) for size in SIZES], indirect=True)
+def test_zones_are_drawn(hive: Hive, seen: Seen) -> None:
+    browser = seen.browser
+    browser.wait_for("!document.querySelector('#draw').hidden")
+    browser.value("document.querySelector('#live').scrollIntoView()")
+    browser.value("document.querySelector('#draw').click()")
+    browser.wait_for("!document.querySelector('#zones').hidden")
+    left, top, wide, high = browser.value(
+        "(r => [r.x, r.y, r.width, r.height])(document.querySelector('#drawing').getBoundingClientRect())"
+    )
+    for x, y in ((0.2, 0.3), (0.7, 0.25), (0.8, 0.7), (0.3, 0.8)):
+        for kind in ("mousePressed", "mouseReleased"):
+            browser.ask("Input.dispatchMouseEvent", type=kind, x=left + x * wide, y=top + y * high, button="left",
+                        clickCount=1)  # fmt: skip
+    assert browser.value("document.querySelectorAll('#drawing circle').length") == 4
+    assert seen.fits()
+    browser.value("document.querySelector('#keep').click()")
+    browser.wait_for("document.querySelector('#zones').hidden && document.querySelector('#age').textContent !== ''")
+    kept = read_drawn(hive.store, "hive")
+    assert kept is not None
+    assert [(zone.name, zone.use, len(zone.points)) for zone in kept] == [("zone 1", "watch", 4)]
+    assert abs(kept[0].points[2][0] - 0.8) < 0.01
+    assert hive.camera.lookout.config.zones == kept
