@@ -37,7 +37,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
         {"suite", "tune"},
     ),
     "camera": (
-        {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"deliver", "events", "rate"},
+        {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"events", "rate"}, {"deliver"},
         {"event_writer", "rules"}, {"health"}, {"housekeeping", "replay", "summary"}, {"looking"}, {"runtime"}, {"web"},
     ),
     "checkpoints": ({"pickles", "fitting"}, {"*"}),

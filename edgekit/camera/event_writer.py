@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from edgekit.camera.clock import wall
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver import make_deliveries
-from edgekit.camera.deliver.base import Event, Setup
+from edgekit.camera.deliver.base import CameraNow, Event, Setup, nowhere
 from edgekit.camera.deliver.fan_out import FanOut
 from edgekit.camera.deliver.listener import Listener
 from edgekit.camera.deliver.live_view import encode
@@ -26,7 +26,9 @@ from edgekit.camera.events.pictured import Pictured, objects_of
 from edgekit.camera.events.visits import VisitEvent
 from edgekit.camera.problems import Problems
 from edgekit.camera.store.clips import Clips
+from edgekit.camera.store.database import NAME
 from edgekit.camera.store.leftovers import crashed
+from edgekit.camera.store.pending.outbox import Outbox
 from edgekit.camera.store.reader import local_day
 from edgekit.camera.store.store import Store
 from edgekit.vision.draw import with_boxes
@@ -67,6 +69,7 @@ class EventWriter:
         patient: whether `put` waits for a slow disk, as for files; else pictures are given up, and events never.
         fps: of the annotated frames, a second, once they come.
         listeners: get every event, each a copy.
+        cameras, switch: as `Setup` has them.
 
     Attributes:
         started: visits that began, by label.
@@ -85,10 +88,16 @@ class EventWriter:
         patient: bool,
         fps: Callable[[], float],
         listeners: tuple[Listener, ...] = (),
+        cameras: Callable[[], Sequence[CameraNow]] = tuple,
+        switch: Callable[[str, bool], None] = nowhere,
     ) -> None:
         self._config, self._model, self._counts, self._say = config, dict(model), counts, say
-        self._fan_out = FanOut(make_deliveries(Setup(config, patient, fps), listeners), say)
-        self.store = Store(config.store.folder, config.store, say) if config.store.folder else None
+        folder = config.store.folder
+        outbox = self._outbox = Outbox(folder / NAME if folder else None, say)
+        setup = Setup(config, patient, fps, outbox, say, cameras, switch)
+        self._fan_out = FanOut(make_deliveries(setup, listeners), say)
+        outbox.keep_only(self._fan_out.names)
+        self.store = Store(folder, config.store, say, outbox) if folder else None
         self._clips = self._clips_of(self.store) if self.store and config.visits.clip else None
         self._patient = patient
         self._queue: deque[FrameResult] = deque()
@@ -113,6 +122,7 @@ class EventWriter:
             self._say(f"warning: others on this machine may read {len(self.store.open_to_others)} parts "
                       "of the store: its disk or their owner allows no less")  # fmt: skip
         self._recover()
+        self._fan_out.start()
         self._thread.start()
 
     def put(self, result: FrameResult) -> None:
@@ -244,16 +254,9 @@ class EventWriter:
         if self._clips and event.kind == "end":
             self._clips.end(event.ident, event.at)
         files = self._files.pop(event.ident, {}) if event.kind == "end" else self._files.get(event.ident, {})
-        whole = {
-            **event.content,
-            "seq": number,
-            "device": self._config.device,
-            "camera": self._config.camera,
-            "model": self._model,
-            "snapshot": files.get("snapshot"),
-            "plain": files.get("plain"),
-            "clip": {"path": clip} if clip else None,
-        }
+        whole = {**event.content, "seq": number, "device": self._config.device, "camera": self._config.camera,
+                 "model": self._model, "snapshot": files.get("snapshot"), "plain": files.get("plain"),
+                 "clip": {"path": clip} if clip else None}  # fmt: skip
         return {**{key: whole[key] for key in _ORDER}, **whole}
 
     def _keep(self, store: Store, ident: str, picture: Pictured, day: str) -> None:
@@ -267,8 +270,11 @@ class EventWriter:
 
     def _tell(self, event: Event) -> None:
         self.events += 1
+        owed = self._fan_out.owed(event)
         if self.store:
-            self._problems.attempt("store", partial(self.store.add, event))
+            self._problems.attempt("store", partial(self.store.add, event, owed))
+        else:
+            self._outbox.promise(event, owed)
         if event["type"] == "start":
             self.started[event["label"]] = self.started.get(event["label"], 0) + 1
         self._fan_out.deliver(event)

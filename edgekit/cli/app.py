@@ -24,7 +24,7 @@ EXTRA_OF = {
         ("torch", "torchvision", "onnxscript", "safetensors", "accelerate", "tensorboard", "matplotlib"), "train"
     ),
     "cv2": "cpu",
-    **dict.fromkeys(("starlette", "uvicorn", "prometheus_client"), "camera"),
+    **dict.fromkeys(("starlette", "uvicorn", "prometheus_client", "paho", "cryptography"), "camera"),
 }
 
 app = typer.Typer(

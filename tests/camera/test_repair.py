@@ -114,7 +114,10 @@ def test_a_large_database_is_checked_meanwhile(whole: Path, tmp_path: Path, monk
 
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "visits.db"
-    path.write_bytes(flipped(path.read_bytes()))
+    middle = path.stat().st_size // 8192 * 4096
+    with path.open("r+b") as file:  # a page of rows that nobody reads at the start
+        file.seek(middle)
+        file.write(bytes(200))
     monkeypatch.setattr("edgekit.camera.store.locked_database._QUICKLY", 0)
     monkeypatch.setattr("edgekit.camera.store.store._LOOK", 0.0)
     said: list[str] = []
@@ -125,6 +128,23 @@ def test_a_large_database_is_checked_meanwhile(whole: Path, tmp_path: Path, monk
     ident = uuid7()
     store.add(event(ident, seq=store.next_seq()))
     assert Reader(tmp_path).visits()[0]["id"] == ident
+    store.close()
+
+
+def test_a_large_database_may_be_damaged_where_its_last_event_is(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    data = bytearray((tmp_path / "visits.db").read_bytes())
+    for start in range(4096, len(data), 4096):
+        if data[start] == 13 and b'"seq": %d' % (2 * VISITS) in data[start : start + 4096]:  # a leaf of rows
+            data[start : start + 200] = bytes(200)
+    (tmp_path / "visits.db").write_bytes(data)
+    monkeypatch.setattr("edgekit.camera.store.locked_database._QUICKLY", 0)
+    said: list[str] = []
+    store = Store(tmp_path, StoreConfig(reserve_mb=0), said.append)
+    assert any("is damaged" in line for line in said)
+    assert store.next_seq() > 2 * VISITS
     store.close()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.camera.config import CameraConfig
+from edgekit.camera.problems import Say
+from edgekit.camera.store.pending.outbox import Outbox
 from edgekit.config.tables import Table
 from edgekit.vision.image import Frame
 
@@ -20,6 +22,32 @@ class DeliveryEnded(Exception):  # noqa: N818 - it is over, and the rest goes on
 
 
 @dataclass(frozen=True)
+class CameraNow:
+    """How one camera is now, for those who show it.
+
+    Attributes:
+        name: as in its events.
+        ready: whether an insect that comes would be seen and told of; where not, `why`.
+        state: of its source: online, dark, offline, ...
+        counts: of each label that makes visits how many are seen now.
+        level: of all hornets now, as `edgekit.camera.events.levels` has it.
+        enabled: whether it watches; a switch can turn that off.
+    """
+
+    name: str
+    ready: bool
+    why: str
+    state: str
+    counts: Mapping[str, int]
+    level: str
+    enabled: bool = True
+
+
+def nowhere(camera: str, on: bool) -> None:
+    """Nobody can be switched on or off."""
+
+
+@dataclass(frozen=True)
 class Setup:
     """What a delivery is made from.
 
@@ -28,11 +56,19 @@ class Setup:
             that must lose nothing can read them again, in the order of `seq` (edgekit.camera.store.reader).
         patient: whether `deliver` may wait for a slow consumer, as for a file's events; a live camera waits for nobody.
         fps: of the annotated frames, a second; known once the source is open.
+        outbox: where events wait for deliveries that lose nothing.
+        say: takes lines for people.
+        cameras: how each is now; asked from any thread.
+        switch: makes a camera, by its name, watch or not; called from any thread.
     """
 
     config: CameraConfig
     patient: bool
     fps: Callable[[], float]
+    outbox: Outbox = field(default_factory=Outbox)
+    say: Say = print
+    cameras: Callable[[], Sequence[CameraNow]] = tuple
+    switch: Callable[[str, bool], None] = nowhere
 
 
 class Delivery(ABC):
@@ -46,6 +82,7 @@ class Delivery(ABC):
         Keys: the table of the keys below [deliver.NAME]; None where other keys switch it on.
         problem: why nothing can be delivered now, or nothing; for one that holds events back by itself.
         waiting, lost: messages that it holds back now, and that it took and nobody ever got.
+        delivered: messages that arrived, where it counts them itself.
     """
 
     name: str
@@ -53,6 +90,7 @@ class Delivery(ABC):
     problem = ""
     waiting = 0
     lost = 0
+    delivered: int | None = None
 
     @classmethod
     @abstractmethod
@@ -70,8 +108,18 @@ class Delivery(ABC):
     def deliver(self, event: Event) -> None:
         """Takes one event, a copy of its own. Raises whatever went wrong, or `DeliveryEnded`."""
 
+    def start(self) -> None:  # noqa: B027
+        """The run begins; before it nothing is sent and no thread started."""
+
+    def wants(self, event: Event) -> bool:
+        """Whether the store has to hold this event until the delivery took it. Asked once of each event, in order."""
+        return False
+
     def flush(self) -> None:  # noqa: B027 - most hold nothing back
         """Called after every frame, and every second without one: the time to go on with what waits."""
+
+    def end(self) -> None:  # noqa: B027
+        """The run is over; `close` follows once all deliveries know."""
 
     def close(self) -> None:  # noqa: B027
         """The run is over. What waits is delivered soon or counted as lost."""

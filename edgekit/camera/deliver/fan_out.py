@@ -24,6 +24,11 @@ class _Outlet:
     last_problem: str = ""
     ended: bool = False
 
+    @property
+    def arrived(self) -> int:
+        delivery = self.delivery
+        return self.taken - delivery.waiting - delivery.lost if delivery.delivered is None else delivery.delivered
+
 
 class FanOut:
     """Calls the deliveries, from one thread. Nothing is raised.
@@ -46,6 +51,20 @@ class FanOut:
         """What cannot be delivered now, or nothing."""
         return self._problems.problem
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all deliveries."""
+        return tuple(outlet.delivery.name for outlet in self._outlets)
+
+    def start(self) -> None:
+        """The run begins."""
+        for outlet in self._outlets:
+            self._call(outlet, outlet.delivery.start)
+
+    def owed(self, event: Event) -> list[str]:
+        """Names of the deliveries for which the store has to hold an event."""
+        return [outlet.delivery.name for outlet in self._outlets if self._wants(outlet, event)]
+
     def deliver(self, event: Event) -> None:
         """An event to all, to each a copy of its own: what one changes in it the next does not see."""
         for outlet in self._outlets:
@@ -66,6 +85,8 @@ class FanOut:
     def close(self) -> None:
         """The run is over."""
         for outlet in self._outlets:
+            self._call(outlet, outlet.delivery.end)
+        for outlet in self._outlets:
             self._call(outlet, outlet.delivery.close)
 
     def lost(self, name: str) -> int:
@@ -77,13 +98,22 @@ class FanOut:
         return [
             {
                 "name": outlet.delivery.name,
-                "delivered": outlet.taken - outlet.delivery.waiting - outlet.delivery.lost,
+                "delivered": outlet.arrived,
                 "failed": outlet.failed + outlet.delivery.lost,
                 "waiting": outlet.delivery.waiting,
                 "last_problem": outlet.last_problem,
             }
             for outlet in self._outlets
         ]
+
+    def _wants(self, outlet: _Outlet, event: Event) -> bool:
+        wanted = [False]
+
+        def ask() -> None:
+            wanted[0] = outlet.delivery.wants(event)
+
+        self._call(outlet, ask)
+        return wanted[0]
 
     def _call(self, outlet: _Outlet, work: Callable[[], object], message: bool = False) -> None:
         if outlet.ended:

@@ -17,6 +17,7 @@ from edgekit.reading import load_json
 
 Event = dict[str, Any]
 
+NAME = "visits.db"
 FORMAT = 2
 _FORMATS = 1000  # a higher number is no later edgekit's but damage
 _PAGES = 256  # in the write-ahead log, 1 MB, until they are taken over: a log needs room that a full disk hasn't
@@ -29,6 +30,8 @@ CREATE TABLE IF NOT EXISTS counts (label TEXT NOT NULL, bucket INTEGER NOT NULL,
 CREATE TABLE IF NOT EXISTS watched (bucket INTEGER PRIMARY KEY, seconds REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS events_of ON events (id);
 CREATE INDEX IF NOT EXISTS visits_in_order ON visits (first);
+CREATE TABLE IF NOT EXISTS outbox (delivery TEXT NOT NULL, seq INTEGER NOT NULL, wall REAL NOT NULL, boot TEXT,
+    mono REAL NOT NULL, PRIMARY KEY (delivery, seq)) WITHOUT ROWID;
 """
 
 
@@ -62,7 +65,9 @@ def open_database(path: Path) -> sqlite3.Connection:
         columns = [row[1] for row in db.execute("PRAGMA table_info(visits)")]
         if columns and "first" not in columns:
             _from_first_format(db)
-        if version < FORMAT or not columns:
+        # without a number of its own: an earlier edgekit takes no notice of the outbox
+        owing = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone()
+        if version < FORMAT or not columns or not owing:
             db.executescript(_TABLES)
             db.execute(f"PRAGMA user_version = {FORMAT}")
         db.execute("SELECT count(*) FROM (SELECT first FROM visits LIMIT 1)").fetchone()

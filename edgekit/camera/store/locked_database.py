@@ -114,6 +114,22 @@ class LockedDatabase:
         except sqlite3.Error as error:
             self._say(f"error: nothing of {broken.name} could be taken over: {error}")
 
+    def last(self) -> tuple[int, str]:
+        """Number and text of the last event. A large database may turn out to be damaged only here.
+
+        Raises:
+            sqlite3.Error, EdgekitError, OSError: it can neither be read nor made anew.
+        """
+        question = "SELECT seq, event FROM events ORDER BY seq DESC LIMIT 1"
+        try:
+            row = self.db.execute(question).fetchone() if self.db is not None else None
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            self.replace(str(error))
+            row = self.db.execute(question).fetchone() if self.db is not None else None
+        return row or (0, "")
+
     def content(self) -> tuple[int, int, int]:
         """Events, visits, and visits with a picture in the open database, also where it was deleted."""
         pictured = "coalesce(sum(event LIKE '%\"snapshot\": {%'), 0)"

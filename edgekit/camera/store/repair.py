@@ -23,6 +23,8 @@ _COPIED = {  # table: what is taken over of it, in both directions until the dam
               "coalesce(nullif(:first, 0), (SELECT min(seq) FROM events WHERE id = :id), 0))",
     "counts": "INSERT OR IGNORE INTO counts (label, bucket, most) VALUES (:label, :bucket, :most)",
     "watched": "INSERT OR IGNORE INTO watched (bucket, seconds) VALUES (:bucket, :seconds)",
+    "outbox": "INSERT OR IGNORE INTO outbox (delivery, seq, wall, boot, mono) VALUES "
+              "(:delivery, :seq, :wall, :boot, :mono)",
 }  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -17,13 +16,15 @@ from edgekit.artifacts.atomic import make_folder
 from edgekit.camera.clock import seconds_of
 from edgekit.camera.config import StoreConfig
 from edgekit.camera.problems import one_line
-from edgekit.camera.store.database import Event, insert_counts, insert_event, name_files, parsed
+from edgekit.camera.store.database import Event, parsed
 from edgekit.camera.store.dropped import StoreProblems
 from edgekit.camera.store.leftovers import put_right
 from edgekit.camera.store.locked_database import LockedDatabase
+from edgekit.camera.store.pending.outbox import Outbox
+from edgekit.camera.store.pending.unwritten import Unwritten
 from edgekit.camera.store.permissions import close_to_others
 from edgekit.camera.store.pictures import Pictures
-from edgekit.camera.store.quota import Removed, forget, orders, orders_of, walk
+from edgekit.camera.store.quota import Removed, orders, orders_of, walk
 from edgekit.errors import EdgekitError
 
 _WAITING = 2000  # events that are kept in memory while they cannot be written
@@ -36,6 +37,7 @@ class Store:
 
     Args:
         say: takes lines for people.
+        outbox: of the same folder's database: what deliveries owe of an event is written with it.
 
     Attributes:
         seq: number of the last event, whatever the clock says.
@@ -45,17 +47,20 @@ class Store:
         OutputError: the folder cannot be written, or holds a later edgekit's database.
     """
 
-    def __init__(self, folder: Path, config: StoreConfig, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: StoreConfig,
+        say: Callable[[str], None] = lambda _: None,
+        outbox: Outbox | None = None,
+    ) -> None:
         make_folder(folder)
         self.open_to_others = close_to_others(folder)  # an earlier edgekit's was
         self.folder, self._say = folder.resolve(), say
+        self._outbox = outbox or Outbox()
         self._problems = StoreProblems(say)
         self.dropped = self._problems.dropped
-        self._waiting: deque[Event] = deque()
-        self._clips: dict[str, str] = {}  # finished, and not yet named by their visits
         self._mine: set[str] = set()  # visits that are going on
-        self._most: dict[tuple[str, int], int] = {}
-        self._watched: dict[int, float] = {}
         self._retry_at = self._look_at = self._probe_at = 0.0
         self._locked = LockedDatabase(self.folder, say)
         self.pictures = Pictures(
@@ -63,8 +68,9 @@ class Store:
             config,
             self._problems,
             lambda: self._locked.db,
-            lambda: {event["id"] for event in self._waiting},
+            lambda: {event["id"] for event in self._unwritten.events},
         )
+        self._unwritten = Unwritten(self.folder, self.pictures.nameless, self._outbox)
         self.keep_file, self.room_for = self.pictures.keep, self.pictures.room_for
         lock, seq, text = self._locked.lock, 0, ""
         self.seq = lock.mark or (int(time.time() * 1000) if self._locked.path.exists() else 0)
@@ -76,7 +82,7 @@ class Store:
             raise
         self._begun = True
         if db is not None:
-            seq, text = db.execute("SELECT seq, event FROM events ORDER BY seq DESC LIMIT 1").fetchone() or (0, "")
+            seq, text = self._locked.last()
             self.seq = max(seq, lock.mark if self._locked.anew else 0)
         self.pictures.begin(seconds_of((parsed(text) or {}).get("last_seen")))
 
@@ -88,7 +94,7 @@ class Store:
     @property
     def waiting(self) -> int:
         """Events in memory that are not on the disk yet."""
-        return len(self._waiting)
+        return len(self._unwritten.events)
 
     @property
     def readable(self) -> bool:
@@ -106,38 +112,43 @@ class Store:
         rows = self._locked.db.execute("SELECT event FROM visits WHERE NOT ended ORDER BY first")
         return [event for row in rows if (event := parsed(row[0])) and event["id"] not in self._mine]
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event, owed: Collection[str] = ()) -> None:
         """Keeps an event and its visit's latest state. Never raises: what cannot be kept is told in `problem`.
 
         A row names a clip only once the clip is whole: see `name_clip`.
+
+        Args:
+            owed: names of the deliveries that owe it to somebody.
         """
         self.seq = max(self.seq, event["seq"])
         self._locked.lock.cover(self.seq)
         self._mine.add(event["id"])
         if event["type"] == "end":
             self._mine.discard(event["id"])
-        self._waiting.append(event)
-        if len(self._waiting) > _WAITING:
+        self._outbox.promise(event, owed)
+        self._unwritten.events.append(event)
+        if len(self._unwritten.events) > _WAITING:
             self._give_up()
         self.flush()
 
     def name_clip(self, ident: str, path: str) -> None:
         """A visit's clip is on the disk, whole, at `path` in the folder."""
-        self._clips[ident] = path
+        self._unwritten.clips[ident] = path
         self.flush()
 
     def count(self, most: list[tuple[str, int, int]], watched: list[tuple[int, float]]) -> None:
         """Keeps counts, as `QuarterCounts.take` gives them. Never raises."""
-        for label, bucket, number in most:
-            self._most[label, bucket] = max(self._most.get((label, bucket), 0), number)
-        for bucket, seconds in watched:
-            self._watched[bucket] = self._watched.get(bucket, 0.0) + seconds
+        self._unwritten.count(most, watched)
         self.flush()
 
     def flush(self) -> None:
         """Writes what waits; while that fails not more often than every few seconds. Never raises."""
-        if not (self._waiting or self._clips or self._most or self._watched or self.pictures.nameless):
-            return
+        if self._unwritten:
+            self._write()
+        if self._unwritten.events:
+            self._outbox.show_held()
+
+    def _write(self) -> None:
         if time.monotonic() < self._retry_at:
             return
         for _ in range(3):  # the folder can be deleted while it is written to, and pictures can make room
@@ -148,10 +159,9 @@ class Store:
                 if self._retry_at:
                     return
             elif not self._locked.in_place:
-                self._begin_anew(len(self._waiting))
+                self._begin_anew(len(self._unwritten.events))
             else:
-                for part in (self._waiting, self._clips, self._most, self._watched, self.pictures.nameless):
-                    part.clear()
+                self._unwritten.written()
                 self._problems.works("rows")
                 return
 
@@ -187,7 +197,7 @@ class Store:
         if db is None:
             return 0
         halves, finished = put_right(db, self.folder, running)
-        self._clips.update(finished)
+        self._unwritten.clips.update(finished)
         self.flush()
         return halves
 
@@ -198,17 +208,17 @@ class Store:
     def close(self) -> None:
         """Writes what waits and lets another process have the store. What cannot be written is lost, and counted."""
         self._retry_at = 0.0
+        self._outbox.hurry()
         self.flush()
-        if self._waiting:
-            self.dropped.events_lost += len(self._waiting)
-            self._say(f"error: {len(self._waiting)} events could not be kept: {self.problem}")
-            self._waiting.clear()
+        if lost := len(self._unwritten.events):
+            self.dropped.events_lost += lost
+            self._say(f"error: {lost} events could not be kept: {self.problem}")
+            self._unwritten.give_up_all()
         self._locked.close()
         self._locked.lock.release()
 
     def _give_up(self) -> None:
-        """An update goes first: a later event of its visit says more."""
-        del self._waiting[next((i for i, event in enumerate(self._waiting) if event["type"] == "update"), 0)]
+        self._unwritten.give_up()
         self.dropped.events_lost += 1
         self._problems.once(f"error: more than {_WAITING} events wait to be written: the oldest are lost")
 
@@ -229,7 +239,7 @@ class Store:
             self._later(f"the database cannot be opened: {one_line(error)}")
             return None
         self._retry_at = 0.0
-        if not self._waiting:
+        if not self._unwritten.events:
             self._problems.works("rows")
         return db
 
@@ -240,15 +250,7 @@ class Store:
     def _written(self, db: sqlite3.Connection) -> bool:
         """Writes all that waits in one transaction; where that fails `_retry_at` says when it is worth trying again."""
         try:
-            with db:
-                for event in self._waiting:
-                    clip = event.get("clip")
-                    there = not clip or (self.folder / clip["path"]).is_file()
-                    self.seq = max(self.seq, insert_event(db, event if there else {**event, "clip": None}))
-                for ident, path in self._clips.items():
-                    name_files(db, ident, {"clip": {"path": path}})
-                insert_counts(db, self._most, self._watched)
-                forget(db, self.folder, self.pictures.nameless)
+            self.seq = max(self.seq, self._unwritten.write(db))
         except sqlite3.Error as error:  # full, read-only, damaged, or the disk is gone
             self._refused(error)
             return False
@@ -271,7 +273,7 @@ class Store:
             known = orders(self._locked.db) if self._locked.db is not None else {}
         except sqlite3.Error:
             known = {}
-        return {**known, **dict.fromkeys(event["id"] for event in self._waiting)}
+        return {**known, **dict.fromkeys(event["id"] for event in self._unwritten.events)}
 
     def _begin_anew(self, unwritten: int) -> None:
         """The folder or its database was deleted or replaced under way: events go on in what is there now.
@@ -281,6 +283,7 @@ class Store:
         """
         events, visits, pictured = self._locked.content()
         self.dropped.events_lost += events - unwritten
+        self._outbox.lose(self._locked.db)
         if not (self.folder / "snapshots").exists():
             self.dropped.pictures_lost += pictured
         self._say(f"error: {self._locked.path} was deleted or replaced: {events - unwritten} events of {visits} visits "

@@ -1,0 +1,1 @@
+"""What is still to be done: written to the disk, and taken by deliveries."""
