@@ -211,6 +211,10 @@ def test_a_clip_plays_in_the_page_and_is_a_file(tmp_path: Path) -> None:
         assert len(kept) >= 5
         assert sent[: len(kept)] == kept
         wait_for(lambda: site.page.streams.viewers == 0, 5)
+        for suffix in ("mp4", "webm"):
+            status, body, headers = site.get(f"/visits/{ident}.{suffix}", Range="bytes=0-99")
+            assert status == (206 if site.json("/api/status")["video"] == suffix else 503)
+            assert (headers["content-type"], len(body)) == (f"video/{suffix}", 100) or status == 503
     finally:
         site.close()
 
@@ -406,6 +410,7 @@ def test_a_click_plays_the_clip_in_a_browser(tmp_path: Path) -> None:
         ident = site.json("/api/visits")[0]["id"]
         wait_for(lambda: site.get(f"/visits/{ident}.avi")[0] == 200, 15)
         card, clip = f'#list [data-visit="{ident}"]', '#large[open] img[src*=".mjpg"]'
+        site.page.encoder._codec = ""  # as on a box that has none
         with Browser(tmp_path / "profile") as browser:
             browser.open(site.page.url)
             browser.wait_for(f"document.querySelector('{card} img')?.naturalWidth > 0")
@@ -414,6 +419,15 @@ def test_a_click_plays_the_clip_in_a_browser(tmp_path: Path) -> None:
             browser.value(f"[...document.querySelectorAll('{card} button')].at(-1).click()")
             browser.wait_for(f"!!document.querySelector('{clip}')")
             assert len(spots(browser, clip)) == 5
+        site.page.encoder._codec = None
+        if not site.page.encoder.kind():
+            return
+        with Browser(tmp_path / "second") as browser:
+            browser.open(site.page.url)
+            browser.wait_for(f"[...document.querySelectorAll('{card} button')].at(-1)?.textContent.includes('clip')")
+            browser.value(f"[...document.querySelectorAll('{card} button')].at(-1).click()")
+            browser.wait_for("document.querySelector('#large video')?.videoWidth === 160")
+            browser.wait_for("document.querySelector('#large video').currentTime > 0.3")
     finally:
         site.close()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.reader import Reader
 from edgekit.camera.web.behind import Behind
+from edgekit.camera.web.encoder import ClipEncoder
 from edgekit.camera.web.numbers import NumberAnswers
 from edgekit.camera.web.parts import answer_part, page_headers
 from edgekit.camera.web.streams import Streams
@@ -38,6 +39,7 @@ class Page:
         config = camera.config.web
         self.reader = Reader(camera.config.store.folder) if camera.config.store.folder else None
         self.streams = Streams(camera, config, lambda: self._thread.stopping)
+        self.encoder = ClipEncoder()
         self.auth = TokenAuth(check_web(config), "edgekit camera")
         self._thread = ServerThread(
             self._app(camera),
@@ -56,6 +58,7 @@ class Page:
     def stop(self) -> None:
         self._thread.stop()
         self.streams.close()
+        self.encoder.close()
 
     def _app(self, camera: Camera) -> Any:
         from starlette.applications import Starlette
@@ -64,9 +67,9 @@ class Page:
         from starlette.responses import PlainTextResponse
         from starlette.routing import Route
 
-        told, numbers = StatusAnswers(camera), NumberAnswers(self.reader)
+        told, numbers = StatusAnswers(camera, self.encoder), NumberAnswers(self.reader)
         zones = ZoneAnswers((camera.lookout,), lambda: camera.reload(camera.config))
-        streams, visits = self.streams, VisitAnswers(self.reader, self.streams)
+        streams, visits = self.streams, VisitAnswers(self.reader, self.streams, self.encoder)
         routes = [
             Route("/", answer_part),
             Route("/login", self.auth.login_form, methods=["POST"]),

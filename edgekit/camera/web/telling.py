@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.camera.looking.lookout import Lookout
 from edgekit.camera.runtime import Camera
+from edgekit.camera.web.encoder import ClipEncoder
 from edgekit.camera.web.metrics import exposition
 
 if TYPE_CHECKING:
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
 
 
 class StatusAnswers:
-    """Answers about the camera itself."""
+    """Answers about the camera itself.
 
-    def __init__(self, camera: Camera) -> None:
-        self._camera = camera
+    Args:
+        encoder: what clips can be played as.
+    """
+
+    def __init__(self, camera: Camera, encoder: ClipEncoder) -> None:
+        self._camera, self._encoder = camera, encoder
 
     async def status(self, _: Request) -> Response:
         """The first camera's, with `cameras`: that of each."""
@@ -27,7 +32,8 @@ class StatusAnswers:
         config = self._camera.config
         cameras = [told(lookout) for lookout in (self._camera.lookout,)]
         store = {"kept": config.store.folder is not None}
-        return JSONResponse({"device": config.device, "store": store, **cameras[0], "cameras": cameras})
+        whole = {"device": config.device, "store": store, "video": await asyncio.to_thread(self._encoder.kind)}
+        return JSONResponse({**whole, **cameras[0], "cameras": cameras})
 
     async def metrics(self, _: Request) -> Response:
         from starlette.responses import Response

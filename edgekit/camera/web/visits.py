@@ -13,6 +13,7 @@ from edgekit.artifacts.marks import read_marks, remove_mark, write_mark
 from edgekit.camera.clock import iso
 from edgekit.camera.store.reader import Reader
 from edgekit.camera.web.asked import number
+from edgekit.camera.web.encoder import TYPES, ClipEncoder
 from edgekit.camera.web.streams import Streams
 from edgekit.errors import OutputError, UsageError
 from edgekit.serving.requests import RefusedRequestError, read_request
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 _MARK = 4096  # bytes of what is said of a visit
 _ID = re.compile(r"[0-9a-f-]{36}")
-_FILES = {"jpg": "snapshot", "plain.jpg": "plain", "avi": "clip", "mjpg": "clip"}  # suffix: key of an event
+# suffix: key of an event
+_FILES = {"jpg": "snapshot", "plain.jpg": "plain", "avi": "clip", "mjpg": "clip", **dict.fromkeys(TYPES, "clip")}
 
 
 class VisitAnswers:
@@ -32,10 +34,11 @@ class VisitAnswers:
     Args:
         reader: of the store; None where nothing is kept.
         streams: plays clips.
+        encoder: makes them into what browsers play.
     """
 
-    def __init__(self, reader: Reader | None, streams: Streams) -> None:
-        self._reader, self._streams = reader, streams
+    def __init__(self, reader: Reader | None, streams: Streams, encoder: ClipEncoder) -> None:
+        self._reader, self._streams, self._encoder = reader, streams, encoder
 
     async def list(self, request: Request) -> Response:
         """Visits, the newest first: `before` an id, `limit` so many, of a `label`."""
@@ -49,7 +52,7 @@ class VisitAnswers:
 
     async def file(self, request: Request) -> Response:
         """`ID.jpg`, its best picture; `ID.plain.jpg`, that with nothing drawn on it; `ID.avi` and `ID.mjpg`, its clip
-        as a file and as pictures that follow each other."""
+        as a file and as pictures that follow each other; `ID.mp4` or `ID.webm`, where an encoder is there."""
         from starlette.responses import FileResponse, PlainTextResponse
 
         ident, _, suffix = request.path_params["name"].partition(".")
@@ -60,7 +63,14 @@ class VisitAnswers:
         path = self._reader.folder / event[kind]["path"] if event and event.get(kind) else None
         if path is None or not path.is_file():
             return PlainTextResponse("no such file", 404)
-        return self._streams.clip(request, path) if suffix == "mjpg" else FileResponse(path)
+        if suffix == "mjpg":
+            return self._streams.clip(request, path)
+        if suffix not in TYPES:
+            return FileResponse(path)
+        made = await self._encoder.encoded(path) if suffix == await asyncio.to_thread(self._encoder.kind) else None
+        if made is None:
+            return PlainTextResponse("no encoder makes that here", 503)
+        return FileResponse(made, media_type=TYPES[suffix])
 
     async def mark(self, request: Request) -> Response:
         """Takes what a keeper says of a visit: {"verdict": "right" | "false" | "other" | null, "label": ...}."""
