@@ -58,7 +58,7 @@ def load_dataset(
     """The pictures at `path`, labelled where their layout says how. The first that fits:
 
     =================================================  ==================================
-    synthetic://hive?n=400&val=100&seed=0              a made hive's boxes (`load_made`)
+    synthetic://hive?n=400&val=100&seed=0              a made hive's boxes or masks (`load_made`)
     a .csv file, or a folder with a labels.csv, or     a table (`load_csv`), of one label a picture or of
     Roboflow's _classes.csv, also in train/, valid/    several
     a .yaml file, a folder with a data.yaml, or one    YOLO boxes (`load_yolo`)
@@ -93,7 +93,7 @@ def load_dataset(
     if classes_map is not None and classes is not None:
         return mapped(load_dataset(path, None, split, truth=truth), classes, classes_map)
     if is_made(path):
-        return load_made(str(path), classes, split)
+        return load_made(str(path), classes, split, truth)
     path, gone_into = unwrapped(Path(path), classes)
     dataset = _load(path, classes, split, truth)
     return replace(dataset, notes=(*gone_into, *dataset.notes)) if gone_into else dataset
@@ -195,7 +195,7 @@ def suits(path: Path, truth: str) -> bool:
         return has_boxes(path)
     inner = unwrapped(path)[0] if not is_made(path) and exists(path) else None
     if truth == "masks":
-        return inner is not None and (_masked(inner) or _first(DRAWN, inner)) is not None
+        return is_made(path) or (inner is not None and (_masked(inner) or _first(DRAWN, inner)) is not None)
     return not has_boxes(path) and (inner is None or _masked(inner) is None)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from edgekit.data.classes.apply import mapped
 from edgekit.data.classes.class_map import ClassMap, proposal
 from edgekit.data.hive.made import HIVE_CLASSES, hive_pictures
+from edgekit.data.hive.masked import MASK_CLASSES, masked_pictures
 from edgekit.data.layouts.annotations import HELD_OUT
 from edgekit.data.names import ALL
 from edgekit.data.sample import Dataset, class_index
@@ -48,13 +49,16 @@ def is_made(path: object) -> bool:
     return str(path).startswith(SCHEME)
 
 
-def load_made(name: str, classes: Sequence[str] | None = None, split: str | None = None) -> Dataset:
-    """The pictures of `synthetic://hive?n=400&val=100&seed=0&height=360&width=640`, all with boxes.
+def load_made(
+    name: str, classes: Sequence[str] | None = None, split: str | None = None, truth: str | None = None
+) -> Dataset:
+    """The pictures of `synthetic://hive?n=400&val=100&seed=0&height=360&width=640`, all with boxes, or with masks.
 
     Args:
         name: `n` pictures are the train split and `val` the held-out one; what is left out has these values.
         classes: the model's, the hive's among them; its labels then index into them.
         split: `train`, `all`, or a held-out one's name; that is the default too.
+        truth: `masks` for the class of each pixel (`masked_pictures`), else boxes.
 
     Raises:
         DataError: an unknown scene or key, a value that is no whole number, or a model without these classes.
@@ -75,27 +79,29 @@ def load_made(name: str, classes: Sequence[str] | None = None, split: str | None
         error = SplitError(f"{name} has no such split.", got=str(split), expected="train, val or all")
         error.splits = ("train", "val")
         raise error
+    make = masked_pictures if truth == "masks" else hive_pictures
+    own = MASK_CLASSES if truth == "masks" else HIVE_CLASSES
     parts = []
     if split in ("train", ALL):
-        parts.append(_part(values, "n", values["seed"]))
+        parts.append(_part(make, values, "n", values["seed"]))
     if split != "train":
-        parts.append(_part(values, "val", values["seed"] + _HELD_OUT_SEED))
+        parts.append(_part(make, values, "val", values["seed"] + _HELD_OUT_SEED))
     samples = tuple(s for part in parts for s in part)
     whole = replace(parts[0], samples=samples)
-    counted = ", ".join(f"{c} {k}" for c, k in zip(HIVE_CLASSES, whole.box_counts, strict=True))
+    counted = ", ".join(f"{c} {k}" for c, k in zip(HIVE_CLASSES, whole.box_counts, strict=False)) or "with masks"
     whole = replace(whole, notes=(f"{len(samples)} pictures of a hive entrance made in code: {counted}",))
-    if classes is None or tuple(classes) == HIVE_CLASSES:
+    if classes is None or tuple(classes) == own:
         return whole
-    unknown = [name for name in HIVE_CLASSES if class_index(name, classes) is None]
+    unknown = [name for name in own if class_index(name, classes) is None]
     if unknown:
         raise DataError(
             "The model does not know the insects of the made hive.",
             got=", ".join(classes[:5]),
-            expected=", ".join(HIVE_CLASSES),
+            expected=", ".join(own),
             fix=proposal(unknown, classes),
         )
     return mapped(whole, classes, ClassMap(()))
 
 
-def _part(values: dict[str, int], count: str, seed: int) -> Dataset:
-    return hive_pictures(values[count], seed, values["height"], values["width"])
+def _part(make: Callable[..., Dataset], values: dict[str, int], count: str, seed: int) -> Dataset:
+    return make(values[count], seed, values["height"], values["width"])

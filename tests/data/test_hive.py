@@ -3,13 +3,15 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from edgekit.data import HIVE_CLASSES, HiveClip, hive_pictures
+from edgekit.data import HIVE_CLASSES, HiveClip, hive_pictures, load_dataset
 from edgekit.data.hive.insects import VARIANTS, sprite
 from edgekit.data.hive.made import VISIBLE, hive_masks
+from edgekit.data.hive.masked import MASK_CLASSES, class_mask
 from edgekit.data.hive.motion import bee_visit, hornet_visit
 from edgekit.data.hive.render import COVERED, Insect, Seen, draw
 from edgekit.data.hive.scene import BEE_MM, HORNET_MM, Scene, make_scene
@@ -44,6 +46,36 @@ def test_masks_are_what_the_boxes_are_around(pictures: Dataset) -> None:
             assert [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1] == box
             insects += mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() < 0.95
     assert insects > 5, "an insect does not fill its box"
+
+
+def test_the_class_of_a_pixel_is_that_of_the_nearest_insect(pictures: Dataset) -> None:
+    masked = load_dataset("synthetic://hive?n=8&val=1", split="train", truth="masks")
+    assert masked.classes == MASK_CLASSES == ("background", "bee", "hornet")
+    assert masked.masked
+    covered = np.zeros(4, int)
+    for sample, boxed, own in zip(masked, pictures, hive_masks(8), strict=False):
+        np.testing.assert_array_equal(sample.read(), boxed.read())
+        mask = sample.read_mask()
+        covered += np.bincount(mask.ravel() + 1, minlength=4)
+        for alone, label in zip(own.masks, own.labels, strict=True):
+            others = own.masks.sum(0) - alone > 0
+            free = alone & ~others & (mask != -1)
+            assert (mask[free] == label + 1).mean() > 0.9, "but for flies and leaves in front"
+    assert (covered[1:] > 0).all()
+    assert covered[1] > 0.9 * covered.sum()
+
+
+def test_an_insect_in_front_covers_what_is_behind_it() -> None:
+    clip = HiveClip(4)
+    back, front = list(clip.insects(90))[:2]
+    square, whole = np.ones((4, 4), bool), (0, 0, 4, 4)
+    bee, hornet = (replace(one, kind=kind) for one, kind in ((back, "bee"), (front, "hornet")))
+    far, near = Seen(bee, whole, 1.0, square, 300.0), Seen(hornet, whole, 1.0, square, 200.0)
+    for order in ((far, near), (near, far)):
+        assert (class_mask(order, 5, 5)[:4, :4] == 2).all()
+    assert (class_mask([far, replace(near, visible=0.1)], 4, 4) == -1).all()
+    fly = replace(near, insect=replace(front, kind="fly"))
+    assert (class_mask([far, fly], 4, 4) == 0).all()
 
 
 def test_a_picture_depends_on_its_seed_and_number_only() -> None:

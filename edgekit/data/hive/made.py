@@ -65,12 +65,11 @@ def hive_pictures(n: int, seed: int = 0, height: int = 360, width: int = 640) ->
     Raises:
         UsageError: n below 1, a negative seed, or a side below 96 pixels.
     """
-    _check(seed, height, width)
-    if n < 1:
-        raise UsageError("Such pictures cannot be made.", got=f"n={n}", expected="n >= 1")
+    check_made(n, seed, height, width)
     samples = []
     for i in track(range(n), "making pictures"):
-        frame, clear, ignored = _picture(i, seed, height, width)
+        frame, seen = picture_of(i, seed, height, width)
+        clear, ignored = told_apart(seen)
         samples.append(
             Sample(None, frame, None, f"hive-{seed}-{i:04d}", boxes=boxes_of(clear), box_labels=_labels(clear),
                    ignored_boxes=boxes_of(ignored) if ignored else None,
@@ -85,9 +84,10 @@ def hive_masks(n: int, seed: int = 0, height: int = 360, width: int = 640) -> It
     A mask is what an insect covers to an eighth or more, also where another one is in front of it. Insects that need
     not be found have none. Raises UsageError as `hive_pictures` does.
     """
-    _check(seed, height, width)
+    check_made(max(1, n), seed, height, width)
     for i in range(n):
-        frame, clear, _ = _picture(i, seed, height, width)
+        frame, seen = picture_of(i, seed, height, width)
+        clear, _ = told_apart(seen)
         masks = np.zeros((len(clear), height, width), np.bool_)
         for mask, one in zip(masks, clear, strict=True):
             x1, y1, x2, y2 = one.box
@@ -123,7 +123,7 @@ class HiveClip:
         length: int | None = None,
         hornets: bool = True,
     ) -> None:
-        _check(seed, height, width)
+        check_made(1, seed, height, width)
         if not 1 <= fps <= 240 or (length is not None and length < 1):
             raise UsageError(
                 "Such a clip cannot be made.", got=f"fps={fps}, length={length}", expected="fps 1 to 240, length >= 1"
@@ -149,7 +149,7 @@ class HiveClip:
             )  # fmt: skip
         insects = list(self.insects(index))
         frame, seen = _shot(self.scene, insects, index / self.fps, self._rng(9, index), lossy=False)
-        clear, _ = _told_apart(seen)
+        clear, _ = told_apart(seen)
         ids = np.array([one.insect.ident for one in clear], np.int64)
         return HiveFrame(frame, boxes_of(clear), _labels(clear), ids)
 
@@ -204,16 +204,18 @@ class HiveClip:
         return np.random.Generator(np.random.PCG64([self.seed, 2, purpose, index]))
 
 
-def _picture(index: int, seed: int, height: int, width: int) -> tuple[Frame, list[Seen], list[Seen]]:
-    """The picture of that number, who must be found in it, and who need not."""
+def picture_of(index: int, seed: int, height: int, width: int) -> tuple[Frame, list[Seen]]:
+    """The picture of that number, and who is in it, flies and leaves too."""
     rng = np.random.Generator(np.random.PCG64([seed, 1, index]))
     scene = make_scene(rng, height, width)
     insects = _moment(scene, rng)
-    frame, seen = _shot(scene, insects, rng.uniform(0, 60), rng, lossy=True)
-    return frame, *_told_apart(seen)
+    return _shot(scene, insects, rng.uniform(0, 60), rng, lossy=True)
 
 
-def _check(seed: int, height: int, width: int) -> None:
+def check_made(n: int, seed: int, height: int, width: int) -> None:
+    """Raises UsageError as `hive_pictures`."""
+    if n < 1:
+        raise UsageError("Such pictures cannot be made.", got=f"n={n}", expected="n >= 1")
     if seed < 0 or min(height, width) < _SMALLEST:
         raise UsageError(
             "Such a hive cannot be made.",
@@ -250,7 +252,7 @@ def _shot(scene: Scene, insects: list[Insect], seconds: float, rng: Rng, lossy: 
     return scene.finish(picture, noise, lossy), seen
 
 
-def _told_apart(seen: list[Seen]) -> tuple[list[Seen], list[Seen]]:
+def told_apart(seen: list[Seen]) -> tuple[list[Seen], list[Seen]]:
     """Bees and hornets that must be found, and those too little of which is seen."""
     objects = [one for one in seen if one.insect.kind in HIVE_CLASSES]
     return [o for o in objects if o.visible >= VISIBLE], [o for o in objects if o.visible < VISIBLE]

@@ -55,12 +55,14 @@ class Seen:
         visible: 0..1, the share of its coverage that lies in the frame and that nothing is in front of; less in the
             entrance, as it gets dark there.
         mask: bool [y2 - y1, x2 - x1], its own pixels in its box.
+        depth: millimetres from the camera; what is nearer is in front.
     """
 
     insect: Insect
     box: tuple[int, int, int, int]
     visible: float
     mask: NDArray[np.bool_]
+    depth: float
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def draw(picture: Plane, scene: Scene, insects: Sequence[Insect], light: Plane, 
             box = (x + int(columns[0]), y + int(rows[0]), x + int(columns[-1]) + 1, y + int(rows[-1]) + 1)
             visible = float((alpha * (1 - cover[target])).sum()) / layer.total * _light_in_slot(layer.insect)
             own = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            seen[layer.insect.ident] = Seen(layer.insect, box, visible, own)
+            seen[layer.insect.ident] = Seen(layer.insect, box, visible, own, layer.depth)
         np.maximum(cover[target], alpha, out=cover[target])
     return [seen[insect.ident] for insect in insects if insect.ident in seen]
 
