@@ -36,6 +36,7 @@ FILES = (  # beside this one; each has its nets in NETS
     "resnet",
     "centernet",
     "unet",
+    "magnitude",
 )
 NETS: dict[str, Net] = {net.name: net for file in FILES for net in import_module(f"edgekit.nets.{file}").NETS}
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from edgekit.nets import unet
 from edgekit.nets.centernet import CenterNet, check_size
 from edgekit.nets.decode import Decode
-from edgekit.nets.unet import UNet, UNetWithDecoding
+from edgekit.nets.unet import Segmenter
 from edgekit.spec import ModelSpec, Suppression
 from edgekit.tasks import task_of
 
@@ -73,9 +73,9 @@ def with_decoding(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Modu
     if not task_of(spec.task).decodes_in_graph:
         return net
     size = (spec.preprocess.height, spec.preprocess.width)
-    if isinstance(net, UNet):
+    if isinstance(net, Segmenter):
         unet.check_size(*size)
-        return UNetWithDecoding(net)
+        return net.decoding()
     check_size(*size)
     assert isinstance(net, CenterNet)
     return CenterNetWithDecoding(net, spec.max_detections, spec.suppression, raw=raw)

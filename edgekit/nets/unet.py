@@ -12,8 +12,9 @@ asked for, so that `fold_bn` leaves none.
 
 from __future__ import annotations
 
+import copy
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,8 +48,43 @@ class Up(nn.Module):
         return out  # [N, c_out, 2h, 2w]
 
 
-class UNet(nn.Module):
+class MaskTensors(NamedTuple):
+    """What a segmentation model answers.
+
+    Attributes:
+        mask: int32 [N, H, W], the class with the largest logit.
+        score: float32 [N, H, W], 0..1, its softmax.
+    """
+
+    mask: Tensor
+    score: Tensor
+
+
+class Segmenter(nn.Module):
     """Picture to logits: float32 [N, 3, H, W], H and W multiples of 32, normalized -> float32 [N, C, H, W].
+
+    Attributes:
+        decodes: whether it answers with `MaskTensors` instead.
+    """
+
+    decodes = False
+
+    def logits(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Any:  # Tensor, or MaskTensors
+        logits = self.logits(x)
+        return MaskTensors(logits.argmax(1).int(), logits.softmax(1).amax(1)) if self.decodes else logits
+
+    def decoding(self) -> Segmenter:
+        """One that decodes, of the same parts under the same paths: weights, folding and reports speak of the same."""
+        one = copy.copy(self)
+        one.decodes = True
+        return one
+
+
+class UNet(Segmenter):
+    """A ResNet or a trunk by name down, residual blocks up.
 
     Args:
         arch: a key of `UNETS`, e.g. `unet-resnet18`, or a trunk by name, e.g. `timm:tf_efficientnet_lite0`.
@@ -92,39 +128,11 @@ class UNet(nn.Module):
         maps: list[Tensor] = self.trunk(x)
         return tuple(maps)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def logits(self, x: Tensor) -> Tensor:
         *skips, x = self.features(x)  # [N, 512, H/32, W/32]
         for up, skip in zip(self.decoder, reversed(skips), strict=True):
             x = up(x, skip)  # [N, 256, H/16, W/16] to [N, 32, H/2, W/2]
         return functional.interpolate(self.head(x), scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-class MaskTensors(NamedTuple):
-    """What a segmentation model answers.
-
-    Attributes:
-        mask: int32 [N, H, W], the class with the largest logit.
-        score: float32 [N, H, W], 0..1, its softmax.
-    """
-
-    mask: Tensor
-    score: Tensor
-
-
-class UNetWithDecoding(UNet):
-    """Picture to classes: float32 [N, 3, H, W], normalized -> `MaskTensors`.
-
-    It shares the parts of `net`, under the same paths, so weights, folding and reports speak of the same layers.
-    """
-
-    def __init__(self, net: UNet) -> None:
-        nn.Module.__init__(self)
-        self.trunk, self.decoder, self.head = net.trunk, net.decoder, net.head
-        self.training = net.training
-
-    def forward(self, x: Tensor) -> MaskTensors:  # type: ignore[override]  # a UNet, which this is and more: logits
-        logits = super().forward(x)
-        return MaskTensors(logits.argmax(1).int(), logits.softmax(1).amax(1))
 
 
 UNETS: dict[str, str] = {f"unet-{arch}": arch for arch in LAYOUTS}

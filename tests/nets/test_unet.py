@@ -12,7 +12,7 @@ from edgekit.errors import UsageError
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.nets.detector import with_decoding
 from edgekit.nets.resnet import ResNet
-from edgekit.nets.unet import UNet, UNetWithDecoding, Up, check_size
+from edgekit.nets.unet import UNet, Up, check_size
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 
@@ -66,7 +66,8 @@ def test_each_skip_reaches_the_answer() -> None:
 def test_the_answer_is_the_best_class_and_its_softmax() -> None:
     net, x = small(), torch.randn(2, 3, 64, 32)
     logits = net(x)
-    mask, score = UNetWithDecoding(net)(x)
+    assert not net.decodes
+    mask, score = net.decoding()(x)
     assert (mask.dtype, score.dtype, mask.shape) == (torch.int32, torch.float32, (2, 64, 32))
     torch.testing.assert_close(mask.long(), logits.argmax(1))
     torch.testing.assert_close(score, functional.softmax(logits, 1).gather(1, mask.long().unsqueeze(1)).squeeze(1))
