@@ -38,7 +38,8 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     ),
     "camera": (
         {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"events", "rate"}, {"deliver"},
-        {"event_writer", "rules"}, {"health"}, {"housekeeping", "replay", "summary"}, {"looking"}, {"runtime"}, {"web"},
+        {"rules", "writing"}, {"event_writer"}, {"health"}, {"housekeeping", "replay", "summary"},
+        {"looking"}, {"runtime"}, {"web"},
     ),
     "checkpoints": ({"pickles", "fitting"}, {"*"}),
     "cli": ({"shared"}, {"*", "making"}, {"app"}, {"start"}),

@@ -245,6 +245,26 @@ class OutputConfig(Table):
     json_lines: bool = Field(default=False, description="events on stdout, one JSON object a line")
 
 
+class OneCamera(Table):
+    """One of several cameras before one model; what it leaves out, table by table and key by key, is as at the top."""
+
+    name: str = Field(min_length=1, max_length=64)
+    source: SourceConfig
+    rate: RateConfig = RateConfig()
+    motion: MotionConfig = MotionConfig()
+    zones: tuple[Zone, ...] | None = None
+    track: TrackConfig = TrackConfig()
+    visits: VisitConfig = VisitConfig()
+    labels: dict[str, LabelRule] = Field(default_factory=dict)
+
+    @field_validator("source")
+    @classmethod
+    def _somewhere(cls, source: SourceConfig) -> SourceConfig:
+        if not source.uri:
+            raise ValueError("a source with a uri of its own")
+        return source
+
+
 class CameraConfig(Table):
     """Everything that `edgekit camera` is told."""
 
@@ -265,13 +285,43 @@ class CameraConfig(Table):
     output: OutputConfig = OutputConfig()
     # [deliver.NAME]: each delivery knows its own keys; they may hold passwords
     deliver: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)
+    cameras: tuple[OneCamera, ...] = Field(default=(), max_length=64)
+
+    @model_validator(mode="after")
+    def _apart(self) -> CameraConfig:
+        names = [camera.name for camera in self.cameras]
+        if len(names) != len(set(names)):
+            raise ValueError("cameras of different names")
+        if names and self.source.uri:
+            raise ValueError("source.uri at the top or in each of [[cameras]], not both")
+        if names and self.output.video is not None:
+            raise ValueError("output.video with one camera: leave it out")
+        return self
+
+    def each(self) -> tuple[CameraConfig, ...]:
+        """The configuration of each camera by itself: of one, this; of several, each with what it has of its own."""
+        return tuple(self._of(camera) for camera in self.cameras) or (self,)
+
+    def _of(self, camera: OneCamera) -> CameraConfig:
+        own: dict[str, Any] = {"camera": camera.name, "cameras": (), "labels": {**self.labels, **camera.labels}}
+        for name in ("source", "rate", "motion", "track", "visits"):
+            table: Table = getattr(camera, name)
+            given = {key: getattr(table, key) for key in table.model_fields_set}
+            own[name] = getattr(self, name).model_copy(update=given)
+        if camera.zones is not None:
+            own["zones"] = camera.zones
+        return self.model_copy(update=own)
+
+
+_LISTED = 3  # cameras, its place in the list, a key of it: a table there may hold an address
 
 
 def _secret(where: Where, value: Any) -> bool:
     """Of a value in the wrong place: whether it is, holds or may be meant as an address or token."""
     return (
         bool({"uri", "token"} & set(where))
-        or where in (("source",), ("web",))
+        or where in (("source",), ("web",), ("cameras",))
+        or (where[:1] == ("cameras",) and len(where) <= _LISTED)
         or where[:1] == ("deliver",)
         or not _plain(value)
     )

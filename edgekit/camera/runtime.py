@@ -10,22 +10,27 @@ from edgekit.camera.deliver.listener import Listener
 from edgekit.camera.deliver.live_view import LiveView
 from edgekit.camera.detect.lookahead import streams_of
 from edgekit.camera.event_writer import EventWriter
+from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.visits import Visit
 from edgekit.camera.health import Health, notify_systemd
 from edgekit.camera.housekeeping import Housekeeping
 from edgekit.camera.looking.held_model import HeldModel
-from edgekit.camera.looking.lookout import Lookout
-from edgekit.camera.problems import Say
+from edgekit.camera.looking.lookout import Change, Lookout
+from edgekit.camera.looking.turns import Turns
+from edgekit.camera.problems import Say, one_line
 from edgekit.camera.rules import Model
 from edgekit.camera.source.feed.base import Opener
 from edgekit.camera.source.open import open_grabber
-from edgekit.camera.summary import Summary, summarize
+from edgekit.camera.summary import Summary, summarize, together
 from edgekit.camera.thermal import ThermalLadder
+from edgekit.camera.track.kept_zones import with_drawn
+from edgekit.camera.writing.recorder import Recorded
 from edgekit.errors import EdgekitError
 
 _SLICE = 0.1  # seconds, the longest wait without looking what is wanted
-_TAKEN = 5.0  # seconds that a reload waits for the loop to take it
-_HANGS = 10.0  # seconds that the end waits for a loop; it is a daemon and blocks no exit after that
+_TAKEN = 5.0  # seconds that a reload waits for the loops to take it
+_HANGS = 10.0  # seconds that the end waits for the loops; they are daemons and block no exit after that
+_AGAIN = 5.0  # seconds until a camera whose loop ended, against all expectation, begins anew
 _VIDEO_FPS = 10.0  # of a live camera's annotated video
 _KEPT = ("device", "camera", "store", "web", "output", "deliver")  # until a restart
 
@@ -34,9 +39,10 @@ OpenModel = Callable[[CameraConfig], Model]
 
 
 class Camera:
-    """One source, one model, and what comes of them.
+    """A camera, or several before one model, and what comes of them.
 
-    The loop is the lookout's, in a thread of its own; the thread that calls `run` takes reloads and does the chores.
+    Each has a loop in a thread of its own (`Lookout`), and they look in turns; the thread that calls `run` takes
+    reloads and does the chores.
 
     Args:
         config: checked already.
@@ -46,8 +52,11 @@ class Camera:
         listeners: get every event, each a copy of its own, in the output's thread. What one raises is counted under
             `listener 1`, `listener 2`, ... and costs the others nothing.
 
+    Attributes:
+        lookouts: by name, in the order of the configuration.
+
     Raises:
-        EdgekitError: the model, the store or the source cannot be used. A live source that is not there is no error.
+        EdgekitError: the model, the store or a source cannot be used. A live source that is not there is no error.
     """
 
     def __init__(
@@ -60,47 +69,68 @@ class Camera:
         listeners: tuple[Listener, ...] = (),
     ) -> None:
         self.config = config
-        self._open_model, self._say = open_model, say
+        self._open_model, self._opener, self._say = open_model, opener, say
         self._stopping = False
         self._wanted: CameraConfig | None = None
+        self._ended: dict[str, float] = {}
         self._ladder = ThermalLadder(config.thermal)
         self._chores = Housekeeping(say)
-        self.lookout = Lookout(config, lambda result: self.writer.put(result), opener, say)
+        self.turns = Turns(streams_of(config) if config.cameras else None)
+        self.lookouts = {one.camera: self._lookout(one) for one in self._each(config)}
         self._model = HeldModel(open_model(config))
-        self.lookout.begin(self._model, self._ladder)
+        for lookout in self.lookouts.values():
+            lookout.begin(self._model, self._ladder)
+        info = self._model.model.info
         self.writer = EventWriter(
             config,
-            self._model.model.info,
-            self.lookout.counts,
+            [Recorded(one.config, info, one.counts, not one.feed.live) for one in self.lookouts.values()],
             say,
-            patient=not self.lookout.feed.live,
             fps=lambda: self.lookout.feed.fps or _VIDEO_FPS,
             listeners=listeners,
         )
-        self.health.writer = self.writer
+        for lookout in self.lookouts.values():
+            lookout.health.writer = self.writer
 
     def run(self, seconds: float | None = None) -> Summary:
-        """Looks until the source ends, `stop` is called, or `seconds` are over. Raises what ended the loop."""
+        """Looks until all sources end, `stop` is called, or `seconds` are over.
+
+        Raises:
+            EdgekitError: of what ended the loops, where none of them came to a good end.
+        """
         began = time.monotonic()
         self.writer.start()
-        self.lookout.start()
+        for lookout in self.lookouts.values():
+            lookout.start()
         notify_systemd("READY=1")
         try:
             while not self._stopping and (seconds is None or time.monotonic() - began < seconds):
                 self._reload_if_asked()
-                self._chores.regularly(self._ladder if self.lookout.feed.live else None, self.health.alive()[0])
+                live = any(lookout.feed.live for lookout in self.lookouts.values())
+                self._chores.regularly(self._ladder if live else None, self.alive()[0])
                 left = _SLICE if seconds is None else min(_SLICE, max(0.0, began + seconds - time.monotonic()))
-                if self.lookout.join(left):
+                if self._over(left):
                     break
         finally:
-            self.lookout.stop()
-            self.lookout.join(_HANGS)
+            for lookout in self.lookouts.values():
+                lookout.stop()
+            until = time.monotonic() + _HANGS
+            for lookout in self.lookouts.values():
+                lookout.join(max(0.0, until - time.monotonic()))
             self.writer.stop()
             self._model.release()
-        if self.lookout.error is not None:
-            raise self.lookout.error
-        lookout = self.lookout
-        return summarize(time.monotonic() - began, lookout.feed.counters, lookout.health, self.writer, lookout.most)
+        self._raise()
+        lasted = time.monotonic() - began
+        return together(
+            {
+                name: summarize(lasted, one.feed.counters, one.health, self.writer, one.most)
+                for name, one in self.lookouts.items()
+            }
+        )
+
+    @property
+    def lookout(self) -> Lookout:
+        """The camera; where there are several the first, as with `health`, `view`, `visits` and `classes`."""
+        return next(iter(self.lookouts.values()))
 
     @property
     def health(self) -> Health:
@@ -109,11 +139,6 @@ class Camera:
     @property
     def view(self) -> LiveView:
         return self.lookout.view
-
-    @property
-    def frames(self) -> int:
-        """So many of the source's frames are done."""
-        return self.lookout.feed.counters.processed
 
     @property
     def visits(self) -> tuple[Visit, ...]:
@@ -125,18 +150,78 @@ class Camera:
         """Of the model at work."""
         return self.lookout.classes
 
+    @property
+    def frames(self) -> int:
+        """So many of the sources' frames are done."""
+        return sum(lookout.feed.counters.processed for lookout in self.lookouts.values())
+
+    def alive(self) -> tuple[bool, str]:
+        """Whether the process does anything at all, and why not; as `Health.alive` of the first camera that doesn't."""
+        return self._worst([(name, *one.health.alive()) for name, one in self.lookouts.items()])
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether an insect that comes now before any of the cameras would be seen and told of, and why not."""
+        return self._worst([(name, *one.health.ready()) for name, one in self.lookouts.items()])
+
+    def _worst(self, answers: list[tuple[str, bool, str]]) -> tuple[bool, str]:
+        wrong = [why if len(answers) == 1 else f"{name}: {why}" for name, well, why in answers if not well]
+        return not wrong, "; ".join(wrong)
+
     def stop(self) -> None:
         """Ends `run` soon, from any thread or a signal handler."""
         self._stopping = True
+
+    def _over(self, timeout: float) -> bool:
+        """Waits a little; whether all loops have ended. What ended one is said where others go on."""
+        going = [lookout for lookout in self.lookouts.values() if lookout.running]
+        if going:
+            going[0].join(timeout)
+        if not any(lookout.running for lookout in going):
+            return True
+        for name, lookout in list(self.lookouts.items()):
+            if lookout.error is not None and name not in self._ended:
+                self._ended[name] = time.monotonic()
+                self._say(f"error: {name} ended, the others go on: {_line(lookout.error)}")
+            if lookout.error is not None and lookout.feed.live and time.monotonic() - self._ended[name] > _AGAIN:
+                self.replace(name)
+        return False
+
+    def replace(self, name: str) -> None:
+        """Puts a new loop with a new source in the place of one that ended or hangs; its visits end, the rest goes on.
+
+        Where the old one's thread cannot be ended it is left behind. Called from the thread of `run`.
+        """
+        old = self.lookouts[name]
+        old.stop()
+        new = self._lookout(old.config, old.counts)
+        new.begin(self._model, self._ladder)
+        new.health.writer = self.writer
+        self.lookouts[name] = new
+        self._ended.pop(name, None)
+        new.start()
+
+    def _raise(self) -> None:
+        errors = [lookout.error for lookout in self.lookouts.values()]
+        if all(errors) and errors[0] is not None:
+            raise errors[0]
 
     def reload(self, config: CameraConfig) -> None:
         """Takes another configuration before the next frame, from any thread or a signal handler.
 
         Device and camera names, [store], [web] and [output] stay as they were until a restart, and the log says so.
-        A model whose file holds other bytes than those at work is opened anew, under the same name too. A model or
-        source that cannot be opened, or whose labels the rules do not fit, leaves all as it was, and the log says why.
+        A model whose file holds other bytes than those at work is opened anew, under the same name too. A camera of
+        which nothing changes goes on as if nothing had been. A model or source that cannot be opened, or whose labels
+        the rules do not fit, leaves all as it was, and the log says why.
         """
         self._wanted = config
+
+    def _each(self, config: CameraConfig) -> list[CameraConfig]:
+        """Each camera's configuration, with the zones that were drawn on the page where there are some."""
+        return [with_drawn(one, self._say) for one in config.each()]
+
+    def _lookout(self, config: CameraConfig, counts: QuarterCounts | None = None) -> Lookout:
+        say = self._say if not self.config.cameras else lambda line: self._say(f"{config.camera}: {line}")
+        return Lookout(config, lambda result: self.writer.put(result), self.turns, self._opener, say, counts)
 
     def _reload_if_asked(self) -> None:
         wanted, self._wanted = self._wanted, None
@@ -144,12 +229,19 @@ class Camera:
             return
         late = [name for name in _KEPT if getattr(wanted, name) != getattr(self.config, name)]
         wanted = wanted.model_copy(update={name: getattr(self.config, name) for name in _KEPT})
+        each = {one.camera: one for one in self._each(wanted)}
+        if each.keys() != self.lookouts.keys():
+            late.append("the names of the cameras")
         old = model = self._model
+        changes: list[tuple[Lookout, Change]] = []
         try:
             other = wanted.model != self.config.model or streams_of(wanted) != streams_of(self.config)
             if other or old.model.replaced():
                 model = HeldModel(self._open_model(wanted))
-            change = self.lookout.change_of(wanted, model)
+            for name, lookout in self.lookouts.items():
+                one = each.get(name, lookout.config)
+                if model is not old or one != lookout.config:
+                    changes.append((lookout, lookout.change_of(one, model)))
         except Exception as error:  # noqa: BLE001 - also what a runtime raises: a wrong file must not end a season
             if model is not old:
                 model.release()
@@ -158,12 +250,14 @@ class Camera:
             return
         if wanted.thermal != self.config.thermal:
             self._ladder = ThermalLadder(wanted.thermal)
-            self.lookout.cool(self._ladder)
-        self.lookout.change(change)
+            for lookout in self.lookouts.values():
+                lookout.cool(self._ladder)
+        for lookout, change in changes:
+            lookout.change(change)
         self.config, self._model = wanted, model
         until = time.monotonic() + _TAKEN
-        while self.lookout.changing and time.monotonic() < until and not self.lookout.join(0.01):
-            continue
+        while any(one.changing and one.running for one, _ in changes) and time.monotonic() < until:
+            time.sleep(0.01)
         told = f"; the model is {_named(model.model)}, was {_named(old.model)}" if model is not old else ""
         if model is not old:
             old.release()
@@ -173,3 +267,7 @@ class Camera:
 
 def _named(model: Model) -> str:
     return f"{model.info['name']} ({model.info['sha256'][:12]})"
+
+
+def _line(error: BaseException) -> str:
+    return one_line(error) if isinstance(error, EdgekitError) else f"{type(error).__name__}: {error}"

@@ -15,8 +15,11 @@ import pytest
 from edgekit.camera.config import CameraConfig, SourceConfig, parse_config
 from edgekit.camera.detect.detectors import Detector
 from edgekit.camera.detect.motion import Motion
+from edgekit.camera.event_writer import EventWriter
+from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.rules import Model
 from edgekit.camera.source.grabber import Ended, Grabber
+from edgekit.camera.writing.recorder import Recorded
 from edgekit.data import HIVE_CLASSES, HiveClip
 from edgekit.vision.image import Frame
 from edgekit.vision.results import Detections
@@ -134,6 +137,12 @@ def model_of(detector: Detector, classes: tuple[str, ...] = HIVE_CLASSES) -> Cal
     """What `Camera` opens."""
     info = {"name": "made.onnx", "sha256": "0" * 64, "precision": "fp32"}
     return lambda _: Model(lambda config, floor: detector, classes, (), info)
+
+
+def writer_of(config: CameraConfig, say: Callable[[str], None], **options: Any) -> EventWriter:
+    """The output of one live camera that only the test has."""
+    recorded = Recorded(config, {}, QuarterCounts(), patient=options.pop("patient", False))
+    return EventWriter(config, [recorded], say, fps=lambda: 10.0, **options)
 
 
 def config_of(*changes: str) -> CameraConfig:

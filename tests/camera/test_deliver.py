@@ -15,12 +15,12 @@ from edgekit.camera.deliver.base import Delivery, Event, Setup
 from edgekit.camera.deliver.fan_out import FanOut
 from edgekit.camera.deliver.listener import ListenerDelivery
 from edgekit.camera.deliver.video_file import VideoFile
-from edgekit.camera.event_writer import EventWriter, FrameResult
-from edgekit.camera.events.counts import QuarterCounts
+from edgekit.camera.event_writer import EventWriter
 from edgekit.camera.events.visits import VisitEvent
+from edgekit.camera.writing.frame_result import FrameResult
 from edgekit.config.tables import Table
 from edgekit.errors import UsageError
-from tests.camera.conftest import config_of, found, spot
+from tests.camera.conftest import config_of, found, spot, writer_of
 
 
 @dataclass
@@ -39,7 +39,7 @@ def tell(*listeners: Callable[[dict[str, Any]], None], changes: tuple[str, ...] 
     """Tells listeners, and what `changes` switch on, of so many events."""
     said: list[str] = []
     config = config_of(*changes)
-    writer = EventWriter(config, {}, QuarterCounts(), said.append, patient=False, fps=lambda: 10.0, listeners=listeners)
+    writer = writer_of(config, said.append, listeners=listeners)
     writer.start()
     for number in range(events):
         content = {"schema": "edgekit.visit/1", "id": str(number), "type": "start", "label": "hornet", "tracks": [1]}

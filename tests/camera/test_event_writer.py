@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from edgekit.camera.config import CameraConfig
+from edgekit.camera.deliver.base import Event
 from edgekit.camera.deliver.live_view import encode
-from edgekit.camera.event_writer import Event, EventWriter, FrameResult
-from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.uuid7 import uuid7
 from edgekit.camera.events.visits import VisitEvent
 from edgekit.camera.store.avi import AviWriter, read_avi, recover
 from edgekit.camera.store.reader import Reader
+from edgekit.camera.writing.frame_result import FrameResult
 from edgekit.errors import OutputError
-from tests.camera.conftest import config_of, found, spot, wait_for
+from tests.camera.conftest import config_of, found, spot, wait_for, writer_of
 from tests.camera.test_store import Disk, rows_of
 
 
@@ -29,9 +29,8 @@ class Told:
         self.events: list[Event] = []
         self.said: list[str] = []
         self.now = time.monotonic()
-        patient = options.get("patient", True)
-        self.writer = EventWriter(config, {}, QuarterCounts(), self.said.append, patient=patient, fps=lambda: 10.0,
-                          listeners=(self.events.append, *options.get("listeners", ())))  # fmt: skip
+        listeners = (self.events.append, *options.get("listeners", ()))
+        self.writer = writer_of(config, self.said.append, patient=options.get("patient", True), listeners=listeners)
         self.writer.start()
 
     def tell(self, kind: str = "", ident: str = "") -> None:
@@ -209,8 +208,7 @@ def test_what_a_kill_left_of_a_clip_is_a_shorter_clip(tmp_path: Path) -> None:
         for _ in range(4):
             told.tell()
         half = next(tmp_path.rglob("*.tmp.avi"))
-        assert told.writer._clips is not None
-        told.writer._clips._open[ident].sink._file.flush()  # type: ignore[union-attr]
+        told.writer._recorders["hive"]._clips._open[ident].sink._file.flush()  # type: ignore[union-attr]
         left = half.read_bytes()[:-100]
     half.parent.mkdir(exist_ok=True)
     for path in (tmp_path / "clips").rglob("*.avi"):

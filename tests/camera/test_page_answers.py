@@ -134,8 +134,9 @@ def season(tmp_path: Path) -> Reader:
         for ago in range(40):
             noon = int(_midnight(datetime.now().date() - timedelta(ago)) + 43200) // 900 * 900
             if ago != 10:
-                insert_counts(db, {("hornet", noon): ago // 5, ("hornet", noon + 900): 0, ("bee", noon): 30},
-                              {noon: 900.0, noon + 900: 450.0})  # fmt: skip
+                most = {("hornet", noon): ago // 5, ("hornet", noon + 900): 0, ("bee", noon): 30}
+                insert_counts(db, {("hive", *key): number for key, number in most.items()},
+                              {("hive", noon): 900.0, ("hive", noon + 900): 450.0})  # fmt: skip
         for seq, at in enumerate((midnight - 60, midnight + 1, midnight + 30, midnight + 90), 1):
             insert_event(db, event("hornet", at, seq))
     db.close()
@@ -179,9 +180,8 @@ def test_a_year_of_quarters_is_summed_quickly(tmp_path: Path) -> None:
     first = _midnight(datetime(2027, 1, 1).date())
     quarters = [int(first) + 900 * i for i in range(365 * 96)]
     with db:
-        insert_counts(
-            db, {(label, at): 1 for label in ("a", "b", "c") for at in quarters}, dict.fromkeys(quarters, 9.0)
-        )
+        most = {("hive", label, at): 1 for label in ("a", "b", "c") for at in quarters}
+        insert_counts(db, most, {("hive", at): 9.0 for at in quarters})
     db.close()
     begun = time.process_time()
     assert len(_season(Reader(tmp_path), 2027)["days"]) == 365

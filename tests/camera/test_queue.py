@@ -13,14 +13,13 @@ from edgekit.camera.deliver import DELIVERIES
 from edgekit.camera.deliver.base import Delivery, Event, Setup
 from edgekit.camera.deliver.queued.queued import AnsweredError, QueuedDelivery, RefusedError
 from edgekit.camera.deliver.queued.rules import QueueKeys, Rules
-from edgekit.camera.event_writer import EventWriter, FrameResult
-from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.uuid7 import uuid7
 from edgekit.camera.events.visits import VisitEvent
 from edgekit.camera.store.pending.outbox import Outbox
 from edgekit.camera.store.pending.rows import Moment
+from edgekit.camera.writing.frame_result import FrameResult
 from edgekit.errors import UsageError
-from tests.camera.conftest import config_of, found, wait_for
+from tests.camera.conftest import config_of, found, wait_for, writer_of
 from tests.camera.test_store import rows_of
 
 
@@ -47,7 +46,7 @@ class Told:
     def __init__(self, *changes: str) -> None:
         self.said: list[str] = []
         config = config_of("deliver.post.keep_hours=100", *changes)
-        self.writer = EventWriter(config, {}, QuarterCounts(), self.said.append, patient=False, fps=lambda: 10.0)
+        self.writer = writer_of(config, self.said.append)
         self.writer.start()
 
     def tell(self, kind: str, ident: str, label: str = "hornet") -> None:
@@ -257,7 +256,7 @@ def test_what_a_delivery_owes_that_is_not_configured_any_more_is_forgotten(
     told.writer.stop()
     said: list[str] = []
     config = config_of(f"store.folder={tmp_path}")
-    writer = EventWriter(config, {}, QuarterCounts(), said.append, patient=False, fps=lambda: 10.0)
+    writer = writer_of(config, said.append)
     writer.start()
     writer.stop()
     assert said == ["3 events waited for deliveries that are not configured any more: given up"]

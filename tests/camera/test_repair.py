@@ -62,7 +62,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.add(event(ident, "start", seq=store.next_seq(), padding="x" * 1500))
         snapshot = store.keep_file("snapshots", f"{ident}.jpg", b"jpeg", "2026-08-01") if number % 10 == 0 else None
         store.add(event(ident, seq=store.next_seq(), snapshot=snapshot))
-    store.count([("hornet", 900, 3)], [(900, 4.0)])
+    store.count("hive", [("hornet", 900, 3)], [(900, 4.0)])
     store.close()
     return folder
 

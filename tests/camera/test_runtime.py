@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from edgekit.camera.config import CameraConfig
+from edgekit.camera.deliver.base import Event
 from edgekit.camera.detect.detectors import Detector
 from edgekit.camera.detect.motion import Motion
-from edgekit.camera.event_writer import Event
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera, OpenModel
 from edgekit.camera.source.grabber import Grabber

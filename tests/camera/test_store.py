@@ -64,7 +64,7 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     store, ident = opened(tmp_path), uuid7()
     store.add(event(ident, "start"))
     store.add(event(ident, "end", count=0))
-    store.count([("hornet", 900, 3), ("hornet", 900, 2)], [(900, 4.0), (900, 2.5)])
+    store.count("hive", [("hornet", 900, 3), ("hornet", 900, 2)], [(900, 4.0), (900, 2.5)])
     reader = Reader(tmp_path)
     assert [v["type"] for v in reader.visits()] == ["end"]
     assert reader.visit(ident) is not None
@@ -168,6 +168,30 @@ def test_numbers_go_on_when_rows_are_gone(tmp_path: Path) -> None:
     assert store.tidy(force=True).visits > 50
     store.close()
     assert opened(tmp_path).seq == 100
+
+
+def test_a_store_of_one_camera_says_its_name_from_format_three_on(tmp_path: Path) -> None:
+    db, ident = sqlite3.connect(tmp_path / "visits.db"), uuid7()
+    db.executescript(
+        "CREATE TABLE visits (id TEXT PRIMARY KEY, label TEXT NOT NULL, start TEXT NOT NULL, ended INTEGER NOT NULL, "
+        "event TEXT NOT NULL, first INTEGER NOT NULL) WITHOUT ROWID; CREATE TABLE events (seq INTEGER PRIMARY KEY, "
+        "id TEXT NOT NULL, event TEXT NOT NULL); CREATE TABLE counts (label TEXT NOT NULL, bucket INTEGER NOT NULL, "
+        "most INTEGER NOT NULL, PRIMARY KEY (label, bucket)) WITHOUT ROWID; CREATE TABLE watched (bucket INTEGER "
+        "PRIMARY KEY, seconds REAL NOT NULL); INSERT INTO counts VALUES ('hornet', 900, 3); "
+        "INSERT INTO watched VALUES (900, 4.0); PRAGMA user_version = 2"
+    )
+    text = json.dumps(event(ident, seq=1, camera="orchard"))
+    db.execute("INSERT INTO events VALUES (1, ?, ?)", (ident, text))
+    db.execute("INSERT INTO visits VALUES (?, 'hornet', '', 1, ?, 1)", (ident, text))
+    db.commit()
+    db.close()
+    for _ in range(2):
+        store, reader = opened(tmp_path), Reader(tmp_path)
+        store.close()
+        assert [visit["id"] for visit in reader.visits(camera="orchard")] == [ident]
+        assert reader.visits(camera="hive") == []
+        assert reader.quarters(0, 2000, "orchard") == {"hornet": {900: 3}}
+        assert reader.watched(0, 2000, "orchard") == {900: 4.0}
 
 
 def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from edgekit.camera.config import CameraConfig
@@ -30,6 +32,10 @@ def looks_ahead(config: CameraConfig) -> bool:
 
 def streams_of(config: CameraConfig) -> int:
     """How many frames the model is given at once; of a live camera one, which then gets all cores."""
+    return max(_streams(one) for one in config.each())
+
+
+def _streams(config: CameraConfig) -> int:
     model = config.model
     on_cpu = model.provider == "cpu" and model.path.suffix in (".onnx", "")  # a shipped one has a name only
     if not (on_cpu and looks_ahead(config)):
@@ -46,9 +52,14 @@ class PendingLook:
 
 
 class Lookahead:
-    """Looks at frames in threads of its own."""
+    """Looks at frames in threads of its own.
 
-    def __init__(self) -> None:
+    Args:
+        turn: what a look waits for and gives back, where others look with the same model.
+    """
+
+    def __init__(self, turn: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        self._turn = turn
         self._lock = threading.Lock()
         self._detector: Detector | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -68,7 +79,7 @@ class Lookahead:
         with self._lock:
             if self._pool is None or self._detector is None:
                 return None
-            return PendingLook(self._detector, self._pool.submit(_look, self._detector, frame))
+            return PendingLook(self._detector, self._pool.submit(self._look, self._detector, frame))
 
     def close(self) -> None:
         """Ends when the looks that go on have; those that wait are not begun."""
@@ -77,7 +88,7 @@ class Lookahead:
         if before is not None:
             before.shutdown(cancel_futures=True)
 
-
-def _look(detector: Detector, frame: Frame) -> tuple[Detections, float]:
-    begun = time.monotonic()
-    return detector.look(frame, None), time.monotonic() - begun
+    def _look(self, detector: Detector, frame: Frame) -> tuple[Detections, float]:
+        begun = time.monotonic()
+        with self._turn():
+            return detector.look(frame, None), time.monotonic() - begun

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver.live_view import LiveView
 from edgekit.camera.detect.lookahead import Lookahead, streams_of
 from edgekit.camera.detect.motion import Motion
-from edgekit.camera.event_writer import FrameResult
 from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.visits import Reason, Visit
 from edgekit.camera.health import Health
 from edgekit.camera.looking.held_model import HeldModel
+from edgekit.camera.looking.turns import Turns
 from edgekit.camera.problems import Say
 from edgekit.camera.rate import RateController
 from edgekit.camera.rules import Rules, make_rules
@@ -24,9 +25,9 @@ from edgekit.camera.source.feed.make import make_feed
 from edgekit.camera.source.grabber import Ended
 from edgekit.camera.source.open import open_grabber
 from edgekit.camera.thermal import ThermalLadder
-from edgekit.camera.track.kept_zones import with_drawn
 from edgekit.camera.track.shown import drawn, nothing
 from edgekit.camera.track.tracker import Track
+from edgekit.camera.writing.frame_result import FrameResult
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.vision.results import Detections
 
@@ -50,8 +51,10 @@ class Lookout:
     Args:
         config: of this camera alone.
         put: takes what came of each frame; may wait where the source is a file.
+        turns: whose turn it is to look with the model that all cameras share.
         opener: opens the source.
         say: takes lines for people.
+        counts: of an earlier one, in whose place this one is.
 
     Attributes:
         feed: its source; `feed.counters.captured` rises with every frame.
@@ -63,9 +66,18 @@ class Lookout:
         UsageError: a source that cannot be one.
     """
 
-    def __init__(self, config: CameraConfig, put: Put, opener: Opener = open_grabber, say: Say = print) -> None:
-        self.config, self._put, self._opener, self._say = config, put, opener, say
-        self.health, self.view, self.counts = Health(), LiveView(), QuarterCounts()
+    def __init__(
+        self,
+        config: CameraConfig,
+        put: Put,
+        turns: Turns,
+        opener: Opener = open_grabber,
+        say: Say = print,
+        counts: QuarterCounts | None = None,
+    ) -> None:
+        self.config, self.name, self._opener, self._say = config, config.camera, opener, say
+        self._tell, self._turn = put, partial(turns.turn, config.camera)
+        self.health, self.view, self.counts = Health(), LiveView(), counts or QuarterCounts()
         self.most: dict[str, int] = {}
         self.error: BaseException | None = None
         self.feed = self.health.feed = self._new_feed(config)
@@ -73,7 +85,7 @@ class Lookout:
         self._wanted: Change | None = None
         self._changing = False
         self._changes = threading.Lock()
-        self._lookahead = Lookahead()
+        self._lookahead = Lookahead(self._turn)
         self.feed.prepare = self._lookahead.begin
         self._last_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"camera-loop-{config.camera}", daemon=True)
@@ -81,7 +93,7 @@ class Lookout:
     def begin(self, model: HeldModel, ladder: ThermalLadder) -> None:
         """Makes the rules. Before `start`, once. Raises UsageError as `make_rules`."""
         self._model, self._ladder = model.hold(), ladder
-        self._take(make_rules(with_drawn(self.config, self._say), model.model, self.feed.clock))
+        self._take(make_rules(self.config, model.model, self.feed.clock))
         self.health.trained_on = model.model.info.get("trained_on", "")
 
     def start(self) -> None:
@@ -124,7 +136,7 @@ class Lookout:
             feed.prepare = self._lookahead.begin
             if feed.live != self.feed.live:
                 raise UsageError("A camera cannot become a file while it runs.", fix="restart")
-        return Change(make_rules(with_drawn(config, self._say), model.model, feed.clock), feed, model)
+        return Change(make_rules(config, model.model, feed.clock), feed, model)
 
     def change(self, change: Change) -> None:
         """Takes it before the next frame, from any thread."""
@@ -197,17 +209,17 @@ class Lookout:
         return True
 
     def _look(self, shot: Shot) -> None:
+        motion = self._rules.motion.see(shot.frame, self._rules.unwatched) if self._rules.motion else None
+        seconds, found = None, None
+        if self._worth(motion, shot.at):
+            shot, found, seconds = self._found(shot, motion)
+            self._inferred_at = shot.at
         frame, at = shot.frame, shot.at
         self._last_at = at
         if frame.shape != self._shape:
             self._shape = frame.shape
             self.health.size = (frame.shape[1], frame.shape[0])
             self._rules.tracker.reset()
-        motion = self._rules.motion.see(frame, self._rules.unwatched) if self._rules.motion else None
-        seconds, found = None, None
-        if self._worth(motion, at):
-            found, seconds = self._found(shot, motion)
-            self._inferred_at = at
         tracks = self._rules.tracker.update(found, at) if found is not None else []
         events = self._rules.visits.update(tracks, frame.shape, at)
         if found is not None:
@@ -226,17 +238,22 @@ class Lookout:
         due = at - self._inferred_at >= self.config.motion.every
         return motion.moved or due or bool(self._rules.tracker.tracks)
 
-    def _found(self, shot: Shot, motion: Motion | None) -> tuple[Detections | None, float | None]:
-        """What is in the frame and the seconds that looking took; nothing where the model failed."""
+    def _found(self, shot: Shot, motion: Motion | None) -> tuple[Shot, Detections | None, float | None]:
+        """The frame that was looked at, what is in it, and the seconds that took; neither where the model failed.
+
+        While the others had their turns a newer frame may have come: then that one is looked at.
+        """
         try:
             detector, glance = self._rules.detector, shot.ready
             if glance is not None and glance.detector is detector:  # it is another one's after a reload
                 seen, seconds = glance.answer.result()
             else:
-                begun = time.monotonic()
-                seen = detector.look(shot.frame, motion)
-                seconds = time.monotonic() - begun
-            return self._rules.kept(seen, shot.frame.shape), seconds
+                with self._turn():
+                    shot = self._newer(shot) if motion is None else shot
+                    begun = time.monotonic()
+                    seen = detector.look(shot.frame, motion)
+                    seconds = time.monotonic() - begun
+            return shot, self._rules.kept(seen, shot.frame.shape), seconds
         except Exception as error:  # one bad frame must not end a season
             if not self.feed.live and isinstance(error, EdgekitError):
                 raise
@@ -244,7 +261,22 @@ class Lookout:
             if self.health.model_problem != told:
                 self._say(f"error: the model failed on frame {shot.index}: {told}")
             self.health.failed(told)
-            return None, None
+            return shot, None, None
+
+    def _newer(self, shot: Shot) -> Shot:
+        """A live camera's newest frame, in the place of one that waited for its turn."""
+        try:
+            newer = self.feed.next(0) if self.feed.live else None
+        except Ended:  # which the next step hears again
+            newer = None
+        if newer is None:
+            return shot
+        self.feed.counters.processed -= 1
+        self.feed.counters.dropped += 1
+        return newer
+
+    def _put(self, result: FrameResult) -> None:
+        self._tell(replace(result, camera=self.name))
 
     def _count(self, tracks: list[Track], at: float) -> None:
         counts = dict.fromkeys(self.config.visits.labels or self.classes, 0)

@@ -18,16 +18,18 @@ from edgekit.reading import load_json
 Event = dict[str, Any]
 
 NAME = "visits.db"
-FORMAT = 2
+FORMAT = 3
 _FORMATS = 1000  # a higher number is no later edgekit's but damage
 _PAGES = 256  # in the write-ahead log, 1 MB, until they are taken over: a log needs room that a full disk hasn't
+# a key's columns come first: where they don't, SQLite 3.40's integrity_check finds damage that isn't there
 _TABLES = """
 CREATE TABLE IF NOT EXISTS visits (id TEXT PRIMARY KEY, label TEXT NOT NULL, start TEXT NOT NULL,
-    ended INTEGER NOT NULL, event TEXT NOT NULL, first INTEGER NOT NULL) WITHOUT ROWID;
+    ended INTEGER NOT NULL, event TEXT NOT NULL, first INTEGER NOT NULL, camera TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, event TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS counts (label TEXT NOT NULL, bucket INTEGER NOT NULL, most INTEGER NOT NULL,
-    PRIMARY KEY (label, bucket)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS watched (bucket INTEGER PRIMARY KEY, seconds REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS counts (camera TEXT NOT NULL, label TEXT NOT NULL, bucket INTEGER NOT NULL,
+    most INTEGER NOT NULL, PRIMARY KEY (camera, label, bucket)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS watched (camera TEXT NOT NULL, bucket INTEGER NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (camera, bucket)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS events_of ON events (id);
 CREATE INDEX IF NOT EXISTS visits_in_order ON visits (first);
 CREATE TABLE IF NOT EXISTS outbox (delivery TEXT NOT NULL, seq INTEGER NOT NULL, wall REAL NOT NULL, boot TEXT,
@@ -65,6 +67,8 @@ def open_database(path: Path) -> sqlite3.Connection:
         columns = [row[1] for row in db.execute("PRAGMA table_info(visits)")]
         if columns and "first" not in columns:
             _from_first_format(db)
+        if columns and "camera" not in columns:
+            _of_one_camera(db)
         # without a number of its own: an earlier edgekit takes no notice of the outbox
         owing = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone()
         if version < FORMAT or not columns or not owing:
@@ -99,22 +103,26 @@ def insert_event(db: sqlite3.Connection, event: Event) -> int:
         text = _text({**event, "seq": seq})
     db.execute("INSERT INTO events VALUES (?, ?, ?)", (seq, event["id"], text))
     db.execute(
-        "INSERT INTO visits (id, label, start, ended, event, first) VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO visits (id, label, start, ended, event, first, camera) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, event = excluded.event",
-        (event["id"], event["label"], event["start"], int(event["type"] == "end"), text, seq),
+        (event["id"], event["label"], event["start"], int(event["type"] == "end"), text, seq, event.get("camera", "")),
     )
     return seq
 
 
-def insert_counts(db: sqlite3.Connection, most: Mapping[tuple[str, int], int], watched: Mapping[int, float]) -> None:
-    """Writes the most at once by label and bucket, and seconds watched more by bucket."""
+def insert_counts(
+    db: sqlite3.Connection, most: Mapping[tuple[str, str, int], int], watched: Mapping[tuple[str, int], float]
+) -> None:
+    """Writes the most at once by camera, label and bucket, and seconds watched more by camera and bucket."""
     db.executemany(
-        "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT (label, bucket) DO UPDATE SET most = max(most, excluded.most)",
+        "INSERT INTO counts (camera, label, bucket, most) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (camera, label, bucket) DO UPDATE SET most = max(most, excluded.most)",
         [(*key, number) for key, number in most.items()],
     )
     db.executemany(
-        "INSERT INTO watched VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE SET seconds = seconds + excluded.seconds",
-        watched.items(),
+        "INSERT INTO watched (camera, bucket, seconds) VALUES (?, ?, ?) "
+        "ON CONFLICT (camera, bucket) DO UPDATE SET seconds = seconds + excluded.seconds",
+        [(*key, seconds) for key, seconds in watched.items()],
     )
 
 
@@ -148,6 +156,28 @@ def _from_first_format(db: sqlite3.Connection) -> None:
         db.execute("BEGIN IMMEDIATE")
         db.execute("ALTER TABLE visits ADD COLUMN first INTEGER NOT NULL DEFAULT 0")
         db.execute("UPDATE visits SET first = coalesce((SELECT min(seq) FROM events e WHERE e.id = visits.id), 0)")
+
+
+def _of_one_camera(db: sqlite3.Connection) -> None:
+    """Before format 3 a store was one camera's, whose name its events say."""
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("ALTER TABLE visits ADD COLUMN camera TEXT NOT NULL DEFAULT ''")
+        for ident, text in db.execute("SELECT id, event FROM visits").fetchall():
+            name = (parsed(text) or {}).get("camera")
+            if isinstance(name, str):
+                db.execute("UPDATE visits SET camera = ? WHERE id = ?", (name, ident))
+        newest = db.execute("SELECT camera FROM visits ORDER BY first DESC LIMIT 1").fetchone()
+        there = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        columns = {"counts": "label, bucket, most", "watched": "bucket, seconds"}
+        for table in columns.keys() & there:
+            db.execute(f"ALTER TABLE {table} RENAME TO {table}_of_one")
+        for statement in filter(str.strip, _TABLES.split(";")):
+            db.execute(statement)
+        for table in columns.keys() & there:
+            rows = f"SELECT {columns[table]}, ? FROM {table}_of_one"  # noqa: S608 - names from above
+            db.execute(f"INSERT INTO {table} ({columns[table]}, camera) {rows}", newest or ("",))
+            db.execute(f"DROP TABLE {table}_of_one")
 
 
 def _quoted(path: Path) -> str:

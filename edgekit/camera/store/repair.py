@@ -18,11 +18,11 @@ _RANGE = 1024
 _TRIES = 50_000  # so much damage that nothing is left can make as many ranges as events
 _COPIED = {  # table: what is taken over of it, in both directions until the damage
     "events": "INSERT OR IGNORE INTO events (seq, id, event) VALUES (:seq, :id, :event)",
-    "visits": "INSERT OR IGNORE INTO visits (id, label, start, ended, event, first) VALUES "
+    "visits": "INSERT OR IGNORE INTO visits (id, label, start, ended, event, first, camera) VALUES "
               "(:id, :label, :start, :ended, :event, "
-              "coalesce(nullif(:first, 0), (SELECT min(seq) FROM events WHERE id = :id), 0))",
-    "counts": "INSERT OR IGNORE INTO counts (label, bucket, most) VALUES (:label, :bucket, :most)",
-    "watched": "INSERT OR IGNORE INTO watched (bucket, seconds) VALUES (:bucket, :seconds)",
+              "coalesce(nullif(:first, 0), (SELECT min(seq) FROM events WHERE id = :id), 0), :camera)",
+    "counts": "INSERT OR IGNORE INTO counts (label, bucket, most, camera) VALUES (:label, :bucket, :most, :camera)",
+    "watched": "INSERT OR IGNORE INTO watched (bucket, seconds, camera) VALUES (:bucket, :seconds, :camera)",
     "outbox": "INSERT OR IGNORE INTO outbox (delivery, seq, wall, boot, mono) VALUES "
               "(:delivery, :seq, :wall, :boot, :mono)",
 }  # fmt: skip
@@ -76,17 +76,23 @@ def salvage(broken: Path, db: sqlite3.Connection, highest: int) -> tuple[int, in
             with db:
                 for row in _by_number(old, highest) if table == "events" else _from_both_ends(old, table):
                     with suppress(sqlite3.IntegrityError, sqlite3.ProgrammingError):  # a column's value is damaged
-                        db.execute(statement, {"first": 0, **row})
+                        db.execute(statement, {"first": 0, "camera": _camera(row), **row})
     with db:
         for (text,) in db.execute(
             "SELECT event FROM events WHERE id NOT IN (SELECT id FROM visits) ORDER BY seq DESC"
         ).fetchall():
             event = parsed(text) or {}
-            values = {"first": 0, "text": text, **{key: event.get(key) for key in ("id", "label", "start", "type")}}
+            values = {"first": 0, "text": text, "camera": event.get("camera", ""),
+                      **{key: event.get(key) for key in ("id", "label", "start", "type")}}  # fmt: skip
             with suppress(sqlite3.IntegrityError):
                 db.execute(_COPIED["visits"].replace(":ended", ":type = 'end'").replace(":event", ":text"), values)
     visits, events = db.execute("SELECT (SELECT count(*) FROM visits), (SELECT count(*) FROM events)").fetchone()
     return int(visits), int(events)
+
+
+def _camera(row: dict[str, Any]) -> str:
+    """Of a visit's row that an earlier edgekit wrote, whose event alone says it."""
+    return str((parsed(row.get("event")) or {}).get("camera", ""))
 
 
 def _by_number(old: sqlite3.Connection, highest: int) -> Iterator[dict[str, Any]]:

@@ -136,9 +136,9 @@ class Store:
         self._unwritten.clips[ident] = path
         self.flush()
 
-    def count(self, most: list[tuple[str, int, int]], watched: list[tuple[int, float]]) -> None:
-        """Keeps counts, as `QuarterCounts.take` gives them. Never raises."""
-        self._unwritten.count(most, watched)
+    def count(self, camera: str, most: list[tuple[str, int, int]], watched: list[tuple[int, float]]) -> None:
+        """Keeps a camera's counts, as `QuarterCounts.take` gives them. Never raises."""
+        self._unwritten.count(camera, most, watched)
         self.flush()
 
     def flush(self) -> None:

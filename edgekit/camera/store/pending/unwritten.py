@@ -23,20 +23,21 @@ class Unwritten:
     def __init__(self, folder: Path, nameless: list[str], outbox: Outbox) -> None:
         self.events: deque[Event] = deque()
         self.clips: dict[str, str] = {}  # finished, and not yet named by their visits
-        self.most: dict[tuple[str, int], int] = {}
-        self.watched: dict[int, float] = {}
+        self.most: dict[tuple[str, str, int], int] = {}  # by camera, label and bucket
+        self.watched: dict[tuple[str, int], float] = {}  # by camera and bucket
         self._folder, self._nameless, self._outbox = folder, nameless, outbox
 
     def __bool__(self) -> bool:
         rows = self.events or self.clips or self.most or self.watched or self._nameless
         return bool(rows) or self._outbox.due
 
-    def count(self, most: list[tuple[str, int, int]], watched: list[tuple[int, float]]) -> None:
-        """Adds counts, as `QuarterCounts.take` gives them."""
+    def count(self, camera: str, most: list[tuple[str, int, int]], watched: list[tuple[int, float]]) -> None:
+        """Adds a camera's counts, as `QuarterCounts.take` gives them."""
         for label, bucket, number in most:
-            self.most[label, bucket] = max(self.most.get((label, bucket), 0), number)
+            key = (camera, label, bucket)
+            self.most[key] = max(self.most.get(key, 0), number)
         for bucket, seconds in watched:
-            self.watched[bucket] = self.watched.get(bucket, 0.0) + seconds
+            self.watched[camera, bucket] = self.watched.get((camera, bucket), 0.0) + seconds
 
     def write(self, db: sqlite3.Connection) -> int:
         """Writes everything in one transaction, and gives the highest number. Raises sqlite3.Error."""
