@@ -1,5 +1,9 @@
 """The page in a browser, on a phone and on a desk: what a keeper reads when nothing, much or something bad happens."""
 
+import re
+import shutil
+import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +20,8 @@ from tests.camera.scenes import PaintedDetector, frames_of, season
 pytest.importorskip("uvicorn")
 from edgekit.camera.track.kept_zones import read_drawn
 from edgekit.camera.web.server import Page
+from tests.camera.test_siege import free_port
+from tests.camera.test_web import TOKEN
 
 pytestmark = pytest.mark.slow
 SIZES = [(390, 844), (1280, 900)]
@@ -176,3 +182,51 @@ def test_zones_are_drawn(hive: Hive, seen: Seen) -> None:
     assert [(zone.name, zone.use, len(zone.points)) for zone in kept] == [("zone 1", "watch", 4)]
     assert abs(kept[0].points[2][0] - 0.8) < 0.01
     assert hive.camera.lookout.config.zones == kept
+
+
+@pytest.fixture
+def below(hive: Hive, tmp_path: Path) -> Iterator[str]:
+    """The address of the page below a path of nginx, as docs/page.md has it."""
+    program = shutil.which("nginx")
+    if program is None:
+        pytest.skip("needs nginx")
+    text = (Path(__file__).parents[2] / "docs" / "page.md").read_text()
+    (block,) = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
+    port = free_port()
+    paths = "".join(f"{kind}_temp_path {tmp_path}/t;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (tmp_path / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{}}\n"
+        f"http {{ access_log off; {paths} server {{ listen 127.0.0.1:{port};\n"
+        + block.replace("http://127.0.0.1:8080/", hive.page.url.replace("localhost", "127.0.0.1"))
+        + "} }"
+    )
+    process = subprocess.Popen([program, "-c", str(tmp_path / "nginx.conf"), "-p", str(tmp_path)])
+    try:
+        wait_for(lambda: answers(port), 10)
+        yield f"http://127.0.0.1:{port}/hive/"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as link:
+        return link.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("hive", [(2, f"web.token={TOKEN}")], indirect=True)
+def test_below_a_path_of_nginx(hive: Hive, below: str, tmp_path: Path) -> None:
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(below)
+        browser.value(f"document.querySelector('#token').value = '{TOKEN}'")
+        browser.value("document.forms[0].submit()")
+        browser.wait_for("document.querySelector('#level')?.textContent === 'Present'")
+        assert browser.value("location.href") == below
+        browser.wait_for("document.querySelector('#picture').naturalWidth > 0")
+        browser.wait_for("document.querySelector('#list .crop img')?.naturalWidth > 0")
+        browser.value("document.querySelector('#list .mark button').click()")
+        browser.wait_for("document.querySelector('#list .mark').innerText.includes('Right')")
+        loaded = browser.value("performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert all(name.startswith(below) for name in loaded)
+        browser.open(f"{below}api/visits?limit=3&token={TOKEN}")
+        assert browser.value("location.href") == f"{below}api/visits?limit=3"
