@@ -15,6 +15,7 @@ from edgekit.errors import UsageError
 DELIVERIES = {
     "video": ("edgekit.camera.deliver.video_file", "VideoFile"),
     "lines": ("edgekit.camera.deliver.lines", "Lines"),
+    "mqtt": ("edgekit.camera.deliver.mqtt.mqtt", "Mqtt"),
     "webhook": ("edgekit.camera.deliver.webhook", "Webhook"),
     "command": ("edgekit.camera.deliver.command", "Command"),
     "email": ("edgekit.camera.deliver.mail", "Mail"),
