@@ -1,5 +1,6 @@
 """Several cameras in one process: the same model for all, a loop for each, and one that is broken disturbs none."""
 
+import http.client
 import json
 import threading
 import time
@@ -311,3 +312,72 @@ def test_another_model_is_taken_by_all_and_the_old_one_closed_once() -> None:
     assert closed == [0, 1]
     assert {event["model"]["name"] for event in four.events} == {"0.onnx", "1.onnx"}
     json.dumps(four.events, allow_nan=False)
+
+
+# --- the page ---
+
+
+def asked(port: int, path: str, method: str = "GET", body: str | None = None) -> tuple[int, bytes]:
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        link.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+        answer = link.getresponse()
+        return answer.status, answer.read()
+    finally:
+        link.close()
+
+
+def test_the_page_answers_for_each_camera(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("prometheus_client")
+    from edgekit.camera.web.server import Page
+
+    def source(name: str) -> Grabber:
+        if name == "east":
+            raise SourceError("The camera is not there.")
+        return moving()
+
+    config = fleet(f"store.folder = '{tmp_path}'\nweb.port = 0\ndevice = 'box'")
+    two = Fleet(config, source)
+    page = Page(two.camera)
+    page.start()
+    try:
+        with running(two):
+            wait_for(lambda: bool(two.camera.lookouts["north"].visits), 10)
+            wait_for(lambda: json.loads(asked(page.port, "/api/visits?camera=north")[1]) != [], 10)
+            status = json.loads(asked(page.port, "/api/status")[1])
+            assert [(one["camera"], one["ready"]) for one in status["cameras"]] == [("north", True), ("east", False)]
+            assert (status["camera"], status["device"], status["open"][0]["label"]) == ("north", "box", "hornet")
+            assert json.loads(asked(page.port, "/api/status?camera=east")[1])["source"]["state"] == "offline"
+            assert json.loads(asked(page.port, "/api/visits?camera=east")[1]) == []
+            (visit,) = json.loads(asked(page.port, "/api/visits")[1])
+            assert visit["camera"] == "north"
+            assert json.loads(asked(page.port, "/api/today?camera=north")[1])["labels"]["hornet"]["visits"] == 1
+            assert json.loads(asked(page.port, "/api/today?camera=east")[1])["labels"] == {}
+            for path in ("/api/counts", "/api/season"):
+                assert json.loads(asked(page.port, f"{path}?camera=east")[1])["labels"] == {}
+            assert b"north" in asked(page.port, "/api/visits.csv?camera=north")[1]
+            assert b"north" not in asked(page.port, "/api/visits.csv?camera=east")[1]
+            assert asked(page.port, "/snapshot.jpg?camera=north")[0] == 200
+            assert asked(page.port, "/snapshot.jpg?camera=east")[0] == 503  # it has shown none yet
+            for path in ("/snapshot.jpg", "/live.mjpg", "/api/status", "/api/zones"):
+                assert asked(page.port, f"{path}?camera=nobody")[0] == 404
+            code, why = asked(page.port, "/readyz")
+            assert (code, why) == (503, b"east: camera offline: The camera is not there.")
+            assert asked(page.port, "/livez") == (200, b"alive")
+            metrics = asked(page.port, "/metrics")[1].decode().splitlines()
+            assert 'edgekit_camera_ready{camera="north",device="box"} 1.0' in metrics
+            assert 'edgekit_camera_ready{camera="east",device="box"} 0.0' in metrics
+            assert sum(line.startswith("# TYPE edgekit_camera_frames_total") for line in metrics) == 1
+            assert [line for line in metrics if line.startswith("edgekit_camera_events_total{camera")] == [
+                f'edgekit_camera_events_total{{camera="",device="box",fate="{fate}"}} {n}'
+                for fate, n in (("told", "1.0"), ("lost", "0.0"))
+            ]
+            zones = [{"name": "grass", "use": "ignore", "points": [[0, 0.9], [1, 0.9], [1, 1]]}]
+            code, told = asked(page.port, "/api/zones?camera=east", "POST", json.dumps({"zones": zones}))
+            assert (code, json.loads(told)["taken"]) == (200, True)
+            names = {name: [z.name for z in one.config.zones] for name, one in two.camera.lookouts.items()}
+            assert names == {"north": [], "east": ["grass"]}
+            assert two.camera.lookouts["north"].visits[0].ident == visit["id"]
+    finally:
+        page.stop()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgekit.camera.looking.lookout import Lookout
+from edgekit.camera.runtime import Camera
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -17,12 +17,17 @@ def number(request: Request, name: str, otherwise: int) -> int:
     return max(1, int(text)) if text and text.isdecimal() and text.isascii() and len(text) < 6 else otherwise
 
 
-def chosen(request: Request, cameras: Sequence[Lookout]) -> Lookout:
+def named(request: Request) -> str:
+    """The camera that `?camera=` names, which may be one of former times; nothing for all."""
+    return request.query_params.get("camera", "")
+
+
+def chosen(request: Request, camera: Camera) -> Lookout:
     """The camera that `?camera=` names, or the first. Raises starlette's HTTPException, 404."""
     from starlette.exceptions import HTTPException
 
-    name = request.query_params.get("camera", "")
-    found = next((camera for camera in cameras if name in ("", camera.config.camera)), None)
+    name = named(request)
+    found = camera.lookouts.get(name) if name else camera.lookout
     if found is None:
         raise HTTPException(404, "no such camera")
     return found

@@ -68,7 +68,7 @@ class Page:
         from starlette.routing import Route
 
         told, numbers = StatusAnswers(camera, self.encoder), NumberAnswers(self.reader)
-        zones = ZoneAnswers((camera.lookout,), lambda: camera.reload(camera.config))
+        zones = ZoneAnswers(camera)
         streams, visits = self.streams, VisitAnswers(self.reader, self.streams, self.encoder)
         routes = [
             Route("/", answer_part),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edgekit.camera.config import WebConfig
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.avi import read_avi
+from edgekit.camera.web.asked import chosen
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -40,7 +41,8 @@ class Streams:
         self._lookers.shutdown(wait=False)
 
     async def live(self, request: Request) -> Response:
-        return self._stream(request, self._live)
+        lookout = chosen(request, self._camera)
+        return self._stream(request, lambda: self._live(lookout.name))
 
     def clip(self, request: Request, path: Path) -> Response:
         return self._stream(request, lambda: self._clip(path))
@@ -50,7 +52,8 @@ class Streams:
         there was, however old."""
         from starlette.responses import PlainTextResponse, Response
 
-        view, rate = self._camera.view, self._camera.health.rate
+        lookout = chosen(request, self._camera)
+        view, rate = lookout.view, lookout.health.rate
         newest, age = await asyncio.to_thread(view.newest), view.age
         if newest is None or age is None:
             return PlainTextResponse("no frame yet", 503)
@@ -82,12 +85,13 @@ class Streams:
 
         return Viewed(parts(), media_type=_KIND)
 
-    async def _live(self) -> AsyncGenerator[bytes, None]:
+    async def _live(self, camera: str) -> AsyncGenerator[bytes, None]:
         number, step = 0, 1 / self._config.live_fps
         loop = asyncio.get_running_loop()
         while not self._stopping():
             begun = time.monotonic()
-            newest = await loop.run_in_executor(self._lookers, self._camera.view.newest, number, 1.0)
+            view = self._camera.lookouts[camera].view  # another one's, where the loop was begun anew
+            newest = await loop.run_in_executor(self._lookers, view.newest, number, 1.0)
             if newest is not None:
                 number, jpeg = newest
                 yield _part(jpeg)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.camera.looking.lookout import Lookout
 from edgekit.camera.runtime import Camera
+from edgekit.camera.web.asked import chosen
 from edgekit.camera.web.encoder import ClipEncoder
 from edgekit.camera.web.metrics import exposition
 
@@ -25,33 +26,33 @@ class StatusAnswers:
     def __init__(self, camera: Camera, encoder: ClipEncoder) -> None:
         self._camera, self._encoder = camera, encoder
 
-    async def status(self, _: Request) -> Response:
-        """The first camera's, with `cameras`: that of each."""
+    async def status(self, request: Request) -> Response:
+        """The first camera's, or that which `?camera=` names, with `cameras`: that of each."""
         from starlette.responses import JSONResponse
 
         config = self._camera.config
-        cameras = [told(lookout) for lookout in (self._camera.lookout,)]
+        cameras = [told(lookout) for lookout in self._camera.lookouts.values()]
         store = {"kept": config.store.folder is not None}
         whole = {"device": config.device, "store": store, "video": await asyncio.to_thread(self._encoder.kind)}
-        return JSONResponse({**whole, **cameras[0], "cameras": cameras})
+        return JSONResponse({**whole, **told(chosen(request, self._camera)), "cameras": cameras})
 
     async def metrics(self, _: Request) -> Response:
         from starlette.responses import Response
 
-        labels = {"device": self._camera.config.device, "camera": self._camera.config.camera}
-        body, kind = await asyncio.to_thread(exposition, self._camera.health.status, labels)
+        cameras = {name: lookout.health.status() for name, lookout in self._camera.lookouts.items()}
+        body, kind = await asyncio.to_thread(exposition, self._camera.config.device, cameras)
         return Response(body, headers={"Content-Type": kind})
 
     async def livez(self, _: Request) -> Response:
         from starlette.responses import PlainTextResponse
 
-        alive, why = self._camera.health.alive()
+        alive, why = self._camera.alive()
         return PlainTextResponse("alive" if alive else why, 200 if alive else 503)
 
     async def readyz(self, _: Request) -> Response:
         from starlette.responses import PlainTextResponse
 
-        ready, why = self._camera.health.ready()
+        ready, why = self._camera.ready()
         return PlainTextResponse("ready" if ready else why, 200 if ready else 503)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.artifacts.marks import read_marks, remove_mark, write_mark
 from edgekit.camera.clock import iso
 from edgekit.camera.store.reader import Reader
-from edgekit.camera.web.asked import number
+from edgekit.camera.web.asked import named, number
 from edgekit.camera.web.encoder import TYPES, ClipEncoder
 from edgekit.camera.web.streams import Streams
 from edgekit.errors import OutputError, UsageError
@@ -41,14 +41,14 @@ class VisitAnswers:
         self._reader, self._streams, self._encoder = reader, streams, encoder
 
     async def list(self, request: Request) -> Response:
-        """Visits, the newest first: `before` an id, `limit` so many, of a `label`."""
+        """Visits, the newest first: `before` an id, `limit` so many, of a `label`, before a `camera`."""
         from starlette.responses import JSONResponse
 
         before, label = request.query_params.get("before", ""), request.query_params.get("label", "")
         limit = min(200, number(request, "limit", 30))
         if self._reader is None:
             return JSONResponse([])
-        return JSONResponse(await asyncio.to_thread(_marked, self._reader, before, limit, label))
+        return JSONResponse(await asyncio.to_thread(_marked, self._reader, before, limit, label, named(request)))
 
     async def file(self, request: Request) -> Response:
         """`ID.jpg`, its best picture; `ID.plain.jpg`, that with nothing drawn on it; `ID.avi` and `ID.mjpg`, its clip
@@ -94,10 +94,10 @@ class VisitAnswers:
         return JSONResponse({"mark": told})
 
 
-def _marked(reader: Reader, before: str, limit: int, label: str) -> list[dict[str, Any]]:
+def _marked(reader: Reader, before: str, limit: int, label: str, camera: str) -> list[dict[str, Any]]:
     """Visits, each with what was said of it."""
     said = {mark.visit: mark.to_dict() for mark in read_marks(reader.folder)}
-    return [{**visit, "mark": said.get(visit["id"])} for visit in reader.visits(before, limit, label)]
+    return [{**visit, "mark": said.get(visit["id"])} for visit in reader.visits(before, limit, label, camera)]
 
 
 def _said(store: Path, event: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgekit.camera.config import Zone
 from edgekit.camera.looking.lookout import Lookout
+from edgekit.camera.runtime import Camera
 from edgekit.camera.track.kept_zones import checked, write_drawn
 from edgekit.camera.web.asked import chosen
 from edgekit.errors import OutputError, UsageError
@@ -26,25 +26,24 @@ class ZoneAnswers:
     """Answers about zones.
 
     Args:
-        cameras: whose zones.
-        reload: asks them to take their zones from the store again.
+        camera: whose zones; it takes them from the store when it is reloaded.
     """
 
-    def __init__(self, cameras: Sequence[Lookout], reload: Callable[[], None]) -> None:
-        self._cameras, self._reload = cameras, reload
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
         self._lock = asyncio.Lock()
 
     async def list(self, request: Request) -> Response:
         """The zones of a camera, and whether drawing others can be kept."""
         from starlette.responses import JSONResponse
 
-        return JSONResponse(_told(chosen(request, self._cameras)))
+        return JSONResponse(_told(chosen(request, self._camera)))
 
     async def draw(self, request: Request) -> Response:
         """Keeps {"zones": [{"name", "use", "points"}]}; `taken` says whether the camera goes by them already."""
         from starlette.responses import JSONResponse
 
-        camera = chosen(request, self._cameras)
+        camera = chosen(request, self._camera)
         try:
             given = await read_request(request, _BODY)
             folder = camera.config.store.folder
@@ -53,7 +52,7 @@ class ZoneAnswers:
             zones = checked(given)
             async with self._lock:
                 await asyncio.to_thread(write_drawn, folder, camera.config.camera, zones)
-                self._reload()
+                self._camera.reload(self._camera.config)
                 taken = await _taken(camera, zones)
         except RefusedRequestError as error:
             return JSONResponse({"error": str(error)}, error.status)
