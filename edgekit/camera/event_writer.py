@@ -133,6 +133,11 @@ class EventWriter:
         return (self.store.problem if self.store else "") or self._problems.problem or self._fan_out.problem
 
     @property
+    def undelivered(self) -> str:
+        """Why somebody cannot be told now, or nothing."""
+        return self._fan_out.problem
+
+    @property
     def dropped(self) -> dict[str, int]:
         """What was given up since the start, by kind: never kept or told (`lost`), or removed to make room."""
         lost = {"events_lost": 0, **(vars(self.store.dropped) if self.store else {})}

@@ -135,6 +135,7 @@ class Health:
                 "pictures_given_up": writer.skipped if writer else 0,
                 **(writer.dropped if writer else {"events_lost": 0}),
                 "trouble": writer.problem if writer else "",
+                "undelivered": writer.undelivered if writer else "",
                 "deliveries": writer.deliveries if writer else [],
             },
         }

@@ -55,6 +55,20 @@ def test_now_and_today(site: Site) -> None:
     assert today["first"] == today["last"] == site.json("/api/visits")[0]["start"]
 
 
+def test_who_cannot_be_told_is_not_what_cannot_be_kept(tmp_path: Path) -> None:
+    def refuse(_: Any) -> None:
+        raise ConnectionError("nobody there")
+
+    site = Site(tmp_path, listeners=(refuse,))
+    try:
+        wait_for(lambda: "nobody there" in site.json("/api/status")["output"]["undelivered"], 20)
+        status = site.json("/api/status")
+        assert (status["ready"], status["watching"]) == (False, True)
+        assert status["output"]["trouble"] == status["output"]["undelivered"]
+    finally:
+        site.close()
+
+
 def test_tables(site: Site) -> None:
     wait_for(lambda: bool(site.json("/api/counts?days=3")["labels"]), 20)
     (visit,) = table(site, "/api/visits.csv")

@@ -45,14 +45,16 @@ def moving() -> ListGrabber:
 class Site:
     """A running camera with its page."""
 
-    def __init__(self, folder: Path, *changes: str, token: bool = False) -> None:
+    def __init__(self, folder: Path, *changes: str, token: bool = False, listeners: tuple[Any, ...] = ()) -> None:
         self.gone = False
         config = config_of(
             "source.uri=rtsp://viewer:pa55word@127.0.0.1:1/x?pwd=secret", "web.port=0", f"store.folder={folder}",
             "visits.end_after=0.5", *([f"web.token={TOKEN}"] if token else []), *changes,
         )  # fmt: skip
         self.said: list[str] = []
-        self.camera = Camera(config, model_of(SpotDetector()), opener=self._open, say=self.said.append)
+        self.camera = Camera(
+            config, model_of(SpotDetector()), opener=self._open, say=self.said.append, listeners=listeners
+        )
         self.page = Page(self.camera)
         self._thread = threading.Thread(target=self.camera.run)
         self.page.start()

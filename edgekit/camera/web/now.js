@@ -92,6 +92,17 @@ function hives(cameras, choose) {
   $("hives").replaceChildren(...made);
 }
 
+function troubles({ trouble, undelivered }) {
+  const told = [];
+  if (trouble && trouble !== undelivered) told.push("Not everything can be kept. Hornets are still looked for.", element("small", trouble));
+  if (undelivered) told.push("Not everybody can be told now. Hornets are still looked for.", element("small", undelivered));
+  $("trouble").hidden = !told.length;
+  const key = `${trouble} ${undelivered}`;
+  if ($("trouble").dataset.key === key) return;  // it is read aloud once
+  $("trouble").dataset.key = key;
+  $("trouble").replaceChildren(...told);
+}
+
 export function tell(s, all, choose) {
   answered = new Date();
   document.body.classList.remove("stale");
@@ -99,12 +110,7 @@ export function tell(s, all, choose) {
   $("fresh").textContent = `${all.device} · ${answered.toLocaleTimeString()}`;
   hives(all.cameras, choose);
   if (s.watching && s.now) known(s); else unknown(s);
-  const trouble = s.output.trouble || all.output.trouble;
-  $("trouble").hidden = !trouble;
-  if (trouble && $("trouble").dataset.text !== trouble) {
-    $("trouble").dataset.text = trouble;
-    $("trouble").replaceChildren("Not everything can be kept. Hornets are still looked for.", element("small", trouble));
-  }
+  troubles(s.output);
   tellToday(s);
 }
 
