@@ -30,7 +30,8 @@ from edgekit.vision.draw import with_boxes
 
 _WAITING = 8  # results, of all cameras together
 _LEAST = 4  # of one
-_EVERY = 5.0  # seconds between two writes of counts
+_EVERY = 5.0  # seconds between two writes of counts that rose, and two looks whether there is room
+_SELDOM = 120.0  # seconds between two writes of how long was watched: a write costs an SD card 12 kB
 
 
 class EventWriter:
@@ -77,7 +78,7 @@ class EventWriter:
         self._busy_since: float | None = None
         self._seq = 0
         self._recovered = self.store is None
-        self._counted = time.monotonic()
+        self._counted = self._looked = time.monotonic()
         self._problems = Problems(say)
         self.started: dict[str, int] = {}
         self.events = 0
@@ -231,10 +232,13 @@ class EventWriter:
         self.store.flush()
         self.store.watch()
         self._recover()
-        if over or time.monotonic() - self._counted >= _EVERY:
-            self._counted = time.monotonic()
-            for name, recorder in self._recorders.items():
-                self.store.count(name, *recorder.counts.take())
+        if over or time.monotonic() - self._looked >= _EVERY:
+            self._looked = time.monotonic()
+            risen = any(recorder.counts.risen for recorder in self._recorders.values())
+            if over or risen or self._looked - self._counted >= _SELDOM:
+                self._counted = self._looked
+                for name, recorder in self._recorders.items():
+                    self.store.count(name, *recorder.counts.take())
             self.store.tidy()
         if over:
             self.store.close()

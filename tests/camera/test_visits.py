@@ -161,6 +161,18 @@ def test_counts_are_the_most_at_once_of_each_quarter() -> None:
     assert counts.take() == ([], [])
 
 
+def test_counts_are_worth_a_write_where_more_were_seen_at_once() -> None:
+    counts, start = QuarterCounts(), BUCKET * 1000.0
+    risen = []
+    for i, n in enumerate((0, 2, 1, 2, 3)):
+        counts.see({"hornet": n}, start + i)
+        risen.append(counts.risen)
+        counts.take()
+    assert risen == [False, True, False, False, True]
+    counts.see({"hornet": 1}, start + BUCKET)
+    assert counts.risen  # in a new quarter one is more than none
+
+
 def test_levels_of_pressure() -> None:
     levels = {0: "none", 1: "present", 4: "present", 5: "risk", 9: "risk", 10: "high", 12: "high", 13: "paralysis"}
     assert {n: pressure(n) for n in levels} == levels

@@ -15,11 +15,14 @@ class QuarterCounts:
 
     Attributes:
         lately: how many there are now.
+        risen: whether more were seen at once than was taken for their quarter, so that it is worth a write.
     """
 
     def __init__(self) -> None:
         self.lately = Lately()
+        self.risen = False
         self._most: dict[tuple[str, int], int] = {}
+        self._taken: dict[tuple[str, int], int] = {}
         self._watched: dict[int, float] = {}
         self._last: float | None = None
 
@@ -30,6 +33,7 @@ class QuarterCounts:
         for label, count in counts.items():
             key = (label, bucket)
             self._most[key] = max(self._most.get(key, 0), count)
+            self.risen = self.risen or count > self._taken.get(key, 0)
         if self._last is not None and 0 < at - self._last <= _LONGEST:
             self._watched[bucket] = self._watched.get(bucket, 0.0) + at - self._last
         self._last = at
@@ -37,5 +41,8 @@ class QuarterCounts:
     def take(self) -> tuple[list[tuple[str, int, int]], list[tuple[int, float]]]:
         """What is new since the last call: (label, bucket, most) and (bucket, seconds watched more)."""
         taken = [(*key, most) for key, most in self._most.items()], list(self._watched.items())
-        self._most, self._watched = {}, {}
+        last = max((bucket for _, bucket, _ in taken[0]), default=0)
+        known = {key: most for key, most in self._taken.items() if key[1] >= last - BUCKET}
+        self._taken = {**known, **{key: max(most, known.get(key, 0)) for key, most in self._most.items()}}
+        self._most, self._watched, self.risen = {}, {}, False
         return taken
