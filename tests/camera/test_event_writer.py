@@ -254,13 +254,14 @@ def test_an_idle_camera_writes_every_two_minutes_and_a_rise_within_five_seconds(
 ) -> None:
     now = [1000.0]
     monkeypatch.setattr("edgekit.camera.event_writer.time.monotonic", lambda: now[0])
-    counts, written = QuarterCounts(), []
-    writer = EventWriter(config_of(f"store.folder={tmp_path}"), {}, counts, print, patient=False, fps=lambda: 10.0)
+    written: list[float] = []
+    writer = writer_of(config_of(f"store.folder={tmp_path}"), print)
+    (recorder,) = writer._recorders.values()
     assert writer.store is not None
     monkeypatch.setattr(writer.store, "count", lambda *_: written.append(now[0]))
     for second in range(1, 601):
         now[0] += 1
-        counts.see({"hornet": 2 if second >= 300 else 0}, 900_000.0 + second)
+        recorder.counts.see({"hornet": 2 if second >= 300 else 0}, 900_000.0 + second)
         writer._regularly(False)
     writer.store.close()
     # 600 s of which two minutes each, and the rise at 300 s

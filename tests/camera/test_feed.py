@@ -19,6 +19,7 @@ from edgekit.camera.source.feed.make import make_feed
 from edgekit.camera.source.grabber import Ended, Grabber
 from edgekit.camera.source.uri import Source
 from edgekit.errors import SourceError
+from edgekit.vision.image import Frame
 from tests.camera.conftest import HttpCamera, ListGrabber, numbered, source_of, wait_for
 
 MakeHttp = Callable[..., HttpCamera]
@@ -200,6 +201,98 @@ def test_a_stall_is_noticed_by_the_clock_while_the_driver_hangs() -> None:
     begun = time.monotonic()
     feed.stop()
     assert time.monotonic() - begun < 30
+
+
+class Hangs(Grabber):
+    """One frame, then a call that returns when the test says so."""
+
+    def __init__(self) -> None:
+        self.release, self.closed, self._given = threading.Event(), False, False
+
+    def read(self) -> Frame:
+        if self._given:
+            self.release.wait()
+        self._given = True
+        return numbered(1)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def endless() -> ListGrabber:
+    return ListGrabber(x for i in range(10**6) for x in (0.01, numbered(i)))
+
+
+def test_a_read_that_hangs_is_left_and_the_source_opened_anew() -> None:
+    hangs = Hangs()
+    feed = live([hangs, endless()], read_timeout=0.1)
+    feed.start()
+    wait_for(lambda: feed.hangs_for > 0)
+    assert feed.counters.captured == 1
+    feed.renew()
+    wait_for(lambda: feed.state() == "online")
+    assert feed.hangs_for == 0
+    assert (feed.counters.abandoned, feed.counters.opened) == (1, 2)
+    captured = feed.counters.captured
+    hangs.release.set()  # it comes back: what it brings is nobody's, and it closes what it had opened
+    wait_for(lambda: hangs.closed)
+    wait_for(lambda: feed.counters.captured > captured + 5)
+    assert feed.state() == "online"
+    feed.stop()
+
+
+def test_an_opening_that_hangs_is_left_too() -> None:
+    release, tries = threading.Event(), iter((True, False))
+
+    def opener(*_: object) -> Grabber:
+        if next(tries):
+            release.wait()
+        return endless()
+
+    feed = LiveFeed(Source("device", "/dev/null"), SourceConfig(open_timeout=0.01), opener, lambda _: None)
+    feed.start()
+    wait_for(lambda: feed.hangs_for > 0)
+    feed.renew()
+    wait_for(lambda: feed.state() == "online")
+    release.set()
+    feed.stop()
+
+
+def test_threads_that_hang_are_not_left_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "_MOST_LEFT", 2)
+    monkeypatch.setattr(Backoff, "next", lambda _: 0.01)
+    made = [Hangs() for _ in range(3)]
+    feed = live(list(made), read_timeout=0.01)
+    feed.start()
+    for _ in range(2):
+        wait_for(lambda: feed.hangs_for > 0)
+        feed.renew()
+    wait_for(lambda: feed.hangs_for > 0)
+    with pytest.raises(SourceError, match="again and again"):
+        feed.renew()
+    for one in made:
+        one.release.set()
+    wait_for(lambda: all(one.closed for one in made[:2]))
+    feed.stop()
+
+
+def test_pictures_that_are_all_broken_are_a_lost_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "next", lambda _: 0.01)
+    broken = ListGrabber(x for _ in range(10**6) for x in (0.01, None))
+    feed = live([broken, ListGrabber([numbered(1), 5])], read_timeout=0.01)
+    feed.start()
+    assert feed.next(20) is not None
+    assert broken.closed
+    feed.stop()
+
+
+def test_a_stream_of_a_byte_a_second_is_lost(http_camera: MakeHttp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes within the time-out of the one before, and no picture ever does."""
+    monkeypatch.setattr(Backoff, "next", lambda _: 60.0)
+    camera = http_camera(lambda: b"\xff", fps=20, length=False)
+    feed = http_feed(camera.uri, read_timeout=0.3)
+    wait_for(lambda: "drips" in feed.detail)
+    feed.stop()
 
 
 def test_a_frozen_camera_is_flagged_and_opened_again() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgekit.camera.config import SourceConfig
 from edgekit.camera.source.grabber import Grabber
+from edgekit.camera.source.kinds import NO_URL
 from edgekit.camera.source.opencv import quiet_cv2, refuse_size
 from edgekit.camera.source.uri import Source
 from edgekit.config.target import load_target
@@ -36,6 +37,7 @@ class CaptureGrabber(Grabber):
                 fix=fix,
             )
         refuse_size(cv2, self._capture, source.shown)
+        self._streamed = source.kind not in NO_URL or config.target is not None
         self._broken = 0
         self._good_at = time.monotonic()
 
@@ -65,6 +67,7 @@ class CaptureGrabber(Grabber):
         good, frame = self._capture.read()
         if good and frame is not None:
             self._broken, self._good_at = 0, time.monotonic()
+            self.alone = intra_of(self._capture) if self._streamed else True
             return np.asarray(frame)
         self._broken += 1
         # after a time-out read() fails at once for ever; one broken JPEG is a single failure
@@ -75,6 +78,13 @@ class CaptureGrabber(Grabber):
 
     def close(self) -> None:
         self._capture.release()
+
+
+def intra_of(capture: Any) -> bool | None:
+    """Whether the frame that `capture` read last is an I frame; None where this OpenCV or its backend does not say."""
+    cv2 = quiet_cv2()
+    kind = chr(int(capture.get(getattr(cv2, "CAP_PROP_FRAME_TYPE", -1))) % 128)
+    return {"I": True, "P": False, "B": False}.get(kind)
 
 
 def pipeline(source: Source, config: SourceConfig) -> str:

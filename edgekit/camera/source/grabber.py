@@ -22,6 +22,8 @@ class Grabber(ABC):
         begins: when the first frame was taken, in seconds since 1970, by what `origin` says; None where nothing does.
         notes: what is to be said to people; who says it takes it out.
         unreadable: files that were left out.
+        alone: whether the frame that was read last was coded without reference to others, as JPEG and raw ones are;
+            None where that is not known.
         patience: seconds without a frame until it is stalled; None: `source.read_timeout` says so.
     """
 
@@ -31,6 +33,7 @@ class Grabber(ABC):
     origin: str = ""
     notes: deque[str] | None = None
     unreadable: int = 0
+    alone: bool | None = True
     patience: float | None = None
 
     @abstractmethod

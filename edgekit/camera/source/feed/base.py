@@ -49,6 +49,7 @@ class Counters:
     opened: int = 0
     failed: int = 0
     unreadable: int = 0  # files that were left out
+    abandoned: int = 0  # threads that hung in the source and were left
 
 
 class Feed(ABC):

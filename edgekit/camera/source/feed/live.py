@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from edgekit.camera.clock import FileClock
 from edgekit.camera.config import SourceConfig
@@ -18,7 +20,10 @@ from edgekit.errors import EdgekitError, SourceError
 from edgekit.vision.image import Frame
 
 _SETTLED = 10.0  # seconds online until the back-off starts from the beginning again
+_MOST_LEFT = 8  # threads that hang in the source
 _REMIND = 600.0  # seconds between two lines about the same outage
+
+T = TypeVar("T")
 
 
 class LiveFeed(Feed):
@@ -37,6 +42,8 @@ class LiveFeed(Feed):
         self._frame_at = time.monotonic()
         self._reopen_at = 0.0
         self._grabber: Grabber | None = None
+        self._called = (0.0, float("inf"))  # when the source was called last, and how many seconds that may take
+        self._left: list[threading.Thread] = []  # hang in the source, or did
         self._patience = config.read_timeout
 
     def next(self, timeout: float) -> Shot | None:
@@ -78,8 +85,44 @@ class LiveFeed(Feed):
                 self.counters.dropped += 1
             self._filled.notify_all()
 
+    @property
+    def hangs_for(self) -> float:
+        """Seconds that the source has been at one call, once that is longer than any may take; else 0."""
+        since, longest = self._called
+        lasted = time.monotonic() - since
+        return lasted if lasted > longest else 0.0
+
+    def renew(self) -> None:
+        """Leaves a thread that hangs in the source to itself and opens the source in another one.
+
+        A thread cannot be ended from outside. Once its call returns it closes what it had opened, and ends.
+
+        Raises:
+            SourceError: so many hang that more would be a leak.
+        """
+        self._left = [thread for thread in self._left if thread.is_alive()]
+        if len(self._left) >= _MOST_LEFT:
+            raise SourceError("The source hangs again and again.", got=f"{len(self._left)} threads that do not return")
+        told = f"it did not answer for {time.monotonic() - self._called[0]:.0f} s"
+        grabber, self._grabber, self._open = self._grabber, None, False
+        self._left.append(self._thread)
+        self.counters.abandoned += 1
+        self._thread = threading.Thread(target=self._run, name="camera-source", daemon=True)
+        self._called = (time.monotonic(), float("inf"))
+        self._lost(SourceError("The source hangs.", got=told))
+        if grabber is not None:
+            grabber.wake()
+        self._thread.start()
+
+    @property
+    def _mine(self) -> bool:
+        """Whether the thread that asks is the one that works, and shall go on."""
+        return self._thread is threading.current_thread() and not self._stop.is_set()
+
     def _run(self) -> None:
-        while not self._stop.is_set():
+        if len(self._left) > 1:  # one after the other hung
+            self._wait()
+        while self._mine:
             try:
                 self._session()
             except Ended:
@@ -88,15 +131,21 @@ class LiveFeed(Feed):
                     self._filled.notify_all()
                 return
             except EdgekitError as error:
-                self._lost(error)
+                if self._mine:
+                    self._lost(error)
             except Exception as error:  # noqa: BLE001 - cv2.error and what drivers raise: this thread must outlive them
                 told = self.source.hide(f"{type(error).__name__}: {error}")
-                self._lost(SourceError("The source failed.", got=told))
-            self._wait()
+                if self._mine:
+                    self._lost(SourceError("The source failed.", got=told))
+            if self._mine:
+                self._wait()
 
     def _session(self) -> None:
-        grabber = self._grabber = self._opener(self.source, self.config)
+        grabber = self._within(2 * self.config.open_timeout + 2, lambda: self._opener(self.source, self.config))
         try:
+            if not self._mine:
+                return
+            self._grabber = grabber
             began = self._frame_at = time.monotonic()
             self.counters.opened += 1
             self._patience = grabber.patience or self.config.read_timeout
@@ -107,12 +156,17 @@ class LiveFeed(Feed):
             shape: tuple[int, ...] = ()
             pace = 1 / grabber.fps if self.source.kind in ("video", "pictures") and grabber.fps else 0.0
             count = 0
-            while not self._stop.is_set():
-                frame = grabber.read()
+            while self._mine:
+                frame = self._within(2 * self._patience + 1, grabber.read)
+                if not self._mine:
+                    return
                 now = time.monotonic()
                 self._hear(grabber)
                 if frame is None:
                     self.counters.broken += 1
+                    if now - self._frame_at > 2 * self._patience + 1:
+                        told = f"{self.counters.broken} broken ones"
+                        raise SourceError("The stream holds no whole picture.", got=told)
                     continue
                 self._frame_at, frame = now, self._turn(frame)
                 if frame.shape != shape:
@@ -120,7 +174,7 @@ class LiveFeed(Feed):
                     self._online(f"{shape[1]}x{shape[0]}")
                 if now - began > _SETTLED:
                     self._backoff.reset()
-                self.watch.see(frame, now)
+                self.watch.see(frame, now, grabber.alone)
                 self._put(frame, now)
                 if self.watch.frozen and now > self._reopen_at:
                     self._reopen_at = now + self.config.retry_longest
@@ -130,8 +184,19 @@ class LiveFeed(Feed):
                     due = count * pace if grabber.at is None else grabber.at + pace
                     self._stop.wait(max(0.0, began + due - time.monotonic()))
         finally:
-            self._open, self._grabber = False, None
-            grabber.close()
+            if self._thread is threading.current_thread():
+                self._open, self._grabber = False, None
+            self._within(2 * self.config.open_timeout + 2, grabber.close)
+
+    def _within(self, seconds: float, call: Callable[[], T]) -> T:
+        """Calls the source; `hangs_for` tells where that takes longer than `seconds`."""
+        if self._thread is threading.current_thread():
+            self._called = (time.monotonic(), seconds)
+        try:
+            return call()
+        finally:
+            if self._thread is threading.current_thread():
+                self._called = (time.monotonic(), float("inf"))
 
     def _put(self, frame: Frame, now: float) -> None:
         with self._filled:
@@ -160,6 +225,8 @@ class LiveFeed(Feed):
         """Waits out the back-off; less when the source's port or device, which did not answer before, does so now."""
         until = time.monotonic() + self._backoff.next()
         while not self._stop.wait(max(0.0, min(1.0, until - time.monotonic()))) and time.monotonic() < until:
+            if not self._mine:
+                return
             answers = reachable(self.source)
             # kept from one wait to the next: a camera may come back just after an attempt that ended one
             back, self._closed = answers and self._closed, not answers

@@ -8,6 +8,7 @@ markers, and boundaries, lengths and headers are not believed.
 from __future__ import annotations
 
 import http.client
+import time
 
 from edgekit.camera.source.grabber import Grabber
 from edgekit.camera.source.http.decode import jpeg
@@ -33,8 +34,11 @@ class MjpegGrabber(Grabber):
         self._idle = 0  # bytes without a picture
 
     def read(self) -> Frame | None:
+        until = time.monotonic() + 2 * self._timeout
         while (found := self._jpegs.next()) is None:
             more = self._more()
+            if time.monotonic() > until:  # a byte a second is no stall, and no picture
+                raise SourceError("The stream drips.", got=f"no picture in {2 * self._timeout:g} s", expected="frames")
             self._idle += len(more)
             if self._idle > CLIP_PICTURE:
                 raise SourceError("The stream is no MJPEG.", got=f"{self._idle} bytes without a picture")
