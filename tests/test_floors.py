@@ -22,6 +22,7 @@ FLOORS = (
     {"checkpoints", "predictor"},
     {"benchmark", "camera", "gate", "labels", "quantize", "training"},
     {"engines", "loading", "pipeline", "refit"},
+    {"updating"},
     {"api"},
     {"cli"},
     {"__main__"},
@@ -61,6 +62,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
         {"augment", "measured", "task", "temperature"}, {"loop", "*"},
         {"classification", "detection", "segmentation"}, {"tasks"},
     ),
+    "updating": ({"*"},),
     "vision": ({"*"}, {"segmentation"}),
 }  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))

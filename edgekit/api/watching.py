@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 from edgekit import loading
-from edgekit.artifacts.engine import sidecar_of
-from edgekit.artifacts.onnx_file import file_sha256, read_onnx
+from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.artifacts.opening import RunOptions
+from edgekit.camera.clock import Clock
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.detect.detectors import make_detector
 from edgekit.camera.detect.lookahead import streams_of
-from edgekit.camera.rules import Model, least_scores
-from edgekit.errors import ArtifactError, EdgekitError, UsageError
-from edgekit.memory import give_back
+from edgekit.camera.rules import Model, least_scores, make_rules
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.memory import give_back as give_back_memory
+from edgekit.updating.install import bytes_at, models_of, usable
+from edgekit.updating.record import Installed, give_back, read_record
 
 Say = Callable[[str], None]
 
 
 def open_model(config: CameraConfig, say: Say) -> Model:
-    """Opens the model that the configuration names, or what it learnt from marks.
+    """Opens the model that the configuration names, an update that stands in for it, or what either learnt from marks.
+
+    An update on trial that cannot be opened is given back; one that was kept and can be opened no more is passed over,
+    and both are said.
 
     Raises:
         UsageError: no model is named, or learning lacks what it needs.
@@ -28,14 +34,46 @@ def open_model(config: CameraConfig, say: Say) -> Model:
     """
     if config.model.path == Path():
         raise UsageError("No model is given.", expected="--model FILE, or model.path in the TOML")
-    model = config.model
+    named = config.model.path
     # before it is read: what is put there meanwhile is another one. What is not there the loader names best
-    before = bytes_at(model.path) if loading.model_path(model.path).is_file() else ()
-    path = learnt_model(config, say) if config.learn.enabled else model.path
+    before = bytes_at(named) if loading.model_path(named).is_file() else ()
+    models = models_of(config) if config.update.keys else None
+    if models is None:
+        return _opened(config, say, lambda: bytes_at(named) != before)
+
+    def used() -> Installed | None:
+        return next((one for _, one in usable(config, models, before)), None)
+
+    for path, update in usable(config, models, before):
+        chosen = config.model_copy(update={"model": config.model.model_copy(update={"path": path})})
+        try:
+            found = _opened(
+                chosen,
+                say,
+                lambda update=update: bytes_at(named) != before or used() != update,  # type: ignore[misc]
+                learning=read_record(models).trial is None,
+            )
+            with contextlib.ExitStack() as undone:
+                undone.callback(found.close)
+                for camera in config.each():
+                    make_rules(camera, found, Clock())
+                undone.pop_all()
+        except Exception as error:  # noqa: BLE001 - whatever a runtime raises, there is the model before it
+            told = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            back = give_back(models, update.ident, told)
+            say(f"error: update: {update.model} {'is given back' if back else 'is passed over'}: {told}")
+            continue
+        return found
+    return _opened(config, say, lambda: bytes_at(named) != before or used() is not None)
+
+
+def _opened(config: CameraConfig, say: Say, replaced: Callable[[], bool], *, learning: bool = True) -> Model:
+    model = config.model
+    path = learnt_model(config, say) if config.learn.enabled and learning else model.path
     run = RunOptions(model.backend, model.provider, model.threads, streams_of(config), frugal=True)
     predictor = loading.open_model(path, run)
     described = loading.metadata_of(path)
-    give_back()
+    give_back_memory()
     spec = predictor.spec
     return Model(
         make=lambda wanted, floor: make_detector(predictor, wanted, floor),
@@ -49,20 +87,8 @@ def open_model(config: CameraConfig, say: Say) -> Model:
             **({"trained_on": predictor.trained_on} if predictor.trained_on else {}),
         },
         close=predictor.close,
-        replaced=lambda: bytes_at(model.path) != before,
+        replaced=replaced,
     )
-
-
-def bytes_at(path: Path) -> tuple[str, ...]:
-    """The hashes of a model's files. Raises ArtifactError where one cannot be read."""
-    path = loading.model_path(path)
-    files = (path, sidecar_of(path)) if path.suffix == loading.ENGINE else (path,)
-    try:
-        return tuple(file_sha256(file) for file in files)
-    except OSError as error:
-        raise ArtifactError(
-            f"{path} cannot be read as a model.", got=str(error), expected="an exported file"
-        ) from error
 
 
 def learnt_model(config: CameraConfig, say: Say) -> Path:

@@ -7,9 +7,9 @@ import socket
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from edgekit.config.backends import Backend
 from edgekit.config.keys import Where
@@ -18,6 +18,8 @@ from edgekit.errors import UsageError
 
 Point = tuple[float, float]
 MB = 1_000_000
+# what openssl pkey -pubout prints: SubjectPublicKeyInfo of Ed25519 (RFC 8410, section 4) in base64
+PublicKey = Annotated[str, StringConstraints(pattern=r"^MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=$")]
 
 
 class SourceConfig(Table):
@@ -238,6 +240,15 @@ class LearnConfig(Table):
     map: str | None = Field(default=None, description="where they call classes differently, as --map")
 
 
+class UpdateConfig(Table):
+    """Models that come signed while the camera is at the hive (docs/updates.md)."""
+
+    keys: tuple[PublicKey, ...] = Field(default=(), description="ed25519 public keys that may sign; none: no updates")
+    trial_minutes: float = Field(default=10, gt=0, le=1440, description="a new model looks until it is kept")
+    trial_looks: int = Field(default=100, ge=1, le=100_000, description="that it takes at least in that time")
+    slowest: float = Field(default=2, ge=1, le=100, description="times the old model's time a look that it may take")
+
+
 class OutputConfig(Table):
     """What else is written."""
 
@@ -282,6 +293,7 @@ class CameraConfig(Table):
     store: StoreConfig = StoreConfig()
     web: WebConfig = WebConfig()
     learn: LearnConfig = LearnConfig()
+    update: UpdateConfig = UpdateConfig()
     output: OutputConfig = OutputConfig()
     # [deliver.NAME]: each delivery knows its own keys; they may hold passwords
     deliver: dict[str, dict[str, Any]] = Field(default_factory=dict, repr=False)

@@ -167,6 +167,11 @@ class Camera:
         wrong = [why if len(answers) == 1 else f"{name}: {why}" for name, well, why in answers if not well]
         return not wrong, "; ".join(wrong)
 
+    @property
+    def model_sha256(self) -> str:
+        """Of the file that looks; of several cameras the first one's, which all take in turn."""
+        return self.lookout.model_sha256
+
     def stop(self) -> None:
         """Ends `run` soon, from any thread or a signal handler."""
         self._stopping = True

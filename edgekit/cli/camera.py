@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli.shared import after
+from edgekit.cli.shared import after, updates
 from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json, say, tell_origin
 from edgekit.screen import shown
 
@@ -48,6 +48,13 @@ def camera(
         bool, typer.Option("--learn", help="Fit the model's last layer to what was marked on the page, if it passes.")
     ] = False,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="Stop after so long.")] = None,
+    update: Annotated[
+        Path | None, typer.Option("--update", help="Take this signed model, on trial; the running camera notices.")
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option("--sign", help="Sign --model with this key, with the golden pictures of --source, into --out."),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check configuration and model.")] = False,
     output_format: FormatOption = Format.text,
 ) -> int:
@@ -59,6 +66,10 @@ def camera(
     from edgekit.memory import few_arenas
 
     few_arenas()
+    if sign is not None:
+        updates.sign(sign, model, source, out)
+        after.look(context, Path(str(model)), Path(str(source)))
+        return 0
     settings = list(changes or [])
     settings += [f"source.uri={source}"] if source is not None else []
     settings += [f"model.path={model}"] if model is not None else []
@@ -79,19 +90,25 @@ def camera(
         code = _check(chosen)
         _next(context, chosen, check=None)
         return code
+    if update is not None:
+        updates.take(update, chosen)
+        _next(context, chosen, update=None)
+        return 0
     from edgekit.camera.runtime import Camera
 
     events: list[dict[str, Any]] = []
     bounded = out is not None and _is_file(chosen)  # a live camera's would grow for ever
-    runtime = Camera(chosen, open_model, say=say, listeners=(events.append,) if bounded else ())
-    page = _page(runtime) if chosen.web.enabled else None
-    _on_signals(runtime, read)
-    try:
-        with _counted(chosen, runtime):
-            summary = runtime.run(seconds)
-    finally:
-        if page is not None:
-            page.stop()
+    with updates.looked_after(chosen) as look_after:
+        runtime = Camera(chosen, open_model, say=say, listeners=(events.append,) if bounded else ())
+        page = _page(runtime) if chosen.web.enabled else None
+        _on_signals(runtime, read)
+        look_after(runtime)
+        try:
+            with _counted(chosen, runtime):
+                summary = runtime.run(seconds)
+        finally:
+            if page is not None:
+                page.stop()
     _tell(summary, chosen, output_format)
     if chosen.output.video:
         say(f"annotated video: {chosen.output.video}")

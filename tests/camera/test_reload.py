@@ -134,7 +134,7 @@ def test_a_deployment_written_anew_at_its_path_is_taken(good: Path, other: Path,
 
 
 def test_an_engine_is_its_plan_and_what_its_sidecar_says(tmp_path: Path) -> None:
-    from edgekit.api.watching import bytes_at
+    from edgekit.updating.install import bytes_at
 
     plan, sidecar = tmp_path / "a.engine", tmp_path / "a.engine.json"
     plan.write_bytes(b"plan")

@@ -124,6 +124,11 @@ class Lookout:
         """Of the model at work."""
         return tuple(self._model.model.classes)
 
+    @property
+    def model_sha256(self) -> str:
+        """Of the file that looks."""
+        return self._model.model.info.get("sha256", "")
+
     def change_of(self, config: CameraConfig, model: HeldModel) -> Change:
         """What another configuration and model make of this camera; nothing is changed yet.
 
