@@ -133,6 +133,7 @@ OTHERWISE = {
     "camera/store/avi.py": "grows for minutes beside the store's own temporary names",
     "camera/store/repair.py": "renames a database that is there",
     "data/writing/convert.py": "into a hidden folder, which is renamed when all of it is there",
+    "updating/probe.py": "tells the kernel, below /proc, which process may go first",
 }
 
 
