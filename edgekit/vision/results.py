@@ -156,6 +156,8 @@ class Detections(Result):
         names: M class names.
         alarms: names of the classes of which there is one in the picture, by the model's alarm thresholds, whatever
             boxes are shown; None where the model has none, and of a part of a Detections.
+        areas: float32 [M], 0..1, the share of the picture that each one's own pixels have; None where only boxes are
+            known.
     """
 
     boxes: NDArray[np.float32]
@@ -163,6 +165,7 @@ class Detections(Result):
     labels: NDArray[np.int64]
     names: tuple[str, ...]
     alarms: tuple[str, ...] | None = None
+    areas: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -183,7 +186,8 @@ class Detections(Result):
             return one
         numbers = np.arange(len(self))[at if isinstance(at, slice) else _indices(at)]
         names = tuple(self.names[i] for i in numbers.tolist())
-        return Detections(self.boxes[numbers], self.scores[numbers], self.labels[numbers], names)
+        areas = None if self.areas is None else self.areas[numbers]
+        return Detections(self.boxes[numbers], self.scores[numbers], self.labels[numbers], names, areas=areas)
 
     def __str__(self) -> str:
         told = "  ".join(map(str, self)) or "nothing"

@@ -16,6 +16,7 @@ from edgekit.camera.events.visits import Visits
 from edgekit.camera.track.kalman import KalmanFilter
 from edgekit.camera.track.tracker import Track
 from edgekit.camera.track.zones import Zones
+from edgekit.vision.results import Detections
 
 SHAPE = (100, 200, 3)
 KEYS = [
@@ -50,6 +51,27 @@ def track(ident: int = 1, x: float = 100, score: float = 0.9, label: str = "horn
 def visits(zones: tuple[Zone, ...] = (), **keys: object) -> Visits:
     config = VisitConfig.model_validate({"end_after": 3, "cooldown": 5, **keys})
     return Visits(config, {"hornet": 0.7, "bee": 0.6}, Zones(zones))
+
+
+def pieces(*areas: float, label: str = "hornet") -> Detections:
+    n = len(areas)
+    boxes, scores = np.tile(np.float32([0, 0, 9, 9]), (n, 1)), np.full(n, 0.9, np.float32)
+    return Detections(boxes, scores, np.zeros(n, np.int64), (label,) * n, areas=np.float32(areas))
+
+
+def test_the_area_of_a_mask_is_told_over_time() -> None:
+    b = visits(update_every=1)
+    (start,) = b.update([track()], SHAPE, 1, pieces(0.01, 0.02))
+    assert list(start.content) == [*KEYS, "area", "area_max"]
+    assert (start.content["area"], start.content["area_max"]) == (pytest.approx(0.03), pytest.approx(0.03))
+    (more,) = b.update([track()], SHAPE, 2, pieces(0.05))
+    assert (more.content["area"], more.content["area_max"]) == (pytest.approx(0.05), pytest.approx(0.05))
+    (less,) = b.update([track()], SHAPE, 3, pieces(0.01))
+    assert (less.content["area"], less.content["area_max"]) == (pytest.approx(0.01), pytest.approx(0.05))
+    (end,) = b.update([], SHAPE, 9, pieces(0.4, label="bee"))
+    assert (end.content["area"], end.content["area_max"]) == (0, pytest.approx(0.05))
+    (boxes,) = b.update([track()], SHAPE, 20)
+    assert "area" not in boxes.content, "of boxes it is not known"
 
 
 def test_a_visit_from_start_to_end() -> None:

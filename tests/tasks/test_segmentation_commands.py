@@ -184,6 +184,10 @@ def test_the_camera_follows_what_a_mask_shows(cli: Cli, net: Path, tmp_path: Pat
     assert max(event["count_max"] for event in events) == 1
     x1, y1, x2, y2 = events[-1]["box"]
     assert (x2 - x1, y2 - y1) == pytest.approx((24 / 128, 24 / 96), abs=0.04)  # of the picture's sides
+    told = [event["area"] for event in events if event["type"] != "end"]
+    assert told == pytest.approx([24 * 24 / (96 * 128)] * len(told), abs=0.005)
+    assert events[-1]["area"] == 0
+    assert events[-1]["area_max"] == max(event["area"] for event in events)
 
 
 @pytest.mark.parametrize("key", ["model.crops=true", "model.tiles=[2, 2]"])

@@ -141,7 +141,8 @@ class LabelsDetector(ClassifierDetector):
 
 
 class MaskDetector(Detector):
-    """A segmentation model as a detector: what touches and is of one class is an insect, the box is around it.
+    """A segmentation model as a detector: what touches and is of one class is an insect, the box is around it, and its
+    area is told.
 
     Args:
         absent: classes that are around the insects, such as the background.
@@ -163,6 +164,7 @@ class MaskDetector(Detector):
             np.array([one.score for one in kept], np.float32),
             np.array([one.label for one in kept], np.int64),
             tuple(one.name for one in kept),
+            areas=np.array([one.pixels for one in kept], np.float32) / np.float32(frame.shape[0] * frame.shape[1]),
         )
 
 

@@ -14,6 +14,7 @@ from edgekit.camera.config import VisitConfig
 from edgekit.camera.events.uuid7 import uuid7
 from edgekit.camera.track.tracker import Track
 from edgekit.camera.track.zones import Zones, centres
+from edgekit.vision.results import Detections
 
 Kind = Literal["start", "update", "end"]
 Reason = Literal["lost", "camera_offline", "shutdown", "crash"]
@@ -25,7 +26,9 @@ _BETTER = 0.02  # of a score, until a picture is taken again
 
 @dataclass
 class Visit:
-    """From the first insect of a label to the last one. Times are monotonic seconds, and `started` is wall clock."""
+    """From the first insect of a label to the last one. Times are monotonic seconds, and `started` is wall clock; areas
+    are shares of the frame, and `area` is None where only boxes are known.
+    """
 
     ident: str
     label: str
@@ -43,6 +46,8 @@ class Visit:
     zones: list[str] = field(default_factory=list)
     count: int = 0
     count_max: int = 0
+    area: float | None = None
+    area_max: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,14 @@ class Visits:
     def open(self) -> tuple[Visit, ...]:
         return tuple(self._open.values())
 
-    def update(self, tracks: Sequence[Track], shape: tuple[int, ...], at: float) -> list[VisitEvent]:
-        """Takes the tracks that were seen in a frame. `pictured` then names the visits this frame shows best so far."""
+    def update(
+        self, tracks: Sequence[Track], shape: tuple[int, ...], at: float, found: Detections | None = None
+    ) -> list[VisitEvent]:
+        """Takes the tracks that were seen in a frame. `pictured` then names the visits this frame shows best so far.
+
+        Args:
+            found: what they were made of, for the areas of a model that gives masks.
+        """
         by_label: dict[str, list[Track]] = {}
         for track in tracks:
             if track.counts and (not self._config.labels or track.label in self._config.labels):
@@ -98,6 +109,9 @@ class Visits:
                 visit = Visit(uuid7(started), label, at, started, self._threshold[label], at, at)
                 self._open[label] = visit
             more = self._take(visit, seen, shape, at)
+            if found is not None and found.areas is not None:
+                visit.area = float(found.areas[np.array(found.names) == label].sum())
+                visit.area_max = max(visit.area_max, visit.area)
             if begins:
                 events.append(self._event("start", visit, at))
             elif more or at - visit.updated >= self._config.update_every:
@@ -108,7 +122,7 @@ class Visits:
                 pictured.append(visit.ident)
         for visit in self._open.values():
             if visit.label not in by_label:
-                visit.count = 0
+                visit.count, visit.area = 0, None if visit.area is None else 0.0
         self.pictured = tuple(pictured)
         return events
 
@@ -146,7 +160,7 @@ class Visits:
         return more
 
     def _end(self, visit: Visit, at: float, reason: Reason) -> VisitEvent:
-        visit.count = 0
+        visit.count, visit.area = 0, None if visit.area is None else 0.0
         return self._event("end", visit, at, reason)
 
     def _event(self, kind: Kind, visit: Visit, at: float, reason: Reason | None = None) -> VisitEvent:
@@ -173,4 +187,6 @@ class Visits:
             "count": visit.count,
             "count_max": visit.count_max,
         }
+        if visit.area is not None:
+            content |= {"area": round(visit.area, 6), "area_max": round(visit.area_max, 6)}
         return VisitEvent(kind, visit.ident, visit.label, at, content, self._clock.wall(at))

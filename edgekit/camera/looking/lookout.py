@@ -226,7 +226,7 @@ class Lookout:
             self.health.size = (frame.shape[1], frame.shape[0])
             self._rules.tracker.reset()
         tracks = self._rules.tracker.update(found, at) if found is not None else []
-        events = self._rules.visits.update(tracks, frame.shape, at)
+        events = self._rules.visits.update(tracks, frame.shape, at, found)
         if found is not None:
             self._count(tracks, at)
         busy = bool(self._rules.visits.open) or (motion is not None and motion.moved)

@@ -35,9 +35,7 @@ class Zones:
         """Those of a frame's detections that lie where one looks."""
         if not (self._watch or self._ignore) or not len(found):
             return found
-        keep = self.watched(centres(found.boxes) / (shape[1], shape[0]))
-        names = tuple(name for name, k in zip(found.names, keep.tolist(), strict=True) if k)
-        return Detections(found.boxes[keep], found.scores[keep], found.labels[keep], names)
+        return found[self.watched(centres(found.boxes) / (shape[1], shape[0]))]
 
     def names(self, x: float, y: float) -> tuple[str, ...]:
         """The marked zones that hold a point, in shares of the frame."""
