@@ -77,10 +77,11 @@ def camera(
     settings += ["learn.enabled=true"] if learn else []
     settings += ["output.json_lines=true"] if json_lines else []
     settings += [f"store.folder={out / _STORE}"] if out is not None else []
+    settings += [f"output.video={video}"] if video is not None else []
 
     def read() -> CameraConfig:
         loaded = _deployed(load_config(config, settings))
-        wanted = video or (_video_beside(loaded, out) if out is not None else None)
+        wanted = _video_beside(loaded, out) if out is not None and video is None else None
         if wanted is None:
             return loaded
         return loaded.model_copy(update={"output": loaded.output.model_copy(update={"video": wanted})})
@@ -168,7 +169,8 @@ def _counted(config: CameraConfig, runtime: Camera) -> Iterator[None]:
         yield
         return
     over = threading.Event()
-    with working("looking at frames", frames_in(config.source)) as work:
+    frames = [frames_in(one.source) for one in config.each()]
+    with working("looking at frames", None if None in frames else sum(filter(None, frames))) as work:
 
         def count() -> None:
             while not over.wait(0.2):
@@ -204,13 +206,13 @@ def _deployed(config: CameraConfig) -> CameraConfig:
 
 def _video_beside(config: CameraConfig, out: Path) -> Path | None:
     """Of a file the annotated video is what one wants to see; of a camera it would fill the disk."""
-    return out / "annotated.mp4" if _is_file(config) else None
+    return out / "annotated.mp4" if _is_file(config) and not config.cameras else None
 
 
 def _is_file(config: CameraConfig) -> bool:
     from edgekit.camera.source.uri import is_file
 
-    return is_file(config.source)
+    return all(is_file(one.source) for one in config.each())
 
 
 def _keep(events: list[dict[str, Any]], summary: Summary, out: Path) -> None:
@@ -239,11 +241,13 @@ def _check(config: CameraConfig) -> int:
     from edgekit.camera.web.token import check_web
 
     checked = config.model_copy(update={"store": config.store.model_copy(update={"folder": None})})
-    source = parse_source(config.source)
+    sources = [parse_source(one.source) for one in config.each()]
     if config.web.enabled:
         check_web(config.web)
     Camera(checked, open_model, say=say)
-    typer.echo(f"ok: {source.kind} {source.shown}, {config.model.path.name}; the source was not opened")
+    named = ", ".join(f"{source.kind} {source.shown}" for source in sources)
+    opened = "the source was" if len(sources) == 1 else "the sources were"
+    typer.echo(f"ok: {named}, {config.model.path.name}; {opened} not opened")
     return 0
 
 
@@ -282,6 +286,9 @@ def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None
     write(
         f"looks     {summary.inferred} by the model, {summary.gated} without motion, {summary.fps:.1f} frames a second"
     )
+    for name, one in summary.cameras.items():
+        write(f"  {shown(name)}: {one.captured} captured, {one.processed} processed, {one.dropped} dropped, "
+              f"{one.inferred} looks, {one.fps:.1f} frames a second")  # fmt: skip
     if summary.inference_p50_ms is not None:
         age = "" if summary.age_p99_ms is None else f", age of a frame p99 {summary.age_p99_ms} ms"
         write(f"times     inference p50 {summary.inference_p50_ms} ms{age}")

@@ -112,6 +112,27 @@ def test_check_says_ok_and_opens_nothing(cli: Cli, good: Path, tmp_path: Path) -
     assert not (tmp_path / "s").exists()
 
 
+def test_several_cameras_of_one_file(cli: Cli, good: Path, tmp_path: Path) -> None:
+    """Two made hives, one process: what each did is told, and the events of both are in one file."""
+    source = "synthetic://hive?seed={}&frames=40&height=180&width=320"
+    cameras = "".join(f"[[cameras]]\nname = 'hive {n}'\nsource.uri = '{source.format(n)}'\n" for n in (1, 2))
+    config = tmp_path / "hives.toml"
+    config.write_text(f"[model]\npath = '{good}'\n[visits]\nthreshold = 0.1\nmin_score = 0.1\n{cameras}")
+    checked = cli("camera", "--check", config)
+    assert (checked.code, checked.out.count("synthetic://")) == (0, 2), checked.text
+    outcome = cli("camera", config, "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.text
+    assert "frames    80 captured, 80 processed" in outcome.out
+    assert "  hive 1: 40 captured, 40 processed, 0 dropped, 40 looks" in outcome.out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert {name: one["processed"] for name, one in summary["cameras"].items()} == {"hive 1": 40, "hive 2": 40}
+    events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_text().splitlines()]
+    assert {event["camera"] for event in events} == {"hive 1", "hive 2"}
+    assert not (tmp_path / "out" / "annotated.mp4").exists()
+    refused = cli("camera", config, "--video", tmp_path / "a.mp4")
+    assert (refused.code, "output.video with one camera" in refused.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [("[sorce]\nuri = '0'", "did you mean source?"), ("[source]\nuri = 'nothing.mp4'", "not there"),
