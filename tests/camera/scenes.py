@@ -34,7 +34,7 @@ def painted(hornets: int, seed: int = 3) -> tuple[tuple[Frame, Detections], ...]
     clip, patch = HiveClip(seed=seed, fps=10, hornets=False), _hornet()
     high, wide = patch.shape[:2]
     rng = np.random.default_rng(seed)
-    places = [(60 + i % 4 * 150 + rng.integers(0, 60), 40 + i // 4 * 120 + rng.integers(0, 40)) for i in range(hornets)]
+    places = [(40 + i % 4 * 140 + rng.integers(0, 50), 40 + i // 4 * 120 + rng.integers(0, 40)) for i in range(hornets)]
     found = []
     for number in range(FRAMES):
         made = clip.frame(number)
@@ -71,21 +71,21 @@ def frames_of(hornets: int, seed: int = 3) -> Iterator[Any]:
 
 
 class PaintedDetector(Detector):
-    """Finds what was painted."""
+    """Finds what was painted.
 
-    def __init__(self, *hornets: int, seed: int = 3) -> None:
-        self._truth = {f[::37, ::41].tobytes(): d for n in hornets for f, d in painted(n, seed)}
+    Args:
+        scenes: arguments of `painted`; scenes of one seed are the same to it.
+    """
+
+    def __init__(self, *scenes: tuple[int, int]) -> None:
+        self._truth = {f[::37, ::41].tobytes(): d for scene in scenes for f, d in painted(*scene)}
 
     def look(self, frame: Frame, motion: Motion | None) -> Detections:
         return self._truth[frame[::37, ::41].tobytes()]
 
 
-def season(folder: Path, camera: str = "hive", days: int = 130, today: int = 0) -> None:
-    """A store with a season in it: more hornets from month to month, and some visits with pictures.
-
-    Args:
-        today: the most at once, today.
-    """
+def season(folder: Path, camera: str = "hive", days: int = 130) -> None:
+    """A store with a season in it: more hornets from month to month, and some visits with pictures; today none yet."""
     db = open_database(folder / "visits.db")
     rng = np.random.default_rng(7)
     noon = datetime.now().replace(hour=12, minute=0, second=0, microsecond=0)
@@ -98,9 +98,10 @@ def season(folder: Path, camera: str = "hive", days: int = 130, today: int = 0) 
             for i in range(-16, 16):
                 bucket = start + 900 * i
                 here = most if i == 0 else int(rng.integers(0, most // 2 + 1))
-                insert_counts(db, {("hornet", bucket): here, ("bee", bucket): 12 + i % 5}, {bucket: 900.0})
-        bucket = int(time.time()) // 900 * 900
-        insert_counts(db, {("hornet", bucket - 900): today, ("bee", bucket - 900): 9}, {bucket - 900: 900.0})
+                most_at_once = {(camera, "hornet", bucket): here, (camera, "bee", bucket): 12 + i % 5}
+                insert_counts(db, most_at_once, {(camera, bucket): 900.0})
+        bucket = int(time.time()) // 900 * 900 - 900
+        insert_counts(db, {(camera, "hornet", bucket): 0, (camera, "bee", bucket): 9}, {(camera, bucket): 900.0})
         for seq in range(1, 9):
             at = time.time() - 86400 * (9 - seq) - 3600 * seq
             insert_event(db, _visit(folder, camera, seq, at, 1 + seq % 5))

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from edgekit.camera.config import SourceConfig, parse_config
 from edgekit.camera.runtime import Camera
 from edgekit.errors import SourceError
 from tests.browser import Browser
-from tests.camera.conftest import ListGrabber, config_of, model_of, wait_for
+from tests.camera.conftest import ListGrabber, model_of, wait_for
 from tests.camera.scenes import PaintedDetector, frames_of, season
 
 pytest.importorskip("uvicorn")
@@ -25,30 +26,43 @@ from tests.camera.test_web import TOKEN
 
 pytestmark = pytest.mark.slow
 SIZES = [(390, 844), (1280, 900)]
+NAMES = ("old well", "lime tree", "behind the barn")
 
 
 class Hive:
-    """A camera before a painted hive, with a season in its store."""
+    """A camera before a painted hive, or several, with a season in the store.
 
-    def __init__(self, folder: Path, hornets: int, *changes: str) -> None:
-        self.gone, self._hornets, self.store = False, hornets, folder
-        season(folder)
-        config = config_of("source.uri=rtsp://127.0.0.1:1/x", "web.port=0", f"store.folder={folder}", *changes)
-        self.camera = Camera(config, model_of(PaintedDetector(hornets)), opener=self._open, say=lambda _: None)
+    Args:
+        hornets: that are there, in turn for each of several hives.
+    """
+
+    def __init__(self, folder: Path, hornets: int | tuple[int, ...], *changes: str) -> None:
+        self.gone, self.store = False, folder
+        several = hornets if isinstance(hornets, tuple) else ()
+        self._scenes = [(n, 3 + i) for i, n in enumerate(several or (hornets,))]
+        names = NAMES[: len(several)] or ("hive",)
+        season(folder, names[0])
+        text = "source.uri = 'rtsp://127.0.0.1:1/0'"
+        if several:
+            place = "[[cameras]]\nname = '{}'\nsource.uri = 'rtsp://127.0.0.1:1/{}'\n"
+            text = "".join(place.format(name, i) for i, name in enumerate(names))
+        config = parse_config(text, "a test", ["web.port=0", f"store.folder={folder}", *changes])
+        model = model_of(PaintedDetector(*self._scenes))
+        self.camera = Camera(config, model, opener=self._open, say=lambda _: None)
         self.page = Page(self.camera)
         self._thread = threading.Thread(target=self.camera.run)
         self.page.start()
         self._thread.start()
-        wait_for(lambda: self.camera.health.inferred > 5, 20)
+        wait_for(lambda: all(one.health.inferred > 5 for one in self.camera.lookouts.values()), 20)
 
-    def _open(self, *_: object) -> ListGrabber:
+    def _open(self, _: object, source: SourceConfig) -> ListGrabber:
         if self.gone:
             raise SourceError("The camera is not there.")
-        return ListGrabber(self._until())
+        return ListGrabber(self._until(*self._scenes[int(source.uri[-1])]))
 
-    def _until(self) -> Iterator[Any]:
-        for thing in frames_of(self._hornets):
-            if self.gone:
+    def _until(self, hornets: int, seed: int) -> Iterator[Any]:
+        for thing in frames_of(hornets, seed):
+            if self.gone and seed == 3:
                 raise SourceError("The stream broke off.")
             yield thing
 
@@ -96,7 +110,7 @@ class Seen:
 def seen(hive: Hive, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Seen]:
     with Browser(tmp_path / "profile", request.param) as browser:
         browser.open(hive.page.url)
-        browser.wait_for("document.querySelectorAll('#list li').length > 3")
+        browser.wait_for("document.querySelectorAll('#list li').length > 0")
         browser.wait_for("document.querySelectorAll('#days .bar').length === 14")
         found = Seen(browser)
         assert found.largest() == "level"
@@ -157,6 +171,26 @@ def test_the_disk_is_full(seen: Seen) -> None:
     assert seen.text("#level") == "Present"
     assert "Hornets are still looked for" in seen.text("#trouble")
     assert "free" in seen.text("#trouble small")
+
+
+@pytest.mark.parametrize(("hive", "seen"), [(((1, 7, 0),), size) for size in SIZES], indirect=True)
+def test_several_hives(hive: Hive, seen: Seen) -> None:
+    """The worst is shown until one is chosen; the choice stays in the address."""
+    seen.browser.wait_for("document.querySelector('#level').textContent === 'Risk'")
+    assert seen.text("#camera") == "lime tree"
+    assert seen.text("#hives").split("\n") == [
+        "old well", "Present: 1 hornet", "lime tree", "Risk: 7 hornets", "behind the barn", "No hornets",
+    ]  # fmt: skip
+    seen.browser.wait_for("document.querySelectorAll('#list li').length === 1")
+    hive.gone = True
+    seen.browser.wait_for("document.querySelector('#hives').innerText.includes('Not watching')")
+    assert seen.text("#level") == "Risk"
+    seen.browser.value("document.querySelector('#hives button').click()")
+    seen.browser.wait_for("document.querySelector('#level').textContent === 'Not watching'")
+    seen.browser.wait_for("document.querySelectorAll('#list li').length > 3")
+    assert seen.browser.value("decodeURIComponent(location.hash)") == "#old well"
+    assert seen.first_screen("#hives")
+    assert "camera=old+well" in seen.browser.value("document.querySelector('#days-csv').href")
 
 
 @pytest.mark.parametrize(("hive", "seen"), [((2,), size) for size in SIZES], indirect=True)

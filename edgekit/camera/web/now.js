@@ -12,6 +12,10 @@ const LOST = {
   stalled: "The camera sends no pictures.", frozen: "The camera's picture stands still.",
 };
 
+const RANKS = ["none", "present", "unknown", "risk", "high", "paralysis"];  // what a keeper should know of first
+const state = s => s.watching && s.now ? s.now.level : "unknown";
+export const worst = cameras => cameras.reduce((a, b) => RANKS.indexOf(state(b)) > RANKS.indexOf(state(a)) ? b : a);
+
 const kinds = s => s.labels.filter(isHornet);
 const hornets = n => n === 1 ? "1 hornet" : `${n} hornets`;
 let today = null;
@@ -78,12 +82,11 @@ export async function askToday(s) {
 function hives(cameras, choose) {
   $("hives").hidden = cameras.length < 2;
   const made = cameras.map(s => {
-    const state = s.watching && s.now ? s.now.level : "unknown";
-    const tile = button("", () => choose(s.camera));
-    tile.className = state;
+    const here = state(s), tile = button("", () => choose(s.camera));
+    tile.className = here;
     tile.setAttribute("aria-pressed", s.camera === hive.name);
-    const number = state !== "unknown" && s.now.hornets ? `: ${hornets(s.now.hornets)}` : "";
-    tile.append(element("b", s.camera), state === "unknown" ? "Not watching" : WORDS[state] + number);
+    const number = here !== "unknown" && s.now.hornets ? `: ${hornets(s.now.hornets)}` : "";
+    tile.append(element("b", s.camera), here === "unknown" ? "Not watching" : WORDS[here] + number);
     return tile;
   });
   const key = made.map(tile => tile.outerHTML).join("");

@@ -1,7 +1,7 @@
 // The page: asks the box again and again, and hands what it says to those who show it.
 
 import { chart, showChart } from "./chart.js";
-import { askToday, labelsOf, noAnswer, technical, tell } from "./now.js";
+import { askToday, labelsOf, noAnswer, technical, tell, worst } from "./now.js";
 import { $, address, ago, hive } from "./talk.js";
 import { known, showVisits, visits } from "./visits.js";
 import { startZones, zonesKnown } from "./zones.js";
@@ -10,14 +10,17 @@ let status = null;   // of the chosen hive
 let source = "";     // of the live picture: "live", "still" or nothing
 let stillUntil = 0;  // no place for a viewer: pictures one at a time until then
 
+function wanted() {
+  try { return decodeURIComponent(location.hash.slice(1)); } catch (error) { return ""; }
+}
+
 async function ask() {
   try {
     const answer = await fetch("api/status", { cache: "no-store", signal: AbortSignal.timeout(8000) });
     if (answer.status === 401) return location.reload();
     if (!answer.ok) throw Error(`${answer.status}`);
     const all = await answer.json();
-    const wanted = decodeURIComponent(location.hash.slice(1));
-    const s = all.cameras.find(one => one.camera === wanted) ?? all.cameras[0];
+    const s = all.cameras.find(one => one.camera === wanted()) ?? worst(all.cameras);
     const other = hive.name !== s.camera;
     hive.name = s.camera;
     hive.several = all.cameras.length > 1;
