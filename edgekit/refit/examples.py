@@ -85,19 +85,16 @@ def views(frame: Frame) -> list[Frame]:
 
 
 def wishes_of(said: Iterable[Said], label: int, threshold: float) -> Wishes:
-    """What the marks wish of one class's scores.
+    """What the marks wish of one class's scores to be higher: a veto lowers them, and moves no weights.
 
-    A visit that was false: none of the class's peaks in its picture is shown. One that was right: its best peak stays.
-    One that was another insect: its best peak is shown as that one, and as the first no more. Each mark counts alike.
+    Of a visit that was right the best peak stays, of one that was another insect it is shown as that one. Each mark
+    counts alike.
     """
     asked = _Asked()
     for one in said:
-        own = one.places.peaks(one.label, threshold / 2)
-        best = own[:1]
+        best = one.places.peaks(one.label, threshold / 2)[:1]
         if one.label == label and one.meant == label:
             asked.keep(one.places, best, label, threshold)
-        elif one.label == label:
-            asked.wish(one.places, own if one.meant is None else best, logit(threshold) - _MARGIN, over=False)
         elif one.meant == label:
             asked.wish(one.places, best, logit(threshold) + _MARGIN, over=True)
     return asked.wishes()
@@ -126,22 +123,13 @@ def holds_of(golden: Iterable[Golden], label: int, threshold: float) -> tuple[Wi
 
 
 def surfaced(
-    said: Iterable[Said],
-    golden: Iterable[Golden],
-    label: int,
-    threshold: float,
-    weight: NDArray[np.float64],
-    bias: float,
-) -> tuple[Wishes, Wishes]:
-    """Places that new weights [F] would show and should not: in pictures that were marked false, and in golden ones.
+    golden: Iterable[Golden], label: int, threshold: float, weight: NDArray[np.float64], bias: float
+) -> Wishes:
+    """Places in golden pictures that new weights [F] would show and should not.
 
     Weights that lower some places raise others, which were no peaks before and so were not asked about.
     """
-    false, wrong = _Asked(), _Asked()
-    for one in said:
-        if one.label == label and one.meant is None:
-            peaks = one.places.scored(label, weight, bias).peaks(label, threshold)
-            false.wish(one.places, peaks, logit(threshold) - _MARGIN, over=False)
+    wrong = _Asked()
     for picture in golden:
         for row, column in picture.places.scored(label, weight, bias).peaks(label, threshold).tolist():
             before = float(picture.places.logits[row, column, label])
@@ -149,7 +137,7 @@ def surfaced(
             at &= (picture.boxes[:, 1] <= row + 0.5) & (row + 0.5 <= picture.boxes[:, 3])
             if before < logit(threshold) and not (at & (picture.labels == label)).any():
                 wrong.wish(picture.places, np.array([[row, column]]), before, over=False)
-    return false.wishes(), wrong.wishes()
+    return wrong.wishes()
 
 
 class _Asked:

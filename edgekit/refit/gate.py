@@ -13,6 +13,7 @@ from edgekit.metrics.ground_truth import Predictions
 from edgekit.metrics.operating_point import BoxPoint, operating_points
 from edgekit.predictor import Predictor
 from edgekit.refit.examples import Said
+from edgekit.refit.veto import Fit
 from edgekit.tasks import Asked
 from edgekit.vision.results import Detections
 
@@ -28,7 +29,7 @@ class Judged:
     Attributes:
         passed: whether it may be used.
         why: by what, in a sentence.
-        strength: of the marks in the fit.
+        strength: of the marks in the fit: how far vetoes reach.
         before, after: boxes of each class on the golden pictures that did not take part in the fit.
         gone: marked false alarms that are shown no more, of how many.
         stayed: marked right visits that are still shown, of how many that were.
@@ -80,7 +81,7 @@ def judge(
     golden: Sequence[Sample],
     marks: Sequence[tuple[NDArray[np.uint8], int, int | None]],
     limits: Sequence[float],
-    fit: tuple[Sequence[Said], NDArray[np.float64], NDArray[np.float64]],
+    fit: tuple[Sequence[Said], Fit],
     strength: float,
 ) -> Judged:
     """Judges a fitted detector beside the one it was made from.
@@ -95,7 +96,7 @@ def judge(
         golden: readable pictures with boxes that took no part in the fit.
         marks: frames, the class each was taken for, and the one it is.
         limits: from which score on a box counts, one a class.
-        fit: the marks' places, and the layer's new weights [C, F] and bias [C].
+        fit: the marks' places, and what they were fitted to.
         strength: for the record.
     """
     sides = (standing, measure(after, golden, marks, limits))
@@ -150,13 +151,13 @@ def _worse(old: BoxPoint, new: BoxPoint) -> str:
 def _inexact(
     after: Predictor,
     marks: Sequence[tuple[NDArray[np.uint8], int, int | None]],
-    fit: tuple[Sequence[Said], NDArray[np.float64], NDArray[np.float64]],
+    fit: tuple[Sequence[Said], Fit],
     limits: Sequence[float],
 ) -> str:
     """Where the file's best score in a marked picture is another than the fit gives of the old features, in numpy."""
-    said, weight, bias = fit
+    said, fitted = fit
     for (frame, _, _), one in zip(marks, said, strict=True):
-        logits = one.places.features @ weight.T + bias
+        logits = fitted.logits(one.places.features)
         (found,) = after.detect([frame], threshold=0.0)
         for label in range(len(limits)):
             own = found.scores[found.labels == label]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,24 +18,27 @@ from edgekit.artifacts.marks import Mark
 from edgekit.artifacts.metadata import Metadata
 from edgekit.artifacts.onnx_file import Artifact, embed, parse_onnx
 from edgekit.backends import open_session
-from edgekit.data.sample import Dataset, Sample, class_index
-from edgekit.errors import DataError, PictureError, UsageError
+from edgekit.data.sample import Dataset
+from edgekit.errors import DataError, UsageError
 from edgekit.predictor import Predictor
-from edgekit.progress import track
-from edgekit.refit.examples import Golden, Places, Said, anchors_of, holds_of, look, surfaced, views, wishes_of
+from edgekit.refit.examples import Golden, Said, anchors_of, holds_of, look, surfaced, views, wishes_of
+from edgekit.refit.false_looks import real_of, strangeness, veto_of
 from edgekit.refit.fit import refit_row, together, weighed
 from edgekit.refit.gate import Judged, judge, measure
 from edgekit.refit.layer import ScoreLayer, replaced, score_layer, with_features
+from edgekit.refit.material import golden_halves, golden_of, readable_frames, says_wrong, usable_marks
 from edgekit.refit.record import record
-from edgekit.spec import ModelSpec
+from edgekit.refit.veto import Fit, with_vetoes
 from edgekit.version import __version__
 from edgekit.vision.decode import DEFAULT_SCORE
-from edgekit.vision.image import read_picture
-from edgekit.vision.preprocess import geometry
 
-STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03)  # of each mark; the first that passes is taken
+# how far vetoes reach, as a share of the distance to the nearest labelled insect, and how much each mark counts where
+# weights move; the first that passes is taken
+STRENGTHS = ((0.9, 10.0), (0.8, 3.0), (0.7, 1.0), (0.5, 0.3), (0.3, 0.1))
 _ROUNDS = 6  # of asking about places that the last fit brought up
 _HOLD = 100.0  # of all that was found in the golden pictures together, to stay found; and of all else, to stay away
+# by `strangeness`: marks on labelled insects have 1/2 on average, what a detector took for one and was none 3/4
+_STRANGE, _DOUBTED = 0.65, 0.4  # on average over the marks, and of one mark, to be believed
 LEARNT = "learnt"  # folder beside the marks
 
 
@@ -44,7 +47,7 @@ class Learnt:
     """What came of learning.
 
     Attributes:
-        file: the fitted model where it passed, else what was rejected.
+        file: the fitted model where it passed, else what was rejected; None where no mark was believed.
         passed: whether it is to be used.
         why: a sentence: what it was proven by, or what it failed.
         judged: of every strength that was tried, the last one being of `file`.
@@ -52,7 +55,7 @@ class Learnt:
         left: marks that say nothing, each with the reason.
     """
 
-    file: Path
+    file: Path | None
     passed: bool
     why: str
     judged: tuple[Judged, ...]
@@ -61,7 +64,7 @@ class Learnt:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `learnt.json` has it."""
-        return {**asdict(self), "file": self.file.name}
+        return {**asdict(self), "file": self.file.name if self.file else ""}
 
 
 def learn(
@@ -75,8 +78,10 @@ def learn(
 ) -> Learnt:
     """Fits the score layer of a detector again to marks, and writes the file where the gate lets it pass.
 
-    Rows of a 1x1 convolution move, no more than the marks need. Every second golden picture keeps the fit where it was,
-    and the others judge: `judge` says by what.
+    What looks as a false visit did gets a veto behind the layer, whose reach ends before the nearest labelled insect;
+    where a visit was another insect, the row of weights of that one moves, no more than the marks need. Every second
+    golden picture says where the insects are and keeps the fit in its place, the others judge: `judge` says by what.
+    Marks that call false what looks as labelled insects do are not believed, and nothing is learnt where they are most.
 
     Args:
         artifact: the detector as it was exported, float32; never changed. All marks are learnt anew each time.
@@ -93,13 +98,13 @@ def learn(
     spec = artifact.metadata.model
     layer = score_layer(artifact.model, len(spec.classes))
     limits = tuple(thresholds) or spec.thresholds or (DEFAULT_SCORE,) * len(spec.classes)
-    usable, left = _usable(marks, spec.classes)
+    usable, left = usable_marks(marks, spec.classes)
     for line in left:
         say(f"says nothing: {line}")
     if not usable:
         raise DataError("There is nothing to learn.", got=f"{len(marks)} marks", expected="one with a picture")
     touched = sorted({i for said in usable for i in (said[1], said[2]) if i is not None})
-    keep, judges = _halves(golden, spec.classes, touched)
+    keep, judges = golden_halves(golden, spec.classes, touched)
     floating = artifact.metadata.input == "float"
     with open_session(with_features(artifact.model, layer).SerializeToString()) as session:
         seen = [
@@ -107,22 +112,48 @@ def learn(
             for frame, label, meant in usable
         ]
         anchors = [
-            golden_of(sample, frame, look(session, spec, frame, floating), spec) for sample, frame in _frames(keep, say)
+            golden_of(sample, frame, look(session, spec, frame, floating), spec)
+            for sample, frame in readable_frames(keep, say)
         ]
-    judging = [sample for sample, _ in _frames(judges, say)]
     make_folder(folder)
     digest = digest_of(artifact, marks, golden)
+    real = {
+        label: real_of(anchors, (view for frame in seen for view in frame), label, limits[label]) for label in touched
+    }
+    strange = {
+        i: strangeness(frame, real[frame[0].label], limits[frame[0].label])
+        for i, frame in enumerate(seen)
+        if says_wrong(frame)
+    }
+    if strange and (share := float(np.mean([*strange.values()]))) < _STRANGE:
+        told = (
+            f"{len(strange)} marks call false what looks as labelled insects do: {share:.0%} of these are nearer to "
+            f"another one than it is to them, {_STRANGE:.0%} must be"
+        )
+        found = Learnt(None, False, told, (), len(usable), left)
+        record(folder, digest, artifact.sha256, folder, found.to_dict())
+        return found
+    doubted = {i for i, share in strange.items() if share < _DOUBTED}
+    if doubted:
+        left = (*left, f"{len(doubted)} marks, which call false what looks as labelled insects do")
+        say(f"not believed: {left[-1]}")
+        seen = [frame for i, frame in enumerate(seen) if i not in doubted]
+        usable = [one for i, one in enumerate(usable) if i not in doubted]
+    false = {label: [frame for frame in seen if says_wrong(frame) and frame[0].label == label] for label in touched}
+    judging = [sample for sample, _ in readable_frames(judges, say)]
     name = f"{artifact.path.stem}-{digest[:12]}"
     judged: list[Judged] = []
     with Predictor.from_artifact(artifact) as before:
         standing = measure(before, judging, usable, limits)
     every, first = [view for frame in seen for view in frame], [frame[0] for frame in seen]
-    for strength in STRENGTHS:
+    for reach, strength in STRENGTHS:
         weight, bias = _fitted(layer, every, anchors, touched, limits, strength / len(seen[0]))
-        model = replaced(artifact.model, layer, weight, bias)
+        vetoes = [veto_of(false[label], real[label], limits[label], reach) for label in touched]
+        fit = Fit(weight, bias, tuple(veto for veto in vetoes if veto is not None))
+        model = with_vetoes(replaced(artifact.model, layer, weight, bias), layer, fit.vetoes)
         candidate = _described(artifact, model, name, len(usable))
         with Predictor.from_artifact(candidate) as after:
-            judged.append(judge(standing, after, judging, usable, limits, (first, weight, bias), strength))
+            judged.append(judge(standing, after, judging, usable, limits, (first, fit), reach))
         if judged[-1].passed:
             break
     last = judged[-1]
@@ -143,73 +174,6 @@ def digest_of(artifact: Artifact, marks: Sequence[Mark], golden: Dataset) -> str
     return sha.hexdigest()
 
 
-Usable = tuple[NDArray[np.uint8], int, "int | None"]
-
-
-def _usable(marks: Sequence[Mark], classes: Sequence[str]) -> tuple[list[Usable], tuple[str, ...]]:
-    """Frames of marks, the class each was taken for and the one it is; and why others say nothing."""
-    usable: list[Usable] = []
-    left = []
-    for mark in marks:
-        label = class_index(mark.label, classes)
-        meant = None if mark.meant is None else class_index(mark.meant, classes)
-        if label is None or (mark.meant is not None and meant is None):
-            left.append(f"{mark.visit}: the model has no class {mark.label if label is None else mark.meant}")
-            continue
-        if mark.picture is None:
-            left.append(f"{mark.visit}: its picture was not kept (visits.plain)")
-            continue
-        try:
-            usable.append((read_picture(mark.picture), label, meant))
-        except PictureError as error:
-            left.append(f"{mark.visit}: {error.got or error.what}")
-    return usable, tuple(left)
-
-
-def _halves(
-    golden: Dataset, classes: Sequence[str], touched: Sequence[int]
-) -> tuple[Sequence[Sample], Sequence[Sample]]:
-    """Golden pictures that keep the fit in its place, and those that judge it."""
-    if not golden.boxed:
-        got = f"layout {golden.layout!r}"
-        raise DataError("Golden pictures have labelled boxes.", got=got, expected="YOLO, Pascal VOC or COCO")
-    judges = replace(golden, samples=golden.samples[1::2])
-    counts = judges.box_counts
-    few = [f"{classes[i]} {counts[i] if i < len(counts) else 0}" for i in touched if i >= len(counts) or counts[i] < 20]
-    if few:
-        raise DataError(
-            "The golden pictures cannot judge these classes.",
-            got=f"objects in every second picture: {', '.join(few)}",
-            expected="20 of each at least",
-            fix="name a larger labelled set in learn.golden",
-        )
-    return golden.samples[0::2], judges.samples
-
-
-def _frames(samples: Sequence[Sample], say: Callable[[str], None]) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
-    """Those that can be read, one after another."""
-    readable = 0
-    for sample in track(samples, "looking at golden pictures"):
-        try:
-            frame = sample.read()
-        except PictureError as error:
-            say(f"not read: {sample.name}: {error.got or error.what}")
-            continue
-        readable += 1
-        yield sample, frame
-    if not readable:
-        raise DataError("None of the golden pictures can be read.", got=f"{len(samples)} pictures")
-
-
-def golden_of(sample: Sample, frame: NDArray[np.uint8], places: Places, spec: ModelSpec) -> Golden:
-    """A labelled picture with its boxes where the places are."""
-    assert sample.boxes is not None
-    assert sample.box_labels is not None
-    stride = spec.preprocess.height / places.logits.shape[0]
-    boxes = geometry(frame.shape, spec.preprocess).to_net(sample.boxes) / stride
-    return Golden(places, boxes, sample.box_labels)
-
-
 def _fitted(
     layer: ScoreLayer,
     said: Sequence[Said],
@@ -220,9 +184,9 @@ def _fitted(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     weight, bias = layer.weight.astype(np.float64), layer.bias.astype(np.float64)
     for label in touched:
-        wishes = wishes_of(said, label, limits[label])
-        if not len(wishes.bound):
+        if not any(one.meant == label != one.label for one in said):
             continue
+        wishes = wishes_of(said, label, limits[label])
         kept = anchors_of([one.places for one in golden], label, np.random.default_rng(label))
         holds = [weighed(part, _HOLD / max(1, len(part.bound))) for part in holds_of(golden, label, limits[label])]
         wishes = together(weighed(wishes, strength), *holds)
@@ -230,10 +194,10 @@ def _fitted(
         start = weight[label].copy(), float(bias[label])
         for _ in range(_ROUNDS):
             row, constant = refit_row(*start, wishes, kept)
-            false, wrong = surfaced(said, golden, label, limits[label], row, constant)
-            if not len(false.bound) and not len(wrong.bound):
+            wrong = surfaced(golden, label, limits[label], row, constant)
+            if not len(wrong.bound):
                 break
-            wishes = together(wishes, weighed(false, strength), weighed(wrong, share))
+            wishes = together(wishes, weighed(wrong, share))
         weight[label], bias[label] = row, constant
     if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
         raise UsageError("The fit gave numbers that are none.", got="NaN or infinity", fix="take back the last marks")

@@ -21,6 +21,7 @@ from edgekit.predictor import Predictor
 from edgekit.refit.gate import judge, measure
 from edgekit.refit.learn import digest_of, learn
 from edgekit.refit.record import current, recorded
+from edgekit.refit.veto import Fit
 from edgekit.vision.image import encode_picture, read_picture
 
 CLASSES = ("bee", "hornet")
@@ -55,18 +56,31 @@ def mark(
 
 
 def test_insects_that_are_called_false_are_not_unlearnt(
-    tmp_path: Path, tiny: Artifact, golden: Dataset, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny: Artifact, golden: Dataset, pictures: list[np.ndarray]
 ) -> None:
-    monkeypatch.setattr(room, "STRENGTHS", (10.0, 0.03))
     marks = [mark(tmp_path, frame, "false", i) for i, frame in enumerate(pictures)]
     found = learn(tiny, marks, golden, tmp_path / "learnt")
     assert not found.passed
-    assert found.file.name.endswith(".onnx.rejected")
-    assert found.file.is_file()
-    assert "of bee falls" in found.why or "is gone" in found.why
-    assert len(found.judged) == len(room.STRENGTHS)
+    assert found.file is None
+    assert "looks as labelled insects" in found.why
     assert current(tmp_path / "learnt", tiny.sha256) is None
     assert not json.loads((tmp_path / "learnt" / "learnt.json").read_text())["passed"]
+
+
+def test_marks_that_would_cost_what_is_found_are_rejected(
+    tmp_path: Path, tiny: Artifact, golden: Dataset, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should they be believed after all, and a veto reach as far as to the labelled insects."""
+    monkeypatch.setattr(room, "strangeness", lambda *_: 1.0)
+    monkeypatch.setattr(room, "STRENGTHS", ((4.0, 10.0), (2.0, 1.0)))
+    marks = [mark(tmp_path, frame, "false", i) for i, frame in enumerate(pictures)]
+    found = learn(tiny, marks, golden, tmp_path / "learnt")
+    assert not found.passed
+    assert found.file is not None
+    assert found.file.name.endswith(".onnx.rejected")
+    assert found.file.is_file()
+    assert "of bee falls" in found.why
+    assert len(found.judged) == len(room.STRENGTHS)
 
 
 def test_a_fit_that_passes_is_the_one_in_use(
@@ -75,11 +89,11 @@ def test_a_fit_that_passes_is_the_one_in_use(
     """With the golden pictures' limits wide open: what passes is written, described, and does as the marks say."""
     monkeypatch.setattr("edgekit.refit.gate.LOST", 1.0)
     monkeypatch.setattr("edgekit.refit.gate.WRONG", 1.0)
-    monkeypatch.setattr(room, "STRENGTHS", (1000.0,))
-    monkeypatch.setattr(room, "_HOLD", 0.01)
+    monkeypatch.setattr(room, "strangeness", lambda *_: 1.0)
     marks = [mark(tmp_path, pictures[0], "false", 0), mark(tmp_path, pictures[1], "right", 1)]
     found = learn(tiny, marks, golden, tmp_path / "learnt")
     assert found.passed
+    assert found.file is not None
     assert found.judged[-1].gone == (1, 1)
     assert found.judged[-1].stayed == (1, 1)
     assert current(tmp_path / "learnt", tiny.sha256) == found.file
@@ -100,8 +114,7 @@ def test_a_file_that_is_not_the_fit_is_refused(
 ) -> None:
     monkeypatch.setattr("edgekit.refit.gate.LOST", 1.0)
     monkeypatch.setattr("edgekit.refit.gate.WRONG", 1.0)
-    monkeypatch.setattr(room, "STRENGTHS", (1000.0,))
-    monkeypatch.setattr(room, "_HOLD", 0.01)
+    monkeypatch.setattr(room, "strangeness", lambda *_: 1.0)
     honest = room.replaced
     monkeypatch.setattr(room, "replaced", lambda model, layer, weight, bias: honest(model, layer, weight, bias + 0.1))
     found = learn(tiny, [mark(tmp_path, pictures[0], "false", 0)], golden, tmp_path / "learnt")
@@ -120,7 +133,7 @@ def test_what_was_called_right_stays(
         honest = after.results
         after.results = lambda *given: (found[found.scores > 2] for found in honest(*given))  # type: ignore[method-assign]
         monkeypatch.setattr("edgekit.refit.gate._inexact", lambda *_: "")
-        nothing = ((), np.zeros((2, 1)), np.zeros(2))
+        nothing = ((), Fit(np.zeros((2, 1)), np.zeros(2)))
         standing = measure(before, few, marks, (0.3, 0.3))
         judged = judge(standing, after, few, marks, (0.3, 0.3), nothing, 1.0)
     assert judged.stayed == (0, 1)
@@ -146,10 +159,7 @@ def test_golden_pictures_must_be_able_to_judge(
         learn(tiny, marks, replace(golden, samples=golden.samples[:4]), tmp_path / "learnt")
 
 
-def test_the_camera_goes_on_with_what_it_has(
-    tmp_path: Path, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "STRENGTHS", (10.0,))
+def test_the_camera_goes_on_with_what_it_has(tmp_path: Path, pictures: list[np.ndarray]) -> None:
     said: list[str] = []
     settings = [
         "model.path=centernet-tiny", "learn.enabled=true", f"store.folder={tmp_path}",
@@ -164,7 +174,7 @@ def test_the_camera_goes_on_with_what_it_has(
     assert "rejected" in said[-1]
     assert "centernet-tiny.onnx goes on" in said[-1]
     lines = len(said)
-    (before,) = (tmp_path / "learnt").glob("*.rejected")
+    before = tmp_path / "learnt" / "learnt.json"
     written = before.stat().st_mtime_ns
     learnt_model(config, said.append)  # nothing is new: nothing is fitted again
     assert before.stat().st_mtime_ns == written
