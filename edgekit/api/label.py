@@ -91,9 +91,10 @@ def label(
         sam: an image encoder and a mask decoder as ONNX, in a usual Segment Anything layout: a click or a drawn box
             becomes the box of the thing there.
         mask: instead of `sam`, a saliency or mask network as ONNX: a drawn box becomes that of the thing in it.
-        folders: the pictures lie in two class folders, present and absent, and nobody drew boxes: what stands out in
-            present ones and looks like nothing in absent ones is proposed, and absent ones are done, with no boxes. A
-            name says which folder is the absent one.
+        folders: the pictures lie in two class folders, present and absent, and nobody drew boxes: absent ones are done,
+            with no boxes. In present ones the `model` proposes its class of that name, or all it finds under that name
+            where it has none; without a model what stands out and looks like nothing in absent ones is proposed. A name
+            says which folder is the absent one.
         blind: that many pictures are labelled without seeing proposals, so that these are measured on them.
         host: where the page listens; other than this machine's own address it needs a `token`.
         port: 0 is any free one.
@@ -105,8 +106,8 @@ def label(
     Raises:
         DataError: no pictures, or labels that cannot be read.
         UsageError: a folder `out` that has other things, labels of others without `out`, a port that is taken, a
-            model that is no detector, `sam` of other than two files or beside `mask`, `folders` beside `model` or
-            `store`, or not one of `path` and `store`.
+            model that is no detector, `sam` of other than two files or beside `mask`, `folders` beside `store`, or not
+            one of `path` and `store`.
         ArtifactError: a model or segmenter that must not run here.
         BusyError: the folder is being labelled by another process.
         OutputError: it cannot be written.
@@ -161,26 +162,31 @@ def _proposals(
     source: Path | Marked, model: str | os.PathLike[str] | None, folders: bool | str, open_now: ExitStack
 ) -> tuple[Help, tuple[str, ...], frozenset[Path]]:
     """What proposes, the names of its classes, and pictures that are known to be empty."""
-    if folders and (model is not None or isinstance(source, Marked)):
-        other = "a model" if model is not None else "a camera's store, which has no class folders"
-        raise UsageError("Boxes are proposed by one.", got=f"{other}, and folders", expected="one of the two")
+    if folders and isinstance(source, Marked):
+        raise UsageError(
+            "A camera's store has no class folders.", got="a store, and folders", expected="one of the two"
+        )
     if isinstance(source, Marked) and model is None:
         return Help(given=source.proposals, name=source.name), source.classes, frozenset()
+    sides, dataset, empty = None, None, frozenset[Path]()
     if folders and isinstance(source, Path):
         dataset = load_folder(source, None, ALL)  # a data.yaml of ours may lie there by now
         sides = sides_of(dataset, folders if isinstance(folders, str) else None)
-        learnt = learn(dataset, sides)
-        name = hashlib.sha256(learnt.ranking.direction.tobytes() + repr(learnt.ranking.half).encode()).hexdigest()
         pairs = zip(dataset, sides.of, strict=True)
         empty = frozenset(sample.path for sample, present in pairs if not present and sample.path is not None)
-        return Help(learnt, name=name, threshold=0.5), (sides.present,), empty
-    if model is None:
-        return Help(), (), frozenset()
-    proposer = DetectorProposer(open_now.enter_context(open_predictor(model)))
-    own = proposer.predictor.spec.thresholds or (0.3,)
-    meant = source.classes if isinstance(source, Marked) else ()  # the model may not know all of them
-    names = tuple(dict.fromkeys((*proposer.classes, *meant)))
-    return Help(proposer, name=proposer.predictor.sha256, threshold=sum(own) / len(own)), names, frozenset()
+    if model is not None:
+        wanted = None if sides is None else sides.present
+        proposer = DetectorProposer(open_now.enter_context(open_predictor(model)), only=wanted)
+        own = proposer.predictor.spec.thresholds or (0.3,)
+        meant = source.classes if isinstance(source, Marked) else ()  # the model may not know all of them
+        names = tuple(dict.fromkeys((*proposer.classes, *meant)))
+        name = f"{proposer.predictor.sha256} {wanted or ''}".strip()
+        return Help(proposer, name=name, threshold=sum(own) / len(own)), names, empty
+    if dataset is None or sides is None:
+        return Help(), (), empty
+    learnt = learn(dataset, sides)
+    name = hashlib.sha256(learnt.ranking.direction.tobytes() + repr(learnt.ranking.half).encode()).hexdigest()
+    return Help(learnt, name=name, threshold=0.5), (sides.present,), empty
 
 
 def _segmenter(

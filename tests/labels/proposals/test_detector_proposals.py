@@ -45,6 +45,19 @@ def test_its_threshold_is_its_own_or_the_one_given(tiny: Predictor) -> None:
     assert len(DetectorProposer(tiny, 0.5)(frame)) < len(scores)
 
 
+def test_of_one_class_alone_or_of_all_under_its_name(tiny: Predictor) -> None:
+    frame = hive_pictures(3, seed=11).samples[1].read()
+    every = DetectorProposer(tiny)(frame)
+    assert {one.label for one in every} == {"bee", "hornet"}
+    bees = DetectorProposer(tiny, only="Bee")
+    assert bees.classes == ("Bee",)
+    assert [one.box for one in bees(frame)] == [one.box for one in every if one.label == "bee"]
+    assert {one.label for one in bees(frame)} == {"Bee"}
+    wasps = DetectorProposer(tiny, only="wasp")(frame)
+    assert [one.box for one in wasps] == [one.box for one in every]
+    assert {one.label for one in wasps} == {"wasp"}
+
+
 def test_what_is_no_detector_is_refused() -> None:
     image, logits = TensorSpec("image", "uint8", ("N", 4, 6, 3)), TensorSpec("logits", "float32", ("N", 2))
     spec = ModelSpec("resnet18", ("a", "b"), PreprocessSpec(4, 6, "stretch", None))
