@@ -701,3 +701,62 @@ def _darklabel(root: Path) -> None:
         groups = [f"{i},{a},{b},{c},{d},{n}" for i, (n, (a, b, c, d)) in enumerate(mine)]
         lines += [",".join([str(number), str(len(mine)), *groups])] if mine else []
     text(root / "clip.txt", "\n".join(lines))
+
+
+@writer
+def _darwin(root: Path) -> None:
+    pictures(root / "images")
+    for key in TRUTH:
+        boxes = [
+            {"name": n, "id": f"{key}{i}", "bounding_box": {"x": a, "y": b, "w": c - a, "h": d - b}}
+            for i, (n, (a, b, c, d)) in enumerate(TRUTH[key])
+        ]
+        slot = {"slot_name": "0", "width": SIZES[key][0], "height": SIZES[key][1], "source_files": []}
+        item = {"name": f"{key}.png", "path": "/", "slots": [slot]}
+        tag = [{"name": "sunny", "tag": {}}] if boxes else []
+        text(root / "annotations" / f"{key}.json", {"version": "2.0", "item": item, "annotations": [*boxes, *tag]})
+
+
+@writer
+def _darwin_1(root: Path) -> None:
+    pictures(root)
+    for key in TRUTH:
+        outlines = [
+            {"name": n, "polygon": {"path": [{"x": x, "y": y} for x, y in ((a, b), (c, b), (c, d), (a, d))]},
+             "bounding_box": {"x": a, "y": b, "w": c - a, "h": d - b}}
+            for n, (a, b, c, d) in TRUTH[key]
+        ]  # fmt: skip
+        image = {"filename": f"{key}.png", "width": SIZES[key][0], "height": SIZES[key][1], "url": "https://v7"}
+        text(root / f"{key}.json", {"dataset": "hive", "image": image, "annotations": outlines})
+
+
+@writer
+def _labelbox(root: Path) -> None:
+    pictures(root)
+    lines = []
+    for key in TRUTH:
+        objects = [
+            {"name": n, "annotation_kind": "ImageBoundingBox", "feature_id": f"{key}{i}",
+             "bounding_box": {"top": b, "left": a, "height": d - b, "width": c - a}}
+            for i, (n, (a, b, c, d)) in enumerate(TRUTH[key])
+        ]  # fmt: skip
+        labels = [{"label_kind": "Default", "annotations": {"objects": objects, "classifications": []}}]
+        row = {"id": f"cl{key}", "external_id": f"{key}.png", "row_data": f"https://storage/x-{key}?sig=1"}
+        size = {"width": SIZES[key][0], "height": SIZES[key][1]}
+        one = {"data_row": row, "media_attributes": size, "projects": {"p1": {"name": "hive", "labels": labels}}}
+        lines.append(json.dumps(one))
+    text(root / "export.ndjson", "\n".join(lines))
+
+
+@writer
+def _labelbox_old(root: Path) -> None:
+    pictures(root)
+    items = []
+    for key in TRUTH:
+        objects = [
+            {"title": n, "value": n.lower(), "bbox": {"top": b, "left": a, "height": d - b, "width": c - a}}
+            for n, (a, b, c, d) in TRUTH[key]
+        ]
+        items.append({"ID": key, "Labeled Data": f"https://storage/{key}.png", "Label": {"objects": objects},
+                      "External ID": f"{key}.png", "Skipped": False})  # fmt: skip
+    text(root / "export.json", items)

@@ -10,7 +10,7 @@ import pytest
 from edgekit.data import load_dataset
 from edgekit.data.load import has_boxes
 from edgekit.errors import DataError
-from tests.data.layouts.made import CLASSES, NO_EMPTY, TRUTH, WRITERS
+from tests.data.layouts.made import CLASSES, NO_EMPTY, TRUTH, WRITERS, picture, text
 
 
 def found(path: Path, **how: str) -> dict[str, list[tuple[str, list[float]]]]:
@@ -85,3 +85,40 @@ def test_a_picture_with_a_box_that_cannot_be_used_is_left_out_and_named(
     data = load_dataset(tmp_path, split="all")
     assert "a" not in {Path(s.name).stem for s in data}
     assert any(note.startswith("1 left out") and "a.png" in note for note in data.notes), data.notes
+
+
+def test_wider_face(tmp_path: Path) -> None:
+    for key in "abc":
+        picture(tmp_path / "WIDER_val" / "images" / "0--Parade" / f"{key}.jpg", key)
+    listed = (
+        "0--Parade/a.jpg\n2\n10 20 20 30 2 0 0 0 0 0\n40 5 38 20 0 0 0 1 2 0 \n"
+        "0--Parade/b.jpg\n1\n0 0 25 40 0 0 0 0 0 0\n0--Parade/c.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n"
+    )
+    text(tmp_path / "wider_face_split" / "wider_face_val_bbx_gt.txt", listed)
+    data = load_dataset(tmp_path, None, "all")
+    assert data.classes == ("face",)
+    truths = {Path(sample.name).stem: sample.ground_truth() for sample in data}
+    assert truths["a"].boxes.tolist() == [[10, 20, 30, 50]]
+    assert truths["b"].boxes.tolist() == [[0, 0, 25, 40]]
+    assert len(truths["c"].boxes) == 0
+    (set_aside,) = [sample.ignored_boxes for sample in data if Path(sample.name).stem == "a"]
+    assert set_aside is not None
+    assert set_aside.tolist() == [[40, 5, 78, 25]]
+
+
+def test_visdrone(tmp_path: Path) -> None:
+    for key in "abc":
+        picture(tmp_path / "images" / f"{key}.jpg", key)
+    text(tmp_path / "annotations" / "a.txt", "10,20,20,30,1,4,0,0\n40,5,38,20,0,0,0,0,\n")
+    text(tmp_path / "annotations" / "b.txt", "0,0,25,40,1,1,-1,1\n")
+    text(tmp_path / "annotations" / "c.txt", "")
+    data = load_dataset(tmp_path, None, "all")
+    assert data.classes is not None
+    found = {
+        Path(sample.name).stem: [
+            (data.classes[label], *box)
+            for label, box in zip(sample.ground_truth().labels, sample.ground_truth().boxes.tolist(), strict=True)
+        ]
+        for sample in data
+    }
+    assert found == {"a": [("car", 10, 20, 30, 50)], "b": [("pedestrian", 0, 0, 25, 40)], "c": []}

@@ -258,6 +258,6 @@ def test_training_on_masks_says_what_can_be_done_with_them(tmp_path: Path) -> No
         for key in KEYS:
             picture(tmp_path / split / "images" / f"{key}.png")
             save(tmp_path / split / "masks" / f"{key}.png", truth(key))
-    with pytest.raises(DataError, match="trained on masks yet") as caught:
+    with pytest.raises(DataError, match="which this recipe does not learn") as caught:
         load_splits(tmp_path, Data.model_validate({}), 0)
     assert "edgekit adopt" in (caught.value.fix or "")

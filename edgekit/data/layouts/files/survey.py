@@ -27,10 +27,14 @@ FORMATS = (
     "vott",
     "bdd",
     "manifest",
+    "darwin",
+    "labelbox",
     "rows.tables",
     "rows.yolo",
     "rows.kitti",
     "rows.dota",
+    "rows.visdrone",
+    "rows.wider",
     "rows.frames",
 )
 _TRIED = 64  # files of one suffix that are looked into before a format is given up
