@@ -51,7 +51,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "graph": ({"builder", "fold", "lint", "passes"}, {"*"}, {"fold_bn", "to_onnx"}),
     "labels": ({"proposals"}, {"*"}, {"web"}),
     "metrics": ({"*"}, {"segmentation"}),
-    "nets": ({"*"},),
+    "nets": ({"*"}, {"decoding"}, {"detector"}),
     "pipeline": ({"*"}, {"adopting"}),
     "quantize": ({"*"},),
     "reading": ({"*"},),

@@ -139,7 +139,7 @@ class CenterNet(nn.Module):
         arch: a key of `CENTERNETS`, e.g. `centernet-resnet18`, or a trunk by name, e.g. `timm:tf_efficientnet_lite0`.
         classes: C, the channels of the heatmap.
         neck: `deconv` or `fpn`.
-        head: `offset_size` or `ltrb`; `edgekit.nets.decode` and `edgekit.training` go by this name.
+        head: `offset_size` or `ltrb`; `edgekit.nets.decoding.decode` and `edgekit.training` go by this name.
         width: factor on all channels of trunk, neck and branches; with `fpn` and one class 0.34 makes 1.4
             million parameters and 0.25 makes 0.75 (resnet18). A trunk by name keeps its channels.
 

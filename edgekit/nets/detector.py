@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgekit.nets import unet
 from edgekit.nets.centernet import CenterNet, check_size
-from edgekit.nets.decode import Decode
+from edgekit.nets.decoding.decode import Decode
 from edgekit.nets.unet import Segmenter
 from edgekit.spec import ModelSpec, Suppression
 from edgekit.tasks import task_of

@@ -1,4 +1,4 @@
-"""What a CenterNet should answer for one picture, from its boxes: the inverse of `edgekit.nets.decode`.
+"""What a CenterNet should answer for one picture, from its boxes: the inverse of `edgekit.nets.decoding.decode`.
 
 h = height / 4 and w = width / 4 are the heatmap's; feature pixels are 4 input pixels wide. Targets of several pictures
 stack with torch's `default_collate`.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import edgekit.graph.fold_bn as fold_module
-import edgekit.nets.decode as decode_module
+import edgekit.nets.decoding.decode as decode_module
 from edgekit import nets
 from edgekit.artifacts.onnx_file import read_onnx
 from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint

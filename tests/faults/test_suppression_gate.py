@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-import edgekit.nets.suppress as suppress_module
+import edgekit.nets.decoding.suppress as suppress_module
 from edgekit.config.target import load_target
 from edgekit.gate.compare import compare_answers
-from edgekit.nets.suppress import suppressed
+from edgekit.nets.decoding.suppress import suppressed
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks.stage import Stage
 from edgekit.vision.suppress import Suppression

@@ -15,7 +15,7 @@ from edgekit.errors import UsageError
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.to_onnx import first_convolution
 from edgekit.nets.centernet import CENTERNETS, PRIOR, CenterNet, LtrbMaps, OffsetSizeMaps, bilinear_init, check_size
-from edgekit.nets.decode import Decode
+from edgekit.nets.decoding.decode import Decode
 from edgekit.nets.resnet import LAYOUTS, ResNet, Trunk, scaled
 from edgekit.training.losses import LOSSES
 from edgekit.training.targets import ENCODERS

@@ -18,7 +18,7 @@ from edgekit.errors import UsageError
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.lint import lint
 from edgekit.nets.centernet import CenterNet, LtrbMaps, Maps, OffsetSizeMaps
-from edgekit.nets.decode import Decode, DetectionTensors
+from edgekit.nets.decoding.decode import Decode, DetectionTensors
 from edgekit.training.targets import ENCODERS, OffsetSizeTargets, Targets
 
 HEADS = ("offset_size", "ltrb")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.nets.suppress import suppressed
+from edgekit.nets.decoding.suppress import suppressed
 from edgekit.vision.suppress import Suppression, suppress
 
 

@@ -24,7 +24,7 @@ from edgekit.data import hive_pictures, load_dataset
 from edgekit.errors import CheckpointError, DataError, SplitError, UsageError
 from edgekit.loading import open_predictor
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
-from edgekit.nets.decode import Decode
+from edgekit.nets.decoding.decode import Decode
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.training.detection import DetectionTraining
 from edgekit.training.loop.result import LAST, STATE

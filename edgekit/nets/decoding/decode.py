@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from edgekit.errors import UsageError
 from edgekit.nets.centernet import STRIDE, Maps, OffsetSizeMaps
-from edgekit.nets.suppress import suppressed
+from edgekit.nets.decoding.suppress import suppressed
 from edgekit.vision.spec import Suppression
 
 MOST = 3840  # TensorRT's TopK parses more and then does not build
