@@ -47,6 +47,9 @@ class SourceConfig(Table):
     read_timeout: float = Field(default=2, gt=0, le=60, description="seconds without a frame until a stream is stalled")
     age_limit: float = Field(default=2, gt=0, description="seconds; an older frame is dropped")
     frozen_after: float = Field(default=10, gt=0, description="seconds of the same picture until a stream is frozen")
+    lost_after: float = Field(
+        default=600, ge=0, description="seconds without a picture until a camera is told to be lost; 0: never"
+    )
     retry_longest: float = Field(default=60, ge=1, le=3600, description="seconds; the back-off grows from 1 to this")
     rotate: Literal[0, 90, 180, 270] = Field(
         default=0, description="degrees clockwise, where the camera hangs otherwise"

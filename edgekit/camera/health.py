@@ -32,6 +32,7 @@ class Health:
         self.gated = 0
         self.model_errors = 0
         self.model_problem = ""
+        self.watching = True  # a switch can turn that off
         self.trained_on = ""  # of the model, as in its metadata
         self.size = (0, 0)
         self.inference: deque[float] = deque(maxlen=_AGES)
@@ -84,6 +85,8 @@ class Health:
             return False, why
         if self.feed is None or self.rate is None:
             return False, "starting"
+        if not self.watching:
+            return False, "watching is switched off"
         state = self.feed.state()
         if state != "online":  # in a black picture nobody sees an insect
             return False, f"camera {state}" + (f": {self.feed.detail}" if self.feed.detail else "")

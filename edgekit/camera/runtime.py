@@ -16,6 +16,7 @@ from edgekit.camera.health import Health, notify_systemd
 from edgekit.camera.housekeeping import Housekeeping
 from edgekit.camera.looking.held_model import HeldModel
 from edgekit.camera.looking.lookout import Change, Lookout
+from edgekit.camera.looking.now import now_of
 from edgekit.camera.looking.turns import Turns
 from edgekit.camera.problems import Say, one_line
 from edgekit.camera.rules import Model
@@ -73,6 +74,7 @@ class Camera:
         self._stopping = False
         self._wanted: CameraConfig | None = None
         self._ended: dict[str, float] = {}
+        self._off: set[str] = set()
         self._ladder = ThermalLadder(config.thermal)
         self._chores = Housekeeping(say)
         self.turns = Turns(streams_of(config) if config.cameras else None)
@@ -87,6 +89,8 @@ class Camera:
             say,
             fps=lambda: self.lookout.feed.fps or _VIDEO_FPS,
             listeners=listeners,
+            cameras=lambda: [now_of(one) for one in self.lookouts.values()],
+            switch=self.switch,
         )
         for lookout in self.lookouts.values():
             lookout.health.writer = self.writer
@@ -176,6 +180,13 @@ class Camera:
         """Ends `run` soon, from any thread or a signal handler."""
         self._stopping = True
 
+    def switch(self, name: str, on: bool) -> None:
+        """Makes a camera, by its name, watch or not, from any thread. After a restart all watch."""
+        if name in self.lookouts and self.lookouts[name].health.watching != on:
+            (self._off.discard if on else self._off.add)(name)
+            self.lookouts[name].health.watching = on
+            self._say(f"{name}: watching is switched {'on' if on else 'off'}")
+
     def _over(self, timeout: float) -> bool:
         """Waits a little; whether all loops have ended. What ended one is said where others go on."""
         going = [lookout for lookout in self.lookouts.values() if lookout.running]
@@ -226,7 +237,9 @@ class Camera:
 
     def _lookout(self, config: CameraConfig, counts: QuarterCounts | None = None) -> Lookout:
         say = self._say if not self.config.cameras else lambda line: self._say(f"{config.camera}: {line}")
-        return Lookout(config, lambda result: self.writer.put(result), self.turns, self._opener, say, counts)
+        made = Lookout(config, lambda result: self.writer.put(result), self.turns, self._opener, say, counts)
+        made.health.watching = config.camera not in self._off
+        return made
 
     def _reload_if_asked(self) -> None:
         wanted, self._wanted = self._wanted, None

@@ -16,7 +16,7 @@ from edgekit.camera.track.tracker import Track
 from edgekit.camera.track.zones import Zones, centres
 from edgekit.vision.results import Detections
 
-Kind = Literal["start", "update", "end"]
+Kind = Literal["start", "update", "end", "lost", "back"]  # the last two are of a camera, not of a visit
 Reason = Literal["lost", "camera_offline", "shutdown", "crash"]
 
 SCHEMA = "edgekit.visit/1"

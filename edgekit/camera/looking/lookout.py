@@ -12,8 +12,9 @@ from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver.live_view import LiveView
 from edgekit.camera.detect.lookahead import Lookahead, streams_of
 from edgekit.camera.detect.motion import Motion
+from edgekit.camera.events.absence import Absence
 from edgekit.camera.events.counts import QuarterCounts
-from edgekit.camera.events.visits import Reason, Visit
+from edgekit.camera.events.visits import Reason, Visit, VisitEvent
 from edgekit.camera.health import Health
 from edgekit.camera.looking.held_model import HeldModel
 from edgekit.camera.looking.turns import Turns
@@ -59,7 +60,7 @@ class Lookout:
     Attributes:
         feed: its source; `feed.counters.captured` rises with every frame.
         health: `beat` is called each time the loop goes round, `looked` after each look.
-        most: the most at once of each label.
+        most, seen: the most at once of each label, and how many of each the last look saw.
         error: what ended the loop, where anything was raised.
 
     Raises:
@@ -79,6 +80,8 @@ class Lookout:
         self._tell, self._turn = put, partial(turns.turn, config.camera)
         self.health, self.view, self.counts = Health(), LiveView(), counts or QuarterCounts()
         self.most: dict[str, int] = {}
+        self.seen: dict[str, int] = {}
+        self._absence = Absence(time.monotonic())
         self.error: BaseException | None = None
         self.feed = self.health.feed = self._new_feed(config)
         self._stop = threading.Event()
@@ -226,7 +229,7 @@ class Lookout:
             self.health.size = (frame.shape[1], frame.shape[0])
             self._rules.tracker.reset()
         tracks = self._rules.tracker.update(found, at) if found is not None else []
-        events = self._rules.visits.update(tracks, frame.shape, at, found)
+        events = [*self._rules.visits.update(tracks, frame.shape, at, found), *self._missed(at)]
         if found is not None:
             self._count(tracks, at)
         busy = bool(self._rules.visits.open) or (motion is not None and motion.moved)
@@ -237,7 +240,9 @@ class Lookout:
         self.health.looked(time.monotonic() - shot.captured, seconds)
 
     def _worth(self, motion: Motion | None, at: float) -> bool:
-        """Whether the model should see this frame: not where the gate is on and nothing of interest moves."""
+        """Whether the model should see this frame: not where it is switched off, or nothing moves before the gate."""
+        if not self.health.watching:
+            return False
         if motion is None or not self.config.motion.gate:
             return True
         due = at - self._inferred_at >= self.config.motion.every
@@ -289,6 +294,7 @@ class Lookout:
             if track.counts and track.label in counts:
                 counts[track.label] += 1
         self.counts.see(counts, self.feed.clock.wall(at))
+        self.seen = counts
         for label, count in counts.items():
             self.most[label] = max(self.most.get(label, 0), count)
 
@@ -297,8 +303,14 @@ class Lookout:
         if self.feed.live:
             now = self._last_at = time.monotonic()
             events = self._rules.visits.tick(now, self.feed.state() in ("offline", "stalled", "connecting"))
-            if events:
+            if events := [*events, *self._missed(now)]:
                 self._put(FrameResult(None, nothing(), now, tuple(events)))
+
+    def _missed(self, at: float) -> tuple[VisitEvent, ...]:
+        """What is to be told of a live camera that gives no picture, or gives some again."""
+        if not self.feed.live:
+            return ()
+        return self._absence.see(self.feed.state(), self.feed.detail, at, self.config.source.lost_after)
 
     def _close_visits(self, reason: Reason) -> None:
         self._put(FrameResult(None, nothing(), self._last_at, tuple(self._rules.visits.close(self._last_at, reason))))

@@ -19,6 +19,7 @@ Event = dict[str, Any]
 
 NAME = "visits.db"
 FORMAT = 3
+OF_A_CAMERA = ("lost", "back")  # types of events that belong to no visit
 _FORMATS = 1000  # a higher number is no later edgekit's but damage
 _PAGES = 256  # in the write-ahead log, 1 MB, until they are taken over: a log needs room that a full disk hasn't
 # a key's columns come first: where they don't, SQLite 3.40's integrity_check finds damage that isn't there
@@ -102,6 +103,8 @@ def insert_event(db: sqlite3.Connection, event: Event) -> int:
         seq = int(db.execute("SELECT max(seq) FROM events").fetchone()[0]) + 1
         text = _text({**event, "seq": seq})
     db.execute("INSERT INTO events VALUES (?, ?, ?)", (seq, event["id"], text))
+    if event["type"] in OF_A_CAMERA:
+        return seq
     db.execute(
         "INSERT INTO visits (id, label, start, ended, event, first, camera) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, event = excluded.event",

@@ -22,6 +22,11 @@ ROOM = 4 * MB  # bytes in which the log and a thousand events are written
 KINDS = {"snapshots": "snapshot", "plain": "plain", "clips": "clip"}  # folder: key in an event
 _BATCH = 20
 _MORE = 0.02  # of the reserve that is won at once, so that not every picture needs a look at all of them
+# of cameras that were lost, before the oldest visit that is left
+_OF_NO_VISIT = (
+    "DELETE FROM events WHERE seq < (SELECT min(first) FROM visits) AND seq < (SELECT max(seq) FROM events) "
+    "AND id NOT IN (SELECT id FROM visits)"
+)
 _NEWEST = 2**62
 
 
@@ -182,6 +187,7 @@ def _remove_rows(db: sqlite3.Connection, folder: Path, most: float, removed: Rem
             for ident, _ in rows:
                 db.execute("DELETE FROM events WHERE id = ? AND seq < (SELECT max(seq) FROM events)", (ident,))
                 db.execute("DELETE FROM visits WHERE id = ?", (ident,))
+            db.execute(_OF_NO_VISIT)
         events = [parsed(text) or {} for _, text in rows]
         files = [
             Kept(folder / event[key]["path"], kind, 0, 0)

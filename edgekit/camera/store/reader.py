@@ -48,6 +48,13 @@ class Reader:
             ).fetchall()
         return [event for row in rows if (event := parsed(row[0]))]
 
+    def events(self, after: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
+        """Events with numbers above `after`, in their order; the last number that was looked at, and they."""
+        with closing(self._db()) as db:
+            rows = db.execute("SELECT seq, event FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
+            found = rows.fetchall()
+        return found[-1][0] if found else after, [event for _, text in found if (event := parsed(text))]
+
     def visit(self, ident: str) -> dict[str, Any] | None:
         with closing(self._db()) as db:
             row = db.execute("SELECT event FROM visits WHERE id = ?", (ident,)).fetchone()

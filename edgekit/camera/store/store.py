@@ -16,7 +16,7 @@ from edgekit.artifacts.atomic import make_folder
 from edgekit.camera.clock import seconds_of
 from edgekit.camera.config import StoreConfig
 from edgekit.camera.problems import one_line
-from edgekit.camera.store.database import Event, parsed
+from edgekit.camera.store.database import OF_A_CAMERA, Event, parsed
 from edgekit.camera.store.dropped import StoreProblems
 from edgekit.camera.store.leftovers import put_right
 from edgekit.camera.store.locked_database import LockedDatabase
@@ -122,9 +122,8 @@ class Store:
         """
         self.seq = max(self.seq, event["seq"])
         self._locked.lock.cover(self.seq)
-        self._mine.add(event["id"])
-        if event["type"] == "end":
-            self._mine.discard(event["id"])
+        over = event["type"] in ("end", *OF_A_CAMERA)
+        (self._mine.discard if over else self._mine.add)(event["id"])
         self._outbox.promise(event, owed)
         self._unwritten.events.append(event)
         if len(self._unwritten.events) > _WAITING:

@@ -10,6 +10,7 @@ from edgekit.camera.runtime import Camera
 from edgekit.camera.store.reader import Reader
 from edgekit.camera.web.behind import Behind
 from edgekit.camera.web.encoder import ClipEncoder
+from edgekit.camera.web.feed import FeedAnswers
 from edgekit.camera.web.numbers import NumberAnswers
 from edgekit.camera.web.parts import answer_part, page_headers
 from edgekit.camera.web.streams import Streams
@@ -82,6 +83,7 @@ class Page:
             Route("/api/visits.csv", numbers.visits_csv),
             Route("/api/counts", numbers.counts),
             Route("/api/today", numbers.today),
+            Route("/api/events", FeedAnswers(self.reader).events),
             Route("/api/season", numbers.season),
             Route("/api/days.csv", numbers.days_csv),
             Route("/api/zones", zones.list),

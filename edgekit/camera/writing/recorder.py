@@ -74,6 +74,9 @@ class Recorder:
 
     def completed(self, event: VisitEvent, number: int) -> Event:
         """The event as everybody is told it, `number` its place in the order; its pictures are on the disk then."""
+        mine = {"seq": number, "device": self._config.device, "camera": self.name}
+        if event.kind in ("lost", "back"):
+            return {**{key: {**event.content, **mine}[key] for key in _ORDER}, **event.content}
         day = local_day(wall(event.at) if event.moment is None else event.moment)
         if self._clips and event.kind == "start":
             self._clips.begin(event.ident, event.at, day)
@@ -86,9 +89,7 @@ class Recorder:
         files = self._files.pop(event.ident, {}) if event.kind == "end" else self._files.get(event.ident, {})
         whole = {
             **event.content,
-            "seq": number,
-            "device": self._config.device,
-            "camera": self.name,
+            **mine,
             "model": self.model,
             "snapshot": files.get("snapshot"),
             "plain": files.get("plain"),
