@@ -1,8 +1,8 @@
 """A process that tells visits, to be killed: `python -m tests.camera.telling FOLDER PORT EVENTS SECONDS SPEED`.
 
 It tells EVENTS events, three a visit, evenly over SECONDS, and waits then until it is ended. For the deliveries'
-queue SPEED seconds go by in each second, so that its back-off grows as in hours. Each line on stdout is the number of an
-event that was told; `resident N` on stderr is how many kilobytes more than after the first events.
+queue SPEED seconds go by in each second, so that its back-off grows as in hours. Each line on stdout is the number of
+an event that was told; `resident N` on stderr is how many kilobytes more than after the first events.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def main(folder: str, port: str, events: str, seconds: str, speed: str) -> None:
                          lambda line: print(line, file=sys.stderr), fps=lambda: 10.0,
                          listeners=(lambda event: print(event["seq"], flush=True),))  # fmt: skip
     writer.start()
-    base, begun = 0, time.monotonic()
+    base, begun, ident = 0, time.monotonic(), ""
     for number in count():
-        kind, ident = ("start", "update", "end")[number % 3], uuid7() if number % 3 == 0 else ident  # noqa: F821
-        if number == int(events) or over.wait(
-            max(0.0, begun + number * float(seconds) / int(events) - time.monotonic())
-        ):
+        kind = ("start", "update", "end")[number % 3]
+        ident = uuid7() if kind == "start" else ident
+        due = begun + number * float(seconds) / int(events)
+        if number == int(events) or over.wait(max(0.0, due - time.monotonic())):
             break
         if number == _WARM:
             base = resident()

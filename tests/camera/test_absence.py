@@ -80,8 +80,7 @@ def test_watching_is_switched_off_and_on(tmp_path: Path) -> None:
         assert set(now.counts.values()) == {0}
         time.sleep(0.2)
         assert told.looks("north") <= looks + 1
-        camera.replace("north")  # a new loop in its place is as the switch says
-        assert not now_of(camera.lookout).enabled
+        assert not camera._lookout(camera.lookout.config).health.watching  # a loop in its place is as the switch says
         camera.switch("north", True)
         told.more_looks("north")
         assert now_of(camera.lookout).ready
