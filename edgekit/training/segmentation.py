@@ -44,7 +44,8 @@ class SegmentationTraining(Training):
 
     Raises:
         DataError: no masks, no names of classes, other classes in validation, or no readable pictures.
-        UsageError: an input size that the net cannot take, or an augmentation that cannot move a mask.
+        UsageError: an input size that the net cannot take, an augmentation that cannot move a mask, or
+            weights for a net without a trunk.
     """
 
     def __init__(self, recipe: Recipe, train: Dataset, val: Dataset, say: Callable[[str], None] = lambda _: None):
@@ -80,9 +81,17 @@ class SegmentationTraining(Training):
         torch.manual_seed(recipe.schedule.seed)
         self.net = nets.build(self.spec)
         self.heads = net.heads
-        trunk = nets.find(net.trunk_of(arguments))
+        named = net.trunk_of(arguments)
+        if not named and recipe.net.weights != "none":
+            raise UsageError(
+                "This net has no trunk that could start from weights.",
+                got=f"net.weights = {recipe.net.weights} for {net.name}",
+                expected="none",
+                fix="--weights none",
+            )
+        trunk = nets.find(named) if named else net
         shared = {name: value for name, value in arguments.items() if name in trunk.arguments}
-        state = read_weights(recipe.net.weights, trunk.name, shared)
+        state = read_weights(recipe.net.weights, trunk.name, shared) if named else None
         if state is not None:
             state, left = in_trunk(self.net, state, trunk)
             count = start_from(self.net, state, self.heads)

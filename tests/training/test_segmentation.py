@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -172,6 +173,25 @@ def test_it_learns_and_what_it_learnt_is_exported_and_proven(cli: Cli, data: Pat
     assert {"fold", "onnx", "batch"} <= set(equal)
     assert min(equal.values()) >= 0.9999, equal
     assert edgekit.evaluate(tmp_path / "best.onnx", data).to_dict()["miou"] == pytest.approx(measured["miou"], abs=1e-4)
+
+
+def test_the_net_that_keeps_its_magnitude_learns_and_is_proven(cli: Cli, data: Path, tmp_path: Path) -> None:
+    wanted = (*(one for one in TINY if "width" not in one), "net.width=0.25", "schedule.epochs=30", "net.weights=none")
+    changes = [word for change in (*wanted, "schedule.evaluate_every=30", *RATES[2:]) for word in ("--set", change)]
+    run = tmp_path / "run"
+    trained = cli("train", "unet-mp", "--data", data, "--out", run, *changes, "--format", "json")
+    assert trained.code == 0, trained.text
+    assert json.loads(trained.out)["metrics"]["miou"] > 0.6
+    exported = cli("export", run / "best.pt", "--data", data, "--out", tmp_path)
+    assert exported.code == 0, exported.text
+    assert "equal to our net from its own checkpoint" in exported.out
+    graph = onnx.load(tmp_path / "best.onnx").graph
+    stored = {tensor.name for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 27
+    assert all(node.input[1] in stored for node in convolutions), "weights that nothing computes"
+    refused = cli("train", "unet-mp", "--data", data, "--out", tmp_path / "b", *changes, "--weights", run / "best.pt")
+    assert "no trunk that could start from weights" in refused.text
 
 
 def test_pictures_without_masks_or_names_are_refused(data: Path, tmp_path: Path) -> None:
