@@ -3,12 +3,15 @@
 import contextlib
 import http.client
 import json
+import os
 import resource
+import selectors
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ import pytest
 pytest.importorskip("uvicorn")
 pytest.importorskip("onnxruntime")
 SILENT, DESCRIPTORS, SECONDS = 1100, 1024, 20.0
+VIEWERS, PHASE, TURNS = 50, 15.0, 2
 TOKEN = "a-token-of-many-letters"
 
 
@@ -38,10 +42,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def watching(store: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+def watching(store: Path, port: int, *more: str) -> Iterator[subprocess.Popen[str]]:
     model = Path(__file__).parents[2] / "models" / "centernet-tiny.onnx"
     changes = (f"store.folder={store}", "web.host=0.0.0.0", f"web.port={port}", f"web.token={TOKEN}", "rate.fps=5",
-               "visits.update_every=1", "visits.end_after=0.5", "visits.cooldown=0", "model.threads=1")  # fmt: skip
+               "visits.update_every=1", "visits.end_after=0.5", "visits.cooldown=0", "model.threads=1",
+               *more)  # fmt: skip
     code = "from edgekit.cli.app import main; main()"
     command = [sys.executable, "-c", code, "camera", "--source", "synthetic://hive?seed=1&fps=10&height=180&width=320",
                "--model", str(model), "--web", "--json-lines"]  # fmt: skip
@@ -63,6 +68,16 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def wait_until_ready(port: int, folder: Path) -> None:
+    until = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(OSError):
+            if ask(port, "/readyz")[0] == 200:
+                return
+        assert time.monotonic() < until, (folder / "said.txt").read_text()
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 def test_a_thousand_silent_connections_cost_no_event(tmp_path: Path) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < SILENT + 100:
@@ -71,13 +86,7 @@ def test_a_thousand_silent_connections_cost_no_event(tmp_path: Path) -> None:
     answers: list[tuple[str, int]] = []
     most, slowest = 0, 0.0
     with watching(store, port) as process, contextlib.ExitStack() as silent:
-        until = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError):
-                if ask(port, "/readyz")[0] == 200:
-                    break
-            assert time.monotonic() < until, (tmp_path / "said.txt").read_text()
-            time.sleep(0.1)
+        wait_until_ready(port, tmp_path)
         begun, opened = time.monotonic(), 0
         while time.monotonic() - begun < SECONDS:
             while opened < SILENT:
@@ -112,3 +121,95 @@ def test_a_thousand_silent_connections_cost_no_event(tmp_path: Path) -> None:
     assert all(line.endswith(" 0.0") for line in lost)
     assert lost
     assert not [line for line in (tmp_path / "said.txt").read_text().splitlines() if line.startswith("error")]
+
+
+class Viewers:
+    """Looks at the live picture over and over, as browsers do; but one of them takes nothing of what it is sent.
+
+    Attributes:
+        pictures: so many came to each of those that read.
+    """
+
+    def __init__(self, port: int, count: int) -> None:
+        self.pictures = [0] * (count - 1)
+        self._links = [self._asking(port) for _ in range(count)]  # the last one never reads
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _asking(self, port: int) -> socket.socket:
+        link = socket.socket()
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096 * 16)
+        link.settimeout(10)
+        link.connect(("127.0.0.1", port))
+        link.sendall(f"GET /live.mjpg HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+        return link
+
+    def _read(self) -> None:
+        tails = [b""] * len(self.pictures)
+        with selectors.DefaultSelector() as ready:
+            for number, link in enumerate(self._links[:-1]):
+                ready.register(link, selectors.EVENT_READ, number)
+            while not self._over.is_set():
+                for key, _ in ready.select(0.2):
+                    data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                    if not data:
+                        ready.unregister(key.fileobj)
+                    seen = tails[key.data] + data
+                    self.pictures[key.data] += seen.count(b"--frame\r\n")
+                    tails[key.data] = seen[-8:]
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join(10)
+        for link in self._links:
+            link.close()
+
+
+def looked(port: int) -> float:
+    """How many frames the model has seen."""
+    lines = ask(port, "/metrics")[1].splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if "looks_total{" in line and 'fate="inferred"' in line)
+
+
+def cpu(pid: int) -> float:
+    """Seconds that a process used of the CPUs."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_viewers_and_silence_do_not_slow_detection(tmp_path: Path) -> None:
+    """In turns: nobody is there; 50 look on, one of them without reading, among 1100 connections that say nothing."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < SILENT + VIEWERS + 100:
+        pytest.skip("needs 1250 descriptors for the test itself")
+    port = free_port()
+    quiet, besieged, pictures, used = [], [], [], {"quiet": 0.0, "besieged": 0.0}
+    with watching(tmp_path / "store", port, f"web.viewers={VIEWERS}") as process:
+        wait_until_ready(port, tmp_path)
+        for turn in range(2 * TURNS):
+            with contextlib.ExitStack() as stack:
+                if turn % 2:
+                    viewers = Viewers(port, VIEWERS)
+                    stack.callback(viewers.close)
+                    for _ in range(SILENT):
+                        link = stack.enter_context(socket.socket())
+                        link.settimeout(10)
+                        link.connect(("127.0.0.1", port))
+                time.sleep(2)
+                came = list(viewers.pictures) if turn % 2 else []
+                begun, before, spent = time.monotonic(), looked(port), cpu(process.pid)
+                time.sleep(PHASE)
+                rate = (looked(port) - before) / (time.monotonic() - begun)
+                used["besieged" if turn % 2 else "quiet"] += (cpu(process.pid) - spent) / PHASE / TURNS
+                (besieged if turn % 2 else quiet).append(rate)
+                if turn % 2:
+                    pictures += [now - then for now, then in zip(viewers.pictures, came, strict=True)]
+        assert process.poll() is None
+    alone, with_all = sum(quiet) / TURNS, sum(besieged) / TURNS
+    print(f"looks a second: {alone:.2f} alone, {with_all:.2f} with {VIEWERS} viewers and {SILENT} silent connections "
+          f"({[round(rate, 2) for rate in (*quiet, *besieged)]}); CPUs used {used['quiet']:.2f}, "
+          f"{used['besieged']:.2f}; pictures a viewer in {PHASE:g} s: {min(pictures)} to {max(pictures)}")  # fmt: skip
+    assert with_all >= 0.95 * alone
+    assert min(pictures) >= 0.8 * with_all * PHASE  # nobody waits for the one that does not read
