@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import socket
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -129,6 +130,26 @@ def test_questions_out_of_bounds_are_answered_within_them(site: Site) -> None:
     for year in ("0", "1", "99999", "999999", "-1", "x", "%D9%A3"):
         assert site.get(f"/api/season?year={year}")[0] == 200
         assert site.get(f"/api/days.csv?year={year}")[0] == 200
+
+
+def test_who_reads_a_large_table_slowly_holds_up_nobody(tmp_path: Path) -> None:
+    db = open_database(tmp_path / "visits.db")
+    with db:
+        for seq in range(1, 2501):
+            insert_event(db, event("hornet", time.time() - 9000 + seq, seq))
+    db.close()
+    site = Site(tmp_path)
+    links = [socket.create_connection(("127.0.0.1", site.page.port)) for _ in range(20)]
+    try:
+        for link in links:
+            link.sendall(b"GET /api/visits.csv HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for path in ("/livez", "/api/status", "/api/today", "/api/season", "/api/visits", "/page.js") * 3:
+            assert site.get(path)[0] == 200
+        assert len(table(site, "/api/visits.csv")) >= 2500
+    finally:
+        for link in links:
+            link.close()
+        site.close()
 
 
 # --- a season, as a store has it ---

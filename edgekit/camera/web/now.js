@@ -10,6 +10,7 @@ const MEANS = {
 const LOST = {
   connecting: "The camera is not there yet.", offline: "The camera is lost.",
   stalled: "The camera sends no pictures.", frozen: "The camera's picture stands still.",
+  dark: "It is too dark to see anything.", ended: "The recording is over.",
 };
 
 const RANKS = ["none", "present", "unknown", "risk", "high", "paralysis"];  // what a keeper should know of first
