@@ -16,6 +16,7 @@ ORDINARY = 2 / 3  # of the labelled insects have another one of their class so n
 _MARGIN = 0.7  # of logits below the threshold, from which on a peak in a marked frame is one to be vetoed
 _LEAST = 1e-3  # of a feature's standard deviation
 _FEW = 8  # labelled insects, from which on their distances say something
+_NEIGHBOUR = 20  # by which one to tell what is ordinary: the first ones are often frames of one clip
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Real:
         around: for each picture its features and the places of these insects and next to them, which must not be
             vetoed.
         nearest: float64 [M], sorted: how far each is from the next one of another picture.
+        apart: float64 [M], sorted: how far each is from its `neighbour`th one of other pictures.
+        neighbour: 20, or a quarter of them where they are fewer.
     """
 
     label: int
@@ -36,6 +39,8 @@ class Real:
     looks: Looks
     around: tuple[tuple[NDArray[np.float32], NDArray[np.int64]], ...]
     nearest: NDArray[np.float64]
+    apart: NDArray[np.float64]
+    neighbour: int
 
     @property
     def ordinary(self) -> float:
@@ -65,21 +70,22 @@ def real_of(golden: Iterable[Golden], right: Iterable[Said], label: int, thresho
         basis,
         np.concatenate(looks) if looks else np.empty((0, ACROSS**2 * basis.shape[1]), np.float32),
         tuple((places.features, _next_to(at, places.logits.shape)) for places, at in shown),
-        _apart(looks),
+        *_apart(looks, neighbour := min(_NEIGHBOUR, max(1, sum(map(len, looks)) // 4))),
+        neighbour,
     )
 
 
 def strangeness(frame: Sequence[Said], real: Real, threshold: float) -> float:
     """How unlike the labelled insects of its class what was called false in a frame is, seen in several views.
 
-    The share of labelled insects that are nearer to the next one than that is to the nearest of them: 1/2 is what a
+    The share of labelled insects that are nearer to their 20th one than that is to its 20th of them: 1/2 is what a
     labelled insect itself has on average; 1 is unlike all, and where there are too few to say.
     """
     found = np.concatenate([looks for looks, _ in _false(frame, real, threshold)])
-    if len(real.nearest) < _FEW or not len(found):
+    if len(real.apart) < _FEW or not len(found):
         return 1.0
-    nearest = np.sqrt(squared_distances(found, real.looks).min(axis=1))
-    return float(np.searchsorted(real.nearest, np.median(nearest)) / len(real.nearest))
+    apart = np.sqrt(np.sort(squared_distances(found, real.looks), axis=1)[:, real.neighbour - 1])
+    return float(np.searchsorted(real.apart, np.median(apart)) / len(real.apart))
 
 
 def veto_of(frames: Sequence[Sequence[Said]], real: Real, threshold: float, share: float) -> Veto | None:
@@ -145,10 +151,16 @@ def _components(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(vectors[:, ::-1][:, :COMPONENTS] / scale[:, None], np.float32)
 
 
-def _apart(looks: Sequence[Looks]) -> NDArray[np.float64]:
-    """How far each look is from the next one of another picture, sorted."""
+def _apart(looks: Sequence[Looks], neighbour: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far each look is from the next one of other pictures, and from its `neighbour`th, both sorted."""
     nearest: list[float] = []
+    apart: list[float] = []
     for number, own in enumerate(looks):
         others = [one for i, one in enumerate(looks) if i != number]
-        nearest += squared_distances(own, np.concatenate(others)).min(axis=1).tolist() if others else []
-    return np.sqrt(np.sort(np.array(nearest, np.float64)))
+        if sum(map(len, others)) < neighbour:
+            continue
+        far = np.sort(squared_distances(own, np.concatenate(others)), axis=1)
+        nearest += far[:, 0].tolist()
+        apart += far[:, neighbour - 1].tolist()
+    first, last = (np.sqrt(np.sort(np.array(values, np.float64))) for values in (nearest, apart))
+    return first, last

@@ -38,7 +38,7 @@ STRENGTHS = ((0.9, 10.0), (0.8, 3.0), (0.7, 1.0), (0.5, 0.3), (0.3, 0.1))
 _ROUNDS = 6  # of asking about places that the last fit brought up
 _HOLD = 100.0  # of all that was found in the golden pictures together, to stay found; and of all else, to stay away
 # by `strangeness`: marks on labelled insects have 1/2 on average, what a detector took for one and was none 3/4
-_STRANGE, _DOUBTED = 0.65, 0.4  # on average over the marks, and of one mark, to be believed
+_STRANGE, _DOUBTED = 0.68, 0.5  # on average over the marks, and of one mark, to be believed
 LEARNT = "learnt"  # folder beside the marks
 
 
@@ -128,7 +128,7 @@ def learn(
     if strange and (share := float(np.mean([*strange.values()]))) < _STRANGE:
         told = (
             f"{len(strange)} marks call false what looks as labelled insects do: {share:.0%} of these are nearer to "
-            f"another one than it is to them, {_STRANGE:.0%} must be"
+            f"others than it is to them, {_STRANGE:.0%} must be"
         )
         found = Learnt(None, False, told, (), len(usable), left)
         record(folder, digest, artifact.sha256, folder, found.to_dict())

@@ -75,7 +75,7 @@ def test_visits_called_right_are_kept_from_it_too(real: Real) -> None:
 
 
 def test_an_insect_that_is_called_false_is_not_strange(real: Real) -> None:
-    assert strangeness(false(kind=2.0), real, THRESHOLD) < 0.65
+    assert strangeness(false(kind=2.0), real, THRESHOLD) < 0.68
     assert strangeness(false(kind=-2.0), real, THRESHOLD) == 1
     few = real_of(golden(3), [], 0, THRESHOLD)
     assert strangeness(false(kind=2.0), few, THRESHOLD) == 1  # three say nothing of what is ordinary
