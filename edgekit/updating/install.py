@@ -16,6 +16,7 @@ from edgekit.artifacts.engine import sidecar_of
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.camera.config import CameraConfig
 from edgekit.errors import ArtifactError, EdgekitError, OutputError, UsageError, VerificationError
+from edgekit.updating.pace import too_slow
 from edgekit.updating.package import Package, model_in, open_package
 from edgekit.updating.probe import Answer, Question, asked_of, probe
 from edgekit.updating.record import (
@@ -131,10 +132,8 @@ def _install(package: Package, models: Path, config: CameraConfig, ask: Callable
     package.unpack(staged)
     standing = str(next(usable(config, models, of), (loading.model_path(config.model.path), None))[0])
     answer = ask(Question(asked_of(config), str(staged / new.model), manifest.pictures, manifest.limits, standing))
-    slowest = config.update.slowest
-    if answer.passed and answer.standing and answer.seconds > slowest * answer.standing:
-        took = f"{1000 * answer.seconds:.1f} ms a look, the one in use {1000 * answer.standing:.1f}"
-        answer = Answer(False, f"{took}; update.slowest = {slowest:g}")
+    if answer.passed and (slow := too_slow(config, answer.seconds, answer.standing)):
+        answer = Answer(False, slow)
     if not answer.passed:
         raise VerificationError(
             f"{new.model} failed its check on this device, and the model in use stays.",

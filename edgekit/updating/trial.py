@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgekit.camera.config import MotionConfig, UpdateConfig
+from edgekit.camera.config import CameraConfig, MotionConfig
 from edgekit.camera.health import Health
+from edgekit.updating.pace import too_slow
 
 KEEP = ""
 _TAKEN = 20.0  # seconds in which a camera that is told of a new model has it
@@ -54,14 +55,14 @@ class Judge:
     """Watches one trial. Times are monotonic seconds.
 
     Args:
-        rules: of the configuration.
+        config: of the process.
         model: sha256 (hex) of the file on trial.
         standing: what the same camera said of the model before it; None: there is nothing to compare with.
         at: now.
     """
 
-    def __init__(self, rules: UpdateConfig, model: str, standing: Seen | None, at: float) -> None:
-        self._rules, self._model = rules, model
+    def __init__(self, config: CameraConfig, model: str, standing: Seen | None, at: float) -> None:
+        self._config, self._rules, self._model = config, config.update, model
         timed = standing is not None and len(standing.seconds) >= _TIMED
         self._standing = statistics.median(standing.seconds[-_MANY:]) if standing is not None and timed else 0.0
         self._told = at
@@ -93,7 +94,5 @@ class Judge:
         if at - self._moved > seen.patience:
             return f"it has not looked at a frame for {at - self._moved:.0f} s"
         if self._standing and self._looks >= _TIMED:
-            taken, most = statistics.median(seen.seconds[-self._looks :]), self._rules.slowest * self._standing
-            if taken > most:
-                return f"a look takes it {1000 * taken:.0f} ms, over {1000 * most:.0f} (update.slowest)"
+            return too_slow(self._config, statistics.median(seen.seconds[-self._looks :]), self._standing)
         return ""

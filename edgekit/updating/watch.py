@@ -112,7 +112,7 @@ class Watch:
             sha256 = file_sha256(_file(self._models, record.current))
         except OSError:
             return None  # it is passed over
-        return Judge(self._config().update, sha256, standing, self._clock())
+        return Judge(self._config(), sha256, standing, self._clock())
 
     def _read(self) -> Record:
         record = read_record(self._models)

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from edgekit.camera.clock import boot_id
+from edgekit.camera.config import parse_config
 from edgekit.errors import ArtifactError, BusyError, EdgekitError, UsageError, VerificationError
 from edgekit.updating import record
 from edgekit.updating.install import install
+from edgekit.updating.pace import too_slow
 from edgekit.updating.pack import pack
 from edgekit.updating.probe import Answer, probe
 from edgekit.updating.record import begin, give_back, keep, last_outcome, locked, pause, read_record
@@ -91,9 +93,29 @@ def test_one_whose_key_is_trusted_no_more_is_passed_over(hive: Hive, package: Pa
 def test_a_slower_model_is_refused(hive: Hive, package: Path) -> None:
     with pytest.raises(VerificationError) as caught:
         install(package, hive.config, lambda asked: Answer(True, "", 0.031, 0.015))
-    assert caught.value.got == "31.0 ms a look, the one in use 15.0; update.slowest = 2"
+    told = "a look takes 31.0 ms, 2.1 times as long as with the model in use, over update.slowest = 2"
+    assert caught.value.got == told
     assert hive.used() == "tiny.onnx"
     assert install(package, hive.config, lambda asked: Answer(True, "", 0.03, 0.015))
+
+
+@pytest.mark.parametrize(
+    ("rates", "seconds", "slow"),
+    [
+        ((5.0,), 0.1, False),
+        ((5.0,), 0.11, True),
+        ((0.0,), 0.1, True),
+        ((5.0, 5.0), 0.05, False),
+        ((5.0, 0.0), 0.04, True),
+    ],
+)
+def test_a_larger_model_may_come_where_the_asked_rate_leaves_room(
+    rates: tuple[float, ...], seconds: float, slow: bool
+) -> None:
+    """Half of the time at most is spent looking, for all cameras together."""
+    rows = ", ".join(f"{{name='{i}', source={{uri='{i}'}}, rate={{fps={fps}}}}}" for i, fps in enumerate(rates))
+    config = parse_config(f"cameras = [{rows}]", "a test")
+    assert bool(too_slow(config, seconds, 0.01)) is slow
 
 
 def test_another_model_in_the_configuration_ends_what_stood_in_for_the_old_one(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.camera.config import UpdateConfig
+from edgekit.camera.config import CameraConfig, parse_config
 from edgekit.errors import BusyError
 from edgekit.updating.install import install
 from edgekit.updating.record import last_outcome, read_record
@@ -15,12 +15,12 @@ from edgekit.updating.trial import KEEP, Judge, Seen
 from edgekit.updating.watch import Watch
 from tests.updating.conftest import Hive, passes
 
-RULES = UpdateConfig(trial_minutes=1, trial_looks=50)
+RULES = parse_config("", "a test", ["update.trial_minutes=1", "update.trial_looks=50"])
 NEVER = float("inf")
 
 
 def judged(
-    see: Callable[[int], Seen], seconds: int = 300, standing: float = 0.02, rules: UpdateConfig = RULES
+    see: Callable[[int], Seen], seconds: int = 300, standing: float = 0.02, rules: CameraConfig = RULES
 ) -> tuple[str | None, int]:
     """The verdict on a trial that is looked at once a second, and after how many seconds."""
     before = Seen("old", 50, 0, [standing] * (50 if standing else 0), 12.0)
@@ -62,7 +62,7 @@ def test_one_that_hangs_is_given_back_unless_no_frame_comes() -> None:
 
 def test_a_slow_one_is_given_back_but_not_by_its_first_looks() -> None:
     verdict, at = judged(lambda at: seen(5 * at, taken=0.05))
-    assert verdict == "a look takes it 50 ms, over 40 (update.slowest)"
+    assert verdict == "a look takes 50.0 ms, 2.5 times as long as with the model in use, over update.slowest = 2"
     assert at == 6
     assert judged(lambda at: seen(5 * at, taken=0.039))[0] == KEEP
     assert judged(lambda at: seen(5 * at, taken=0.05), standing=0)[0] == KEEP, "nothing to compare with"
