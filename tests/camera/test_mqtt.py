@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from edgekit.camera.events.uuid7 import uuid7
 from edgekit.camera.store.pending.outbox import Outbox
 from tests.camera.broker import Listener, Mosquitto
 from tests.camera.certificates import write_certificates
-from tests.camera.conftest import config_of, wait_for
+from tests.camera.conftest import ListGrabber, config_of, spot, wait_for
 from tests.camera.home_assistant import check_discovery
+from tests.camera.test_fleet import Fleet, fleet, running
 
 NOW = CameraNow("hive", True, "", "online", {"hornet": 0, "bee": 2}, "none")
 
@@ -223,3 +225,27 @@ def test_without_home_assistant_nothing_is_said_to_it(broker: Mosquitto, made: C
 def test_what_cannot_be_is_refused(keys: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         MqttKeys(**{"host": "h", **keys})
+
+
+def test_two_cameras_tell_and_are_switched(broker: Mosquitto, made: Callable[..., Any], tmp_path: Path) -> None:
+    """The whole of it: frames, visits, store, broker; and back, the switch of one camera."""
+
+    def sources(_: str) -> ListGrabber:
+        return ListGrabber(frame for number in count() for frame in (0.02, spot(60 + number % 5, 60)))
+
+    config = fleet(f"device = 'box'\nstore.folder = '{tmp_path / 'store'}'\nstore.reserve_mb = 0\n"
+                   f"deliver.mqtt.host = '127.0.0.1'\ndeliver.mqtt.port = {broker.port}")  # fmt: skip
+    listener = made(Listener, broker.port)
+    with running(Fleet(config, sources)):
+        for name in ("north", "east"):
+            wait_for(lambda name=name: b"present" in listener.of(f"{name}/level"), 20)
+            wait_for(lambda name=name: bool(listener.of(f"{name}/events") and listener.of(f"{name}/snapshot")), 20)
+        assert len(listener.of("/config")) == 2
+        assert json.loads(listener.of("north/counts")[-1])["hornet"] == 1
+        listener.say("edgekit/box/north/enabled/set", "OFF")
+        wait_for(lambda: listener.of("north/enabled")[-1] == b"OFF" and listener.of("north/level")[-1] == b"none", 20)
+        wait_for(lambda: json.loads(listener.of("north/events")[-1])["type"] == "end", 20)
+        assert listener.of("east/enabled")[-1] == b"ON"
+        assert json.loads(listener.of("north/status")[-1])["why"] == "watching is switched off"
+    assert listener.of("/availability")[-1] == b"offline"
+    assert {json.loads(text)["type"] for text in listener.of("east/events")} == {"start", "end"}

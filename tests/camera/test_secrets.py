@@ -198,6 +198,52 @@ def test_the_next_line_of_a_configured_camera_names_the_file(
         assert "uri" not in outcome.err
 
 
+TOLD = f"""
+[deliver.mqtt]
+host = "127.0.0.1"
+port = 9
+user = "{USER}"
+password = "{PASSWORD}"
+[deliver.webhook]
+url = "http://127.0.0.1:9/{QUERY}?key={PASSWORD}"
+secret = "{PASSWORD}{PASSWORD}{PASSWORD}"
+[deliver.command]
+run = ["/bin/sh", "-c", "echo it failed with $0 >&2; exit 1", "{PASSWORD}"]
+[deliver.email]
+host = "127.0.0.1"
+port = 9
+user = "{USER}"
+password = "{PASSWORD}"
+sender = "hive@example.org"
+to = ["somebody@example.org"]
+"""  # of which none ever takes anything
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"mqtt = '{GOOD}'",
+        f"mqtt.host = '{GOOD}'\nmqtt.port = '{GOOD}'",
+        f"mqtt.host = 'h'\nmqtt.pasword = '{GOOD}'",
+        f"mqtt.host = 'h'\nmqtt.password = ['{GOOD}']",
+        f"mqtt.host = 'h'\nmqtt.topic = '{GOOD}#'",
+        f"webhook.url = '{GOOD}'",
+        f"webhook.url = 'https://h/'\nwebhook.secret = '{PASSWORD}'",
+        f"command.run = '{GOOD}'",
+        f"command.run = ['{PASSWORD}']",
+        f"email.to = '{GOOD}'",
+        f"email.host = 'h'\nemail.sender = '{GOOD} x'\nemail.to = ['a@b']",
+    ],
+)
+def test_a_wrong_delivery_does_not_repeat_it(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgekit.camera.deliver import make_deliveries
+    from edgekit.camera.deliver.base import Setup
+
+    with pytest.raises(UsageError) as caught:
+        make_deliveries(Setup(parse_config(f"[deliver]\n{text}", "mine"), False, lambda: 10.0))
+    whole(str(caught.value))
+
+
 @pytest.fixture
 def environment() -> dict[str, str]:
     """One in which every library is asked to say all it knows."""
@@ -212,7 +258,7 @@ def test_nothing_that_a_run_says_keeps_or_serves_holds_it(
     """A camera that works, is reloaded wrongly, then to an RTSP address that refuses; all libraries are loud."""
     camera = http_camera(counting(), user=f"{USER}:{PASSWORD}")
     config = tmp_path / "hive.toml"
-    working = f"[source]\nuri = '{camera.uri}?token={QUERY}'\n[web]\nenabled = true\nport = 0\n"
+    working = f"[source]\nuri = '{camera.uri}?token={QUERY}'\n[web]\nenabled = true\nport = 0\n{TOLD}"
     config.write_text(working)
     words = ["--model", str(good), "--out", str(tmp_path / "out"), "--json-lines", "--format", "json",
              "--set", "visits.min_score=0", "--set", "visits.threshold=0.01", "--set", "visits.cooldown=0"]  # fmt: skip
@@ -244,6 +290,7 @@ def test_nothing_that_a_run_says_keeps_or_serves_holds_it(
     assert child.returncode == 0, err
     assert "offline" in err  # the last address was tried
     assert err.count("was not taken") == 2
+    assert all(f"error: {name}: " in "".join(lines) + err for name in ("mqtt", "webhook", "command", "email"))
     whole("".join([*lines, *served, out, err]))
     assert any("camera" in text for text in served)
     for path in tmp_path.rglob("*"):
