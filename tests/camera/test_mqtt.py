@@ -1,5 +1,6 @@
 """MQTT against a real broker: everything arrives in order, and Home Assistant knows the camera."""
 
+import gc
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from edgekit.camera.deliver.base import CameraNow, Event, Setup
+from edgekit.camera.deliver.mqtt.link import Broker, Link
 from edgekit.camera.deliver.mqtt.mqtt import Mqtt, MqttKeys
 from edgekit.camera.deliver.mqtt.topics import slug
 from edgekit.camera.events.uuid7 import uuid7
@@ -185,6 +187,27 @@ def test_user_password_and_certificate(made: Callable[..., Any], tmp_path: Path)
         assert problem(tls=False, ca=None, host="localhost") != ""
     finally:
         broker.kill()
+
+
+def test_a_connection_that_is_over_holds_nothing(broker: Mosquitto) -> None:
+    def held() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    def connect() -> None:
+        link = Link(Broker("127.0.0.1", broker.port, "one"), "gone", lambda: None)
+        link.publish("a", "b")
+        link.close()
+
+    connect()
+    gc.collect()
+    gc.disable()  # descriptors go at once, not at some time
+    try:
+        before = held()
+        for _ in range(5):
+            connect()
+        assert held() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["hive", "Hive", "Stock 3", "日本", "a/b", "+", "é", "a-b"])

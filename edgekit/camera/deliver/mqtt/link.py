@@ -78,7 +78,11 @@ class Link:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
-        self._client.connect(broker.host, broker.port, keepalive=_ALIVE)
+        try:
+            self._client.connect(broker.host, broker.port, keepalive=_ALIVE)
+        except BaseException:
+            self.close()
+            raise
         self._client.loop_start()
         answered = self._answered.wait(_PATIENCE)
         if not answered or self._refused or self.down:
@@ -118,6 +122,8 @@ class Link:
                 link.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(Exception):
             self._client.loop_stop()
+        # nothing leads back here any more: the library closes its descriptors when its object goes
+        self._client.on_connect = self._client.on_disconnect = self._client.on_message = None
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
         if code.is_failure:
