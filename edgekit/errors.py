@@ -11,6 +11,7 @@
     │       └── LayoutError          labels in a layout that is not read
     ├── OutputError              1   what should be written cannot be
     │   └── BusyError            5   another process is writing there
+    ├── StandstillError          6   a part of a camera hangs, and only a new process can help
     ├── FoldError                1   a BatchNorm that must not be folded
     ├── VerificationError        3   two models that should be equal are not
     ├── RegressionError          4   a measured figure got worse than allowed
@@ -100,6 +101,12 @@ class SplitError(DataError):
 
 class LayoutError(DataError):
     pass
+
+
+class StandstillError(EdgekitError):
+    """A part of a camera stands still, and starting it again did not help: a new process is needed."""
+
+    exit_code = 6
 
 
 class OutputError(EdgekitError):

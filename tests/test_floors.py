@@ -40,7 +40,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "camera": (
         {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"events", "rate"}, {"deliver"},
         {"rules", "writing"}, {"event_writer"}, {"health"}, {"housekeeping", "replay", "summary"},
-        {"looking"}, {"runtime"}, {"web"},
+        {"looking"}, {"watch"}, {"runtime"}, {"web"},
     ),
     "checkpoints": ({"pickles", "fitting"}, {"*"}),
     "cli": ({"shared"}, {"*", "making"}, {"app"}, {"start"}),

@@ -19,6 +19,7 @@ from edgekit.camera.deliver import make_deliveries
 from edgekit.camera.deliver.base import CameraNow, Event, Setup, nowhere
 from edgekit.camera.deliver.fan_out import FanOut
 from edgekit.camera.deliver.listener import Listener
+from edgekit.camera.deliver.queued.queued import QueuedDelivery
 from edgekit.camera.problems import Problems
 from edgekit.camera.store.database import NAME
 from edgekit.camera.store.leftovers import crashed
@@ -76,6 +77,7 @@ class EventWriter:
         self._changed = threading.Condition()
         self._done = False
         self._busy_since: float | None = None
+        self._at: tuple[FrameResult | None, Event | None] = (None, None)  # what is left of a result, what is being told
         self._seq = 0
         self._recovered = self.store is None
         self._counted = self._looked = time.monotonic()
@@ -94,6 +96,28 @@ class EventWriter:
         self._recover()
         self._fan_out.start()
         self._thread.start()
+
+    def renew(self) -> None:
+        """Gives the queue to a new thread; one that hangs does nothing more once it comes back.
+
+        The event at which it hung is told to the deliveries, and waits in the store. A picture or clip that it was
+        writing is not waited for.
+        """
+        with self._changed:
+            result, told = self._at
+            self._at = (None, None)
+            if result is not None:
+                self._queue.appendleft(result)
+            self._busy_since = None
+            self._thread = threading.Thread(target=self._run, args=(told,), name="camera-output", daemon=True)
+        if self.store:
+            self.store.leave()
+        self._thread.start()
+
+    @property
+    def dead(self) -> bool:
+        """Whether its thread ended though nobody asked it to."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self._done
 
     def put(self, result: FrameResult) -> None:
         """Takes what came of a frame. A slow disk costs its camera pictures, or time, and the others nothing."""
@@ -127,6 +151,11 @@ class EventWriter:
         """Seconds that the thread has been at one result."""
         since = self._busy_since
         return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def queued(self) -> list[QueuedDelivery]:
+        """The deliveries with threads of their own."""
+        return self._fan_out.queued
 
     @property
     def problem(self) -> str:
@@ -169,8 +198,11 @@ class EventWriter:
         if index is not None:
             self._queue[index] = replace(self._queue[index], frame=None)
 
-    def _run(self) -> None:
-        while True:
+    def _run(self, told: Event | None = None) -> None:
+        me = threading.current_thread()
+        if told is not None:  # by a thread that hung
+            self._fan_out.deliver(told)
+        while self._thread is me:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._queue) or self._done, 1.0)
                 result = self._queue.popleft() if self._queue else None
@@ -179,7 +211,10 @@ class EventWriter:
             self._busy_since = time.monotonic()
             if result is not None:
                 self._problems.attempt("events", partial(self._write, result))
-            self._problems.attempt("output", partial(self._regularly, over))
+            if self._thread is me:
+                self._problems.attempt("output", partial(self._regularly, over))
+            if self._thread is not me:
+                return
             self._busy_since = None
             if over:
                 return
@@ -189,8 +224,18 @@ class EventWriter:
         recorder.model = dict(result.model or recorder.model)
         if result.frame is not None and (self._fan_out.takes_frames or recorder.wants(result)):
             self._problems.attempt("pictures", partial(self._picture, recorder, result))
-        for event in result.events:
-            self._tell(recorder.completed(event, self._next()))
+        me = threading.current_thread()
+        for i, event in enumerate(result.events):
+            if self._thread is not me:
+                return
+            self._at = (replace(result, frame=None, events=result.events[i:]), None)
+            whole = recorder.completed(event, self._next())
+            if self._thread is not me:
+                return
+            self._at = (replace(result, frame=None, events=result.events[i + 1 :]), whole)
+            self._tell(whole)
+        if self._thread is me:
+            self._at = (None, None)
 
     def _picture(self, recorder: Recorder, result: FrameResult) -> None:
         assert result.frame is not None
@@ -219,6 +264,8 @@ class EventWriter:
             self._problems.attempt("store", partial(self.store.add, event, owed))
         else:
             self._outbox.promise(event, owed)
+        if self._thread is not threading.current_thread() and self._thread.is_alive():
+            return  # it hung, and who took over told the deliveries
         if event["type"] == "start":
             self.started[event["label"]] = self.started.get(event["label"], 0) + 1
         self._fan_out.deliver(event)

@@ -39,6 +39,7 @@ class Health:
         self.ages: deque[float] = deque(maxlen=_AGES)
         self._looks: deque[float] = deque(maxlen=200)
         self._in_a_row = 0
+        self._failing_since: float | None = None
         self._beat = time.monotonic()
 
     def beat(self) -> None:
@@ -54,13 +55,21 @@ class Health:
             return
         self.inferred += 1
         self.inference.append(seconds)
-        self._in_a_row, self.model_problem = 0, ""
+        self._in_a_row, self.model_problem, self._failing_since = 0, "", None
 
     def failed(self, problem: str) -> None:
         """The model raised on a frame."""
         self.model_errors += 1
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
         self._in_a_row += 1
         self.model_problem = problem
+
+    @property
+    def failing_for(self) -> float:
+        """Seconds for which every look raised; 0 where the last one did not, or only one or two did."""
+        since = self._failing_since
+        return 0.0 if since is None or self._in_a_row < _FAILURES else time.monotonic() - since
 
     @property
     def fps(self) -> float:

@@ -25,8 +25,11 @@ from edgekit.camera.source.open import open_grabber
 from edgekit.camera.summary import Summary, summarize, together
 from edgekit.camera.thermal import ThermalLadder
 from edgekit.camera.track.kept_zones import with_drawn
+from edgekit.camera.watch.part import Part
+from edgekit.camera.watch.parts import cameras_of, outputs_of
+from edgekit.camera.watch.watcher import Watcher
 from edgekit.camera.writing.recorder import Recorded
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, StandstillError
 
 _SLICE = 0.1  # seconds, the longest wait without looking what is wanted
 _TAKEN = 5.0  # seconds that a reload waits for the loops to take it
@@ -77,6 +80,7 @@ class Camera:
         self._off: set[str] = set()
         self._ladder = ThermalLadder(config.thermal)
         self._chores = Housekeeping(say)
+        self.watcher, self._more = Watcher(say), list[Part]()
         self.turns = Turns(streams_of(config) if config.cameras else None)
         self.lookouts = {one.camera: self._lookout(one) for one in self._each(config)}
         self._model = HeldModel(open_model(config))
@@ -105,12 +109,21 @@ class Camera:
         self.writer.start()
         for lookout in self.lookouts.values():
             lookout.start()
+        self._watch()
         notify_systemd("READY=1")
         try:
             while not self._stopping and (seconds is None or time.monotonic() - began < seconds):
                 self._reload_if_asked()
                 live = any(lookout.feed.live for lookout in self.lookouts.values())
-                self._chores.regularly(self._ladder if live else None, self.alive()[0])
+                if live:
+                    self.watcher.look()
+                self._chores.regularly(self._ladder if live else None, self.alive()[0] and self.watcher.well)
+                if ended := self.watcher.ended:
+                    raise StandstillError(
+                        "A part of the camera stands still, and starting it again did not help.",
+                        got=ended,
+                        fix="let systemd start the process again (Restart=always)",
+                    )
                 left = _SLICE if seconds is None else min(_SLICE, max(0.0, began + seconds - time.monotonic()))
                 if self._over(left):
                     break
@@ -208,13 +221,37 @@ class Camera:
         Where the old one's thread cannot be ended it is left behind. Called from the thread of `run`.
         """
         old = self.lookouts[name]
-        old.stop()
+        old.leave()
         new = self._lookout(old.config, old.counts)
         new.begin(self._model, self._ladder)
         new.health.writer = self.writer
         self.lookouts[name] = new
         self._ended.pop(name, None)
         new.start()
+        self._watch()
+
+    def renew_model(self, name: str) -> None:
+        """Opens the model anew for all cameras, and leaves the loop of camera `name` where that hangs in its look.
+
+        Raises whatever opening it raises. Called from the thread of `run`.
+        """
+        old, model = self._model, HeldModel(self._open_model(self.config))
+        self._model = model
+        for other, lookout in list(self.lookouts.items()):
+            if other == name and lookout.standing[0] and not lookout.health.failing_for:
+                self.replace(name)
+            else:
+                lookout.change(lookout.change_of(lookout.config, model))
+        old.release()  # a look that hangs holds it until it returns
+
+    def watch(self, part: Part) -> None:
+        """Watches one more part, as the page."""
+        self._more.append(part)
+        self._watch()
+
+    def _watch(self) -> None:
+        cameras = cameras_of(self.lookouts, self.renew_model) if len(self.lookouts) else []
+        self.watcher.set([*cameras, *outputs_of(self.writer), *self._more])
 
     def _raise(self) -> None:
         errors = [lookout.error for lookout in self.lookouts.values()]

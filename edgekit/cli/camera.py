@@ -256,6 +256,7 @@ def _page(runtime: Camera) -> Any:
 
     page = Page(runtime, say)
     page.start()
+    runtime.watch(page.part)
     say(f"page: {page.url}")
     return page
 

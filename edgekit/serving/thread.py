@@ -12,6 +12,7 @@ from typing import Any
 from edgekit.serving.connections import listening, make_server
 
 _STOP = 3.0  # seconds
+_BEAT = 0.5  # seconds
 _AGAIN = 60.0  # seconds between two lines about connections that cannot be taken
 
 
@@ -41,11 +42,13 @@ class ServerThread:
         fix: str,
         say: Callable[[str], None],
     ) -> None:
-        self._host, self._say = host, say
+        self._host, self._say, self._fix = host, say, fix
         self._told_at = float("-inf")
         self._socket = listening(host, port, fix)
         self.port = int(self._socket.getsockname()[1])
+        self._app, self._headers = app, headers
         self._server = make_server(app, headers)
+        self._beat_at = time.monotonic()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
     @property
@@ -60,7 +63,28 @@ class ServerThread:
         return bool(self._server.should_exit)
 
     def start(self) -> None:
+        self._beat_at = time.monotonic()
         self._thread.start()
+
+    @property
+    def stands_for(self) -> float:
+        """Seconds since its loop last went round; infinite where the thread is dead."""
+        if self.stopping:
+            return 0.0
+        return time.monotonic() - self._beat_at if self._thread.is_alive() else float("inf")
+
+    def renew(self) -> None:
+        """Serves in another thread, on the same port; one that hangs is left to itself.
+
+        Raises:
+            UsageError: the port is taken meanwhile.
+        """
+        self._server.should_exit = True
+        self._socket.close()
+        self._socket = listening(self._host, self.port, self._fix)
+        self._server = make_server(self._app, self._headers)
+        self._thread = threading.Thread(target=self._serve, name=self._thread.name, daemon=True)
+        self.start()
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -69,9 +93,18 @@ class ServerThread:
         self._socket.close()
 
     def _serve(self) -> None:
+        server, socket = self._server, self._socket
+
+        async def beat() -> None:
+            while server is self._server:
+                self._beat_at = time.monotonic()
+                await asyncio.sleep(_BEAT)
+
         async def serve() -> None:
             asyncio.get_running_loop().set_exception_handler(self._unhandled)
-            await self._server.serve(sockets=[self._socket])
+            beating = asyncio.create_task(beat())
+            await server.serve(sockets=[socket])
+            beating.cancel()
 
         asyncio.run(serve())
 

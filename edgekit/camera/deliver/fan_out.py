@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from edgekit.camera.deliver.base import Delivery, DeliveryEnded, Event, FrameDelivery
+from edgekit.camera.deliver.queued.queued import QueuedDelivery
 from edgekit.camera.problems import Problems, Say, caught
 from edgekit.screen import masked
 from edgekit.vision.image import Frame
@@ -55,6 +56,11 @@ class FanOut:
     def names(self) -> tuple[str, ...]:
         """Of all deliveries."""
         return tuple(outlet.delivery.name for outlet in self._outlets)
+
+    @property
+    def queued(self) -> list[QueuedDelivery]:
+        """Those with threads of their own."""
+        return [o.delivery for o in self._outlets if isinstance(o.delivery, QueuedDelivery) and not o.ended]
 
     def start(self) -> None:
         """The run begins."""

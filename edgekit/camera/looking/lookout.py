@@ -91,6 +91,8 @@ class Lookout:
         self._lookahead = Lookahead(self._turn)
         self.feed.prepare = self._lookahead.begin
         self._last_at = time.monotonic()
+        self._looking_since: float | None = None
+        self._left = False
         self._thread = threading.Thread(target=self._run, name=f"camera-loop-{config.camera}", daemon=True)
 
     def begin(self, model: HeldModel, ladder: ThermalLadder) -> None:
@@ -111,6 +113,28 @@ class Lookout:
     def stop(self) -> None:
         """Ends the loop soon."""
         self._stop.set()
+
+    def leave(self) -> None:
+        """Ends a loop that hangs in its look, for those around it: its visits end, its source is closed.
+
+        Once the look returns the thread ends; what it saw is nobody's.
+        """
+        self._left = True
+        self._stop.set()
+        self.feed.stop()
+        self._close_visits("camera_offline")
+
+    @property
+    def standing(self) -> tuple[float, str]:
+        """Seconds that the model has stood still, and how: a look that takes long, or looks that all failed.
+
+        Waiting for a frame, or for a turn, is no standing still.
+        """
+        looking, failing = self._looking_since, self.health.failing_for
+        if looking is not None and self.running:
+            lasted = time.monotonic() - looking
+            return lasted, f"a look has taken {lasted:.0f} s"
+        return failing, f"it fails: {self.health.model_problem}"
 
     def join(self, timeout: float | None = None) -> bool:
         """Waits for the loop's end, `timeout` seconds at most; whether it has ended."""
@@ -222,6 +246,8 @@ class Lookout:
         if self._worth(motion, shot.at):
             shot, found, seconds = self._found(shot, motion)
             self._inferred_at = shot.at
+        if self._left:
+            return
         frame, at = shot.frame, shot.at
         self._last_at = at
         if frame.shape != self._shape:
@@ -260,7 +286,7 @@ class Lookout:
             else:
                 with self._turn():
                     shot = self._newer(shot) if motion is None else shot
-                    begun = time.monotonic()
+                    begun = self._looking_since = time.monotonic()
                     seen = detector.look(shot.frame, motion)
                     seconds = time.monotonic() - begun
             return shot, self._rules.kept(seen, shot.frame.shape), seconds
@@ -272,6 +298,8 @@ class Lookout:
                 self._say(f"error: the model failed on frame {shot.index}: {told}")
             self.health.failed(told)
             return shot, None, None
+        finally:
+            self._looking_since = None
 
     def _newer(self, shot: Shot) -> Shot:
         """A live camera's newest frame, in the place of one that waited for its turn."""

@@ -140,6 +140,10 @@ class LockedDatabase:
             return 0, 0, 0
         return int(row[0]), int(row[1]), int(row[2])
 
+    def leave(self) -> None:
+        """Leaves a connection that hangs to the thread that hangs in it, which closes it; another one is opened."""
+        self.db = self._opened = None
+
     def close(self) -> None:
         """Closes the database; the lock stays."""
         if self.db is not None:

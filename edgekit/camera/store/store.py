@@ -62,6 +62,7 @@ class Store:
         self.dropped = self._problems.dropped
         self._mine: set[str] = set()  # visits that are going on
         self._retry_at = self._look_at = self._probe_at = 0.0
+        self._left = 0  # how often another thread took over
         self._locked = LockedDatabase(self.folder, say)
         self.pictures = Pictures(
             self.folder,
@@ -150,11 +151,16 @@ class Store:
     def _write(self) -> None:
         if time.monotonic() < self._retry_at:
             return
+        left = self._left
         for _ in range(3):  # the folder can be deleted while it is written to, and pictures can make room
             db = self._opened()
             if db is None:
                 return
-            if not self._written(db):
+            written = self._written(db)
+            if self._left != left:  # it hung, and what it wrote is written once more by who took over
+                db.close()
+                return
+            if not written:
                 if self._retry_at:
                     return
             elif not self._locked.in_place:
@@ -163,6 +169,13 @@ class Store:
                 self._unwritten.written()
                 self._problems.works("rows")
                 return
+
+    def leave(self) -> None:
+        """Another thread takes over from one that hangs in here. What that one was writing waits once more."""
+        self._left += 1
+        self._locked.leave()
+        self._problems.fails("rows", "a write to the database hangs")
+        self._retry_at = time.monotonic() + _RETRY
 
     def watch(self) -> None:
         """Looks whether all is where it was and whether there is room again; every second at most. Never raises."""
@@ -251,7 +264,8 @@ class Store:
         try:
             self.seq = max(self.seq, self._unwritten.write(db))
         except sqlite3.Error as error:  # full, read-only, damaged, or the disk is gone
-            self._refused(error)
+            if self._locked.db is db:
+                self._refused(error)
             return False
         return True
 

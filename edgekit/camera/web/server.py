@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.camera.runtime import Camera
 from edgekit.camera.store.reader import Reader
+from edgekit.camera.watch.part import Part
 from edgekit.camera.web.behind import Behind
 from edgekit.camera.web.encoder import ClipEncoder
 from edgekit.camera.web.feed import FeedAnswers
@@ -24,6 +25,9 @@ from edgekit.serving.token_auth import TokenAuth, answered
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+
+_PATIENCE = 5.0  # seconds without a round of the page's loop
 
 
 class Page:
@@ -55,6 +59,11 @@ class Page:
 
     def start(self) -> None:
         self._thread.start()
+
+    @property
+    def part(self) -> Part:
+        """The page as a part that is watched."""
+        return Part("page", lambda: _standing(self._thread.stands_for), self._thread.renew, _PATIENCE)
 
     def stop(self) -> None:
         self._thread.stop()
@@ -100,3 +109,7 @@ class Page:
         backend: Any = self.auth  # no AuthenticationBackend by its class: Starlette may not be installed
         who = Middleware(AuthenticationMiddleware, backend=backend, on_error=answered)
         return Behind(Starlette(routes=routes, middleware=[who], exception_handlers={sqlite3.Error: not_now}))
+
+
+def _standing(seconds: float) -> tuple[float, str]:
+    return seconds, "its thread has ended" if seconds == float("inf") else f"it answers nobody for {seconds:.0f} s"

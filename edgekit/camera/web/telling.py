@@ -33,7 +33,13 @@ class StatusAnswers:
         config = self._camera.config
         cameras = [told(lookout) for lookout in self._camera.lookouts.values()]
         store = {"kept": config.store.folder is not None}
-        whole = {"device": config.device, "store": store, "video": await asyncio.to_thread(self._encoder.kind)}
+        parts = self._camera.watcher.status()
+        whole = {
+            "device": config.device,
+            "parts": parts,
+            "store": store,
+            "video": await asyncio.to_thread(self._encoder.kind),
+        }
         return JSONResponse({**whole, **told(chosen(request, self._camera)), "cameras": cameras})
 
     async def metrics(self, _: Request) -> Response:

@@ -121,6 +121,11 @@ class QueuedDelivery(Delivery):
         return 0.0 if since is None else time.monotonic() - since
 
     @property
+    def ending(self) -> bool:
+        """Whether it was not begun yet, or the run is over."""
+        return self._thread is None or self._over is not None
+
+    @property
     def alive(self) -> bool:
         """Whether its thread runs."""
         return self._thread is not None and self._thread.is_alive()
