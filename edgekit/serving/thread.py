@@ -48,6 +48,7 @@ class ServerThread:
         self.port = int(self._socket.getsockname()[1])
         self._app, self._headers = app, headers
         self._server = make_server(app, headers)
+        self.loop: asyncio.AbstractEventLoop | None = None  # of the thread that serves
         self._beat_at = time.monotonic()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
@@ -101,12 +102,17 @@ class ServerThread:
                 await asyncio.sleep(_BEAT)
 
         async def serve() -> None:
-            asyncio.get_running_loop().set_exception_handler(self._unhandled)
+            self.loop = asyncio.get_running_loop()
+            self.loop.set_exception_handler(self._unhandled)
             beating = asyncio.create_task(beat())
             await server.serve(sockets=[socket])
             beating.cancel()
 
-        asyncio.run(serve())
+        try:
+            asyncio.run(serve())
+        except Exception as error:  # noqa: BLE001 - whoever watches starts another thread
+            if server is self._server:
+                self._say(f"error: the page's thread ended: {type(error).__name__}: {error}")
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The loop goes on by itself; without descriptors it accepts again after a second."""

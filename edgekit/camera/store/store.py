@@ -262,7 +262,8 @@ class Store:
     def _written(self, db: sqlite3.Connection) -> bool:
         """Writes all that waits in one transaction; where that fails `_retry_at` says when it is worth trying again."""
         try:
-            self.seq = max(self.seq, self._unwritten.write(db))
+            highest = self._unwritten.write(db)
+            self.seq = max(self.seq, highest)  # as it is by now: another thread may have taken over meanwhile
         except sqlite3.Error as error:  # full, read-only, damaged, or the disk is gone
             if self._locked.db is db:
                 self._refused(error)

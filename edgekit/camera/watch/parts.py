@@ -12,7 +12,7 @@ from edgekit.camera.source.feed.base import Feed
 from edgekit.camera.source.feed.live import LiveFeed
 from edgekit.camera.watch.part import Part
 
-_SENDING = 30.0  # seconds that a delivery may be at one call; each has time-outs of its own
+_TRIES = 5  # of a delivery, whose receiver may be at fault
 
 
 def cameras_of(lookouts: Mapping[str, Lookout], renew_model: Callable[[str], None]) -> list[Part]:
@@ -31,7 +31,7 @@ def cameras_of(lookouts: Mapping[str, Lookout], renew_model: Callable[[str], Non
 def outputs_of(writer: EventWriter) -> list[Part]:
     """The thread that writes, and those of the deliveries that have one."""
     deliveries = [
-        Part(f"delivery {one.name}", partial(_delivery, one), one.renew, _SENDING, 5) for one in writer.queued
+        Part(f"delivery {one.name}", partial(_delivery, one), one.renew, one.longest, _TRIES) for one in writer.queued
     ]
     return [Part("writer", partial(_writer, writer), writer.renew), *deliveries]
 

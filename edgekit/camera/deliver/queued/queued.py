@@ -121,6 +121,11 @@ class QueuedDelivery(Delivery):
         return 0.0 if since is None else time.monotonic() - since
 
     @property
+    def longest(self) -> float:
+        """Seconds that one call may take, by its own time-outs."""
+        return 10 + 2 * float(getattr(self._keys, "timeout", 20))
+
+    @property
     def ending(self) -> bool:
         """Whether it was not begun yet, or the run is over."""
         return self._thread is None or self._over is not None
