@@ -32,7 +32,7 @@ from edgekit.vision.draw import with_boxes
 _WAITING = 8  # results, of all cameras together
 _LEAST = 4  # of one
 _EVERY = 5.0  # seconds between two writes of counts that rose, and two looks whether there is room
-_SELDOM = 120.0  # seconds between two writes of how long was watched: a write costs an SD card 12 kB
+_SELDOM = 180.0  # seconds between two writes of how long was watched: a write costs an SD card 32 kB
 
 
 class EventWriter:

@@ -29,7 +29,7 @@ from edgekit.camera.watch.part import Part
 from edgekit.camera.watch.parts import cameras_of, outputs_of
 from edgekit.camera.watch.watcher import Watcher
 from edgekit.camera.writing.recorder import Recorded
-from edgekit.errors import EdgekitError, StandstillError
+from edgekit.errors import EdgekitError
 
 _SLICE = 0.1  # seconds, the longest wait without looking what is wanted
 _TAKEN = 5.0  # seconds that a reload waits for the loops to take it
@@ -117,13 +117,8 @@ class Camera:
                 live = any(lookout.feed.live for lookout in self.lookouts.values())
                 if live:
                     self.watcher.look()
-                self._chores.regularly(self._ladder if live else None, self.alive()[0] and self.watcher.well)
-                if ended := self.watcher.ended:
-                    raise StandstillError(
-                        "A part of the camera stands still, and starting it again did not help.",
-                        got=ended,
-                        fix="let systemd start the process again (Restart=always)",
-                    )
+                self._chores.regularly(self._ladder if live else None, self.alive()[0])
+                self.watcher.raise_if_ended()
                 left = _SLICE if seconds is None else min(_SLICE, max(0.0, began + seconds - time.monotonic()))
                 if self._over(left):
                     break
@@ -174,7 +169,8 @@ class Camera:
 
     def alive(self) -> tuple[bool, str]:
         """Whether the process does anything at all, and why not; as `Health.alive` of the first camera that doesn't."""
-        return self._worst([(name, *one.health.alive()) for name, one in self.lookouts.items()])
+        parts = [(part["name"], False, part["why"]) for part in self.watcher.status() if part["state"] == "failed"]
+        return self._worst([*((name, *one.health.alive()) for name, one in self.lookouts.items()), *parts])
 
     def ready(self) -> tuple[bool, str]:
         """Whether an insect that comes now before any of the cameras would be seen and told of, and why not."""
@@ -238,7 +234,7 @@ class Camera:
         old, model = self._model, HeldModel(self._open_model(self.config))
         self._model = model
         for other, lookout in list(self.lookouts.items()):
-            if other == name and lookout.standing[0] and not lookout.health.failing_for:
+            if other == name and not lookout.health.failing_for:
                 self.replace(name)
             else:
                 lookout.change(lookout.change_of(lookout.config, model))

@@ -125,16 +125,10 @@ class Lookout:
         self._close_visits("camera_offline")
 
     @property
-    def standing(self) -> tuple[float, str]:
-        """Seconds that the model has stood still, and how: a look that takes long, or looks that all failed.
-
-        Waiting for a frame, or for a turn, is no standing still.
-        """
-        looking, failing = self._looking_since, self.health.failing_for
-        if looking is not None and self.running:
-            lasted = time.monotonic() - looking
-            return lasted, f"a look has taken {lasted:.0f} s"
-        return failing, f"it fails: {self.health.model_problem}"
+    def looks_for(self) -> float:
+        """Seconds that the look that goes on has taken; waiting for a frame, or for a turn, is none."""
+        since = self._looking_since
+        return 0.0 if since is None or not self.running else time.monotonic() - since
 
     def join(self, timeout: float | None = None) -> bool:
         """Waits for the loop's end, `timeout` seconds at most; whether it has ended."""

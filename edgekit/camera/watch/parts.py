@@ -51,7 +51,10 @@ def _renew(lookout: Lookout) -> None:
 
 
 def _model(lookout: Lookout) -> tuple[float, str]:
-    return lookout.standing
+    looks, health = lookout.looks_for, lookout.health
+    if looks or not health.failing_for:
+        return looks, f"a look has taken {looks:.0f} s"
+    return health.failing_for, f"it fails: {health.model_problem}"
 
 
 def _writer(writer: EventWriter) -> tuple[float, str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from edgekit.camera.problems import Say, one_line
 from edgekit.camera.watch.part import Part
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, StandstillError
 from edgekit.screen import masked
 
 _EVERY = 1.0  # seconds between two looks
@@ -76,6 +76,15 @@ class Watcher:
             if watched.state == "failed" and now - watched.since >= _FAILED:
                 return f"{watched.part.name}: {watched.why}"
         return ""
+
+    def raise_if_ended(self) -> None:
+        """Raises StandstillError where a part has `ended`."""
+        if ended := self.ended:
+            raise StandstillError(
+                "A part of the camera stands still, and starting it again did not help.",
+                got=ended,
+                fix="let systemd start the process again (Restart=always)",
+            )
 
     def status(self) -> list[dict[str, Any]]:
         """Of each part its state, for how many seconds, why, and how often it was started again; plain data."""
