@@ -194,6 +194,21 @@ def test_the_net_that_keeps_its_magnitude_learns_and_is_proven(cli: Cli, data: P
     assert "no trunk that could start from weights" in refused.text
 
 
+def test_a_trunk_by_name_starts_from_its_classifier(data: Path) -> None:
+    """With random numbers in timm's names: what of them has a place in the trunk is taken, the rest is named."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(5)
+    plain = timm.create_model("tf_efficientnet_lite0", num_classes=7).state_dict()
+    torch.save(plain, file := data.parent / "lite0.pth")
+    told: list[str] = []
+    changes = [*(one for one in TINY if not one.startswith(("net.", "precision"))), f"net.weights={file}"]
+    made = make_task(load_recipe("unet-mobile", changes), data, told.append)
+    stem = made.net.state_dict()["trunk.conv_stem.weight"]
+    torch.testing.assert_close(stem, plain["conv_stem.weight"])
+    assert made.spec.preprocess.mean == (0.5, 0.5, 0.5), "as its weights take pictures"
+    assert any("left out: conv_head, bn2, classifier" in line for line in told), told
+
+
 def test_pictures_without_masks_or_names_are_refused(data: Path, tmp_path: Path) -> None:
     for split in ("train", "val"):
         (tmp_path / split).symlink_to(data / split)
