@@ -129,7 +129,8 @@ def _next(context: typer.Context, chosen: CameraConfig, **changes: object) -> No
     from edgekit.camera.source.uri import printed
 
     typed: list[str] = context.params.get("changes") or []
-    if any("token" in change for change in typed):  # in a whole table too: web={token="..."}
+    # in a whole table too: web={token="..."}, cameras=[{source={uri="..."}}]
+    if any("token" in change or _key(change) == "cameras" for change in typed):
         after.look(context, chosen.model.path)
         return
     told = context.params.get("source") is not None or any(_key(change) in _PLACES for change in typed)

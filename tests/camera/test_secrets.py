@@ -124,6 +124,9 @@ def test_a_wrong_configuration_does_not_repeat_it(
         ("--set", f"source.url={GOOD}"),
         ("--set", f"{GOOD}=1"),
         ("--set", f"source.uri={GOOD}", "--set", "source.uri.x=1"),
+        ("--set", f"cameras={GOOD}"),
+        ("--set", f"cameras=['{GOOD}']"),
+        ("--set", f"cameras=[{{name='a', source='{GOOD}'}}]"),
         ("--seconds", GOOD),
         (f"--{GOOD}",),
         ("--format", GOOD),
@@ -196,6 +199,10 @@ def test_the_next_line_of_a_configured_camera_names_the_file(
         assert outcome.code == 0, outcome.text
         assert "--source '${HIVE_SOURCE}'" in whole(outcome.err)
         assert "uri" not in outcome.err
+    change = f"cameras=[{{name='a', source={{uri='{camera.uri}?token={QUERY}'}}}}]"
+    outcome = cli("camera", "--set", change, "--model", good, *stored)
+    assert outcome.code == 0, outcome.text
+    assert "cameras" not in whole(outcome.text)
 
 
 TOLD = f"""
