@@ -198,7 +198,7 @@ def test_what_was_dropped_is_in_status_metrics_and_summary(
     assert summary.not_kept["pictures_lost"] == camera.health.status()["output"]["pictures_lost"] >= 1
     assert summary.not_kept["clips_lost"] == 1
     assert "less than 500 MB are free" in camera.health.status()["output"]["trouble"]
-    text = exposition(camera.health.status, {"device": "d", "camera": "c"})[0].decode()
+    text = exposition("d", {"c": camera.health.status()})[0].decode()
     lost = summary.not_kept["pictures_lost"]
     assert f'edgekit_camera_dropped_total{{camera="c",device="d",what="pictures_lost"}} {lost}.0' in text
     assert sum("500 MB" in line for line in said) == 1

@@ -60,7 +60,7 @@ EXTRAS: dict[str, tuple[Part, ...]] = {
     ),
     "camera": _parts(
         "cryptography cryptography 42", "paho-mqtt paho.mqtt 2.0", "prometheus-client prometheus_client 0.20",
-        "starlette starlette 0.37", "uvicorn uvicorn 0.29",
+        "starlette starlette 0.39", "uvicorn uvicorn 0.29",
     ),
     "label": _parts(*_PICTURES, "starlette starlette 0.37", "uvicorn uvicorn 0.29"),
     "tensorrt": _parts("tensorrt tensorrt 10.3", "pycuda pycuda 2024.1"),
