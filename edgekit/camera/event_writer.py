@@ -16,7 +16,7 @@ from typing import Any
 
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver import make_deliveries
-from edgekit.camera.deliver.base import CameraNow, Event, Setup, nowhere
+from edgekit.camera.deliver.base import CameraNow, Event, Setup, no_update, nowhere
 from edgekit.camera.deliver.fan_out import FanOut
 from edgekit.camera.deliver.listener import Listener
 from edgekit.camera.deliver.queued.queued import QueuedDelivery
@@ -43,7 +43,7 @@ class EventWriter:
         recorded: the cameras whose results will come.
         fps: of the annotated frames, a second, once they come.
         listeners: get every event, each a copy.
-        cameras, switch: as `Setup` has them.
+        cameras, switch, update: as `Setup` has them.
 
     Attributes:
         started: visits that began, by label.
@@ -62,12 +62,13 @@ class EventWriter:
         listeners: tuple[Listener, ...] = (),
         cameras: Callable[[], Sequence[CameraNow]] = tuple,
         switch: Callable[[str, bool], None] = nowhere,
+        update: Callable[[bytes], object] = no_update,
     ) -> None:
         self._say = say
         folder = config.store.folder
         outbox = self._outbox = Outbox(folder / NAME if folder else None, say)
         patient = all(camera.patient for camera in recorded)
-        setup = Setup(config, patient, fps, outbox, say, cameras, switch)
+        setup = Setup(config, patient, fps, outbox, say, cameras, switch, update)
         self._fan_out = FanOut(make_deliveries(setup, listeners), say)
         outbox.keep_only(self._fan_out.names)
         self.store = Store(folder, config.store, say, outbox) if folder else None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from edgekit.camera.config import CameraConfig
+from edgekit.camera.deliver.base import no_update
 from edgekit.camera.deliver.listener import Listener
 from edgekit.camera.deliver.live_view import LiveView
 from edgekit.camera.detect.lookahead import streams_of
@@ -55,6 +56,7 @@ class Camera:
         say: takes lines for people.
         listeners: get every event, each a copy of its own, in the output's thread. What one raises is counted under
             `listener 1`, `listener 2`, ... and costs the others nothing.
+        update: takes a signed model that came as a message.
 
     Attributes:
         lookouts: by name, in the order of the configuration.
@@ -71,6 +73,7 @@ class Camera:
         opener: Opener = open_grabber,
         say: Say = print,
         listeners: tuple[Listener, ...] = (),
+        update: Callable[[bytes], object] = no_update,
     ) -> None:
         self.config = config
         self._open_model, self._opener, self._say = open_model, opener, say
@@ -95,6 +98,7 @@ class Camera:
             listeners=listeners,
             cameras=lambda: [now_of(one) for one in self.lookouts.values()],
             switch=self.switch,
+            update=update,
         )
         for lookout in self.lookouts.values():
             lookout.health.writer = self.writer

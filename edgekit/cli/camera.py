@@ -99,11 +99,12 @@ def camera(
 
     events: list[dict[str, Any]] = []
     bounded = out is not None and _is_file(chosen)  # a live camera's would grow for ever
-    with updates.looked_after(chosen) as look_after:
-        runtime = Camera(chosen, open_model, say=say, listeners=(events.append,) if bounded else ())
+    with updates.looked_after(chosen) as updating:
+        told = (events.append,) if bounded else ()
+        runtime = Camera(chosen, open_model, say=say, listeners=told, update=updating.message)
         page = _page(runtime) if chosen.web.enabled else None
         _on_signals(runtime, read)
-        look_after(runtime)
+        updating.start(runtime)
         try:
             with _counted(chosen, runtime):
                 summary = runtime.run(seconds)

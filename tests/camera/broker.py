@@ -96,7 +96,7 @@ class Listener:
         """Payloads of the topics that end so, in the order in which they came."""
         return [payload for topic, payload, _, _ in list(self.got) if topic.endswith(end)]
 
-    def say(self, topic: str, payload: str) -> None:
+    def say(self, topic: str, payload: str | bytes) -> None:
         self.client.publish(topic, payload, qos=1).wait_for_publish(10)
 
     def close(self) -> None:

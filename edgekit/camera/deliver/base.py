@@ -47,6 +47,10 @@ def nowhere(camera: str, on: bool) -> None:
     """Nobody can be switched on or off."""
 
 
+def no_update(package: bytes) -> None:
+    """No model comes as a message."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """What a delivery is made from.
@@ -60,6 +64,7 @@ class Setup:
         say: takes lines for people.
         cameras: how each is now; asked from any thread.
         switch: makes a camera, by its name, watch or not; called from any thread.
+        update: takes a signed model as bytes, soon and in a thread of its own; called from any thread.
     """
 
     config: CameraConfig
@@ -69,6 +74,7 @@ class Setup:
     say: Say = print
     cameras: Callable[[], Sequence[CameraNow]] = tuple
     switch: Callable[[str, bool], None] = nowhere
+    update: Callable[[bytes], object] = no_update
 
 
 class Delivery(ABC):

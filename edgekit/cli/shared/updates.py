@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -48,13 +48,21 @@ def take(package: Path, config: CameraConfig) -> None:
     )
 
 
+class Updates(NamedTuple):
+    """What is done with a camera's updates: `start` when it is there, `message` with one that was published."""
+
+    start: Callable[[Camera], None]
+    message: Callable[[bytes], object]
+
+
 @contextlib.contextmanager
-def looked_after(config: CameraConfig) -> Iterator[Callable[[Camera], None]]:
+def looked_after(config: CameraConfig) -> Iterator[Updates]:
     """Takes updates and ends trials while the block runs; the camera is handed over when it is there.
 
     A block that ends in an error that the model may have caused leaves its trial as it was, so that the next start
     gives the model back.
     """
+    from edgekit.updating.inbox import Inbox
     from edgekit.updating.install import models_of
     from edgekit.updating.trial import seen_of
     from edgekit.updating.watch import Watch
@@ -79,7 +87,7 @@ def looked_after(config: CameraConfig) -> Iterator[Callable[[Camera], None]]:
             )
 
     try:
-        yield start
+        yield Updates(start, Inbox(lambda: now[0](), say))
     except BaseException as error:
         if watch is not None:
             watch.stop(orderly=isinstance(error, (BusyError, OutputError, SourceError)))

@@ -49,6 +49,7 @@ class Link:
         broker: where to.
         will: topic of which the broker says `offline`, retained, once nothing is heard from here.
         wake: called from another thread when something was heard.
+        whole: topic whose messages are kept whole; of others the first 100 bytes say all that is asked.
 
     Attributes:
         down: why the connection is over, or nothing.
@@ -58,13 +59,14 @@ class Link:
         OSError: nobody is there, the broker does not answer, or it refuses user and password.
     """
 
-    def __init__(self, broker: Broker, will: str, wake: Callable[[], None]) -> None:
+    def __init__(self, broker: Broker, will: str, wake: Callable[[], None], whole: str = "") -> None:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
         self.down = ""
         self.heard: deque[tuple[str, bytes]] = deque(maxlen=_HEARD)
         self._wake, self._answered, self._refused = wake, threading.Event(), ""
+        self._whole = whole
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=broker.client, reconnect_on_failure=False)
         self._client.connect_timeout = _PATIENCE
         if broker.user:
@@ -136,5 +138,6 @@ class Link:
         self._wake()
 
     def _on_message(self, _client: Any, _data: Any, message: Any) -> None:
-        self.heard.append((message.topic, bytes(message.payload[:_HEARD])))
+        most = None if message.topic == self._whole else _HEARD
+        self.heard.append((message.topic, bytes(message.payload[:most])))
         self._wake()

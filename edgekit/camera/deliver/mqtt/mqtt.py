@@ -15,6 +15,7 @@ from edgekit.camera.deliver.mqtt.topics import Topics, slug
 from edgekit.camera.deliver.queued.queued import QueuedDelivery, picture_of, secrets_of
 from edgekit.camera.deliver.queued.rules import QueueKeys
 from edgekit.camera.source.uri import expand
+from edgekit.errors import UsageError
 
 _WHY = 250  # characters; Home Assistant takes no longer state
 
@@ -34,6 +35,7 @@ class MqttKeys(QueueKeys):
     discovery: str = Field(default="homeassistant", description='where Home Assistant looks; "": nowhere')
     picture: bool = Field(default=True, description="publish a visit's picture")
     switch: bool = Field(default=True, description="let whoever may publish switch watching off and on")
+    update: bool = Field(default=False, description="take a signed model that is published, by [update]'s rules")
 
     @field_validator("topic", "discovery")
     @classmethod
@@ -59,6 +61,12 @@ class Mqtt(QueuedDelivery):
 
     def __init__(self, setup: Setup, keys: MqttKeys) -> None:
         super().__init__(setup, keys)
+        if keys.update and not (setup.config.update.keys and setup.config.store.folder):
+            raise UsageError(
+                "A model that is published could not be trusted, or not kept.",
+                got="deliver.mqtt.update without " + ("store.folder" if setup.config.update.keys else "update.keys"),
+                expected="both (docs/updates.md), or deliver.mqtt.update = false",
+            )
         self._mqtt, self._topics = keys, Topics(keys.topic, setup.config.device)
         user = expand(keys.user) if keys.user is not None else ""
         password = expand(keys.password) if keys.password is not None else ""
@@ -111,10 +119,11 @@ class Mqtt(QueuedDelivery):
             link.close(politely=ends)
 
     def _connect(self) -> Link:
-        link = Link(self._broker, self._topics.availability, self._wake)
+        link = Link(self._broker, self._topics.availability, self._wake, self._topics.update)
         self._link, self._said = link, {}
         link.listen(*([f"{self._mqtt.discovery}/status"] if self._mqtt.discovery else []))
         link.listen(*([self._topics.commands] if self._mqtt.switch else []))
+        link.listen(*([self._topics.update] if self._mqtt.update else []))
         self._announce(link)
         return link
 
@@ -132,6 +141,9 @@ class Mqtt(QueuedDelivery):
         if topic == f"{self._mqtt.discovery}/status":
             if payload == b"online":  # Home Assistant was started anew
                 self._announce(link)
+            return
+        if topic == self._topics.update and self._mqtt.update:
+            self._setup.update(payload)
             return
         for camera in self._setup.cameras():
             if topic == self._topics.of(camera.name, "enabled/set") and payload in (b"ON", b"OFF"):

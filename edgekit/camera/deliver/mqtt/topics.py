@@ -29,6 +29,11 @@ class Topics:
         return f"{self.base}/availability"
 
     @property
+    def update(self) -> str:
+        """A signed model for all cameras, where that is allowed; heard."""
+        return f"{self.base}/update"
+
+    @property
     def commands(self) -> str:
         """What is heard: a filter."""
         return f"{self.base}/+/+/set"
