@@ -235,7 +235,7 @@ def test_an_age_does_not_follow_a_clock_that_was_set(
 
 
 def test_what_is_too_old_is_given_up(post: type[Post], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Post, "before", down)
+    monkeypatch.setattr(Post, "attend", lambda _: down({}))  # nobody is there, for longer than it keeps
     told = Told(f"store.folder={tmp_path}", "deliver.post.keep_hours=1")
     told.visits(1)
     told.waits_for(waiting=3)

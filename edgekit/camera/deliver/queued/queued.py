@@ -167,10 +167,13 @@ class QueuedDelivery(Delivery):
         owed: Owed | None = None
         self._busy_since = time.monotonic()
         try:
-            self.attend()
             owed = self._outbox.first(self.name)
-            if owed is not None:
-                self._send(owed, me)
+            if owed is not None and (why := self._over_age(owed)):
+                self._give_up(owed.seq, why)
+                return True
+            self.attend()
+            if owed is not None and owed.event is not None:
+                self._send(owed.seq, owed.event, me)
         except Exception as error:  # noqa: BLE001 - whatever a library raises, the event waits and is tried again
             if self._thread is me:
                 self._failed(error, owed)
@@ -183,22 +186,23 @@ class QueuedDelivery(Delivery):
             self._backoff.reset()
         return owed is not None
 
-    def _send(self, owed: Owed, me: threading.Thread) -> None:
-        hours = owed.since.age / 3600
+    def _over_age(self, owed: Owed) -> str:
+        """Why it is of no use to wait for somebody who takes it, or nothing; whether anybody is there or not."""
         if owed.event is None:
-            self._give_up(owed.seq, "its row went to make room")
-        elif hours > self._keys.keep_hours:
-            self._give_up(owed.seq, f"nobody took it for {self._keys.keep_hours:g} hours")
-        else:
-            try:
-                self.send(owed.event)
-            except RefusedError as error:
-                if self._thread is me:
-                    self._give_up(owed.seq, f"it was refused: {self._told(error)}")
-                return
+            return "its row went to make room"
+        hours = self._keys.keep_hours
+        return f"nobody took it for {hours:g} hours" if owed.since.age > 3600 * hours else ""
+
+    def _send(self, seq: int, event: Event, me: threading.Thread) -> None:
+        try:
+            self.send(event)
+        except RefusedError as error:
             if self._thread is me:
-                self._outbox.done(self.name, owed.seq)
-                self.delivered += 1
+                self._give_up(seq, f"it was refused: {self._told(error)}")
+            return
+        if self._thread is me:
+            self._outbox.done(self.name, seq)
+            self.delivered += 1
 
     def _failed(self, error: Exception, owed: Owed | None) -> None:
         with contextlib.suppress(Exception):
