@@ -38,7 +38,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
         {"suite", "tune"},
     ),
     "camera": (
-        {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"events", "rate"}, {"deliver"},
+        {"tables"}, {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"events", "rate"}, {"deliver"},
         {"rules", "writing"}, {"event_writer"}, {"health"}, {"housekeeping", "replay", "summary"},
         {"looking"}, {"watch"}, {"runtime"}, {"web"},
     ),
