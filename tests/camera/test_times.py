@@ -316,3 +316,29 @@ def test_a_gap_between_files_fills_no_video(tmp_path: Path) -> None:
         sink.show(spot(50, 50), at)
     sink.close()
     assert int(cv2.VideoCapture(str(tmp_path / "v.avi")).get(cv2.CAP_PROP_FRAME_COUNT)) == 4
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0, None])
+def test_a_clock_that_is_set_in_a_visit_leaves_its_length_right(
+    jump: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour both ways, and from 1970 to now: the last event has both ends by the clock as it is then."""
+    from tests.camera.test_visits import SHAPE, track, visits
+
+    real, offset = time.time, [0.0 if jump is not None else -real_since_1970()]
+    monkeypatch.setattr("edgekit.camera.clock.time.time", lambda: real() + offset[0])
+    b, now = visits(), time.monotonic() - 30
+    events = b.update([track()], SHAPE, now)
+    offset[0] = jump or 0.0
+    for i in range(1, 21):
+        events += b.update([track()], SHAPE, now + i)
+    events += b.close(now + 21)
+    first, end = events[0].content, events[-1].content
+    assert (events[0].kind, events[-1].kind) == ("start", "end")
+    assert seconds(end["end"]) - seconds(end["start"]) == pytest.approx(20, abs=0.05)
+    assert seconds(end["start"]) == pytest.approx(real() + offset[0] - (time.monotonic() - now), abs=0.05)
+    assert first["id"] == end["id"]
+
+
+def real_since_1970() -> float:
+    return time.time() - 60

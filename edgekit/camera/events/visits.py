@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgekit.camera.clock import Clock, iso
+from edgekit.camera.clock import Clock, FileClock, iso
 from edgekit.camera.config import VisitConfig
 from edgekit.camera.events.uuid7 import uuid7
 from edgekit.camera.track.tracker import Track
 from edgekit.camera.track.zones import Zones, centres
 from edgekit.vision.results import Detections
 
+_JUMP = 0.5  # seconds by which a clock is set and not slewed
 Kind = Literal["start", "update", "end", "lost", "back"]  # the last two are of a camera, not of a visit
 Reason = Literal["lost", "camera_offline", "shutdown", "crash"]
 
@@ -164,6 +165,9 @@ class Visits:
         return self._event("end", visit, at, reason)
 
     def _event(self, kind: Kind, visit: Visit, at: float, reason: Reason | None = None) -> VisitEvent:
+        started = self._clock.wall(visit.start)
+        if not isinstance(self._clock, FileClock) and abs(started - visit.started) > _JUMP:
+            visit.started = started  # the clock was set meanwhile: by what it says now both ends are right
         # a clock that was set back meanwhile, or a file that reaches beyond now, makes no event of the future
         latest = max(visit.started, min(visit.started + visit.seen - visit.start, time.time()))
         seen = iso(latest)
