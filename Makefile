@@ -19,7 +19,8 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "alone and not slow" $(PYTEST)
 
 slow: $(READY)
-	$(BIN)/python -m pytest -m slow $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not alone" $(PYTEST)
+	$(BIN)/python -m pytest -m "slow and alone" $(PYTEST)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ CODES = {
     "SourceError": 1,
     "OutputError": 1,
     "BusyError": 5,
+    "StandstillError": 6,
     "FoldError": 1,
     "VerificationError": 3,
     "RegressionError": 4,

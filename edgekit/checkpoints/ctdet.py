@@ -98,7 +98,7 @@ def _net_of(theirs: Mapping[str, Tensor], classes: int, path: Path) -> tuple[str
     """Our net with just these names and shapes, and the weights under its names."""
     state = {_ours(name): value for name, value in theirs.items()}
     for net in nets.NETS.values():
-        if net.trunk:
+        if net.trunk and ARGUMENTS.keys() <= net.arguments.keys():  # a CenterNet
             own = without_memory(partial(net.build, classes, **ARGUMENTS)).state_dict()
             counters = {key for key in own if key.endswith("num_batches_tracked")}  # older torch has none
             shapes = {key: value.shape for key, value in state.items() if key not in counters}

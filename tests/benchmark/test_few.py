@@ -89,7 +89,7 @@ def test_a_camera_tells_no_p99_of_its_first_frames() -> None:
         health.looked(0.001 * (i + 1), 0.001 * (i + 1))
     status = health.status()
     assert (status["model"]["ms_p50"], status["model"]["ms_p99"], status["age"]["ms_p99"]) == (50, None, None)
-    text = exposition(health.status, {"device": "box", "camera": "hive"})[0].decode()
+    text = exposition("box", {"hive": health.status()})[0].decode()
     assert 'quantile="0.5"' in text
     assert 'quantile="0.99"' not in text
     health.looked(1, 1)

@@ -211,7 +211,7 @@ XML = "<annotation><filename>0.jpg</filename></annotation>"
 @pytest.mark.parametrize(
     ("files", "text", "seen"),
     [
-        (["0.txt", "1.txt"], "10,20,30,40,1,4,0,0\n", "0.txt, 1.txt"),
+        (["0.txt", "1.txt"], "10,20,30,40,1,40,0,0\n", "0.txt, 1.txt"),
         (["0.xml"], XML, "Pascal VOC's XML"),
         (["0.xml"], "<dataset><box top='1'/></dataset>", "0.xml"),
         (["0.json"], '{"version": "5", "shapes": [], "imagePath": "0.jpg"}', "labelme"),

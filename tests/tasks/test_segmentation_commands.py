@@ -187,7 +187,8 @@ def test_the_camera_follows_what_a_mask_shows(cli: Cli, net: Path, tmp_path: Pat
     told = [event["area"] for event in events if event["type"] != "end"]
     assert told == pytest.approx([24 * 24 / (96 * 128)] * len(told), abs=0.005)
     assert events[-1]["area"] == 0
-    assert events[-1]["area_max"] == max(event["area"] for event in events)
+    assert events[-1]["area_max"] >= max(event["area"] for event in events)  # events are told of now and then
+    assert events[-1]["area_max"] == pytest.approx(24 * 24 / (96 * 128), abs=0.005)
 
 
 @pytest.mark.parametrize("key", ["model.crops=true", "model.tiles=[2, 2]"])

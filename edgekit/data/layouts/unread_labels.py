@@ -28,7 +28,7 @@ _MARKS = {
         rb'(?i)"(shapes|imagePath|annotations|categories|regions|labels|bbox|box2d|bounding_?box|boxes|polygon|objects)"\s*:'
     ),
     ".csv": re.compile(rb"(?i)\b(xmin|x_min|x1|bbox)\b"),
-    # a row of YOLO, KITTI, DOTA, VisDrone
+    # a row of numbers, as many programs write them
     ".txt": re.compile(rb"^\s*(?:[A-Za-z_-]+\s+)?(?:[-+.\deE]+[ ,\t]+){4,}", re.MULTILINE),
 }
 _MARKS |= dict.fromkeys((".jsonl", ".ndjson", ".manifest", ".odgt"), _MARKS[".json"])

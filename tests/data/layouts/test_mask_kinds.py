@@ -260,4 +260,4 @@ def test_training_on_masks_says_what_can_be_done_with_them(tmp_path: Path) -> No
             save(tmp_path / split / "masks" / f"{key}.png", truth(key))
     with pytest.raises(DataError, match="which this recipe does not learn") as caught:
         load_splits(tmp_path, Data.model_validate({}), 0)
-    assert "edgekit adopt" in (caught.value.fix or "")
+    assert "edgekit train unet-r18" in (caught.value.fix or "")
