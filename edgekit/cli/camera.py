@@ -45,7 +45,7 @@ def camera(
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Events on stdout, one JSON object a line.")] = False,
     web: Annotated[bool, typer.Option("--web", help="Serve the page on this machine.")] = False,
     learn: Annotated[
-        bool, typer.Option("--learn", help="Fit the model's last layer to what was marked on the page, if it passes.")
+        bool, typer.Option("--learn", help="Show no more what looks as marked false alarms did, if that passes.")
     ] = False,
     seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="Stop after so long.")] = None,
     update: Annotated[

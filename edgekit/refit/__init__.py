@@ -1,1 +1,1 @@
-"""The last layer of a detector fitted again to what a keeper said of visits; numpy and onnx, on the device."""
+"""A detector's score layer, and a veto behind it, fitted to what a keeper said of visits; numpy and onnx alone."""
