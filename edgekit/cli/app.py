@@ -12,6 +12,8 @@ import typer
 
 from edgekit.cli import bench, camera, data, demo, doctor, evaluate, label, predict, tune, verify
 from edgekit.cli.making import adopt, build, export, train
+from edgekit.cli.shared import complete
+from edgekit.cli.shared.helptext import LOOKING, MAKING, RUNNING, Group, HelpfulCommand, HelpfulGroup
 from edgekit.cli.shared.interrupt import INTERRUPTED, INTERRUPTION, STOPPED, TOO_LATE, guarded
 from edgekit.cli.shared.teller import told
 from edgekit.errors import EdgekitError
@@ -29,32 +31,40 @@ EXTRA_OF = {
 
 app = typer.Typer(
     name="edgekit",
-    help="From a PyTorch checkpoint to a verified model on an edge camera.\n\n"
-    "Exit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 4 regression, 5 environment or incompatible file, "
-    "130 interrupted.",
+    cls=HelpfulGroup,
+    help="""From a PyTorch checkpoint to a verified model on an edge camera.
+
+    Exit codes: 0 ok, 1 error, 2 usage, 3 verification failed, 4 regression, 5 environment or incompatible file, 6 a
+    part of the camera stands still, 130 interrupted.
+
+    Examples:
+        edgekit demo
+        edgekit predict hornet-mobile pictures/
+        edgekit export --help
+    """,
     no_args_is_help=True,
     rich_markup_mode=None,  # rich costs 60 ms at every start
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=False,  # below: typer's own prints colours, and guesses the shell
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for name, command in (
-    ("data", data.data),
-    ("train", train.train),
-    ("export", export.export),
-    ("adopt", adopt.adopt),
-    ("build", build.build),
-    ("verify", verify.verify),
-    ("eval", evaluate.evaluate),
-    ("bench", bench.bench),
-    ("tune", tune.tune),
-    ("predict", predict.predict),
-    ("label", label.label),
-    ("camera", camera.camera),
-    ("doctor", doctor.doctor),
-    ("demo", demo.demo),
+for name, command, group, does in (
+    ("data", data.data, MAKING, "What a data set is and what is wrong with it; other layouts"),
+    ("train", train.train, MAKING, "Train a net as a recipe says"),
+    ("export", export.export, MAKING, "A checkpoint becomes a verified ONNX file"),
+    ("adopt", adopt.adopt, MAKING, "An ONNX from elsewhere becomes a verified file"),
+    ("build", build.build, MAKING, "A verified ONNX becomes an engine on a board"),
+    ("verify", verify.verify, LOOKING, "Are two models equal on pictures?"),
+    ("eval", evaluate.evaluate, LOOKING, "How good is a model, and how sure is that?"),
+    ("bench", bench.bench, LOOKING, "Speed, accuracy, memory and energy side by side"),
+    ("tune", tune.tune, LOOKING, "The best file, runtime and settings on this machine"),
+    ("predict", predict.predict, RUNNING, "What is on these pictures?"),
+    ("label", label.label, MAKING, "Give pictures boxes, on a page in a browser"),
+    ("camera", camera.camera, RUNNING, "Watch a hive: find, follow and tell who came"),
+    ("doctor", doctor.doctor, LOOKING, "What is here, and what is missing for which job"),
+    ("demo", demo.demo, RUNNING, "The whole path on made pictures, in a few minutes"),
 ):
-    app.command(name)(command)
+    app.command(name, cls=HelpfulCommand, rich_help_panel=group, short_help=does)(command)
 
 
 def _version(show: bool) -> None:
@@ -63,12 +73,28 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
+COMMON = Group("Options")
+
+
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, COMMON("--debug", "Show the traceback of an error.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool, COMMON("--version", "Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
+    installed: Annotated[
+        complete.Shell | None,
+        COMMON(
+            "--install-completion SHELL",
+            "Make bash, zsh or fish complete commands, options and names.",
+            callback=complete.install,
+            is_eager=True,
+        ),
+    ] = None,
+    shown: Annotated[
+        complete.Shell | None,
+        COMMON("--show-completion SHELL", "Print the script for it instead.", callback=complete.show, is_eager=True),
+    ] = None,
 ) -> None:
     if debug:
         os.environ["EDGEKIT_DEBUG"] = "1"
@@ -101,6 +127,7 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
+        complete.prepare()
         # color: typer would take a name's escape sequences away from pipes, where the screen writes them out
         result = app(arguments, standalone_mode=False, color=True)
         if result == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing

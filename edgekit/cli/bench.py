@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgekit.cli.shared import after
+from edgekit.cli.shared.helptext import DATA, OUTPUT, RUNTIME, Group, argument
 from edgekit.cli.shared.options import (
     ForceOption,
     Format,
@@ -26,67 +27,69 @@ if TYPE_CHECKING:
     from edgekit.benchmark.schema import Report
 
 PROOF = "bench"  # stem of the files in --out
+TIMING = Group("Timing")
+ACCURACY = Group("Accuracy")
+SUITE = Group("A suite")
+COMPARISON = Group("Comparison with an older report")
 
 
 def bench(
     context: typer.Context,
     models: Annotated[
-        list[Path] | None, typer.Argument(help="Exported files or checkpoints; the first is what others compare with.")
+        list[Path] | None, argument("MODEL", "Exported files or checkpoints; the first is what others compare with.")
     ] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", "-d", help="Labelled pictures, or boxes for a detector; repeatable. Default: made."),
+        DATA("-d, --data DIR", "Labelled pictures, or boxes for a detector; repeatable. Default: made."),
     ] = None,
-    split: Annotated[str | None, typer.Option("--split", help="train, val, test or all.")] = None,
+    split: Annotated[str | None, DATA("--split SPLIT", "train, val, test or all.")] = None,
     classes_map: MapOption = None,
     backend: Annotated[
-        list[str] | None, typer.Option("--backend", "-b", help="A runtime; repeatable. Default: onnxruntime.")
+        list[str] | None, RUNTIME("-b, --backend RUNTIME", "A runtime; repeatable. Default: onnxruntime.")
     ] = None,
     provider: ProviderOption = Provider.cpu,
-    threads: Annotated[list[int] | None, typer.Option("--threads", min=0, help="Repeatable; 0: a core each.")] = None,
-    batch: Annotated[list[int] | None, typer.Option("--batch", min=1, help="Pictures in a run; repeatable.")] = None,
+    threads: Annotated[list[int] | None, RUNTIME("--threads N", "Repeatable; 0: a core each.", min=0)] = None,
+    batch: Annotated[list[int] | None, RUNTIME("--batch N", "Pictures in a run; repeatable.", min=1)] = None,
     size: Annotated[
         str | None,
-        typer.Option("--size", help="Of an ONNX from elsewhere, where it is open: 640, or 384x640."),
+        RUNTIME("--size HxW", "Of an ONNX from elsewhere, where it is open: 640, or 384x640."),
     ] = None,
-    streams: Annotated[list[int] | None, typer.Option("--streams", min=1, help="Sessions at once; repeatable.")] = None,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Measured for each case.")] = 10.0,
-    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Instead of --seconds.")] = None,
-    turns: Annotated[int, typer.Option("--turns", min=1, help="Blocks, in which the cases take turns.")] = 5,
-    warmup: Annotated[float, typer.Option("--warmup", min=0, help="Seconds at most until a case is warm.")] = 10.0,
+    streams: Annotated[list[int] | None, RUNTIME("--streams N", "Sessions at once; repeatable.", min=1)] = None,
+    seconds: Annotated[float, TIMING("--seconds S", "Measured for each case.", min=0.1)] = 10.0,
+    iterations: Annotated[int | None, TIMING("--iterations N", "Instead of --seconds.", min=1)] = None,
+    turns: Annotated[int, TIMING("--turns N", "Blocks, in which the cases take turns.", min=1)] = 5,
+    warmup: Annotated[float, TIMING("--warmup S", "Seconds at most until a case is warm.", min=0)] = 10.0,
     pictures: Annotated[
-        int | None, typer.Option("--pictures", min=0, help="For accuracy; default all, 0: no accuracy.")
+        int | None, ACCURACY("--pictures N", "For accuracy; default all, 0: no accuracy.", min=0)
     ] = None,
     robustness: Annotated[
-        int, typer.Option("--robustness", min=0, help="Pictures for corruptions and attacks; 0: neither.")
+        int, ACCURACY("--robustness N", "Pictures for corruptions and attacks; 0: neither.", min=0)
     ] = 0,
     attack: Annotated[
         Path | None,
-        typer.Option("--attack", help="Checkpoint on which attacks are crafted; default: one among MODELS."),
+        ACCURACY("--attack FILE", "Checkpoint on which attacks are crafted; default: one among the models."),
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Time per layer, and the roofline.")] = False,
-    cold: Annotated[bool, typer.Option("--cold/--no-cold", help="Start a process for each case.")] = True,
-    suite: Annotated[
-        Path | None, typer.Option("--suite", help="A TOML that says what to measure, instead of MODELS.")
-    ] = None,
-    models_root: Annotated[Path, typer.Option("--models", help="Folder of a suite's models.")] = Path(),
+    layers: Annotated[bool, TIMING("--layers", "Time per layer, and the roofline.")] = False,
+    cold: Annotated[bool, TIMING("--cold/--no-cold", "Start a process for each case.")] = True,
+    suite: Annotated[Path | None, SUITE("--suite FILE", "A TOML that says what to measure, instead of models.")] = None,
+    models_root: Annotated[Path, SUITE("--models DIR", "Folder of a suite's models.")] = Path(),
     data_root: Annotated[
-        Path | None, typer.Option("--data-root", help="Folder of a suite's data; default: EDGEKIT_DATA.")
+        Path | None, SUITE("--data-root DIR", "Folder of a suite's data; default: EDGEKIT_DATA.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted suite.")] = False,
+    resume: Annotated[bool, SUITE("--resume", "Go on with an interrupted suite.")] = False,
     compare: Annotated[
-        Path | None, typer.Option("--compare", help="An older bench.json; exit code 4 where it got worse.")
+        Path | None, COMPARISON("--compare FILE", "An older bench.json; exit code 4 where it got worse.")
     ] = None,
     fail_on: Annotated[
-        str | None, typer.Option("--fail-on", help="What is too much, for example 'p95>+5%,top1<-0.5'.")
+        str | None, COMPARISON("--fail-on LIMITS", "What is too much, for example 'p95>+5%,top1<-0.5'.")
     ] = None,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Compare although device, versions, settings or pictures differ.")
+        bool, COMPARISON("--anyway", "Compare although device, versions, settings or pictures differ.")
     ] = False,
     unverified: Annotated[
-        bool, typer.Option("--unverified", help="Look into a file that did not pass the gate: accuracy, no speed.")
+        bool, ACCURACY("--unverified", "Look into a file that did not pass the gate: accuracy, no speed.")
     ] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report.")] = Path("bench"),
+    out: Annotated[Path, OUTPUT("-o, --out DIR", "Folder of the report.")] = Path("bench"),
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
@@ -96,6 +99,11 @@ def bench(
 
     Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
     the exit code is 1; where --compare finds a regression it is 4.
+
+    Examples:
+        edgekit bench hornet-mobile
+        edgekit bench net.onnx net.int8-x86.onnx -d pictures/
+        edgekit bench net.onnx --compare bench/bench.json
     """
     from edgekit.api.bench import BenchOptions
     from edgekit.api.bench import bench as measure

@@ -11,56 +11,60 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.cli.shared import after, updates
-from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json, say, tell_origin
-from edgekit.screen import shown
+from edgekit.cli.shared import after, ending, updates
+from edgekit.cli.shared.helptext import OUTPUT, Group, argument
+from edgekit.cli.shared.options import Format, FormatOption, next_command, say, tell_origin
 
 if TYPE_CHECKING:
     from edgekit.camera.config import CameraConfig
     from edgekit.camera.rules import Model
     from edgekit.camera.runtime import Camera
-    from edgekit.camera.summary import Summary
 
 _STORE = "store"
 _PLACES = ("source", "source.uri")  # keys that bring an address
 _ADDRESS = "HIVE_SOURCE"  # of the environment, in a next line
+WATCHED = Group("What is watched")
+KEEPING = Group("The model and its updates")
 
 
 def camera(
     context: typer.Context,
-    config: Annotated[
-        Path | None, typer.Argument(help="A TOML (export/deploy/hive.toml is one to start from).")
-    ] = None,
+    config: Annotated[Path | None, argument("FILE", "A TOML (export/deploy/hive.toml is one to start from).")] = None,
     source: Annotated[
-        str | None, typer.Option("--source", "-s", help="0, rtsp://, http://, a file, a folder, synthetic://hive")
+        str | None, WATCHED("-s, --source URI", "0, rtsp://, http://, a file, a folder, synthetic://hive")
     ] = None,
-    model: Annotated[Path | None, typer.Option("--model", "-m", help="An exported model.")] = None,
+    model: Annotated[Path | None, WATCHED("-m, --model MODEL", "An exported model.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for visits and, of a file, video, events and summary.")
+        Path | None, OUTPUT("-o, --out DIR", "Folder for visits and, of a file, video, events and summary.")
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="A key of the TOML, e.g. web.port=8090; repeatable.")
+        list[str] | None, WATCHED("--set KEY=VALUE", "A key of the TOML, e.g. web.port=8090; repeatable.")
     ] = None,
-    video: Annotated[Path | None, typer.Option("--video", help="Write an annotated video here.")] = None,
-    json_lines: Annotated[bool, typer.Option("--json-lines", help="Events on stdout, one JSON object a line.")] = False,
-    web: Annotated[bool, typer.Option("--web", help="Serve the page on this machine.")] = False,
+    video: Annotated[Path | None, OUTPUT("--video FILE", "Write an annotated video here.")] = None,
+    json_lines: Annotated[bool, OUTPUT("--json-lines", "Events on stdout, one JSON object a line.")] = False,
+    web: Annotated[bool, OUTPUT("--web", "Serve the page on this machine.")] = False,
     learn: Annotated[
-        bool, typer.Option("--learn", help="Show no more what looks as marked false alarms did, if that passes.")
+        bool, KEEPING("--learn", "Show no more what looks as marked false alarms did, if that passes.")
     ] = False,
-    seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="Stop after so long.")] = None,
+    seconds: Annotated[float | None, WATCHED("--seconds S", "Stop after so long.", min=0)] = None,
     update: Annotated[
-        Path | None, typer.Option("--update", help="Take this signed model, on trial; the running camera notices.")
+        Path | None, KEEPING("--update FILE", "Take this signed model, on trial; the running camera notices.")
     ] = None,
     sign: Annotated[
         Path | None,
-        typer.Option("--sign", help="Sign --model with this key, with the golden pictures of --source, into --out."),
+        KEEPING("--sign KEY", "Sign --model with this key, with the golden pictures of --source, into --out."),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only check configuration and model.")] = False,
+    check: Annotated[bool, KEEPING("--check", "Only check configuration and model.")] = False,
     output_format: FormatOption = Format.text,
 ) -> int:
     """Watch a hive: find insects in a camera's frames, follow them, and tell who came.
 
     SIGHUP reads the TOML again; SIGTERM and Ctrl-C end open visits and stop.
+
+    Examples:
+        edgekit camera -s synthetic://hive -m hornet-mobile
+        edgekit camera -s 0 -m hornets.onnx --web -o visits
+        edgekit camera hive.toml
     """
     from edgekit.camera.config import load_config
     from edgekit.memory import few_arenas
@@ -111,11 +115,11 @@ def camera(
         finally:
             if page is not None:
                 page.stop()
-    _tell(summary, chosen, output_format)
+    ending.tell(summary, chosen, output_format)
     if chosen.output.video:
         say(f"annotated video: {chosen.output.video}")
     if out is not None and bounded:
-        _keep(events, summary, out)
+        ending.keep(events, summary, out)
     if chosen.store.folder is None and out is None:
         _next(context, chosen, out=after.fresh("watched"))
     elif not chosen.web.enabled and _page_can_start(chosen):
@@ -217,26 +221,6 @@ def _is_file(config: CameraConfig) -> bool:
     return all(is_file(one.source) for one in config.each())
 
 
-def _keep(events: list[dict[str, Any]], summary: Summary, out: Path) -> None:
-    """Writes a file's events and summary beside its video."""
-    import json
-
-    from edgekit.artifacts.atomic import make_folder, write_bytes
-
-    make_folder(out)
-    lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
-    write_bytes(out / "events.jsonl", lines.encode(), overwrite=True)
-    write_bytes(out / "summary.json", (json.dumps(_as_json(summary), indent=1) + "\n").encode(), overwrite=True)
-    say(f"events: {out / 'events.jsonl'}")
-    say(f"summary: {out / 'summary.json'}")
-
-
-def _as_json(summary: Summary) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {**asdict(summary), "fps": round(summary.fps, 2)}
-
-
 def _check(config: CameraConfig) -> int:
     from edgekit.camera.runtime import Camera
     from edgekit.camera.source.uri import parse_source
@@ -273,30 +257,3 @@ def _on_signals(runtime: Camera, read: Any) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: runtime.stop())
     signal.signal(signal.SIGHUP, reload)
-
-
-def _tell(summary: Summary, config: CameraConfig, output_format: Format) -> None:
-    from edgekit.camera.events.levels import level_of
-
-    if output_format is Format.json:
-        print_json(_as_json(summary))
-        return
-    write = say if config.output.json_lines else typer.echo
-    write(f"frames    {summary.captured} captured, {summary.processed} processed, {summary.dropped} dropped, "
-          f"{summary.broken} broken")  # fmt: skip
-    if summary.unreadable:
-        write(f"files     {summary.unreadable} could not be read and were left out")
-    write(
-        f"looks     {summary.inferred} by the model, {summary.gated} without motion, {summary.fps:.1f} frames a second"
-    )
-    for name, one in summary.cameras.items():
-        write(f"  {shown(name)}: {one.captured} captured, {one.processed} processed, {one.dropped} dropped, "
-              f"{one.inferred} looks, {one.fps:.1f} frames a second")  # fmt: skip
-    if summary.inference_p50_ms is not None:
-        age = "" if summary.age_p99_ms is None else f", age of a frame p99 {summary.age_p99_ms} ms"
-        write(f"times     inference p50 {summary.inference_p50_ms} ms{age}")
-    for label, most in sorted(summary.most_at_once.items()):
-        level = f" ({found})" if (found := level_of(label, most)) else ""
-        write(f"{shown(label):<9} {summary.visits.get(label, 0)} visits, most at once {most}{level}")
-    dropped = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in summary.not_kept.items() if n)
-    write(f"events    {summary.events}" + (f"; {dropped}" if dropped else ""))

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgekit.cli.shared import after
+from edgekit.cli.shared.helptext import Group, argument
 from edgekit.cli.shared.options import Format, FormatOption, MapOption, next_command, print_json, say
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
     from edgekit.data.survey.sets import Sets
     from edgekit.data.writing.convert import Written
+LOOKED = Group("What is looked at")
+WRITTEN = Group("Writing the set in another layout")
 
 
 class To(str, Enum):
@@ -28,32 +31,32 @@ class To(str, Enum):
 def data(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Pictures with labels in any layout that is read, or synthetic://hive."),
+        argument("DIR", "Pictures with labels in any layout that is read, or synthetic://hive."),
     ],
     split: Annotated[
-        str | None, typer.Option("--split", help="train, val, test, or all as one set; default: each split.")
+        str | None, LOOKED("--split SPLIT", "train, val, test, or all as one set; default: each split.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Read headers only: no picture is decoded, and none compared for likeness.")
+        bool, LOOKED("--quick", "Read headers only: no picture is decoded, and none compared for likeness.")
     ] = False,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Write a sheet of pictures with their boxes here, to look at.")
+        Path | None, LOOKED("--sheet FILE", "Write a sheet of pictures with their boxes here, to look at.")
     ] = None,
-    to: Annotated[To | None, typer.Option("--to", help="Write the set to --out in this layout.")] = None,
+    to: Annotated[To | None, WRITTEN("--to", "Write the set to --out in this layout.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for --to, which must not be there yet, or be empty.")
+        Path | None, WRITTEN("-o, --out DIR", "Folder for --to, which must not be there yet, or be empty.")
     ] = None,
-    link: Annotated[bool, typer.Option("--link", help="With --to: hard links to the pictures, not copies.")] = False,
+    link: Annotated[bool, WRITTEN("--link", "With --to: hard links to the pictures, not copies.")] = False,
     classes_map: MapOption = None,
     val_share: Annotated[
         float | None,
-        typer.Option("--val-share", min=0.01, max=0.99, help="With --to: hold this share out of a set without splits."),
+        WRITTEN("--val-share SHARE", "With --to: hold this share out of a set without splits.", min=0.01, max=0.99),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", help="With --val-share: a pattern on names; what it finds stays in one split."),
+        WRITTEN("--group PATTERN", "With --val-share: a pattern on names; what it finds stays in one split."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of --val-share.")] = 0,
+    seed: Annotated[int, WRITTEN("--seed N", "Of --val-share.", min=0)] = 0,
     output_format: FormatOption = Format.text,
 ) -> int:
     """Say what a data set is: layout, splits, classes, sizes, boxes, and what is wrong with it.
@@ -61,6 +64,11 @@ def data(
     Found are pictures that cannot be read, boxes that cannot be used, copies and near-duplicates also between splits,
     classes without objects or with two spellings. With --to the set is written in another layout, as the whole folder
     or not at all; what that layout cannot hold is said.
+
+    Examples:
+        edgekit data pictures/
+        edgekit data pictures/ --sheet sheet.jpg
+        edgekit data pictures/ --to coco --out as-coco
     """
     from edgekit.data.classes.class_map import class_map
     from edgekit.data.survey.report import report_of

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgekit.cli.shared.helptext import OUTPUT
 from edgekit.cli.shared.options import next_command, say
 
 WATCHED = "synthetic://hive?seed=2&fps=20&frames=300"  # 15 s of scene; a hornet comes late
@@ -14,12 +15,15 @@ _WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from edgekit.cli.app 
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("demo-output"),
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Fail instead of replacing the files of an earlier demo.")
-    ] = False,
+    out: Annotated[Path, OUTPUT("-o, --out DIR", "Folder to write to.")] = Path("demo-output"),
+    keep: Annotated[bool, OUTPUT("--keep", "Fail instead of replacing the files of an earlier demo.")] = False,
 ) -> int:
-    """Train a small bee and hornet detector on a made hive entrance, export, verify, mark, and watch a clip."""
+    """Train a small bee and hornet detector on a made hive entrance, export, verify, mark, and watch a clip.
+
+    Examples:
+        edgekit demo
+        edgekit demo --out elsewhere
+    """
     import shutil
 
     from edgekit import loading, pipeline

@@ -12,6 +12,7 @@ import typer
 
 from edgekit.cli.shared import after, installed, packages
 from edgekit.cli.shared.extras import BY_IMPORT, EXTRAS, GPU, Part
+from edgekit.cli.shared.helptext import Group
 from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json
 from edgekit.cores import usable_cpus
 from edgekit.version import __version__
@@ -33,17 +34,22 @@ MEANS = {
 }
 # a made scene of 15 s, watched with the shipped detector: what runs wherever an exported model does
 _WATCHED = "synthetic://hive?seed=2&fps=20&frames=300"
+LOOKED = Group("What is looked at")
 
 
 def doctor(
     selftest: Annotated[
-        bool, typer.Option("--selftest", help="Build small engines, run them, and compare with onnxruntime.")
+        bool, LOOKED("--selftest", "Build small engines, run them, and compare with onnxruntime.")
     ] = False,
     output_format: FormatOption = Format.text,
 ) -> int:
     """Say what this machine has and what is missing for which job.
 
     Versions, providers and imports are tried, not only their presence. Exit code 5 when no exported model can run.
+
+    Examples:
+        edgekit doctor
+        edgekit doctor --selftest
     """
     if selftest:
         return _selftest(output_format)

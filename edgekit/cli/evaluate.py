@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from edgekit.cli.shared import after, options
+from edgekit.cli.shared.helptext import DATA, Group, argument
 from edgekit.cli.shared.options import (
     ArchOption,
     ClassesOption,
@@ -25,47 +26,43 @@ from edgekit.cli.shared.options import (
     say,
 )
 
+ALARMS = Group("False alarms, with --alarms")
+ERASING = Group("Right for the right reason, with --erase")
+
 
 def evaluate(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="An exported ONNX, or a checkpoint (run by torch).")],
-    more: Annotated[
-        list[str] | None, typer.Argument(metavar="PLACE", help="More for --alarms, as a shell's pattern gives.")
-    ] = None,
+    model: Annotated[Path, argument("MODEL", "An exported ONNX, or a checkpoint (run by torch).")],
+    more: Annotated[list[str] | None, argument("PLACE", "More for --alarms, as a shell's pattern gives.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            "--data",
-            "-d",
-            help="Class folders or a csv; for a detector YOLO, Pascal VOC or COCO; for masks images/ and masks/.",
+        DATA(
+            "-d, --data DIR",
+            "Class folders or a csv; for a detector YOLO, Pascal VOC or COCO; for masks images/ and masks/.",
         ),
     ] = None,
     alarms: Annotated[
         list[str] | None,
-        typer.Option(
-            "--alarms", help="Clips and folders of pictures without the insect: count a detector's false alarms there."
+        ALARMS(
+            "--alarms PLACE", "Clips and folders of pictures without the insect: count a detector's false alarms there."
         ),
     ] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option("--without", help="A class that is not in them; repeatable. Default: none of the model's is."),
+        ALARMS("--without CLASS", "A class that is not in them; repeatable. Default: none of the model's is."),
     ] = None,
     recall: Annotated[
         float | None,
-        typer.Option("--recall", help="Alarm at the threshold with this recall on --data, not at the model's own."),
+        ALARMS("--recall X", "Alarm at the threshold with this recall on --data, not at the model's own."),
     ] = None,
     erase: Annotated[
         bool,
-        typer.Option("--erase", help="Ask again with the objects erased, and about them alone: --data has boxes then."),
+        ERASING("--erase", "Ask again with the objects erased, and about them alone: --data has boxes then."),
     ] = False,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Write a sheet of those pictures: .png or .jpg.")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="train, val, test or all; default: the held-out one.")
-    ] = None,
+    sheet: Annotated[Path | None, ERASING("--sheet FILE", "Write a sheet of those pictures: .png or .jpg.")] = None,
+    split: Annotated[str | None, DATA("--split SPLIT", "train, val, test or all; default: the held-out one.")] = None,
     apart_from: Annotated[
-        str | None, typer.Option("--apart-from", help="Leave out what looks like a picture of this split, e.g. train.")
+        str | None, DATA("--apart-from SPLIT", "Leave out what looks like a picture of this split, e.g. train.")
     ] = None,
     classes_map: MapOption = None,
     classes: ClassesOption = None,
@@ -89,6 +86,11 @@ def evaluate(
 
     With --alarms: alarms an hour of clips and a thousand pictures that are without the insect, and when they came, at
     a threshold whose recall on --data stands beside.
+
+    Examples:
+        edgekit eval hornets.onnx --data hornets/
+        edgekit eval hornets.onnx -d hornets/ --alarms winter/
+        edgekit eval bees.onnx --data boxes/ --erase
     """
     from edgekit.api.evaluate import evaluate as measure
     from edgekit.api.model import Model

@@ -11,55 +11,65 @@ from typing import Annotated
 import typer
 
 from edgekit.cli.shared import after
+from edgekit.cli.shared.helptext import OUTPUT, Group, argument
 from edgekit.cli.shared.options import Format, FormatOption, next_command, print_json, read_classes, say
 from edgekit.errors import UsageError
+
+LABELS = Group("Labels")
+PROPOSALS = Group("Proposals")
+PAGE = Group("The page")
 
 
 def label(
     context: typer.Context,
-    data: Annotated[Path | None, typer.Argument(help="A folder of pictures, or a data set with boxes.")] = None,
+    data: Annotated[Path | None, argument("DIR", "A folder of pictures, or a data set with boxes.")] = None,
     store: Annotated[
-        Path | None, typer.Option("--from", help="A camera's store instead: the frames that were marked on its page.")
+        Path | None, LABELS("--from STORE", "A camera's store instead: the frames that were marked on its page.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the labels, as YOLO (default: beside the pictures).")
+        Path | None, OUTPUT("-o, --out DIR", "Folder for the labels, as YOLO (default: beside the pictures).")
     ] = None,
     classes: Annotated[
-        str | None, typer.Option("--classes", help="Class names: bee,hornet, or a file with one a line.")
+        str | None, LABELS("--classes NAMES", "Class names: bee,hornet, or a file with one a line.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", help="Any detector: it proposes boxes, useful pictures come first.")
+        Path | None, PROPOSALS("-m, --model MODEL", "Any detector: it proposes boxes, useful pictures come first.")
     ] = None,
     sam: Annotated[
         tuple[Path, Path] | None,
-        typer.Option("--sam", metavar="ENCODER DECODER", help="Segment Anything as two ONNX: a click gives a box."),
+        PROPOSALS("--sam ENCODER DECODER", "Segment Anything as two ONNX: a click gives a box."),
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option("--mask", help="A saliency or mask network as ONNX: a drawn box fits the thing.")
+        Path | None, PROPOSALS("--mask FILE", "A saliency or mask network as ONNX: a drawn box fits the thing.")
     ] = None,
     folders: Annotated[
         bool,
-        typer.Option("--folders", help="Two class folders, present and absent: propose what only present ones have."),
+        PROPOSALS("--folders", "Two class folders, present and absent: propose what only present ones have."),
     ] = False,
     absent: Annotated[
-        str | None, typer.Option("--absent", help="The same, and which of the two folders is absent.")
+        str | None, PROPOSALS("--absent NAME", "The same, and which of the two folders is absent.")
     ] = None,
     blind: Annotated[
-        int, typer.Option("--blind", min=0, help="Pictures to label before proposals are shown, to measure them.")
+        int, PROPOSALS("--blind N", "Pictures to label before proposals are shown, to measure them.", min=0)
     ] = 0,
-    host: Annotated[str, typer.Option("--host", help="Where the page listens; elsewhere than here with --token.")] = (
+    host: Annotated[str, PAGE("--host ADDRESS", "Where the page listens; elsewhere than here with --token.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the page; 0 is any free one.")] = 8770,
+    port: Annotated[int, PAGE("--port N", "Of the page; 0 is any free one.", min=0, max=65535)] = 8770,
     token: Annotated[
-        str | None, typer.Option("--token", envvar="EDGEKIT_LABEL_TOKEN", help="What whoever comes must know.")
+        str | None, PAGE("--token SECRET", "What whoever comes must know.", envvar="EDGEKIT_LABEL_TOKEN")
     ] = None,
-    seconds: Annotated[float | None, typer.Option("--seconds", min=0, help="Stop after so long.")] = None,
+    seconds: Annotated[float | None, PAGE("--seconds S", "Stop after so long.", min=0)] = None,
     output_format: FormatOption = Format.text,
 ) -> int:
     """Give pictures boxes, on a page in a browser: drawn by hand, saved at once, written as YOLO.
 
     Ctrl-C and SIGTERM stop it; started again, it goes on where it was left.
+
+    Examples:
+        edgekit label pictures/
+        edgekit label pictures/ --model hornet-mobile
+        edgekit label --from visits/store --classes bee,hornet
     """
     from edgekit.api.label import label as run
     from edgekit.labels.assistant import CHECKED

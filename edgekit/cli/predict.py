@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgekit.cli.shared import after, options
+from edgekit.cli.shared.helptext import OUTPUT, Group, argument
 from edgekit.cli.shared.options import (
     ArchOption,
     ClassesOption,
@@ -31,23 +32,22 @@ from edgekit.progress import track
 if TYPE_CHECKING:
     from edgekit.predictor import Frame
     from edgekit.vision.results import Result
+ANSWER = Group("The answer")
 
 
 def predict(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="An exported ONNX, a checkpoint, hornet-mobile or centernet-tiny.")],
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for copies with the answer drawn on them.")
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to give for each picture.")] = 3,
+    model: Annotated[Path, argument("MODEL", "An exported ONNX, a checkpoint, hornet-mobile or centernet-tiny.")],
+    pictures: Annotated[list[Path], argument("PICTURE", "Pictures, or folders of them.")],
+    out: Annotated[Path | None, OUTPUT("-o, --out DIR", "Folder for copies with the answer drawn on them.")] = None,
+    top: Annotated[int, ANSWER("--top N", "How many classes to give for each picture.", min=1)] = 3,
     threshold: Annotated[
         float | None,
-        typer.Option(
-            "--threshold",
+        ANSWER(
+            "--threshold X",
+            "Of a detector's boxes (default: the model's own, or 0.3), or a mask's pixels (default: 0).",
             min=0,
             max=1,
-            help="Of a detector's boxes (default: the model's own, or 0.3), or a mask's pixels (default: 0).",
         ),
     ] = None,
     classes: ClassesOption = None,
@@ -66,6 +66,11 @@ def predict(
     Of a segmentation model the copies show the classes in colours, and x.mask.png beside each has the class indices.
 
     A picture that cannot be read is reported and the others go on; the exit code is then 1.
+
+    Examples:
+        edgekit predict hornet-mobile picture.jpg
+        edgekit predict best.onnx pictures/ --out marked
+        edgekit predict best.onnx pictures/ --format json
     """
     from edgekit import loading
     from edgekit.artifacts.opening import RunOptions

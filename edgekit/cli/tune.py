@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 from edgekit.cli.shared import after
+from edgekit.cli.shared.helptext import DATA, OUTPUT, Group, argument
 from edgekit.cli.shared.options import ForceOption, Format, FormatOption, MapOption, print_json, say
+
+SEARCH = Group("The search")
 
 
 class Goal(str, Enum):
@@ -23,23 +26,21 @@ def tune(
     context: typer.Context,
     models: Annotated[
         list[Path],
-        typer.Argument(help="Exported files of one model in several precisions; the first is the reference."),
+        argument("MODEL", "Exported files of one model in several precisions; the first is the reference."),
     ],
     data: Annotated[
-        list[Path] | None, typer.Option("--data", "-d", help="Labelled pictures for the accuracy; default: made.")
+        list[Path] | None, DATA("-d, --data DIR", "Labelled pictures for the accuracy; default: made.")
     ] = None,
-    split: Annotated[str | None, typer.Option("--split", help="train, val, test or all.")] = None,
+    split: Annotated[str | None, DATA("--split SPLIT", "train, val, test or all.")] = None,
     classes_map: MapOption = None,
-    max_drop: Annotated[float, typer.Option("--max-drop", min=0, help="Points of accuracy that may be lost.")] = 0.5,
-    goal: Annotated[
-        Goal, typer.Option("--goal", help="The quickest answer, or the most pictures a second.")
-    ] = Goal.latency,
+    max_drop: Annotated[float, SEARCH("--max-drop POINTS", "Points of accuracy that may be lost.", min=0)] = 0.5,
+    goal: Annotated[Goal, SEARCH("--goal", "The quickest answer, or the most pictures a second.")] = Goal.latency,
     backend: Annotated[
-        list[str] | None, typer.Option("--backend", "-b", help="Runtimes to try; default: all that are installed.")
+        list[str] | None, SEARCH("-b, --backend RUNTIME", "Runtimes to try; default: all that are installed.")
     ] = None,
-    pictures: Annotated[int, typer.Option("--pictures", min=1, help="At most, for accuracy, spread evenly.")] = 500,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Measured for each case.")] = 4.0,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the report and deployment.json.")] = Path("tuned"),
+    pictures: Annotated[int, DATA("--pictures N", "At most, for accuracy, spread evenly.", min=1)] = 500,
+    seconds: Annotated[float, SEARCH("--seconds S", "Measured for each case.", min=0.1)] = 4.0,
+    out: Annotated[Path, OUTPUT("-o, --out DIR", "Folder of the report and deployment.json.")] = Path("tuned"),
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
@@ -47,6 +48,10 @@ def tune(
 
     Writes deployment.json (the artefact and its runtime settings) and the report that justifies it. Exit code 3 when
     nothing holds the budget.
+
+    Examples:
+        edgekit tune net.onnx net.int8-x86.onnx -d pictures/
+        edgekit tune net.onnx --goal throughput
     """
     from edgekit.api.benching import parts as wiring
     from edgekit.artifacts.atomic import refuse_existing, write_bytes

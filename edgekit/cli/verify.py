@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgekit.cli.shared import after, options
+from edgekit.cli.shared.helptext import DATA, Group, argument
 from edgekit.cli.shared.options import (
     ArchOption,
     ClassesOption,
@@ -26,24 +27,24 @@ from edgekit.cli.shared.options import (
     say,
 )
 
+LIMITS = Group("Limits")
+
 
 def verify(
     context: typer.Context,
-    reference: Annotated[Path, typer.Argument(help="What is right: a checkpoint or an exported ONNX.")],
+    reference: Annotated[Path, argument("REFERENCE", "What is right: a checkpoint or an exported ONNX.")],
     candidate: Annotated[
         Path | None,
-        typer.Argument(help="What must equal it: an ONNX, an engine or a checkpoint; --expect alone needs none."),
+        argument("CANDIDATE", "What must equal it: an ONNX, an engine or a checkpoint; --expect alone needs none."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Pictures to compare on; default: a small set made in code.")
+        Path | None, DATA("-d, --data DIR", "Pictures to compare on; default: a small set made in code.")
     ] = None,
-    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many pictures.")] = 64,
-    target: Annotated[str, typer.Option("--target", "-t", help="Whose limits hold.")] = "x86-cpu",
+    pictures: Annotated[int, DATA("--pictures N", "How many pictures.", min=1)] = 64,
+    target: Annotated[str, LIMITS("-t, --target BOARD", "Whose limits hold.")] = "x86-cpu",
     max_abs: Annotated[
         float | None,
-        typer.Option(
-            "--max-abs", min=0, help="Largest allowed |d| of a logit, or of a box's score; default: the target's."
-        ),
+        LIMITS("--max-abs X", "Largest allowed |d| of a logit, or of a box's score; default: the target's.", min=0),
     ] = None,
     expect: ExpectOption = None,
     classes_map: MapOption = None,
@@ -61,6 +62,10 @@ def verify(
 
     With --expect the last one named is compared with recorded pairs of input and output. Exit code 3 when they differ,
     5 when the exported file was made from another checkpoint.
+
+    Examples:
+        edgekit verify best.pt best.onnx --data pictures/
+        edgekit verify best.onnx --expect pairs.npz
     """
     from edgekit.api.verify import verify as compare
     from edgekit.artifacts.opening import RunOptions

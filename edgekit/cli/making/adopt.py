@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgekit.cli.shared import after, options, outcome
+from edgekit.cli.shared.helptext import DATA, FILE, MODEL, OUTPUT, TARGET, Group, argument
 from edgekit.cli.shared.options import (
     ClassesOption,
     ForceOption,
@@ -22,60 +23,61 @@ from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
     from edgekit.spec import PreprocessSpec
+BOXES = Group("Boxes")
 
 
 def adopt(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="Any ONNX file with one picture as its input.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")] = Path("adopted"),
+    model: Annotated[Path, argument("FILE", "Any ONNX file with one picture as its input.")],
+    out: Annotated[Path, OUTPUT("-o, --out DIR", "Folder to write to.")] = Path("adopted"),
     task: Annotated[
-        str | None, typer.Option("--task", help="What it is for: detection, classification ..., if it does not say.")
+        str | None, MODEL("--task TASK", "What it is for: detection, classification ..., if it does not say.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", "-d", help="Pictures to compare on; default: made in code. Labels tell what fits."),
+        DATA("-d, --data DIR", "Pictures to compare on; default: made in code. Labels tell what fits."),
     ] = None,
     preprocess: Annotated[
         str | None,
-        typer.Option("--preprocess", help="How pictures are prepared: STYLE[,KEY=VALUE...] or FILE.toml."),
+        MODEL("--preprocess STYLE", "How pictures are prepared: STYLE[,KEY=VALUE...] or FILE.toml."),
     ] = None,
     decoder: Annotated[
-        str | None, typer.Option("--decoder", help="How outputs are read: a name, or FILE.toml; else as they tell.")
+        str | None, MODEL("--decoder NAME", "How outputs are read: a name, or FILE.toml; else as they tell.")
     ] = None,
     classes: ClassesOption = None,
     classes_map: MapOption = None,
     size: Annotated[
-        str | None, typer.Option("--size", help="Height x width, such as 480x640, of a file that takes any.")
+        str | None, MODEL("--size HxW", "Height x width, such as 480x640, of a file that takes any.")
     ] = None,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Boxes a picture.")] = 100,
+    keep: Annotated[int, BOXES("--keep N", "Boxes a picture.", min=1)] = 100,
     candidates: Annotated[
         int | None,
-        typer.Option("--candidates", min=1, help="So many of the highest scores are compared for duplicates; 600."),
+        BOXES("--candidates N", "So many of the highest scores are compared for duplicates; 600.", min=1),
     ] = None,
     iou: Annotated[
-        float | None, typer.Option("--iou", help="Boxes that overlap a better one by more are left out; usual: 0.6.")
+        float | None, BOXES("--iou X", "Boxes that overlap a better one by more are left out; usual: 0.6.")
     ] = None,
     across_classes: Annotated[
-        bool, typer.Option("--across-classes", help="Also where the two boxes are of different classes.")
+        bool, BOXES("--across-classes", "Also where the two boxes are of different classes.")
     ] = False,
-    no_suppression: Annotated[bool, typer.Option("--no-suppression", help="Leave duplicates in.")] = False,
-    target: Annotated[str, typer.Option("--target", "-t", help="A board's name, or a .toml of your own.")] = "x86-cpu",
-    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many pictures to compare on.")] = 64,
+    no_suppression: Annotated[bool, BOXES("--no-suppression", "Leave duplicates in.")] = False,
+    target: Annotated[str, TARGET("-t, --target BOARD", "A board's name, or a .toml of your own.")] = "x86-cpu",
+    pictures: Annotated[int, DATA("--pictures N", "How many pictures to compare on.", min=1)] = 64,
     input_kind: Annotated[
-        Input, typer.Option("--input", help="uint8: preprocessing in the graph; float: normalized NCHW.")
+        Input, FILE("--input", "uint8: preprocessing in the graph; float: normalized NCHW.")
     ] = Input.uint8,
     batch: Annotated[
-        int | None, typer.Option("--batch", min=1, max=1, help="1 for a fixed batch; default: dynamic where possible.")
+        int | None, FILE("--batch N", "1 for a fixed batch; default: dynamic where possible.", min=1, max=1)
     ] = None,
     precision: Annotated[
-        Precision, typer.Option("--precision", "-p", help="int8, or fp16 where the target has it: a second file.")
+        Precision, TARGET("-p, --precision", "int8, or fp16 where the target has it: a second file.")
     ] = Precision.fp32,
     calibrate: Annotated[
-        int, typer.Option("--calibrate", min=1, help="Pictures of --data to measure ranges on, beside the gate's.")
+        int, TARGET("--calibrate N", "Pictures of --data to measure ranges on, beside the gate's.", min=1)
     ] = 96,
     max_drop: Annotated[
         float | None,
-        typer.Option("--max-drop", min=0, help="int8: points of agreement that may be lost; the worst layers go back."),
+        TARGET("--max-drop POINTS", "int8: points of agreement that may be lost; the worst layers go back.", min=0),
     ] = None,
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
@@ -86,6 +88,10 @@ def adopt(
     answer alike. Writes NAME.onnx and NAME.verify.json into a folder. A file that is not equal is kept as
     NAME.onnx.rejected and the exit code is 3. Where nobody says how pictures are prepared, labelled ones (--data) tell
     what fits; that is proposed and never taken.
+
+    Examples:
+        edgekit adopt yolox.onnx --preprocess yolox
+        edgekit adopt net.onnx -d pictures/ --task detection
     """
     from edgekit.data.classes.class_map import class_map
     from edgekit.pipeline.adopting import CANDIDATES, AdoptOptions, run_adopt

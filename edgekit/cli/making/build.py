@@ -12,44 +12,40 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgekit.cli.shared import after
+from edgekit.cli.shared.helptext import DATA, OUTPUT, TARGET, Group, argument
 from edgekit.cli.shared.options import ForceOption, Format, FormatOption, print_json, say
 from edgekit.progress import working
 
 if TYPE_CHECKING:
     from edgekit.engines.build import BuildResult
+ENGINE = Group("The engine")
 
 
 def build(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(help="An exported .onnx, or hornet-mobile or centernet-tiny.")],
-    target: Annotated[str, typer.Option("--target", "-t", help="A board's name, or a .toml of your own.")],
+    model: Annotated[Path, argument("MODEL", "An exported .onnx, or hornet-mobile or centernet-tiny.")],
+    target: Annotated[str, TARGET("-t, --target BOARD", "A board's name, or a .toml of your own.")],
     fallback: Annotated[
         list[Path] | None,
-        typer.Option("--fallback", help="The same model in fp16 or fp32, for a board that refuses MODEL; repeatable."),
+        TARGET("--fallback FILE", "The same model in fp16 or fp32, for a board that refuses MODEL; repeatable."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write to; default: beside the model.")
-    ] = None,
-    batch: Annotated[
-        str | None, typer.Option("--batch", metavar="MIN:OPT:MAX", help="Batch sizes; default: the target's.")
-    ] = None,
+    out: Annotated[Path | None, OUTPUT("-o, --out DIR", "Folder to write to; default: beside the model.")] = None,
+    batch: Annotated[str | None, ENGINE("--batch MIN:OPT:MAX", "Batch sizes; default: the target's.")] = None,
     workspace: Annotated[
-        int | None, typer.Option("--workspace", min=1, help="Most scratch memory in MiB; default: the target's.")
+        int | None, ENGINE("--workspace MIB", "Most scratch memory in MiB; default: the target's.", min=1)
     ] = None,
     sm: Annotated[
         list[str] | None,
-        typer.Option("--sm", help="Compute capability such as 8.9, instead of the target's; repeatable."),
+        ENGINE("--sm X.Y", "Compute capability such as 8.9, instead of the target's; repeatable."),
     ] = None,
-    cpu_only: Annotated[
-        bool, typer.Option("--cpu-only", help="Build for another machine's GPU (TensorRT-RTX targets).")
-    ] = False,
+    cpu_only: Annotated[bool, ENGINE("--cpu-only", "Build for another machine's GPU (TensorRT-RTX targets).")] = False,
     timing_cache: Annotated[
-        Path | None, typer.Option("--timing-cache", help="Folder for the builder's measurements: quicker next time.")
+        Path | None, ENGINE("--timing-cache DIR", "Folder for the builder's measurements: quicker next time.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Pictures to prove it on; default: a small set made in code.")
+        Path | None, DATA("-d, --data DIR", "Pictures to prove it on; default: a small set made in code.")
     ] = None,
-    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many of them.")] = 64,
+    pictures: Annotated[int, DATA("--pictures N", "How many of them.", min=1)] = 64,
     force: ForceOption = False,
     output_format: FormatOption = Format.text,
 ) -> int:
@@ -58,6 +54,10 @@ def build(
     Writes NAME.engine, which trtexec can load, and NAME.engine.json, without which edgekit does not load it. An engine
     that is there already and was built from the same file with the same options is kept. One that does not answer as
     the ONNX is kept as NAME.engine.rejected and the exit code is 3.
+
+    Examples:
+        edgekit build hornets.onnx -t jetson-orin-nano
+        edgekit build hornet-mobile -t rtx-ada --cpu-only
     """
     from edgekit import pipeline
     from edgekit.artifacts.deployment import model_path

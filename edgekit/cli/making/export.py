@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgekit.cli.shared import after, options, outcome
+from edgekit.cli.shared.helptext import DATA, FILE, OUTPUT, TARGET, argument
 from edgekit.cli.shared.options import (
     ArchOption,
     ClassesOption,
@@ -28,35 +29,31 @@ from edgekit.cli.shared.options import (
 def export(
     context: typer.Context,
     checkpoint: Annotated[
-        Path, typer.Argument(help="A .pt, .pth, .pth.tar, .ckpt or .safetensors file, or a folder of the Hub.")
+        Path, argument("CHECKPOINT", "A .pt, .pth, .pth.tar, .ckpt or .safetensors file, or a folder of the Hub.")
     ],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write to; default: beside the checkpoint.")
-    ] = None,
+    out: Annotated[Path | None, OUTPUT("-o, --out DIR", "Folder to write to; default: beside the checkpoint.")] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Pictures to verify on; default: a small set made in code.")
+        Path | None, DATA("-d, --data DIR", "Pictures to verify on; default: a small set made in code.")
     ] = None,
-    target: Annotated[str, typer.Option("--target", "-t", help="A board's name, or a .toml of your own.")] = "x86-cpu",
-    pictures: Annotated[int, typer.Option("--pictures", min=1, help="How many pictures to verify on.")] = 64,
+    target: Annotated[str, TARGET("-t, --target BOARD", "A board's name, or a .toml of your own.")] = "x86-cpu",
+    pictures: Annotated[int, DATA("--pictures N", "How many pictures to verify on.", min=1)] = 64,
     input_kind: Annotated[
-        Input, typer.Option("--input", help="uint8: preprocessing in the graph; float: normalized NCHW.")
+        Input, FILE("--input", "uint8: preprocessing in the graph; float: normalized NCHW.")
     ] = Input.uint8,
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Fixed batch size; default: dynamic.")] = None,
-    raw_heads: Annotated[
-        bool, typer.Option("--raw-heads", help="A detector's file gives its maps too, beside the boxes.")
-    ] = False,
+    batch: Annotated[int | None, FILE("--batch N", "Fixed batch size; default: dynamic.", min=1)] = None,
+    raw_heads: Annotated[bool, FILE("--raw-heads", "A detector's file gives its maps too, beside the boxes.")] = False,
     compact: Annotated[
-        bool, typer.Option("--compact", help="Store large weights as float16: half the bytes, the same speed.")
+        bool, FILE("--compact", "Store large weights as float16: half the bytes, the same speed.")
     ] = False,
     precision: Annotated[
-        Precision, typer.Option("--precision", "-p", help="int8, or fp16 where the target has it: a second file.")
+        Precision, TARGET("-p, --precision", "int8, or fp16 where the target has it: a second file.")
     ] = Precision.fp32,
     calibrate: Annotated[
-        int, typer.Option("--calibrate", min=1, help="Pictures of --data to measure ranges on, beside the gate's.")
+        int, TARGET("--calibrate N", "Pictures of --data to measure ranges on, beside the gate's.", min=1)
     ] = 96,
     max_drop: Annotated[
         float | None,
-        typer.Option("--max-drop", min=0, help="int8: points of agreement that may be lost; the worst layers go back."),
+        TARGET("--max-drop POINTS", "int8: points of agreement that may be lost; the worst layers go back.", min=0),
     ] = None,
     expect: ExpectOption = None,
     classes: ClassesOption = None,
@@ -73,6 +70,11 @@ def export(
     Folds BatchNorm, puts the preprocessing into the graph, and compares every step with the checkpoint on pictures.
     Writes NAME.onnx and NAME.verify.json. A file that is not equal is kept as NAME.onnx.rejected and the exit code
     is 3.
+
+    Examples:
+        edgekit export best.pt --data pictures/
+        edgekit export best.pt -d pictures/ -p int8 -t x86-cpu
+        edgekit export resnet50.pth --classes imagenet.txt
     """
     from edgekit import pipeline
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgekit.cli.shared import after
+from edgekit.cli.shared.helptext import DATA, OUTPUT, Group, argument
 from edgekit.cli.shared.options import Format, FormatOption, MapOption, next_command, print_json, say
 
 if TYPE_CHECKING:
@@ -16,28 +17,27 @@ if TYPE_CHECKING:
     from edgekit.training.task import Training
 
 SHEET = 32
+CHANGES = Group("Changes to the recipe")
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a .toml of your own.")],
+    recipe: Annotated[str, argument("RECIPE", "A recipe's name, or a .toml of your own.")],
     data: Annotated[
         Path | None,
-        typer.Option(
-            "--data", "-d", help="Folder with train/ and val/, class folders to split, or a YOLO, VOC or COCO data set."
-        ),
+        DATA("-d, --data DIR", "Folder with train/ and val/, class folders to split, or a YOLO, VOC or COCO data set."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run; default: runs/RECIPE.")] = None,
+    out: Annotated[Path | None, OUTPUT("-o, --out DIR", "Folder of the run; default: runs/RECIPE.")] = None,
     weights: Annotated[
-        str | None, typer.Option("--weights", help="What the trunk starts from: a file, imagenet (fetched) or none.")
+        str | None, CHANGES("--weights START", "What the trunk starts from: a file, imagenet (fetched) or none.")
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of the recipe, e.g. schedule.epochs=20; repeatable.")
+        list[str] | None, CHANGES("--set KEY=VALUE", "key=value of the recipe, e.g. schedule.epochs=20; repeatable.")
     ] = None,
     classes_map: MapOption = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the recipe's.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    seed: Annotated[int | None, CHANGES("--seed N", "Instead of the recipe's.", min=0)] = None,
+    resume: Annotated[bool, OUTPUT("--resume", "Go on with the interrupted run in --out.")] = False,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Only write a sheet of augmented pictures here, to look at.")
+        Path | None, DATA("--sheet FILE", "Only write a sheet of augmented pictures here, to look at.")
     ] = None,
     output_format: FormatOption = Format.text,
 ) -> int:
@@ -45,6 +45,11 @@ def train(
 
     Writes last.pt, best.pt, last.state.pt (for --resume), metrics.csv, curves and other pictures, and TensorBoard to
     the run's folder. For several GPUs or processes: torchrun --nproc-per-node N --no-python edgekit train ...
+
+    Examples:
+        edgekit train resnet18-finetune --data pictures/
+        edgekit train centernet-r18 -d hornets/ -o runs/first
+        edgekit train demo --set schedule.epochs=20
     """
     from edgekit.api import train as training
     from edgekit.tasks import task_of

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgekit.cli.shared.helptext import DATA, MODEL, OUTPUT, RUNTIME
 from edgekit.cli.shared.interrupt import INTERRUPTION
 from edgekit.errors import UsageError
 from edgekit.screen import printable, quoted
@@ -54,42 +55,42 @@ class Provider(str, Enum):
     tensorrt = "tensorrt"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="How the result is printed on stdout.")]
+FormatOption = Annotated[Format, OUTPUT("--format", "How the result is printed on stdout.")]
 ClassesOption = Annotated[
-    Path | None, typer.Option("--classes", help="Class names, one a line, for a checkpoint that has none.")
+    Path | None, MODEL("--classes FILE", "Class names, one a line, for a checkpoint that has none.")
 ]
 PreprocessOption = Annotated[
     Path | None,
-    typer.Option("--preprocess", help="TOML with the PreprocessSpec of a checkpoint that has none."),
+    MODEL("--preprocess FILE", "TOML with the PreprocessSpec of a checkpoint that has none."),
 ]
 NormOption = Annotated[
-    str | None, typer.Option("--norm", help="group, layer or instance, for a state dict that does not tell.")
+    str | None, MODEL("--norm NORM", "group, layer or instance, for a state dict that does not tell.")
 ]
 ArchOption = Annotated[
     str | None,
-    typer.Option("--arch", help="The net of a state dict: resnet18, timm:NAME, torchvision:NAME; keys are no proof."),
+    MODEL("--arch NET", "The net of a state dict: resnet18, timm:NAME, torchvision:NAME; keys are no proof."),
 ]
 WeightsKeyOption = Annotated[
-    str | None, typer.Option("--weights-key", help="Which weights of a file that holds several, such as model_ema.")
+    str | None, MODEL("--weights-key KEY", "Which weights of a file that holds several, such as model_ema.")
 ]
 MultiLabelOption = Annotated[
     bool,
-    typer.Option("--multi-label", help="Of a state dict: a picture may have several labels; sigmoids, no softmax."),
+    MODEL("--multi-label", "Of a state dict: a picture may have several labels; sigmoids, no softmax."),
 ]
 ExpectOption = Annotated[
     Path | None,
-    typer.Option("--expect", help="An .npz of recorded pairs, images and outputs, that the model must answer alike."),
+    DATA("--expect FILE", "An .npz of recorded pairs, images and outputs, that the model must answer alike."),
 ]
 MapOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--map",
-        help="Classes with two names: MODEL'S=OTHER,..., -=NAME leaves one out, -=* the rest; or a .toml. Repeatable.",
+    DATA(
+        "--map NAMES",
+        "Classes with two names: MODEL'S=OTHER,..., -=NAME leaves one out, -=* the rest; or a .toml. Repeatable.",
     ),
 ]
-ProviderOption = Annotated[Provider, typer.Option("--provider", help="onnxruntime's execution provider.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is one per physical core.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
+ProviderOption = Annotated[Provider, RUNTIME("--provider", "onnxruntime's execution provider.")]
+ThreadsOption = Annotated[int, RUNTIME("--threads N", "CPU threads; 0 is one per physical core.", min=0)]
+ForceOption = Annotated[bool, OUTPUT("--force", "Replace existing files.")]
 _FORGED = re.compile(r"\n(?=[^\s])")
 
 
