@@ -76,8 +76,9 @@ class MaskDecoder(nn.Module):
         has_mask_input: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         height, width = image_embeddings.shape[-2:]
-        y = (torch.arange(height, dtype=torch.float32) + 0.5) * STRIDE
-        x = (torch.arange(width, dtype=torch.float32) + 0.5) * STRIDE
+        where = image_embeddings.device
+        y = (torch.arange(height, dtype=torch.float32, device=where) + 0.5) * STRIDE
+        x = (torch.arange(width, dtype=torch.float32, device=where) + 0.5) * STRIDE
         on, beside, low, high = ((point_labels == k).float() for k in (1, 0, 2, 3))  # [N, P]
         first = (point_coords * low[..., None]).sum(1)  # [N, 2], 0 without a box
         last = (point_coords * high[..., None]).sum(1)
@@ -145,19 +146,19 @@ def crops(shots: list[HiveMasks], rng: np.random.Generator, n: int) -> tuple[Ten
     return tuple(torch.from_numpy(a) for a in arrays)  # type: ignore[return-value]
 
 
-def train(steps: int, pictures: int, batch: int, seed: int) -> tuple[ImageEncoder, MaskDecoder]:
+def train(steps: int, pictures: int, batch: int, seed: int, device: str) -> tuple[ImageEncoder, MaskDecoder]:
     """Binary cross-entropy and Dice on the mask, squared error on the IoU that it expects; AdamW, one cosine."""
     torch.manual_seed(seed)
     shots = [shot for shot in hive_masks(pictures, seed + 1) if len(shot.masks)]
-    encoder, decoder = ImageEncoder(), MaskDecoder()
+    encoder, decoder = ImageEncoder().to(device), MaskDecoder().to(device)
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     rng, begun = np.random.default_rng(seed), time.monotonic()
     for step in range(steps):
-        image, mask, points, labels = crops(shots, rng, batch)
-        none = torch.zeros(batch, 1, CROP // STRIDE, CROP // STRIDE)
-        logits, expected = decoder(encoder(image), points, labels, none, torch.zeros(batch))
+        image, mask, points, labels = (part.to(device) for part in crops(shots, rng, batch))
+        none = torch.zeros(batch, 1, CROP // STRIDE, CROP // STRIDE, device=device)
+        logits, expected = decoder(encoder(image), points, labels, none, torch.zeros(batch, device=device))
         logits = functional.interpolate(logits, size=(CROP, CROP), mode="bilinear")
         share = torch.sigmoid(logits)
         overlap, total = (share * mask).sum((1, 2, 3)), share.sum((1, 2, 3)) + mask.sum((1, 2, 3))
@@ -173,7 +174,7 @@ def train(steps: int, pictures: int, batch: int, seed: int) -> tuple[ImageEncode
         if step % 100 == 99:
             print(f"step {step + 1}: loss {loss.item():.3f}, IoU {iou.mean():.3f}, {time.monotonic() - begun:.0f} s",
                   flush=True)  # fmt: skip
-    return encoder.eval(), decoder.eval()
+    return encoder.cpu().eval(), decoder.cpu().eval()
 
 
 def export(encoder: ImageEncoder, decoder: MaskDecoder, out: Path) -> tuple[Path, Path]:
@@ -226,9 +227,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--held-out", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="to train on: cpu or cuda")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    paths = export(*train(asked.steps, asked.pictures, asked.batch, asked.seed), asked.out)
+    paths = export(*train(asked.steps, asked.pictures, asked.batch, asked.seed, asked.device), asked.out)
     print(json.dumps(judged(paths, asked.held_out), indent=1))
 
 

@@ -153,6 +153,9 @@ class Augment(Table):
     paste: float = Field(0.0, ge=0, le=1, description="detection: probability of objects of other pictures pasted in")
     mirror: float = Field(0.5, ge=0, le=1)
     upside_down: float = Field(0.0, ge=0, le=1)
+    turned: float = Field(
+        0.0, ge=0, le=1, description="probability of a quarter turn to either side; a square train_size"
+    )
     degrees: float = Field(0.0, ge=0, le=180, description="of the affine map")
     translate: float = Field(0.0, ge=0, le=1)
     scale: tuple[float, float] = (1.0, 1.0)
@@ -295,6 +298,9 @@ class Recipe(Table):
         lengths = [n for size in (self.input.size, self.input.train_size) for n in sides(size)]
         if unfit := task_of(self.task).unfit_input(self.input.resize, lengths):
             raise ValueError(unfit)
+        height, width = sides(self.input.train_size)
+        if self.augment.turned and height != width:
+            raise ValueError("augment.turned = 0 but for a square input.train_size")
         return self
 
 

@@ -10,6 +10,7 @@ convolutions of them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
@@ -81,11 +82,13 @@ class MPBlock(nn.Module):
     Args:
         down: pixel norm after the 1x1 of the skip, as in the encoder; else the 1x1 is behind the branch, as in the
             decoder.
+        normed: a pixel norm behind each convolution and the sum.
     """
 
-    def __init__(self, c_in: int, c_out: int, *, down: bool) -> None:
+    def __init__(self, c_in: int, c_out: int, *, down: bool, normed: bool = False) -> None:
         super().__init__()
         self.down = down
+        self.norm: Callable[[Tensor], Tensor] = pixel_norm if normed else _as_it_is
         self.skip = MPConv(c_in, c_out, 1) if c_in != c_out else nn.Identity()
         self.conv1 = MPConv(c_out if down else c_in, c_out, 3)
         self.conv2 = MPConv(c_out, c_out, 3)
@@ -93,8 +96,13 @@ class MPBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [N, c_in, H, W] -> [N, c_out, H, W]
         if self.down:
             x = pixel_norm(self.skip(x))
-        y = self.conv2(mp_silu(self.conv1(mp_silu(x))))
-        return mp_sum(x if self.down else self.skip(x), y)
+        y = self.norm(self.conv1(mp_silu(x)))
+        y = self.norm(self.conv2(mp_silu(y)))
+        return self.norm(mp_sum(x if self.down else self.norm(self.skip(x)), y))
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
 class Gain(nn.Module):
@@ -114,19 +122,24 @@ class MPUNet(Segmenter):
     Args:
         classes: C.
         width: factor on all channels.
+        normed: a pixel norm behind each convolution and sum of the blocks: their magnitudes stay 1 in training.
 
     Raises:
         UsageError: a width out of range.
     """
 
-    def __init__(self, classes: int, width: float = 1.0) -> None:
+    def __init__(self, classes: int, width: float = 1.0, normed: bool = False) -> None:
         super().__init__()
         check_width(width)
         c = [scaled(channels, width) for channels in CHANNELS]
         self.stem = MPConv(4, c[0], 3, stride=2)  # the fourth channel is 1: what a bias would do (config D)
-        self.encoder = nn.ModuleList([MPBlock(a, b, down=True) for a, b in zip((c[0], *c), c, strict=False)])
+        self.encoder = nn.ModuleList(
+            [MPBlock(a, b, down=True, normed=normed) for a, b in zip((c[0], *c), c, strict=False)]
+        )
         ups = list(reversed(c))
-        self.decoder = nn.ModuleList([MPBlock(above + skip, skip, down=False) for above, skip in pairwise(ups)])
+        self.decoder = nn.ModuleList(
+            [MPBlock(above + skip, skip, down=False, normed=normed) for above, skip in pairwise(ups)]
+        )
         self.head = MPConv(c[0], classes, 1)
         self.gain = Gain()
 

@@ -86,6 +86,22 @@ def test_every_layer_of_new_nets_keeps_its_magnitude() -> None:
     assert {name: value for name, value in branches.items() if not 0.85 <= value <= 1.15} == {}
 
 
+def test_a_normed_net_keeps_its_blocks_whatever_was_learnt() -> None:
+    """Filters that lie along what they get double a plain net's magnitudes; a pixel norm takes that out."""
+    x = torch.randn(1, 3, 64, 64)
+    worst = {}
+    for normed in (False, True):
+        net = nets.find("unet-mp").build(3, width=0.25, normed=normed).eval()
+        with torch.no_grad():
+            for module in net.modules():
+                if isinstance(module, MPConv):
+                    module.weight.add_(1.0)  # a mean of 1: far from what a new net has
+        blocks = {n: v for n, v in magnitudes(net, x).items() if n.count(".") == 1}
+        worst[normed] = max(abs(math.log(v)) for v in blocks.values())
+    assert worst[False] > math.log(1.1)
+    assert worst[True] < math.log(1.01)
+
+
 def test_filters_have_length_one_and_stay_so_in_training() -> None:
     conv = MPConv(8, 6, 3)
     with torch.no_grad():

@@ -8,7 +8,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from edgekit.config.recipe import Augment
+from edgekit.config.recipe import Augment, load_recipe
+from edgekit.errors import UsageError
 from edgekit.training.augment.variations import cropped, mixed_seed, seeded, variations
 
 EVERYTHING = {
@@ -85,6 +86,34 @@ def test_boxes_move_with_the_pixels() -> None:
     assert (x1, y1, x2, y2) == (45, 30, 65, 40)
     assert bool((turned[:, y1:y2, x1:x2] == 255).all())
     assert int(turned.sum()) == 255 * 3 * 10 * 20
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_quarter_turn_moves_pixels_boxes_and_mask_alike(seed: int) -> None:
+    image = torch.zeros(3, 60, 60, dtype=torch.uint8)
+    image[:, 10:20, 5:25] = 255
+    boxes = tv_tensors.BoundingBoxes([[5, 10, 25, 20]], format="XYXY", canvas_size=(60, 60))
+    transform = v2.Compose(variations(augment(mirror=0.0, turned=1.0)))
+    with seeded(seed):
+        turned, moved, mask = transform(tv_tensors.Image(image), boxes, tv_tensors.Mask(image[0]))
+    x1, y1, x2, y2 = (int(v) for v in moved[0])
+    assert (x1, y1, x2, y2) in [(10, 35, 20, 55), (40, 5, 50, 25)]  # to the left, to the right
+    assert bool((turned[:, y1:y2, x1:x2] == 255).all())
+    assert int(turned.sum()) == 255 * 3 * 10 * 20
+    assert torch.equal(turned[0].as_subclass(Tensor), mask.as_subclass(Tensor))
+
+
+def test_both_quarter_turns_come_about_as_often_and_leave_half_alone() -> None:
+    image, transform = picture(40, 40), v2.Compose(variations(augment(mirror=0.0, turned=0.5)))
+    results = [varied(transform, image, seed) for seed in range(80)]
+    for quarters, least, most in ((0, 25, 55), (1, 8, 32), (3, 8, 32)):
+        alike = sum(torch.equal(result, torch.rot90(image, quarters, (1, 2))) for result in results)
+        assert least <= alike <= most, quarters
+
+
+def test_a_recipe_whose_pictures_are_not_square_cannot_turn_them() -> None:
+    with pytest.raises(UsageError, match=r"augment\.turned = 0 but for a square input\.train_size"):
+        load_recipe("centernet-r18", ["augment.turned=0.5", "input.train_size=[192, 320]"])
 
 
 def test_seeds_mix() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ def variations(augment: Augment) -> list[v2.Transform]:
         steps.append(v2.RandomHorizontalFlip(augment.mirror))
     if augment.upside_down:
         steps.append(v2.RandomVerticalFlip(augment.upside_down))
+    if augment.turned:
+        steps.append(v2.RandomApply([QuarterTurn()], augment.turned))
     if augment.trivial:
         steps.append(v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR, fill=_GREY))
     else:
@@ -50,6 +53,25 @@ def variations(augment: Augment) -> list[v2.Transform]:
     if augment.erasing:
         steps.append(v2.RandomErasing(augment.erasing, scale=(0.02, 0.2), value=_GREY))
     return steps
+
+
+class QuarterTurn(v2.Transform):
+    """Turns a square picture to the left or to the right, with its mask and its boxes; no pixel is resampled."""
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        return {"quarters": 1 if torch.rand(()) < 0.5 else 3}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        quarters = params["quarters"]
+        if isinstance(inpt, tv_tensors.BoundingBoxes):
+            side = inpt.canvas_size[0]
+            x1, y1, x2, y2 = inpt.as_subclass(Tensor).unbind(-1)
+            corners = (y1, side - x2, y2, side - x1) if quarters == 1 else (side - y2, x1, side - y1, x2)
+            return tv_tensors.wrap(torch.stack(corners, -1), like=inpt)
+        if isinstance(inpt, (tv_tensors.Image, tv_tensors.Mask)):
+            turned = torch.rot90(inpt.as_subclass(Tensor), quarters, (-2, -1))
+            return tv_tensors.wrap(turned.contiguous(), like=inpt)
+        return inpt
 
 
 def cropped(augment: Augment, size: int | tuple[int, int]) -> v2.Compose:
