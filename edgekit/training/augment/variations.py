@@ -55,7 +55,7 @@ def variations(augment: Augment) -> list[v2.Transform]:
     return steps
 
 
-class QuarterTurn(v2.Transform):
+class QuarterTurn(v2.Transform):  # type: ignore[misc]
     """Turns a square picture to the left or to the right, with its mask and its boxes; no pixel is resampled."""
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
