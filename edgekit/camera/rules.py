@@ -42,6 +42,11 @@ class Model:
     replaced: Callable[[], bool] = lambda: False
     alarms: tuple[float, ...] = ()
 
+    @property
+    def named(self) -> str:
+        """By name and hash, in words."""
+        return f"{self.info['name']} ({self.info['sha256'][:12]})"
+
 
 @dataclass(frozen=True)
 class Rules:

@@ -16,8 +16,9 @@ from edgekit.camera.events.visits import Visit
 from edgekit.camera.health import Health, notify_systemd
 from edgekit.camera.housekeeping import Housekeeping
 from edgekit.camera.looking.held_model import HeldModel
-from edgekit.camera.looking.lookout import Change, Lookout
-from edgekit.camera.looking.now import now_of
+from edgekit.camera.looking.lookout import Lookout
+from edgekit.camera.looking.now import all_well, now_of
+from edgekit.camera.looking.plan import plan
 from edgekit.camera.looking.turns import Turns
 from edgekit.camera.problems import Say, one_line
 from edgekit.camera.rules import Model
@@ -33,7 +34,6 @@ from edgekit.camera.writing.recorder import Recorded
 from edgekit.errors import EdgekitError
 
 _SLICE = 0.1  # seconds, the longest wait without looking what is wanted
-_TAKEN = 5.0  # seconds that a reload waits for the loops to take it
 _HANGS = 10.0  # seconds that the end waits for the loops; they are daemons and block no exit after that
 _AGAIN = 5.0  # seconds until a camera whose loop ended, against all expectation, begins anew
 _VIDEO_FPS = 10.0  # of a live camera's annotated video
@@ -174,15 +174,11 @@ class Camera:
     def alive(self) -> tuple[bool, str]:
         """Whether the process does anything at all, and why not; as `Health.alive` of the first camera that doesn't."""
         parts = [(part["name"], False, part["why"]) for part in self.watcher.status() if part["state"] == "failed"]
-        return self._worst([*((name, *one.health.alive()) for name, one in self.lookouts.items()), *parts])
+        return all_well([*((name, *one.health.alive()) for name, one in self.lookouts.items()), *parts])
 
     def ready(self) -> tuple[bool, str]:
         """Whether an insect that comes now before any of the cameras would be seen and told of, and why not."""
-        return self._worst([(name, *one.health.ready()) for name, one in self.lookouts.items()])
-
-    def _worst(self, answers: list[tuple[str, bool, str]]) -> tuple[bool, str]:
-        wrong = [why if len(answers) == 1 else f"{name}: {why}" for name, well, why in answers if not well]
-        return not wrong, "; ".join(wrong)
+        return all_well([(name, *one.health.ready()) for name, one in self.lookouts.items()])
 
     @property
     def model_sha256(self) -> str:
@@ -287,41 +283,25 @@ class Camera:
         each = {one.camera: one for one in self._each(wanted)}
         if each.keys() != self.lookouts.keys():
             late.append("the names of the cameras")
-        old = model = self._model
-        changes: list[tuple[Lookout, Change]] = []
+        old = self._model
         try:
-            other = wanted.model != self.config.model or streams_of(wanted) != streams_of(self.config)
-            if other or old.model.replaced():
-                model = HeldModel(self._open_model(wanted))
-            for name, lookout in self.lookouts.items():
-                one = each.get(name, lookout.config)
-                if model is not old or one != lookout.config:
-                    changes.append((lookout, lookout.change_of(one, model)))
+            planned = plan(self.lookouts, old, self.config, wanted, each, self._open_model)
         except Exception as error:  # noqa: BLE001 - also what a runtime raises: a wrong file must not end a season
-            if model is not old:
-                model.release()
-            told = error if isinstance(error, EdgekitError) else f"{type(error).__name__}: {error}"
+            told = str(error) if isinstance(error, EdgekitError) else _line(error)
             self._say(f"error: the configuration was not taken, and all goes on as it was: {told}")
             return
         if wanted.thermal != self.config.thermal:
             self._ladder = ThermalLadder(wanted.thermal)
             for lookout in self.lookouts.values():
                 lookout.cool(self._ladder)
-        for lookout, change in changes:
-            lookout.change(change)
-        self.config, self._model = wanted, model
-        until = time.monotonic() + _TAKEN
-        while any(one.changing and one.running for one, _ in changes) and time.monotonic() < until:
-            time.sleep(0.01)
-        told = f"; the model is {_named(model.model)}, was {_named(old.model)}" if model is not old else ""
-        if model is not old:
+        self.config, self._model = wanted, planned.model
+        planned.carry_out()
+        told = ""
+        if planned.model is not old:
+            told = f"; the model is {planned.model.model.named}, was {old.model.named}"
             old.release()
         self._chores.soon()
         self._say(f"configuration taken{told}" + (f"; after a restart also: {', '.join(late)}" if late else ""))
-
-
-def _named(model: Model) -> str:
-    return f"{model.info['name']} ({model.info['sha256'][:12]})"
 
 
 def _line(error: BaseException) -> str:

@@ -100,7 +100,8 @@ def season(folder: Path, camera: str = "hive", days: int = 130) -> None:
                 here = most if i == 0 else int(rng.integers(0, most // 2 + 1))
                 most_at_once = {(camera, "hornet", bucket): here, (camera, "bee", bucket): 12 + i % 5}
                 insert_counts(db, most_at_once, {(camera, bucket): 900.0})
-        bucket = int(time.time()) // 900 * 900 - 900
+        midnight = int(noon.replace(hour=0).timestamp())
+        bucket = max(int(time.time()) // 900 * 900 - 900, midnight)  # of today also just after it began
         insert_counts(db, {(camera, "hornet", bucket): 0, (camera, "bee", bucket): 9}, {(camera, bucket): 900.0})
         for seq in range(1, 9):
             at = time.time() - 86400 * (9 - seq) - 3600 * seq

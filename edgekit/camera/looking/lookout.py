@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver.live_view import LiveView
-from edgekit.camera.detect.lookahead import Lookahead, streams_of
+from edgekit.camera.detect.lookahead import streams_of
 from edgekit.camera.detect.motion import Motion
 from edgekit.camera.events.absence import Absence
 from edgekit.camera.events.counts import QuarterCounts
 from edgekit.camera.events.visits import Reason, Visit, VisitEvent
 from edgekit.camera.health import Health
+from edgekit.camera.looking.changes import Change, Changes
+from edgekit.camera.looking.eye import Eye
 from edgekit.camera.looking.held_model import HeldModel
 from edgekit.camera.looking.turns import Turns
 from edgekit.camera.problems import Say
@@ -29,21 +30,11 @@ from edgekit.camera.thermal import ThermalLadder
 from edgekit.camera.track.shown import drawn, nothing
 from edgekit.camera.track.tracker import Track
 from edgekit.camera.writing.frame_result import FrameResult
-from edgekit.errors import EdgekitError, UsageError
-from edgekit.vision.results import Detections
+from edgekit.errors import UsageError
 
 _SLICE = 0.2  # seconds, the longest wait without looking whether to stop
 
 Put = Callable[[FrameResult], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Change:
-    """What a camera looks at, by and with from its next frame on; `change_of` makes one."""
-
-    rules: Rules
-    feed: Feed
-    model: HeldModel
 
 
 class Lookout:
@@ -77,21 +68,17 @@ class Lookout:
         counts: QuarterCounts | None = None,
     ) -> None:
         self.config, self.name, self._opener, self._say = config, config.camera, opener, say
-        self._tell, self._turn = put, partial(turns.turn, config.camera)
+        self._tell = put
         self.health, self.view, self.counts = Health(), LiveView(), counts or QuarterCounts()
         self.most: dict[str, int] = {}
         self.seen: dict[str, int] = {}
         self._absence = Absence(time.monotonic())
         self.error: BaseException | None = None
+        self._eye = Eye(self.name, turns, self.health, say)
         self.feed = self.health.feed = self._new_feed(config)
         self._stop = threading.Event()
-        self._wanted: Change | None = None
-        self._changing = False
-        self._changes = threading.Lock()
-        self._lookahead = Lookahead(self._turn)
-        self.feed.prepare = self._lookahead.begin
+        self._changes = Changes()
         self._last_at = time.monotonic()
-        self._looking_since: float | None = None
         self._left = False
         self._thread = threading.Thread(target=self._run, name=f"camera-loop-{config.camera}", daemon=True)
 
@@ -127,8 +114,7 @@ class Lookout:
     @property
     def looks_for(self) -> float:
         """Seconds that the look that goes on has taken; waiting for a frame, or for a turn, is none."""
-        since = self._looking_since
-        return 0.0 if since is None or not self.running else time.monotonic() - since
+        return self._eye.looks_for if self.running else 0.0
 
     def join(self, timeout: float | None = None) -> bool:
         """Waits for the loop's end, `timeout` seconds at most; whether it has ended."""
@@ -159,44 +145,42 @@ class Lookout:
         feed = self.feed
         if config.source != self.config.source:
             feed = self._new_feed(config)
-            feed.prepare = self._lookahead.begin
             if feed.live != self.feed.live:
                 raise UsageError("A camera cannot become a file while it runs.", fix="restart")
         return Change(make_rules(config, model.model, feed.clock), feed, model)
 
     def change(self, change: Change) -> None:
         """Takes it before the next frame, from any thread."""
-        change.model.hold()
-        with self._changes:
-            before, self._wanted = self._wanted, change
-        if before is not None:  # a loop that hangs had not taken it yet
-            before.model.release()
+        self._changes.put(change)
 
     @property
     def changing(self) -> bool:
         """Whether a change waits for the loop, or is being made."""
-        with self._changes:
-            return self._changing or self._wanted is not None
+        return self._changes.pending
 
     def cool(self, ladder: ThermalLadder) -> None:
         """From now on this ladder limits the rate."""
         self._ladder = self._rate.ladder = ladder
 
     def _new_feed(self, config: CameraConfig) -> Feed:
-        return make_feed(config.source, self._opener, self._say, ahead=max(2, streams_of(config)))
+        feed = make_feed(config.source, self._opener, self._say, ahead=max(2, streams_of(config)))
+        self._eye.prepare(feed)
+        return feed
 
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
                 self.health.beat()
-                self._change_if_asked()
+                with self._changes.taken() as change:
+                    if change is not None:
+                        self._make(change)
                 if not self._step():
                     break
         except BaseException as error:  # noqa: BLE001 - who waits for the thread raises it again, or goes on without
             self.error = error
         finally:
             self.feed.stop()
-            self._lookahead.close()
+            self._eye.close()
             self._close_visits("shutdown")
             self.view.close()
             self._model.release()
@@ -204,7 +188,7 @@ class Lookout:
     def _take(self, rules: Rules) -> None:
         """Makes these the rules from the next frame on."""
         self._rules = rules
-        self._lookahead.watch(rules.detector, rules.config)
+        self._eye.follow(rules)
         self._rate = self.health.rate = RateController(rules.config, time.monotonic(), self._ladder)
         self._shape: tuple[int, ...] = ()
         self._inferred_at = float("-inf")
@@ -238,7 +222,7 @@ class Lookout:
         motion = self._rules.motion.see(shot.frame, self._rules.unwatched) if self._rules.motion else None
         seconds, found = None, None
         if self._worth(motion, shot.at):
-            shot, found, seconds = self._found(shot, motion)
+            shot, found, seconds = self._eye.look(shot, motion, self._rules, self.feed)
             self._inferred_at = shot.at
         if self._left:
             return
@@ -267,45 +251,6 @@ class Lookout:
             return True
         due = at - self._inferred_at >= self.config.motion.every
         return motion.moved or due or bool(self._rules.tracker.tracks)
-
-    def _found(self, shot: Shot, motion: Motion | None) -> tuple[Shot, Detections | None, float | None]:
-        """The frame that was looked at, what is in it, and the seconds that took; neither where the model failed.
-
-        While the others had their turns a newer frame may have come: then that one is looked at.
-        """
-        try:
-            detector, glance = self._rules.detector, shot.ready
-            if glance is not None and glance.detector is detector:  # it is another one's after a reload
-                seen, seconds = glance.answer.result()
-            else:
-                with self._turn():
-                    shot = self._newer(shot) if motion is None else shot
-                    begun = self._looking_since = time.monotonic()
-                    seen = detector.look(shot.frame, motion)
-                    seconds = time.monotonic() - begun
-            return shot, self._rules.kept(seen, shot.frame.shape), seconds
-        except Exception as error:  # one bad frame must not end a season
-            if not self.feed.live and isinstance(error, EdgekitError):
-                raise
-            told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            if self.health.model_problem != told:
-                self._say(f"error: the model failed on frame {shot.index}: {told}")
-            self.health.failed(told)
-            return shot, None, None
-        finally:
-            self._looking_since = None
-
-    def _newer(self, shot: Shot) -> Shot:
-        """A live camera's newest frame, in the place of one that waited for its turn."""
-        try:
-            newer = self.feed.next(0) if self.feed.live else None
-        except Ended:  # which the next step hears again
-            newer = None
-        if newer is None:
-            return shot
-        self.feed.counters.processed -= 1
-        self.feed.counters.dropped += 1
-        return newer
 
     def _put(self, result: FrameResult) -> None:
         self._tell(replace(result, camera=self.name))
@@ -337,12 +282,7 @@ class Lookout:
     def _close_visits(self, reason: Reason) -> None:
         self._put(FrameResult(None, nothing(), self._last_at, tuple(self._rules.visits.close(self._last_at, reason))))
 
-    def _change_if_asked(self) -> None:
-        with self._changes:
-            change, self._wanted = self._wanted, None
-            self._changing = change is not None
-        if change is None:
-            return
+    def _make(self, change: Change) -> None:
         self._close_visits("shutdown")
         self._take(change.rules)
         old_model, old_feed = self._model, self.feed
@@ -356,4 +296,3 @@ class Lookout:
             old_feed.stop()
             self.health.feed = self.feed
             self.feed.start()
-        self._changing = False

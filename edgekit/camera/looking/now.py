@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgekit.camera.deliver.base import CameraNow
 from edgekit.camera.events.absence import WELL
 from edgekit.camera.events.levels import level_of_all
@@ -16,3 +18,9 @@ def now_of(lookout: Lookout) -> CameraNow:
     seen = lookout.seen if state in WELL and lookout.health.watching else {}
     counts = {label: seen.get(label, 0) for label in labels}
     return CameraNow(lookout.name, ready, why, state, counts, level_of_all(counts), lookout.health.watching)
+
+
+def all_well(answers: Sequence[tuple[str, bool, str]]) -> tuple[bool, str]:
+    """Of (name, whether it is well, why not): whether all are, and why not, by name where there are several."""
+    wrong = [why if len(answers) == 1 else f"{name}: {why}" for name, well, why in answers if not well]
+    return not wrong, "; ".join(wrong)
