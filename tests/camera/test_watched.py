@@ -38,7 +38,7 @@ from tests.camera.test_feed import jpeg
 FAST = 20.0
 SPEEDS = [pytest.param(FAST, id="fast"), pytest.param(1.0, id="real", marks=pytest.mark.slow)]
 NOTICED, RESTARTED = 10.0, 20.0  # seconds
-SLACK = 2.0  # of a busy machine
+SLACK = 15.0  # seconds, of a busy machine where patience is quicker; the slow test has the real ones
 
 
 class Moving(Grabber):
