@@ -183,19 +183,24 @@ class Robustness(Part):
     clean: float
     corruptions: dict[str, list[float]]
     attacks: dict[str, dict[str, float]] = {}
+    attacked: dict[str, int] = Field(default={}, description="pictures behind each attack")
     average: float | None = None
     worst: float | None = None
     examples: list[dict[str, str]] = []
 
 
 class LayerCost(Part):
-    """One node as the runtime executed it."""
+    """One node as the runtime executed it; `node` is the convolution or product that it computes."""
 
     name: str
     kind: str
     ms: float
     macs: int | None = None
     bytes: int | None = None
+    node: str | None = None
+    error: float | None = Field(
+        default=None, description="RMS of the output's difference from the reference's, over its RMS"
+    )
 
 
 class Layers(Part):

@@ -92,6 +92,12 @@ class Subject:
         cpu.append(used())
         return answers
 
+    def feeds(self, count: int) -> list[dict[str, NDArray[Any]]]:
+        """Inputs of the session from the first pictures, `count` at most, one batch each."""
+        chosen = [self.pictures[i % len(self.pictures)] for i in range(min(count, len(self.pictures)) * self.batch)]
+        blocks = [chosen[i : i + self.batch] for i in range(0, len(chosen), self.batch)]
+        return [self._feed([picture.read() for picture in block]) for block in blocks]
+
     def run(self) -> float:
         """One answer; its seconds."""
         marks: list[float] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgekit.artifacts.deployment import FORMAT, name_from
-from edgekit.benchmark.report.text import main_metric
+from edgekit.benchmark.report.rows import main_metric
 from edgekit.benchmark.schema import Case, Report, Row
 from edgekit.errors import ArtifactError, BackendError, EdgekitError, VerificationError
 from edgekit.tasks import metric_named

@@ -11,9 +11,21 @@ from pathlib import Path
 import pytest
 
 from edgekit.benchmark.report.page import as_html
+from edgekit.benchmark.report.rows import short_names
 from edgekit.benchmark.report.text import as_csv, as_markdown
-from edgekit.benchmark.report.winners import short_names, winners
-from edgekit.benchmark.schema import Agreement, Cold, Failure, LayerCost, Layers, Peak, Report, Robustness, Span
+from edgekit.benchmark.report.winners import judged
+from edgekit.benchmark.schema import (
+    Agreement,
+    Cold,
+    Failure,
+    LayerCost,
+    Layers,
+    Peak,
+    Report,
+    Robustness,
+    Span,
+    Steadiness,
+)
 from tests.benchmark.conftest import made_report, made_row, noisy
 
 VOID = {"meta", "img", "br"}
@@ -89,11 +101,12 @@ def test_every_figure_is_there(report: Report) -> None:
     page = as_html(report)
     for title in (
         "top-1 against latency", "Latency distribution", "Over the time", "Where the time goes", "Per class",
-        "What a camera meets", "What costs most", "By corruption", "Attack: FGSM", "Slowest layers",
+        "What a camera meets", "What costs most", "By corruption", "Attack: FGSM", "Layer by layer: ",
         "top-1 against operations", "Roofline", "Environment and method",
     ):  # fmt: skip
         assert f"<h3>{title}" in page or f">{title}</h2>" in page, title
     assert page.count("<svg") == 2 * page.count("<figure class=")
+    assert page.index('class="decide"') < page.index('class="chips"')  # what to do comes first
 
 
 def test_a_rejected_file_has_no_speed(report: Report) -> None:
@@ -103,7 +116,7 @@ def test_a_rejected_file_has_no_speed(report: Report) -> None:
     assert "not verified: no speed shown" in row.group()
     assert row.group().count(">–</td>") == 12  # and no figure but accuracy
     names = short_names(report.rows)
-    assert all(w.row.name != report.rows[-1].name for w in winners(report.rows, names))
+    assert all(w.row.name != report.rows[-1].name for w in judged(report.rows, names).winners)
     markdown = next(line for line in as_markdown(report).splitlines() if "| rejected" in line)
     assert "not verified" in markdown
     cells = next(line for line in as_csv(report).splitlines() if line.startswith("rejected")).split(",")
@@ -116,16 +129,33 @@ def test_energy_is_not_zero(report: Report) -> None:
     assert "Energy: not measured" in as_markdown(report)
 
 
-def test_winners_say_who_may_be_as_good(report: Report) -> None:
-    found = {w.goal: w for w in winners(report.rows, short_names(report.rows))}
-    assert found["Quickest answer, p50"].row.case.backend == "openvino"
-    assert found["Most accurate"].ties  # 180 and 176 of 200 are not told apart
-    assert "Least energy" not in found
-    for average, ties in ((0.5, 1), (0.1, 0)):  # of 20 pictures
-        assert report.rows[1].robustness is not None
-        report.rows[1].robustness = report.rows[1].robustness.model_copy(update={"average": average})
-        best = {w.goal: w for w in winners(report.rows[:2], short_names(report.rows[:2]))}["Most robust"]
-        assert len(best.ties) == ties
+def test_only_what_is_shown_to_be_best_has_a_card(report: Report) -> None:
+    names = short_names(report.rows)
+    found = judged(report.rows, names)
+    cards = {w.goal: w for w in found.winners}
+    assert cards["Quickest answer, p50"].row.case.backend == "openvino"
+    assert re.fullmatch(
+        r"1\.\d\d times as fast as .*onnxruntime \[1\.\d\d, 1\.\d\d\]", cards["Quickest answer, p50"].margin
+    )
+    assert "Most accurate" not in cards  # 180 and 176 of 200 are not told apart
+    assert "most accurate (3 cases not told apart on 200 pictures)" in found.open
+    assert "Smallest file" not in cards  # all are as large
+    assert any(line.startswith("first result, memory") for line in found.open)  # measured once
+    for average, shown in ((0.5, False), (0.1, True)):  # of 20 pictures
+        rows = [row.model_copy() for row in report.rows[:2]]
+        assert rows[1].robustness is not None
+        rows[1].robustness = rows[1].robustness.model_copy(update={"average": average})
+        assert ("Most robust" in {w.goal for w in judged(rows, short_names(rows)).winners}) == shown
+
+
+def test_a_card_of_an_unsettled_machine_says_so() -> None:
+    rows = [made_row("net", noisy(0, 20.0)), made_row("net.int8", noisy(1, 4.0), precision="int8")]
+    assert rows[1].timing is not None
+    assert 'class="tag warn">unstable' not in as_html(made_report(*rows)).split('class="table"')[0]
+    rows[1].timing.stability = Steadiness(stable=False, findings=["it drifted"])
+    card = re.search(r'<div class="win"><div class="goal">Quickest.*?</div>', as_html(made_report(*rows)))
+    assert card is not None
+    assert "unstable" in card.group()
 
 
 def test_names_say_what_differs(report: Report) -> None:

@@ -123,7 +123,9 @@ def _layer(name: str, spent: Sequence[float], args: Mapping[str, Any], graph: _G
         if not any(_is_weights(shape, cost.weights) for _, shape in inputs[1:]):
             moved += math.prod(cost.weights) * width
     macs = sum(cost.macs for cost in costs) or (_macs(kind, inputs, outputs) if _COMPUTES.search(kind) else 0)
-    return LayerCost(name=name, kind=kind, ms=float(np.median(spent)), macs=macs or None, bytes=moved or None)
+    node = costs[0].name if costs else None
+    ms = float(np.median(spent))
+    return LayerCost(name=name, kind=kind, ms=ms, macs=macs or None, bytes=moved or None, node=node)
 
 
 def _is_weights(shape: Sequence[int], weights: Sequence[int]) -> bool:
@@ -182,26 +184,24 @@ def _openvino(artifact: Artifact, threads: int, batch: int, table: Mapping[str, 
     executed = {node.get_friendly_name(): node for node in compiled.get_runtime_model().get_ordered_ops()}
     found = []
     for name, spent in times.items():
-        macs, moved = _executed(executed.get(name), graph)
-        shown = name.removesuffix("/WithoutBiases")
-        found.append(LayerCost(name=shown, kind=kinds[name], ms=float(np.median(spent)), macs=macs, bytes=moved))
+        macs, moved, node = _executed(executed.get(name), graph)
+        shown, ms = name.removesuffix("/WithoutBiases"), float(np.median(spent))
+        found.append(LayerCost(name=shown, kind=kinds[name], ms=ms, macs=macs, bytes=moved, node=node))
     return found
 
 
-def _executed(node: Any, graph: _Graph) -> tuple[int | None, int | None]:
-    """Multiply-adds and bytes of a node of OpenVINO's compiled graph, which has the types and shapes that it ran
-    with, and names the nodes it was made of."""
+def _executed(node: Any, graph: _Graph) -> tuple[int | None, int | None, str | None]:
+    """Multiply-adds, bytes and the file's node of a node of OpenVINO's compiled graph, which has the types and shapes
+    that it ran with, and names the nodes it was made of."""
     if node is None:
-        return None, None
+        return None, None, None
     about = node.get_rt_info()
     kind, made_of = (_text(about[key]) if key in about else "" for key in ("layerType", "originalLayersNames"))
-    macs = (
-        sum(cost.macs for cost in graph.take(name.removesuffix("/WithoutBiases") for name in made_of.split(",")))
-        if _COMPUTES.search(kind)
-        else 0
-    )
+    names = [name.removesuffix("/WithoutBiases") for name in made_of.split(",")]
+    costs = graph.take(names) if _COMPUTES.search(kind) else []
     inputs, outputs = ([_tensor(end) for end in ends] for ends in (node.inputs(), node.outputs()))
-    return macs or None, _moved([t for t in inputs if t], [t for t in outputs if t]) or None
+    moved = _moved([t for t in inputs if t], [t for t in outputs if t])
+    return sum(cost.macs for cost in costs) or None, moved or None, costs[0].name if costs else None
 
 
 def _text(value: Any) -> str:

@@ -71,13 +71,15 @@ def robustness(
                 found[kind].append(figure(predictor, replace(dataset, samples=changed)))
                 work.step(detail=kind)
     every = [v for values in found.values() for v in values]
-    scored = {a.kind: score(predictor, a) for a in track(attacks, "scoring attacks") if task.attackable}
+    fitting = [a for a in attacks if task.attackable]
+    scored = {a.kind: score(predictor, a) for a in track(fitting, "scoring attacks")}
     return Robustness(
         metric=task.main,
         n=len(dataset),
         clean=clean,
         corruptions=found,
         attacks=scored,
+        attacked={a.kind: len(a.labels) for a in fitting},
         average=float(np.mean(every)) if every else None,
         worst=(min if task.metric(task.main).larger_is_better else max)(every) if every else None,
     )

@@ -7,17 +7,17 @@ from functools import partial
 from html import escape
 
 from edgekit.benchmark.report import charts, scatter
-from edgekit.benchmark.report.scatter import Point, Work
+from edgekit.benchmark.report.rows import main_metric
+from edgekit.benchmark.report.scatter import Point
 from edgekit.benchmark.report.svg import Titles
-from edgekit.benchmark.report.text import main_metric
-from edgekit.benchmark.report.winners import groups, short_names
+from edgekit.benchmark.report.winners import share_of
 from edgekit.benchmark.schema import Disagreement, Report, Robustness, Row
 from edgekit.tasks import Metric, Task, metric_named, task_of
 
 HALF, FULL, PHONE = 520.0, 1090.0, 326.0
 SHOWN_CLASSES = 16
-SHOWN_LAYERS = 14
 
+BARS = "Bars are 95 % intervals"
 Draw = Callable[[float], str]
 Names = Mapping[str, str]
 
@@ -56,7 +56,7 @@ def pareto(rows: Sequence[Row], names: Names) -> str:
             points, width, Titles(f"{name} against latency", x_title, name), log=log, front=front, percent=percent
         )
 
-    note = f"{'Up' if front else 'Down'} and to the left is better. Bars are 95 % intervals"
+    note = f"{'Up' if front else 'Down'} and to the left is better. {BARS}"
     note += "; the dashed line joins what nothing beats in both." if front else "."
     return card(f"{name} against latency", note, draw)
 
@@ -132,11 +132,13 @@ def robustness(rows: Sequence[Row], names: Names) -> str:
         by_severity = list(zip(*r.corruptions.values(), strict=True))
         means = [sum(s) / len(s) for s in by_severity]
         curves[names[row.name]] = [(0.0, r.clean), *((i + 1.0, mean) for i, mean in enumerate(means))]
+    spans = {names[row.name]: r.n for row, r in held} if named.rate else {}
     note = f"Mean {metric} over all corruptions, by severity; 0 is clean. {held[0][1].n} pictures."
+    note += f" {BARS}." if spans else f" {metric} has no interval here: small differences mean nothing."
     chart = card(
         "What a camera meets",
         note,
-        lambda w: charts.lines(curves, w, Titles("Robustness", "severity", metric), percent=percent),
+        lambda w: charts.lines(curves, w, Titles("Robustness", "severity", metric), percent=percent, pictures=spans),
     )
     first = held[0][1]
     cost = {k: named.scale * (sum(v) / len(v) - first.clean) for k, v in first.corruptions.items()}
@@ -156,14 +158,23 @@ def _corruption_table(held: Sequence[tuple[Row, Robustness]], names: Names, metr
     for row, r in held:
         cells = [r.clean, r.average, r.worst, *(sum(v) / len(v) for v in r.corruptions.values())]
         texts = ["–" if c is None else metric.text(c) for c in cells]
+        if metric.rate:
+            texts = [t if c is None else t + _wide(c, r.n, metric) for t, c in zip(texts, cells, strict=True)]
         shown = "".join(f'<td data-l="{escape(h)}">{c}</td>' for h, c in zip(heads, texts, strict=True))
         lines += f"<tr><td>{escape(names[row.name])}</td>{shown}</tr>"
     head = "".join(f"<th>{escape(h)}</th>" for h in ("case", *heads))
-    note = f"{metric.label}, the mean of five severities."
+    note = f"{metric.label} of {held[0][1].n} pictures, the mean of five severities."
+    if metric.rate:
+        note += " Below it the 95 % interval, as wide as so many pictures make it."
     return (
         f'<div class="card full"><h3>By corruption</h3><p class="note">{note}</p><div class="table">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>"
     )
+
+
+def _wide(value: float, n: int, metric: Metric) -> str:
+    span = share_of(value, n)
+    return f'<span class="iv">{escape(metric.text(span.low))}–{escape(metric.text(span.high))}</span>'
 
 
 def attacks(rows: Sequence[Row], names: Names) -> str:
@@ -177,8 +188,11 @@ def attacks(rows: Sequence[Row], names: Names) -> str:
             names[row.name]: [(float(e), v) for e, v in r.attacks[kind].items()] for row, r in held if kind in r.attacks
         }
         unit = "side of the patch, % of the picture's" if kind == "patch" else "eps in 255ths, pixels are whole levels"
-        draw = partial(charts.lines, curves, titles=Titles(kind, unit, "top-1"), percent=True)
+        counts = {names[row.name]: r.attacked[kind] for row, r in held if kind in r.attacked}
+        draw = partial(charts.lines, curves, titles=Titles(kind, unit, "top-1"), percent=True, pictures=counts)
         note = "Made on the checkpoint, scored on every file."
+        if counts:
+            note += f" {min(counts.values())} pictures. {BARS}."
         out += card(titles.get(kind, kind), note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
     example = next((e for _, r in held for e in r.examples), None)
     if example is not None:
@@ -218,21 +232,6 @@ def _picture(d: Disagreement) -> str:
     )
 
 
-def layers(rows: Sequence[Row], names: Names) -> str:
-    """The dearest layers of each case."""
-    out = ""
-    for i, row in enumerate(rows):
-        if row.layers is None:
-            continue
-        longest = sorted(row.layers.layers, key=lambda layer: -layer.ms)[:SHOWN_LAYERS]
-        shown = {f"{layer.name} ({layer.kind})": layer.ms for layer in longest}
-        share = sum(shown.values()) / row.layers.total_ms
-        note = f"ms a run, {row.layers.source}; these are {share:.0%} of {row.layers.total_ms:.2f} ms."
-        draw = partial(charts.bars, shown, title="Slowest layers", unit="", digits=2, series=i % 8 + 1)
-        out += card(f"Slowest layers: {names[row.name]}", note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
-    return out
-
-
 def operations(report: Report) -> str:
     """Accuracy against multiply-adds, parameters as the bubble, over all nets of one task."""
     points: dict[str, list[Point]] = {}
@@ -257,36 +256,6 @@ def operations(report: Report) -> str:
                        weights="parameters", percent=percent)  # fmt: skip
         cards += card(title, "The bubble's area is the number of parameters.", lambda w, d=draw: d(width=w))  # type: ignore[misc]
     return f'<h2>Accuracy against operations</h2><div class="grid">{cards}</div>' if cards else ""
-
-
-def roofline(report: Report) -> str:
-    """Each layer against the machine's measured peak and bandwidth."""
-    peak = report.peak
-    by_model = groups(report)
-    names = {row.name: name for rows in by_model.values() for row in rows for name in [short_names(rows)[row.name]]}
-    series, shares = {}, ""
-    for row in report.rows:
-        if row.layers is None:
-            continue
-        title = f"{row.model.split()[0]} · {names[row.name]}" if len(by_model) > 1 else names[row.name]
-        total = row.layers.total_ms
-        series[title] = [
-            Work(layer.name, layer.macs / layer.bytes, layer.macs / layer.ms / 1e6, layer.ms / total)
-            for layer in row.layers.layers
-            if layer.macs and layer.bytes and layer.ms > 0
-        ]
-        if row.layers.gmacs_per_second and row.layers.share_of_peak:
-            told = f"{row.layers.gmacs_per_second:.1f}e9 multiply-adds a second over all layers, "
-            told += f"{row.layers.share_of_peak:.0%} of the measured {row.layers.peak} peak"
-            if row.layers.share_of_peak > 1:
-                told += ": the machine was busier when the peak was measured"
-            shares += f"<dt>{escape(title)}</dt><dd>{escape(told)}</dd>"
-    if peak is None or not series:
-        return ""
-    note = f"What bounds each layer. Circles are layers, their area the share of the time. {peak.how}"
-    draw = partial(scatter.roofline, series, peak.gmacs, peak.copy_gb, title="Roofline")
-    chart = card("Roofline", note, lambda w: draw(width=w), full=True, extra=f"<dl>{shares}</dl>")
-    return f'<h2>What bounds the model</h2><div class="grid">{chart}</div>'
 
 
 def _distinct(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:

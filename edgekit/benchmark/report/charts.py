@@ -20,6 +20,7 @@ from edgekit.benchmark.report.svg import (
     shortened,
     text_width,
 )
+from edgekit.metrics.classification import clopper_pearson
 from edgekit.metrics.percentiles import percentile, percentile_if_enough
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 26.0, 42.0
@@ -28,16 +29,22 @@ DENSITY = 120  # points of a distribution's outline
 
 def lines(
     series: Mapping[str, Sequence[tuple[float, float]]], width: float, titles: Titles,
-    *, percent: bool = False, dots: bool = True, first: int = 1, zero: bool = False,
+    *, percent: bool = False, pictures: Mapping[str, int] | None = None,
 ) -> str:  # fmt: skip
-    """Series over a common x, with a legend."""
+    """Series over a common x, with a legend.
+
+    Args:
+        percent: y is a share, shown in percent.
+        pictures: of each series how many a share was counted on: its exact intervals are drawn as bars.
+    """
     names = list(series)
     canvas = Canvas(width, 0, titles.chart)
-    top = legend(canvas, names, LEFT, 12, width - LEFT - RIGHT, first) + 16
+    top = legend(canvas, names, LEFT, 12, width - LEFT - RIGHT) + 16
     canvas.height = top + 190 + BOTTOM
     scale = 100.0 if percent else 1.0
     every = [p for points in series.values() for p in points]
-    ys = [p[1] * scale for p in every] + ([0.0] if zero else [])
+    bars = {name: [clopper_pearson(round(b * n), n) for _, b in series[name]] for name, n in (pictures or {}).items()}
+    ys = [p[1] * scale for p in every] + [end * scale for spans in bars.values() for span in spans for end in span]
     x_values = [p[0] for p in every]
     low, high = min(x_values), max(x_values)
     x = Scale(low, high if high > low else low + 1, LEFT, width - RIGHT)
@@ -45,13 +52,15 @@ def lines(
     y = Scale(*y_range, canvas.height - BOTTOM, top)
     axes(canvas, x, y, titles.x, titles.y, y_unit="%" if percent else "")
     for i, name in enumerate(names):
-        colour = (i + first - 1) % 8 + 1
-        points = [(x(a), y(b * scale)) for a, b in series[name]]
+        colour = i % 8 + 1
+        aside = 4.0 * (i - (len(names) - 1) / 2) if bars else 0.0  # bars of the same x would lie on each other
+        points = [(x(a) + aside, y(b * scale)) for a, b in series[name]]
         canvas.path(points, f"l s{colour}")
-        if dots:
-            for (px, py), (a, b) in zip(points, series[name], strict=True):
-                canvas.add("circle", tip=f"{name}: {number(b * scale)}{'%' if percent else ''} at {number(a)}",
-                           cx=px, cy=py, r=3.2, cls=f"d s{colour}")  # fmt: skip
+        for (px, _), (low, high) in zip(points, bars.get(name, ()), strict=False):
+            canvas.line(px, y(low * scale), px, y(high * scale), f"e s{colour}")
+        for (px, py), (a, b) in zip(points, series[name], strict=True):
+            tip = f"{name}: {number(b * scale)}{'%' if percent else ''} at {number(a)}"
+            canvas.add("circle", tip=tip, cx=px, cy=py, r=3.2, cls=f"d s{colour}")
     return canvas.render()
 
 
@@ -107,7 +116,7 @@ def distributions(samples: Mapping[str, Sequence[float]], width: float, title: s
         known = {f"p{q}": value for q in (50, 95, 99) if (value := percentile_if_enough(held, q)) is not None}
         marks = [(mark, value) for mark, value in known.items() if width > 400 or mark != "p95"]
         tail = "  ".join(f"{mark} {value:.3g}" for mark, value in marks)
-        canvas.text(12, base - row + label + 1, shortened(name, width - 40 - text_width(tail)), "k hl")
+        canvas.text(12, base - row + label + 1, shortened(name, width - 40 - text_width(tail)), "k hl", tip=name)
         canvas.text(width - RIGHT, base - row + label + 1, tail, "k hl", "end")
         places = np.array([x(v) for v in held])
         at = np.linspace(12, width - RIGHT, DENSITY)
@@ -133,7 +142,7 @@ def stacked(rows: Mapping[str, Mapping[str, float]], width: float, title: str, u
     longest = max(sum(values.values()) for values in rows.values()) or 1.0
     room = width - 66
     for name, values in rows.items():
-        canvas.text(0, y + 10, shortened(name, width), "k")
+        canvas.text(0, y + 10, shortened(name, width), "k", tip=name)
         at = 0.0
         for i, part in enumerate(parts):
             long = values.get(part, 0.0) / longest * room
@@ -161,7 +170,7 @@ def bars(values: Mapping[str, float], width: float, title: str, unit: str, digit
     x = Scale(low, high if high > low else low + 1, left, width - (widest if high > 0 else 8))
     for i, (name, value) in enumerate(values.items()):
         y = 8 + 22.0 * i
-        canvas.text(names - 6, y + 13, shortened(name, names - 8), "k", "end")
+        canvas.text(names - 6, y + 13, shortened(name, names - 8), "k", "end", tip=name)
         a, b = sorted((x(0), x(value)))
         colour = f"s{series}" if value >= 0 else "bad"
         canvas.add("rect", x=a, y=y + 3, width=max(1.0, b - a), height=14, rx=2, cls=f"f {colour}")

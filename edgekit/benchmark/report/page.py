@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from edgekit.benchmark.report import cards
+from edgekit.benchmark.report import cards, layers
+from edgekit.benchmark.report.decision import Decision, decisions
+from edgekit.benchmark.report.rows import groups, main_metric, short_names
 from edgekit.benchmark.report.style import CSS
-from edgekit.benchmark.report.text import main_metric, number, pictures_of, where
-from edgekit.benchmark.report.winners import groups, short_names, winners
+from edgekit.benchmark.report.text import number, pictures_of, where
+from edgekit.benchmark.report.winners import Winner, judged
 from edgekit.benchmark.schema import Report, Row, Span
 from edgekit.tasks import metric_named
 
@@ -19,6 +21,7 @@ METHOD = (
     "need 10, 20, 100 and 1000, so that one lies beyond it at least.",
     "Intervals are 95 %: turns are resampled for percentiles, pictures for AP; shares have Clopper-Pearson's.",
     "Speed-ups are of the same turns. Whether a file is worse is McNemar's exact test on the same pictures.",
+    "A card is shown for what is better than every other case beyond those intervals, and for nothing else.",
     "No speed is shown for a file that did not pass its verification.",
 )
 
@@ -29,7 +32,7 @@ def as_html(report: Report) -> str:
     lost = [row for row in report.rows if row.failure]
     body = [_head(report, by_model), _doubts(report, lost)]
     body += [_model(report, model, rows, i) for i, (model, rows) in enumerate(by_model.items())]
-    body += [cards.operations(report), cards.roofline(report), _environment(report)]
+    body += [cards.operations(report), layers.roofline(report), _environment(report)]
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -59,9 +62,17 @@ def _head(report: Report, by_model: Mapping[str, Sequence[Row]]) -> str:
     links = "".join(f'<a href="#m{i}">{escape(model)}</a>' for i, model in enumerate(by_model))
     return (
         f'<header><h1>{escape(report.title)}</h1><p class="sub">{escape(report.created.replace("T", " "))} · '
-        f'{escape(where(report))}</p><div class="chips">{shown}</div>'
+        f'{escape(where(report))}</p>{_decided(decisions(report))}<div class="chips">{shown}</div>'
         f'<nav>{links}<a href="#environment">Environment and method</a></nav></header>'
     )
+
+
+def _decided(found: Sequence[Decision]) -> str:
+    """What to deploy, a sentence a model."""
+    lines = "".join(
+        f'<p class="{d.level}">{escape(d.opening)}<b>{escape(d.lead)}</b>: {escape(d.reason)}.</p>' for d in found
+    )
+    return f'<div class="decide">{lines}</div>'
 
 
 def _doubts(report: Report, lost: Sequence[Row]) -> str:
@@ -78,7 +89,12 @@ def _doubts(report: Report, lost: Sequence[Row]) -> str:
     if doubts or report.notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
         items += "".join(f"<li><b>{escape(name)}</b> {escape(f)}</li>" for name, f in doubts)
-        heading = "Timings of an unsettled machine: read them as ratios" if doubts else "Notes"
+        heading = "Notes"
+        if doubts:
+            cases = len({name for name, _ in doubts})
+            heading = (
+                f"The machine was not settled in {cases} of {len(report.rows)} cases: read their timings as ratios"
+            )
         parts.append(f'<details class="call"{" open" if len(doubts) < 7 else ""}><summary>{heading}</summary>'
                      f"<ul>{items}</ul></details>")  # fmt: skip
     return "".join(parts)
@@ -88,13 +104,10 @@ def _model(report: Report, model: str, rows: Sequence[Row], at: int) -> str:
     names = short_names(rows)
     good = [row for row in rows if row.status == "ok"]
     timed = [row for row in good if row.timing and row.verified is not False]
-    wins = "".join(
-        f'<div class="win"><div class="goal">{escape(w.goal)}</div><div class="value">{escape(w.value)}</div>'
-        f'<div class="who">{escape(names[w.row.name])}</div>'
-        + (f'<div class="tie">not shown better than {escape(_some(w.ties))}</div>' if w.ties else "")
-        + "</div>"
-        for w in winners(rows, names)
-    )
+    found = judged(rows, names)
+    wins = f'<div class="wins">{"".join(map(_win, found.winners))}</div>' if found.winners else ""
+    if found.open:
+        wins += f'<p class="note">Not decided: {escape("; ".join(found.open))}.</p>'
     figures = [
         cards.pareto(timed, names),
         cards.distribution(timed, names),
@@ -104,11 +117,20 @@ def _model(report: Report, model: str, rows: Sequence[Row], at: int) -> str:
         cards.robustness(good, names),
         cards.attacks(good, names),
         cards.disagreements(good, names),
-        cards.layers(timed, names),
+        layers.tables(timed, names),
     ]
     head = f'<h2 id="m{at}">{escape(model)}</h2><p class="note">{escape(_summary(rows))}</p>'
     grid = f'<div class="grid">{"".join(figures)}</div>'
-    return head + f'<div class="wins">{wins}</div>' + _table(report, rows, names) + grid
+    return head + wins + _table(report, rows, names) + grid
+
+
+def _win(w: Winner) -> str:
+    mark = ' <span class="tag warn">unstable</span>' if w.unstable else ""
+    margin = f'<div class="tie">{escape(w.margin)}</div>' if w.margin else ""
+    return (
+        f'<div class="win"><div class="goal">{escape(w.goal)}{mark}</div><div class="value">{escape(w.value)}</div>'
+        f'<div class="who">{escape(w.who)}</div>{margin}</div>'
+    )
 
 
 def _summary(rows: Sequence[Row]) -> str:
@@ -201,20 +223,18 @@ def _environment(report: Report) -> str:
         '<h2 id="environment">Environment and method</h2><div class="grid">'
         f'<div class="card"><h3>Machine and versions</h3>{_facts(facts)}</div>'
         f'<div class="card"><h3>Method</h3><ul style="padding-left:18px;margin:8px 0 14px">{items}</ul>'
-        f"<h3>Settings</h3>{_facts(settings, 'not set')}</div></div>"
+        f"<h3>Settings</h3>{_facts(settings, 'Not set')}</div></div>"
         f"<footer>edgekit {escape(str(report.environment.get('edgekit')))} · report version {report.version} · the "
         "figures are in bench.json beside this file</footer>"
     )
 
 
-def _facts(facts: Sequence[tuple[str, object]], missing: str = "not readable") -> str:
-    shown = "".join(f"<dt>{escape(str(k))}</dt><dd>{escape(missing if v is None else str(v))}</dd>" for k, v in facts)
-    return f"<dl>{shown}</dl>"
+def _facts(facts: Sequence[tuple[str, object]], missing: str = "Not readable here") -> str:
+    """What is known, a line each; the names of the rest in one."""
+    shown = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts if v is not None)
+    unknown = ", ".join(k for k, v in facts if v is None)
+    return f"<dl>{shown}</dl>" + (f'<p class="note">{missing}: {escape(unknown)}.</p>' if unknown else "")
 
 
 def _iv(text: str) -> str:
     return f'<span class="iv">{escape(text)}</span>'
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")

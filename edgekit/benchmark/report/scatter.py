@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekit.benchmark.report.svg import (
@@ -122,16 +122,18 @@ class Work:
 
 
 def roofline(
-    series: Mapping[str, Sequence[Work]], peaks: Mapping[str, float], copy_gb: float, width: float, title: str
-) -> str:
+    series: Mapping[str, Sequence[Work]], peaks: Mapping[str, float], copy_gb: float, width: float, title: str,
+    rings: Collection[str] = (),
+) -> str:  # fmt: skip
     """What bounds each layer: the copy (the slope) or the arithmetic (the flat roof). Williams et al. 2009.
 
     Args:
         peaks: 1e9 multiply-adds a second by precision, as measured.
         copy_gb: 1e9 bytes a second, as measured.
+        rings: series whose layers are rings, so that those below them are seen.
     """
     canvas = Canvas(width, 0, title)
-    top = legend(canvas, list(series), LEFT, 12, width - LEFT - RIGHT) + 16
+    top = legend(canvas, list(series), LEFT, 12, width - LEFT - RIGHT, rings) + 16
     canvas.height = top + 240 + BOTTOM
     works = [w for layers in series.values() for w in layers if w.gmacs > 0 and w.intensity > 0]
     ridge = [p / copy_gb for p in peaks.values()]
@@ -148,11 +150,11 @@ def roofline(
         canvas.text(width - RIGHT - 4, y(peak) - 5, f"{name} {number(peak)}", "k hl", "end")
     at = max(x.low, y.low / copy_gb) * 1.3
     canvas.text(x(at) + 8, y(at * copy_gb) + 14, f"copy {copy_gb:.3g} GB/s", "k hl")
-    for i, (_, layers) in enumerate(series.items()):
-        for work in sorted(layers, key=lambda w: -w.share):
-            if work.gmacs < least or work.intensity <= 0:
-                continue
-            tip = f"{work.name}: {number(work.gmacs)}e9 a second, {work.share:.1%} of the time"
-            canvas.add("circle", tip=tip, cx=x(work.intensity), cy=y(work.gmacs), r=3 + 14 * math.sqrt(work.share),
-                       cls=f"d o s{i % 8 + 1}")  # fmt: skip
+    marks = [(work, name, i % 8 + 1) for i, (name, layers) in enumerate(series.items()) for work in layers]
+    for work, name, colour in sorted(marks, key=lambda mark: -mark[0].share):  # the small ones on top, whoever's
+        if work.gmacs < least or work.intensity <= 0:
+            continue
+        tip = f"{name}, {work.name}: {number(work.gmacs)}e9 a second, {work.share:.1%} of the time"
+        canvas.add("circle", tip=tip, cx=x(work.intensity), cy=y(work.gmacs), r=3 + 14 * math.sqrt(work.share),
+                   cls=f"{'r' if name in rings else 'd o'} s{colour}")  # fmt: skip
     return canvas.render()

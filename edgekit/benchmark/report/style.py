@@ -27,6 +27,10 @@ color:var(--soft)}
 .chip.good{background:var(--good-bg);color:var(--good);border-color:transparent}
 .chip.warn{background:var(--warn-bg);color:var(--warn);border-color:transparent}
 .chip.bad{background:var(--bad-bg);color:var(--bad);border-color:transparent}
+.decide{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:4px 0;margin:14px 0 0;
+font-size:16.5px;line-height:1.45}
+.decide p{margin:10px 16px;padding-left:13px;border-left:4px solid var(--good)}
+.decide p.warn{border-color:var(--warn)}.decide p.bad{border-color:var(--bad)}
 nav{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:13px;margin-top:14px}
 a{color:var(--accent);text-decoration:none}
 a:hover{text-decoration:underline}
@@ -65,6 +69,7 @@ svg .k{fill:var(--soft)}svg .n{fill:var(--faint);font-size:11.5px}svg .hl{fill:v
 svg .hl{paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
 svg .in{fill:#fff;font-size:11px;font-weight:600}
 svg .g{stroke:var(--grid)}svg .a{stroke:var(--axis)}svg .lead{stroke:var(--faint);stroke-width:.8}
+svg .r{fill:none;stroke:currentColor;stroke-width:1.8;pointer-events:all}
 svg .f{fill:currentColor}svg .d{fill:currentColor;stroke:var(--card);stroke-width:1.5}svg .o{fill-opacity:.55}
 svg .l{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
 svg .e{stroke:currentColor;stroke-width:1.4;opacity:.55}

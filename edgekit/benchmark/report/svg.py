@@ -7,7 +7,7 @@ Own code: a device that measures has no matplotlib, and its drawings follow no t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -193,9 +193,13 @@ class Canvas:
         words = " ".join(f'{_name(k)}="{_value(v)}"' for k, v in attributes.items() if v is not None)
         self.parts.append(f"<{tag} {words}/>" if not inner else f"<{tag} {words}>{inner}</{tag}>")
 
-    def text(self, x: float, y: float, text: str, cls: str = "t", anchor: str = "start") -> None:
-        """A text with its baseline at y and, by `anchor`, its start, middle or end at x."""
-        self.add("text", text, x=x, y=y, cls=cls, text_anchor=None if anchor == "start" else anchor)
+    def text(
+        self, x: float, y: float, text: str, cls: str = "t", anchor: str = "start", tip: str | None = None
+    ) -> None:
+        """A text with its baseline at y and, by `anchor`, its start, middle or end at x; `tip`, where it is not the
+        same, is shown when pointed at."""
+        more = tip if tip != text else None
+        self.add("text", text, more, x=x, y=y, cls=cls, text_anchor=None if anchor == "start" else anchor)
 
     def line(self, x1: float, y1: float, x2: float, y2: float, cls: str = "g") -> None:
         """A straight line, of the grid's look unless `cls` says another."""
@@ -242,7 +246,9 @@ def _ticks(scale: Scale, count: int) -> list[float]:
     return next((found for found in tried if len(found) > 1), tried[0])
 
 
-def legend(canvas: Canvas, names: Sequence[str], x: float, y: float, width: float, first: int = 1) -> float:
+def legend(
+    canvas: Canvas, names: Sequence[str], x: float, y: float, width: float, hollow: Collection[str] = ()
+) -> float:
     """Squares with names, in as many lines as it takes; the y below them. Colours are the classes s1, s2, ..."""
     at = x
     for i, name in enumerate(names):
@@ -250,8 +256,10 @@ def legend(canvas: Canvas, names: Sequence[str], x: float, y: float, width: floa
         need = 18 + text_width(shown) + 14
         if at > x and at + need - 14 > x + width:
             at, y = x, y + 18
-        canvas.add("rect", x=at, y=y - 9, width=10, height=10, rx=2, cls=f"f s{(i + first - 1) % 8 + 1}")
-        canvas.text(at + 15, y, shown, "k")
+        canvas.add(
+            "rect", x=at, y=y - 9, width=10, height=10, rx=2, cls=f"{'r' if name in hollow else 'f'} s{i % 8 + 1}"
+        )
+        canvas.text(at + 15, y, shown, "k", tip=name)
         at += need
     return y + 18
 

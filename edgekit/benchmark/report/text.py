@@ -6,8 +6,10 @@ import csv
 import io
 from collections.abc import Sequence
 
-from edgekit.benchmark.schema import Data, Report, Row, Span, Timing
-from edgekit.tasks import metric_named, task_of
+from edgekit.benchmark.report.decision import decisions
+from edgekit.benchmark.report.rows import main_metric, speed_of
+from edgekit.benchmark.schema import Data, Report, Row
+from edgekit.tasks import metric_named
 
 COLUMNS = (
     "name", "status", "model", "precision", "backend", "provider", "threads", "batch", "streams", "verified",
@@ -16,22 +18,6 @@ COLUMNS = (
     "preprocess_p50_ms", "post_p50_ms", "pictures_per_second", "cpu_outside_ms", "stable", "joules_per_picture",
     "first_result_ms", "load_ms", "peak_mb", "steady_mb", "file_bytes", "params", "macs", "problem",
 )  # fmt: skip
-
-
-def main_metric(row: Row) -> tuple[str, Span] | None:
-    """Of what tells which model is better, as `top1` or `ap50`, the name and value; None where it was not measured."""
-    if row.accuracy is None:
-        return None
-    task = task_of(row.accuracy.task)
-    for name in (task.main, *(metric.name for metric in task.metrics)):
-        if name in row.accuracy.metrics:
-            return name, row.accuracy.metrics[name]
-    return None
-
-
-def speed_of(row: Row) -> Timing | None:
-    """The row's timing, unless its file did not pass its verification: then no speed is shown."""
-    return None if row.verified is False else row.timing
 
 
 def as_csv(report: Report) -> str:
@@ -82,8 +68,11 @@ def _cell(value: object) -> object:
 
 
 def as_markdown(report: Report) -> str:
-    """For a pull request or a README: the table, what speaks against it, and what it stood on."""
-    lines = [f"# {report.title}", "", f"{report.created} · {where(report)}", ""]
+    """For a terminal, a pull request or a README: what to deploy, the table, and what speaks against it."""
+    lines = [f"# {report.title}", ""]
+    for told in decisions(report):
+        lines += [f"{told.opening}**{told.lead}**: {told.reason}.", ""]
+    lines += [f"{report.created} · {where(report)}", ""]
     if not report.complete:
         lines += ["**Not complete: the run was interrupted.**", ""]
     lines += [

@@ -1,125 +1,180 @@
-"""Which case is best at what, and which others may be as good: the summary's first lines."""
+"""Which case is shown to be best at what: a card each; where nothing is shown, one line says so."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgekit.benchmark.report.text import main_metric
-from edgekit.benchmark.schema import Report, Row, Span
+from edgekit.benchmark.report import rows as of_rows
+from edgekit.benchmark.report.rows import main_metric, speed_of
+from edgekit.benchmark.schema import Row, Span
 from edgekit.metrics.classification import clopper_pearson
 from edgekit.tasks import metric_named
-from edgekit.tasks.evaluation import Metric
 
 
 @dataclass(frozen=True)
 class Winner:
-    """The best row for one goal.
+    """The row that is shown to be better than every other at one goal.
 
     Attributes:
         value: as text, with its unit.
-        ties: short names of rows whose interval reaches the winner's: not shown to be worse.
+        who: the row's short name, or its file's where the runtime does not matter.
+        margin: by how much, beside the next best; empty where there is no figure for it.
+        unstable: whether its timings did not settle.
     """
 
     goal: str
     row: Row
     value: str
-    ties: tuple[str, ...]
+    who: str
+    margin: str = ""
+    unstable: bool = False
 
 
-def groups(report: Report) -> dict[str, list[Row]]:
-    """Rows of the same model (net, classes, size), in order; only these can be compared. Failed ones apart: see below.
+@dataclass(frozen=True)
+class Judged:
+    """The winners of a model's rows, and of the other goals why there is none, a phrase each."""
 
-    A row that failed before its model was known is in the group of its file's first sibling, else in one called "".
-    """
-    found: dict[str, list[Row]] = {}
-    for row in report.rows:
-        found.setdefault(row.model, []).append(row)
-    return found
+    winners: tuple[Winner, ...]
+    open: tuple[str, ...]
 
 
-def short_names(rows: Sequence[Row]) -> dict[str, str]:
-    """Of each row what sets it apart from the others, by its full name."""
-    parts: list[list[str]] = []
-    for row in rows:
-        case = row.case
-        file = case.model.rsplit("/", 1)[-1]
-        stem = file.removesuffix(".onnx")
-        runtime = case.backend if case.provider == "cpu" else f"{case.backend} {case.provider}"
-        threads = "" if case.threads == 0 else f"{case.threads} thread{'s' * (case.threads > 1)}"
-        streams = f"{case.streams} stream{'s' * (case.streams > 1)}"
-        parts.append([stem, row.precision, runtime, threads, f"batch {case.batch}", streams])
-    varied = [i for i in range(6) if len({p[i] for p in parts}) > 1]
-    if 0 in varied and 1 in varied and len({(p[1], *p[2:]) for p in parts}) == len(parts):
-        varied.remove(0)  # the precision says as much as the file's name
-    names = [" · ".join(p[i] for i in varied if p[i]) or p[0] for p in parts]
-    return {row.name: name for row, name in zip(rows, names, strict=True)}
-
-
-def winners(rows: Sequence[Row], names: dict[str, str]) -> list[Winner]:
-    """One a goal; goals that were not measured for at least one row are left out."""
+def judged(rows: Sequence[Row], names: dict[str, str]) -> Judged:
+    """What is shown of the rows of one model. One wins that is shown to be better than every other: in time by turns
+    that were taken side by side, in accuracy by the test on the same pictures, in the rest by intervals."""
     usable = [row for row in rows if row.status == "ok" and row.verified is not False]
-    named = [main[0] for row in usable if (main := main_metric(row)) is not None]
-    metric = metric_named(named[0]) if named else Metric("", "")
-    goals: list[tuple[str, Callable[[Row], Span | None], bool, Callable[[float], str]]] = [
-        ("Most accurate", lambda r: m[1] if (m := main_metric(r)) else None, metric.larger_is_better, metric.text),
-        ("Quickest answer, p50", lambda r: _interval(r, "end_to_end.p50"), False, _ms),
-        ("Steadiest tail, p95", lambda r: _interval(r, "end_to_end.p95"), False, _ms),
-        ("Pictures a second", lambda r: _point(r.timing.throughput if r.timing else None), True, lambda v: f"{v:.1f}"),
-        ("Least CPU a picture", _cpu, False, _ms),
-        ("Quickest first result", lambda r: _point(r.cold.first_result if r.cold else None), False, _ms),
-        ("Least memory", lambda r: _point(r.cold.peak_mb if r.cold else None), False, lambda v: f"{v:.0f} MB"),
-        ("Smallest file", lambda r: _point(r.file_bytes), False, lambda v: f"{v / 1e6:.1f} MB"),
-        ("Most robust", _robust, metric.larger_is_better, metric.text),
-        ("Least energy", _joules, False, lambda v: f"{v:.2g} J"),
-    ]  # fmt: skip
-    found = []
-    for goal, figure, larger, text in goals:
-        known = [(row, span) for row in usable if (span := figure(row)) is not None]
-        if not known:
-            continue
-        best, top = max(known, key=lambda item: item[1].value if larger else -item[1].value)
-        ties = tuple(names[row.name] for row, span in known if row is not best and _reaches(span, top, larger))
-        found.append(Winner(goal, best, text(top.value), ties))
-    return found
+    found: list[Winner] = []
+    undecided: list[str] = []
+    for told in (
+        _accurate(usable, names),
+        *(_timed(usable, names, *goal) for goal in _TIMES),
+        _small(usable),
+        _robust(usable, names),
+    ):
+        if isinstance(told, Winner):
+            found.append(told)
+        elif told:
+            undecided.append(told)
+    once = [name for name, figure in _ONCE if sum(figure(row) is not None for row in usable) > 1]
+    if once:
+        undecided.append(f"{', '.join(once)} (no interval: see the table)")
+    return Judged(tuple(found), tuple(undecided))
+
+
+_TIMES: tuple[tuple[str, of_rows.Figure, str, Callable[[float], str]], ...] = (
+    ("Quickest answer, p50", of_rows.answer, "end_to_end.p50", lambda v: _ms(v)),
+    ("Steadiest tail, p95", of_rows.tail, "end_to_end.p95", lambda v: _ms(v)),
+    ("Most pictures a second", of_rows.time_a_picture, "", lambda v: f"{v:.1f}"),
+)
+_ONCE: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
+    ("first result", lambda r: r.cold.first_result if r.cold else None),
+    ("memory", lambda r: r.cold.peak_mb if r.cold else None),
+    ("processor time", lambda r: r.timing.cpu_session if r.timing else None),
+    ("energy", lambda r: r.timing.energy.get("joules_per_inference") if r.timing else None),
+)
+
+
+def _timed(rows: Sequence[Row], names: dict[str, str], goal: str, figure: of_rows.Figure, interval: str,
+           text: Callable[[float], str]) -> Winner | str:  # fmt: skip
+    """By the ratios of the turns."""
+    values: dict[str, float] = {}
+    for row in rows:
+        timing = speed_of(row)
+        if timing is not None and (not interval or interval in timing.intervals):
+            values[row.name] = timing.intervals[interval].value / row.case.batch if interval else timing.throughput
+    known = [row for row in rows if row.name in values]
+    if len(known) < 2:
+        return ""
+    best = (min if interval else max)(known, key=lambda row: values[row.name])
+    if ties := of_rows.not_slower(known, best, figure):
+        return f"{goal.lower()} ({_few([best, *ties], names)} not told apart)"
+    ratios = [
+        (ratio.value, ratio, row)
+        for row in known
+        if row is not best and (ratio := of_rows.times_as_fast(best, row, figure))
+    ]
+    _, ratio, second = min(ratios, key=lambda item: item[0])
+    margin = f"{ratio.value:.2f} times as fast as {of_rows.spoken(names[second.name], second)} [{ratio.low:.2f}, {ratio.high:.2f}]"  # noqa: E501
+    unstable = any(r.timing is not None and not r.timing.stability.stable for r in (best, second))
+    return Winner(goal, best, text(values[best.name]), names[best.name], margin, unstable)
+
+
+def _accurate(rows: Sequence[Row], names: dict[str, str]) -> Winner | str:
+    """By McNemar's test, or the interval of the difference, beside the reference; by intervals between others."""
+    known = [(row, m) for row in _distinct(rows) if (m := main_metric(row)) is not None]
+    if len(known) < 2:
+        return ""
+    metric = metric_named(known[0][1][0])
+    best, (_, top) = (max if metric.larger_is_better else min)(known, key=lambda item: item[1][1].value)
+    ties = [
+        row
+        for row, (_, span) in known
+        if row is not best and not _more_accurate(best, top, row, span, metric.larger_is_better)
+    ]
+    if ties:
+        return f"most accurate ({_few([best, *ties], names)} not told apart on {_pictures(best)})"
+    return Winner("Most accurate", best, metric.text(top.value), names[best.name], f"shown on {_pictures(best)}")
+
+
+def _more_accurate(best: Row, top: Span, row: Row, span: Span, larger: bool) -> bool:
+    if row.agreement is not None and row.agreement.reference == best.name:
+        return row.agreement.verdict == "worse"
+    if best.agreement is not None and best.agreement.reference == row.name:
+        return best.agreement.verdict == "better"
+    return not _reaches(span, top, larger)
+
+
+def _robust(rows: Sequence[Row], names: dict[str, str]) -> Winner | str:
+    """The mean over corruptions, whose interval is as wide as the number of pictures makes it."""
+    known = [(row, r) for row in _distinct(rows) if (r := row.robustness) is not None and r.average is not None]
+    if len(known) < 2:
+        return ""
+    metric, pictures = metric_named(known[0][1].metric), f"{known[0][1].n} pictures"
+    if not metric.rate:
+        return f"most robust ({metric.label} of {pictures} has no interval)"
+    spans = {row.name: share_of(r.average or 0.0, r.n) for row, r in known}
+    best = max((row for row, _ in known), key=lambda row: spans[row.name].value)
+    ties = [row for row, _ in known if row is not best and _reaches(spans[row.name], spans[best.name], True)]
+    if ties:
+        return f"most robust ({_few([best, *ties], names)} not told apart on {pictures})"
+    return Winner("Most robust", best, metric.text(spans[best.name].value), names[best.name], f"shown on {pictures}")
+
+
+def _small(rows: Sequence[Row]) -> Winner | str:
+    """A file's size is exact, and the same on every runtime."""
+    files = {row.case.model: row for row in rows if row.file_bytes}
+    if len(files) < 2:
+        return ""
+    best, second, *_ = sorted(files.values(), key=lambda row: row.file_bytes or 0)
+    assert best.file_bytes is not None
+    assert second.file_bytes is not None
+    if best.file_bytes == second.file_bytes:
+        return "smallest file (two are equally small)"
+    share = f"{best.file_bytes / second.file_bytes:.2f} of the next"
+    return Winner("Smallest file", best, f"{best.file_bytes / 1e6:.1f} MB", best.case.model.rsplit("/", 1)[-1], share)
+
+
+def share_of(value: float, n: int) -> Span:
+    """A share of n pictures with its exact interval. A mean of shares of the same pictures counts as one of them."""
+    low, high = clopper_pearson(round(value * n), n)
+    return Span(value=value, low=low, high=high)
+
+
+def _distinct(rows: Sequence[Row]) -> list[Row]:
+    """The first row of each file and runtime: the others answer alike."""
+    return list({of_rows.answers_of(row): row for row in reversed(rows)}.values())[::-1]
 
 
 def _reaches(span: Span, best: Span, larger: bool) -> bool:
     return span.high >= best.low if larger else span.low <= best.high
 
 
-def _interval(row: Row, name: str) -> Span | None:
-    """A picture's share of a run, so that batches can be compared."""
-    span = row.timing.intervals.get(name) if row.timing else None
-    if span is None:
-        return None
-    n = row.case.batch
-    return Span(value=span.value / n, low=span.low / n, high=span.high / n)
+def _pictures(row: Row) -> str:
+    return f"{row.accuracy.n if row.accuracy else 0} pictures"
 
 
-def _cpu(row: Row) -> Span | None:
-    if row.timing is None or row.timing.cpu_outside is None or row.timing.cpu_session is None:
-        return None
-    return _point(row.timing.cpu_outside + row.timing.cpu_session)
-
-
-def _robust(row: Row) -> Span | None:
-    """The mean over corruptions; one that counts pictures is as wide as few of them make it (Clopper-Pearson)."""
-    found = row.robustness
-    if found is None or found.average is None:
-        return None
-    if not metric_named(found.metric).rate:
-        return _point(found.average)
-    low, high = clopper_pearson(round(found.average * found.n), found.n)
-    return Span(value=found.average, low=low, high=high)
-
-
-def _joules(row: Row) -> Span | None:
-    return _point(row.timing.energy.get("joules_per_inference") if row.timing else None)
-
-
-def _point(value: float | None) -> Span | None:
-    return None if value is None else Span(value=value, low=value, high=value)
+def _few(rows: Sequence[Row], names: dict[str, str]) -> str:
+    return " and ".join(names[row.name] for row in rows) if len(rows) == 2 else f"{len(rows)} cases"
 
 
 def _ms(value: float) -> str:
