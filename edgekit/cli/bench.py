@@ -86,6 +86,9 @@ def bench(
     anyway: Annotated[
         bool, COMPARISON("--anyway", "Compare although device, versions, settings or pictures differ.")
     ] = False,
+    merge: Annotated[
+        bool, COMPARISON("--merge", "Put the bench.json of several machines, instead of models, on one page.")
+    ] = False,
     unverified: Annotated[
         bool, ACCURACY("--unverified", "Look into a file that did not pass the gate: accuracy, no speed.")
     ] = False,
@@ -104,6 +107,7 @@ def bench(
         edgekit bench hornet-mobile
         edgekit bench net.onnx net.int8-x86.onnx -d pictures/
         edgekit bench net.onnx --compare bench/bench.json
+        edgekit bench --merge pi.json orin.json -o machines
     """
     from edgekit.api.bench import BenchOptions
     from edgekit.api.bench import bench as measure
@@ -117,6 +121,8 @@ def bench(
     from edgekit.data.classes.class_map import class_map
     from edgekit.errors import UsageError
 
+    if merge:
+        return _merge(context, models or [], out, force, output_format)
     if bool(models) == (suite is not None):
         got = "models and --suite" if suite is not None else "neither"
         raise UsageError("bench measures either models or a suite.", got=got, expected="MODEL..., or --suite FILE")
@@ -188,6 +194,30 @@ def _print(report: Report, comparison: Comparison | None, output_format: Format)
     typer.echo(f"Compared: {verdict}")
     for line in (*comparison.allowed, *map(str, comparison.changes), *comparison.few, *comparison.lost):
         typer.echo(f"- {line}")
+
+
+def _merge(context: typer.Context, files: Sequence[Path], out: Path, force: bool, output_format: Format) -> int:
+    """Several machines' reports on one page; nothing is measured."""
+    from edgekit.api.benching.merging import STEM, merge_reports
+    from edgekit.benchmark.report.merging.page import as_markdown
+    from edgekit.cli.shared.options import print_json
+    from edgekit.errors import UsageError
+
+    takes = {"models", "merge", "out", "force", "output_format"}
+    if other := [name for name in context.params if name not in takes and after.was_typed(context, name)]:
+        raise UsageError(
+            "Merging measures nothing.",
+            got=f"--merge with {after.given(context, other[0])[0]}",
+            expected="bench.json files, --out, --force and --format",
+        )
+    merged = merge_reports(files, out, force)
+    if output_format is Format.json:
+        print_json(merged.to_dict())
+    else:
+        typer.echo(as_markdown(merged))
+    say(f"page: {(out / (STEM + '.html')).resolve()}")
+    next_command(*after.again(context, force=None, out=after.fresh(out)))
+    return 0
 
 
 # what says nothing of a file of which the latency alone is known

@@ -11,7 +11,7 @@ from edgekit.benchmark.report.rows import main_metric
 from edgekit.benchmark.report.scatter import Point
 from edgekit.benchmark.report.svg import Titles
 from edgekit.benchmark.report.winners import share_of
-from edgekit.benchmark.schema import Disagreement, Report, Robustness, Row
+from edgekit.benchmark.schema import Disagreement, Report, Row
 from edgekit.tasks import Metric, Task, metric_named, task_of
 
 HALF, FULL, PHONE = 520.0, 1090.0, 326.0
@@ -121,7 +121,7 @@ def classes(rows: Sequence[Row], names: Names) -> str:
 
 
 def robustness(rows: Sequence[Row], names: Names) -> str:
-    """Curves by severity, what costs most, and a table by corruption."""
+    """Curves by severity, and what costs most."""
     held = [(row, row.robustness) for row in rows if row.robustness and row.robustness.corruptions]
     if not held:
         return ""
@@ -148,10 +148,15 @@ def robustness(rows: Sequence[Row], names: Names) -> str:
         f"Mean change of {metric} over five severities{named.unit}.",
         lambda w: charts.bars(ordered, w, "Cost of each corruption", ""),
     )
-    return chart + drop + _corruption_table(held, names, named)
+    return chart + drop
 
 
-def _corruption_table(held: Sequence[tuple[Row, Robustness]], names: Names, metric: Metric) -> str:
+def corruptions(rows: Sequence[Row], names: Names) -> str:
+    """Every corruption of every case, with intervals where pictures are counted."""
+    held = [(row, row.robustness) for row in rows if row.robustness and row.robustness.corruptions]
+    if not held:
+        return ""
+    metric = metric_named(held[0][1].metric)
     kinds = list(held[0][1].corruptions)
     heads = ("clean", "mean", "worst", *kinds)
     lines = ""
@@ -167,7 +172,7 @@ def _corruption_table(held: Sequence[tuple[Row, Robustness]], names: Names, metr
     if metric.rate:
         note += " Below it the 95 % interval, as wide as so many pictures make it."
     return (
-        f'<div class="card full"><h3>By corruption</h3><p class="note">{note}</p><div class="table">'
+        f'<div class="card full table-card"><h3>By corruption</h3><p class="note">{note}</p><div class="table">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>"
     )
 
@@ -217,8 +222,9 @@ def disagreements(rows: Sequence[Row], names: Names) -> str:
             continue
         told = Task.disagreements if row.accuracy is None else task_of(row.accuracy.task).disagreements
         figures = "".join(map(_picture, row.agreement.worst))
+        full = " full" if len(row.agreement.worst) > 2 else ""
         out += (
-            f'<div class="card full"><h3>Disagreements: {escape(names[row.name])}</h3><p class="note">{told}</p>'
+            f'<div class="card{full}"><h3>Disagreements: {escape(names[row.name])}</h3><p class="note">{told}</p>'
             f'<div class="worst">{figures}</div></div>'
         )
     return out
@@ -250,12 +256,14 @@ def operations(report: Report) -> str:
         )
     cards = ""
     for metric_name, group in points.items():
+        if len({point.x for point in group}) < 2:  # one net in several precisions: nothing to see
+            continue
         label, percent = metric_named(metric_name).label, metric_named(metric_name).share
         title = f"{label} against operations"
         draw = partial(scatter.scatter, group, titles=Titles(title, "1e9 multiply-adds a picture", label),
                        weights="parameters", percent=percent)  # fmt: skip
         cards += card(title, "The bubble's area is the number of parameters.", lambda w, d=draw: d(width=w))  # type: ignore[misc]
-    return f'<h2>Accuracy against operations</h2><div class="grid">{cards}</div>' if cards else ""
+    return cards
 
 
 def _distinct(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:

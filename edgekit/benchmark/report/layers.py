@@ -140,7 +140,7 @@ def _alone(layers: Layers, name: str) -> str:
 
 def _card(title: str, note: str, head: str, lines: str) -> str:
     return (
-        f'<div class="card layers"><h3>{title}</h3><p class="note">{note}</p><div class="table"><table>'
+        f'<div class="card full table-card"><h3>{title}</h3><p class="note">{note}</p><div class="table"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>"
     )
 
@@ -174,8 +174,8 @@ def roofline(report: Report) -> str:
             f"; rings are {runtimes[1][0]}'s" if rings else ""
         )
         title = f"Roofline: {model.split()[0]}" if len(held) > 1 else "Roofline"
-        charts += card(title, note + ".", lambda w, d=draw: d(width=w), full=len(held) == 1, extra=f"<dl>{shares}</dl>")  # type: ignore[misc]
-    return f'<h2>What bounds the model</h2><p class="note">{escape(peak.how)}</p><div class="grid">{charts}</div>'
+        charts += card(title, f"{note}. {peak.how}", lambda w, d=draw: d(width=w), extra=f"<dl>{shares}</dl>")  # type: ignore[misc]
+    return charts
 
 
 def _share(layers: Layers) -> str:

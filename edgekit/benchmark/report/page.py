@@ -32,15 +32,22 @@ def as_html(report: Report) -> str:
     lost = [row for row in report.rows if row.failure]
     body = [_head(report, by_model), _doubts(report, lost)]
     body += [_model(report, model, rows, i) for i, (model, rows) in enumerate(by_model.items())]
-    body += [cards.operations(report), layers.roofline(report), _environment(report)]
-    page = (
+    bounds = cards.operations(report) + layers.roofline(report)
+    bounds = f'<h2>What bounds the models</h2><div class="grid">{bounds}</div>' if bounds else ""
+    body.append(f'<div class="last">{bounds}{_environment(report)}</div>')
+    return document(report.title, body)
+
+
+def document(title: str, body: Sequence[str]) -> str:
+    """The parts as one file that asks nothing from elsewhere."""
+    head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
         'img-src data:">'
-        f"<title>{escape(report.title)}</title><style>{CSS}</style></head><body><main>"
+        f"<title>{escape(title)}</title><style>{CSS}</style></head><body><main>"
     )
-    return page + "".join(body) + "</main></body></html>\n"
+    return head + "".join(body) + "</main></body></html>\n"
 
 
 def _head(report: Report, by_model: Mapping[str, Sequence[Row]]) -> str:
@@ -78,17 +85,23 @@ def _decided(found: Sequence[Decision]) -> str:
 def _doubts(report: Report, lost: Sequence[Row]) -> str:
     parts = []
     if lost:
-        items = ""
+        alike: dict[str, list[str]] = {}
         for row in lost:
             assert row.failure is not None
             more = {"got": row.failure.got, "expected": row.failure.expected, "fix": row.failure.fix}
-            told = [row.failure.what, *(f"{k}: {v}" for k, v in more.items() if v)]
-            items += f"<li><b>{escape(row.name)}</b> {escape(' · '.join(told))}</li>"
+            told = " · ".join([row.failure.what, *(f"{k}: {v}" for k, v in more.items() if v)])
+            alike.setdefault(told, []).append(row.name)
+        items = "".join(f"<li><b>{escape(', '.join(n))}</b> {escape(told)}</li>" for told, n in alike.items())
         parts.append(f'<div class="call bad"><b>Not measured</b><ul>{items}</ul></div>')
     doubts = [(row.name, f) for row in report.rows if row.timing for f in row.timing.stability.findings]
     if doubts or report.notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
-        items += "".join(f"<li><b>{escape(name)}</b> {escape(f)}</li>" for name, f in doubts)
+        by_row: dict[str, list[str]] = {}
+        for name, finding in doubts:
+            by_row.setdefault(name, []).append(finding)
+        items += "".join(
+            f"<li><b>{escape(name)}</b> {escape('; '.join(all_of))}</li>" for name, all_of in by_row.items()
+        )
         heading = "Notes"
         if doubts:
             cases = len({name for name, _ in doubts})
@@ -111,12 +124,13 @@ def _model(report: Report, model: str, rows: Sequence[Row], at: int) -> str:
     figures = [
         cards.pareto(timed, names),
         cards.distribution(timed, names),
-        cards.over_time(timed, names),
         cards.stages(timed, names),
         cards.classes(good, names),
         cards.robustness(good, names),
         cards.attacks(good, names),
         cards.disagreements(good, names),
+        cards.over_time(timed, names),
+        cards.corruptions(good, names),
         layers.tables(timed, names),
     ]
     head = f'<h2 id="m{at}">{escape(model)}</h2><p class="note">{escape(_summary(rows))}</p>'

@@ -35,7 +35,7 @@ nav{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:13px;margin-top:14px}
 a{color:var(--accent);text-decoration:none}
 a:hover{text-decoration:underline}
 .call{border-left:3px solid var(--warn);background:var(--warn-bg);padding:10px 14px;border-radius:0 8px 8px 0;
-margin:16px 0;font-size:13.5px}
+margin:16px 0;font-size:13.5px;overflow-wrap:anywhere}
 .call.bad{border-color:var(--bad);background:var(--bad-bg)}
 .call ul{margin:4px 0 0;padding-left:18px}
 .call summary{cursor:pointer;font-weight:600}
@@ -104,8 +104,21 @@ grid-template-columns:repeat(3,minmax(0,1fr));gap:6px 10px}.table tr:last-child{
 .table td:first-child,.table tr.failed td{grid-column:1/-1}
 .table td[data-l]::before{content:attr(data-l);display:block;font-size:11px;color:var(--faint);font-weight:400}}
 @media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--faint:#666;--rule:#ccc;
---grid:#e8e8e8;--axis:#999}body{font-size:11px}main{max-width:none;padding:0}.card,.win,figure,tr{break-inside:avoid}h2{break-after:avoid}
-nav{display:none}.table{overflow:visible}table{font-size:10px}
-th,td{padding:4px 5px}h2{margin-top:24px}details::details-content{content-visibility:visible;height:auto}
-*{-webkit-print-color-adjust:exact;print-color-adjust:exact}@page{size:A4 landscape;margin:12mm}}
+--grid:#e8e8e8;--axis:#999}
+@page{size:A4 landscape;margin:10mm}
+*{-webkit-print-color-adjust:exact;print-color-adjust:exact}
+body{font-size:11px;line-height:1.35}main{max-width:none;padding:0}nav,footer{display:none}
+h1{font-size:20px}h2{margin:14px 0 2px;padding-top:8px;font-size:15px;break-after:avoid}h3{font-size:12px}
+.decide{font-size:13px;margin-top:8px}.decide p{margin:6px 12px}
+.note,.call,dl{font-size:10.5px}.call{margin:8px 0;padding:6px 12px}
+.wins{grid-template-columns:repeat(4,minmax(0,1fr));margin:8px 0;gap:8px}.win{padding:6px 10px}
+.win .value{font-size:15px}.table{overflow:visible}table{font-size:9.5px}th{font-size:9px}th,td{padding:2px 5px}
+td .iv{display:inline;font-size:8.5px;margin-left:3px}.w .iv{min-width:0}
+.grid{display:block;columns:3;column-gap:8px;margin-top:8px}
+.last{columns:3;column-gap:8px}.last .grid{columns:auto}.last h2{margin:0}
+.card{padding:8px 10px;margin:0 0 8px;border-radius:6px}.card.full{column-span:all}
+.card .wide{display:none}.card .narrow{display:block}.card.full>.wide{display:block}.card.full>.narrow{display:none}
+.card,.win,figure,tr{break-inside:avoid}.card.table-card{break-inside:auto}thead{display:table-header-group}
+.worst{grid-template-columns:repeat(auto-fill,minmax(120px,1fr))}dl{gap:1px 12px}
+details::details-content{content-visibility:visible;height:auto}}
 """

@@ -1,0 +1,1 @@
+"""Reports of several machines on one page."""
