@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifacts.metadata import Lineage, Metadata
 from edgekit.artifacts.onnx_file import Artifact
+from edgekit.benchmark.layers.errors import layer_errors, set_errors
 from edgekit.benchmark.layers.operations import costs
 from edgekit.benchmark.layers.profile import layers
 from edgekit.benchmark.schema import LayerCost, Layers
@@ -115,3 +116,35 @@ def test_only_what_computes_has_multiply_adds_and_each_product_counts_once(backe
         if layer.kind.startswith(others):
             assert layer.macs is None, layer
         assert layer.bytes, layer
+
+
+def test_a_layer_s_error_is_of_its_output() -> None:
+    """A convolution with weights 1 % too large is 1 % off, and so is what it feeds; what comes before is not."""
+    pytest.importorskip("onnxruntime")
+    made, other = artifact(False, "fp32"), artifact(False, "fp32")
+    for weight in other.model.graph.initializer:
+        if weight.name == "w":
+            weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.01), "w"))
+    feed = {"image": np.random.default_rng(0).normal(size=(2, 3, SIDE, SIDE)).astype(np.float32)}
+    found = layer_errors(made, other, [feed])
+    assert found == {
+        "conv": 0.0,
+        "conv_1": pytest.approx(0.01, rel=1e-3),
+        "up": pytest.approx(0.01, rel=1e-3),
+        "gemm": pytest.approx(0.01, rel=1e-3),
+    }
+    known = Layers(
+        source="a profiler", layers=[LayerCost(name="conv_1.fused", kind="Conv", ms=1, node="conv_1")], total_ms=1,
+        gmacs_per_second=None, share_of_peak=None,
+    )  # fmt: skip
+    set_errors(known, found)
+    assert known.layers[0].error == found["conv_1"]
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_layer_knows_the_node_that_it_computes(backend: str) -> None:
+    """By which two precisions and two runtimes are laid side by side."""
+    for quantized in (False, True):
+        _, found = measured(backend, quantized)
+        assert of(found, CONV * SIDE * SIDE).node == "conv_1"
+        assert of(found, GEMM).node == "gemm"

@@ -108,8 +108,10 @@ class _Graph:
         return [self._left.pop(name) for name in found if name in self._left]
 
     def nearest(self, name: str) -> list[Cost]:
-        """The node whose name a layer's begins with, the longest: a fusion appends an ending of its own."""
-        return self.take([max((n for n in self._left if name == n or name.startswith(n + "_")), key=len, default="")])
+        """The node whose name, or output's, a layer's begins with: the longest, since a fusion appends an ending."""
+        names = [(node, own) for node, cost in self._left.items() for own in (node, cost.output) if own]
+        fit = [(node, own) for node, own in names if f"{name}_".startswith(f"{own}_")]
+        return self.take([max(fit, key=lambda pair: len(pair[1]), default=("", ""))[0]])
 
 
 def _layer(name: str, spent: Sequence[float], args: Mapping[str, Any], graph: _Graph) -> LayerCost:
