@@ -183,8 +183,8 @@ class Robustness(Part):
     clean: float
     corruptions: dict[str, list[float]]
     attacks: dict[str, dict[str, float]] = {}
-    attacked: dict[str, int] = Field(default={}, description="pictures behind each attack")
     average: float | None = None
+    attacked: dict[str, int] = Field(default={}, description="pictures behind each attack")
     worst: float | None = None
     examples: list[dict[str, str]] = []
 
