@@ -30,6 +30,8 @@ def test_what_was_written_is_read_again(
     write_drawn(folder, "another", [SLOT])
     write_drawn(folder, camera, [zone])
     assert read_drawn(folder, camera) == (zone,)
+    write_drawn(folder, camera, None)
+    assert read_drawn(folder, camera) is None
     if camera != "another":
         assert read_drawn(folder, "another") == (SLOT,)
 
@@ -60,7 +62,7 @@ def test_a_file_that_is_none_costs_the_camera_nothing(tmp_path: Path, text: str)
 @pytest.mark.parametrize(
     "given",
     [
-        {}, {"zones": None}, {"zones": {}}, {"zones": [1]}, {"zones": [{"name": "x", "points": [[0, 0], [1, 1]]}]},
+        {}, {"zones": {}}, {"zones": [1]}, {"zones": [{"name": "x", "points": [[0, 0], [1, 1]]}]},
         {"zones": [{"name": "", "points": CORNERS}]}, {"zones": [{"name": "a\nb", "points": CORNERS}]},
         {"zones": [{"name": "x" * 65, "points": CORNERS}]}, {"zones": [{"name": "x", "use": "y", "points": CORNERS}]},
         {"zones": [{"name": "x", "points": [[0, 0], [1, 1], [2, 0]]}]},

@@ -85,7 +85,7 @@ def test_tables(site: Site) -> None:
 
 
 def test_zones_are_drawn_taken_and_kept(site: Site) -> None:
-    assert site.json("/api/zones") == {"camera": "hive", "zones": [], "kept": True}
+    assert site.json("/api/zones") == {"camera": "hive", "zones": [], "kept": True, "drawn": False}
     drawn = {"zones": [{"name": "the slot", "use": "ignore", "points": CORNERS}]}
     status, body, _ = site.get("/api/zones", "POST", json.dumps(drawn), **JSON)
     told = json.loads(body)
@@ -98,13 +98,22 @@ def test_zones_are_drawn_taken_and_kept(site: Site) -> None:
     assert kept[0].name == "the slot"
     assert any("drawn on the page" in line for line in site.said)
     status, body, _ = site.get("/api/zones", "POST", '{"zones": []}', **JSON)
-    assert (status, json.loads(body)["zones"]) == (200, [])
+    assert (status, json.loads(body)["zones"], json.loads(body)["drawn"]) == (200, [], True)
+    status, body, _ = site.get("/api/zones", "POST", json.dumps(drawn), **JSON)
+    assert len(site.camera.lookout.config.zones) == 1
+    status, body, _ = site.get("/api/zones", "POST", '{"zones": null}', **JSON)
+    assert (status, json.loads(body)) == (
+        200,
+        {"camera": "hive", "zones": [], "kept": True, "drawn": False, "taken": True},
+    )
+    assert read_drawn(folder, "hive") is None
+    assert site.camera.lookout.config.zones == ()
 
 
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
-        ("{", {}, 400), ("[]", {}, 400), ('{"zones": 1}', {}, 400), ('{"zones": [{}]}', {}, 400),
+        ("{", {}, 400), ("[]", {}, 400), ("{}", {}, 400), ('{"zones": 1}', {}, 400), ('{"zones": [{}]}', {}, 400),
         ('{"zones": [{"name": "x", "points": [[0, 0], [NaN, 1], [1, 1]]}]}', {}, 400),
         ('{"zones": [' + "[" * 5000, {}, 400), (" " * 200_000, {}, 413),
         ('{"zones": []}', {"Content-Type": "text/plain"}, 415), ('{"zones": []}', {"Origin": "https://a.org"}, 403),

@@ -216,6 +216,13 @@ def test_zones_are_drawn(hive: Hive, seen: Seen) -> None:
     assert [(zone.name, zone.use, len(zone.points)) for zone in kept] == [("zone 1", "watch", 4)]
     assert abs(kept[0].points[2][0] - 0.8) < 0.01
     assert hive.camera.lookout.config.zones == kept
+    browser.value("document.querySelector('#draw').click()")
+    browser.wait_for("!document.querySelector('#undrawn').hidden && document.querySelector('#undrawn').offsetWidth > 0")
+    assert seen.fits()
+    browser.value("document.querySelector('#undrawn').click()")
+    browser.wait_for("document.querySelector('#age').textContent.includes('configuration')")
+    assert read_drawn(hive.store, "hive") is None
+    assert hive.camera.lookout.config.zones == ()
 
 
 @pytest.fixture

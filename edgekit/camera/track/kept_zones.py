@@ -44,8 +44,10 @@ _FILES = Kind(_File, "a file of drawn zones")
 _DRAWN = Kind(DrawnZones, "a list of zones")
 
 
-def checked(given: Mapping[str, Any]) -> tuple[Zone, ...]:
-    """The zones that a request brings. Raises UsageError for what is none."""
+def checked(given: Mapping[str, Any]) -> tuple[Zone, ...] | None:
+    """The zones that a request brings; None where it says null. Raises UsageError for what is neither."""
+    if "zones" in given and given["zones"] is None:
+        return None
     return _DRAWN.check({"zones": given.get("zones")}, "What was drawn").zones
 
 
@@ -59,14 +61,17 @@ def read_drawn(store: Path, camera: str) -> tuple[Zone, ...] | None:
     return None if found is None else found.zones
 
 
-def write_drawn(store: Path, camera: str, zones: Sequence[Zone]) -> None:
-    """Keeps what was drawn for a camera; what was drawn for others stays. For one thread at a time.
+def write_drawn(store: Path, camera: str, zones: Sequence[Zone] | None) -> None:
+    """Keeps what was drawn for a camera, or forgets it where that is None: then the configuration's zones count again.
+    What was drawn for others stays. For one thread at a time.
 
     Raises:
         UsageError: the file that is there cannot be read.
         OutputError: it cannot be written.
     """
-    tables = {name: found.zones for name, found in _read(store).cameras.items()} | {camera: tuple(zones)}
+    tables = {name: found.zones for name, found in _read(store).cameras.items() if name != camera}
+    if zones is not None:
+        tables[camera] = tuple(zones)
     text = _HEAD + "".join(_table(name, tables[name]) for name in sorted(tables))
     _FILES.parse(text, NAME)  # what cannot be read again is not written
     write_bytes(store / NAME, text.encode(), overwrite=True, mode=_MODE)

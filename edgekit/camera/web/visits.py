@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from edgekit.artifacts.marks import read_marks, remove_mark, write_mark
 from edgekit.camera.clock import iso
 from edgekit.camera.store.reader import Reader
-from edgekit.camera.web.asked import named, number
+from edgekit.camera.web.asked import answered, named, number
 from edgekit.camera.web.encoder import TYPES, ClipEncoder
 from edgekit.camera.web.streams import Streams
-from edgekit.errors import OutputError, UsageError
 from edgekit.serving.requests import RefusedRequestError, read_request
 
 if TYPE_CHECKING:
@@ -74,24 +73,16 @@ class VisitAnswers:
 
     async def mark(self, request: Request) -> Response:
         """Takes what a keeper says of a visit: {"verdict": "right" | "false" | "other" | null, "label": ...}."""
-        from starlette.responses import JSONResponse
+        return await answered(self._mark(request, request.path_params["ident"]))
 
-        ident = request.path_params["ident"]
-        try:
-            given = await read_request(request, _MARK)
-            if self._reader is None or not _ID.fullmatch(ident):
-                raise RefusedRequestError(404, "no such visit")
-            event = await asyncio.to_thread(self._reader.visit, ident)
-            if event is None:
-                raise RefusedRequestError(404, "no such visit")
-            told = await asyncio.to_thread(_said, self._reader.folder, event, given)
-        except RefusedRequestError as error:
-            return JSONResponse({"error": str(error)}, error.status)
-        except UsageError as error:
-            return JSONResponse({"error": str(error)}, 400)
-        except OutputError as error:  # nothing was kept, and the page says so
-            return JSONResponse({"error": str(error)}, 507)
-        return JSONResponse({"mark": told})
+    async def _mark(self, request: Request, ident: str) -> dict[str, Any]:
+        given = await read_request(request, _MARK)
+        if self._reader is None or not _ID.fullmatch(ident):
+            raise RefusedRequestError(404, "no such visit")
+        event = await asyncio.to_thread(self._reader.visit, ident)
+        if event is None:
+            raise RefusedRequestError(404, "no such visit")
+        return {"mark": await asyncio.to_thread(_said, self._reader.folder, event, given)}
 
 
 def _marked(reader: Reader, before: str, limit: int, label: str, camera: str) -> list[dict[str, Any]]:

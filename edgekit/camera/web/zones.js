@@ -81,7 +81,9 @@ function open(yes) {
 async function begin() {
   $("told").textContent = "";
   try {
-    zones = (await get("api/zones")).zones;
+    const told = await get("api/zones");
+    zones = told.zones;
+    $("undrawn").hidden = !told.drawn;
   } catch (error) {
     $("told").textContent = "The box does not answer.";
     zones = null;
@@ -106,16 +108,20 @@ function wrong() {
 async function keep() {
   const problem = wrong();
   $("told").textContent = problem;
-  if (problem) return;
-  $("keep").disabled = true;
+  if (!problem) await send(zones.map(({ name, use, points }) => ({ name: name.trim(), use, points })), "Zones saved");
+}
+
+// What was drawn is forgotten where `drawn` is null.
+async function send(drawn, done) {
+  $("keep").disabled = $("undrawn").disabled = true;
   try {
-    const told = await post("api/zones", { zones: zones.map(({ name, use, points }) => ({ name: name.trim(), use, points })) });
+    const told = await post("api/zones", { zones: drawn });
     leave();
-    $("age").textContent = told.taken ? "Zones saved." : "Zones saved; the camera takes them with its next picture.";
+    $("age").textContent = told.taken ? `${done}.` : `${done}; the camera takes them with its next picture.`;
   } catch (error) {
     $("told").textContent = `Not saved: ${error.message}`;
   }
-  $("keep").disabled = false;
+  $("keep").disabled = $("undrawn").disabled = false;
 }
 
 function pressed(event) {
@@ -150,4 +156,5 @@ export function startZones() {
   $("back").onclick = () => { current().points.pop(); show(); };
   $("keep").onclick = keep;
   $("leave").onclick = leave;
+  $("undrawn").onclick = () => send(null, "The configuration's zones count again");
 }

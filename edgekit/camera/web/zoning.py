@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from edgekit.camera.config import Zone
 from edgekit.camera.looking.lookout import Lookout
 from edgekit.camera.runtime import Camera
-from edgekit.camera.track.kept_zones import checked, write_drawn
-from edgekit.camera.web.asked import chosen
-from edgekit.errors import OutputError, UsageError
+from edgekit.camera.track.kept_zones import checked, read_drawn, write_drawn
+from edgekit.camera.web.asked import answered, chosen
+from edgekit.errors import UsageError
 from edgekit.serving.requests import RefusedRequestError, read_request
 
 if TYPE_CHECKING:
@@ -34,38 +34,39 @@ class ZoneAnswers:
         self._lock = asyncio.Lock()
 
     async def list(self, request: Request) -> Response:
-        """The zones of a camera, and whether drawing others can be kept."""
+        """The zones of a camera, whether they were drawn, and whether drawing others can be kept."""
         from starlette.responses import JSONResponse
 
         return JSONResponse(_told(chosen(request, self._camera)))
 
     async def draw(self, request: Request) -> Response:
-        """Keeps {"zones": [{"name", "use", "points"}]}; `taken` says whether the camera goes by them already."""
-        from starlette.responses import JSONResponse
+        """Keeps {"zones": [{"name", "use", "points"}]}, or with null forgets what was drawn; `taken` says whether the
+        camera goes by that already."""
+        return await answered(self._draw(request, chosen(request, self._camera)))
 
-        camera = chosen(request, self._camera)
-        try:
-            given = await read_request(request, _BODY)
-            folder = camera.config.store.folder
-            if folder is None:
-                raise RefusedRequestError(409, "nothing is kept here: give store.folder a name")
-            zones = checked(given)
-            async with self._lock:
-                await asyncio.to_thread(write_drawn, folder, camera.config.camera, zones)
-                self._camera.reload(self._camera.config)
-                taken = await _taken(camera, zones)
-        except RefusedRequestError as error:
-            return JSONResponse({"error": str(error)}, error.status)
-        except UsageError as error:
-            return JSONResponse({"error": str(error)}, 400)
-        except OutputError as error:  # nothing was kept, and the page says so
-            return JSONResponse({"error": str(error)}, 507)
-        return JSONResponse({**_told(camera), "taken": taken})
+    async def _draw(self, request: Request, camera: Lookout) -> dict[str, Any]:
+        given = await read_request(request, _BODY)
+        folder, name = camera.config.store.folder, camera.config.camera
+        if folder is None:
+            raise RefusedRequestError(409, "nothing is kept here: give store.folder a name")
+        zones = checked(given)
+        async with self._lock:
+            await asyncio.to_thread(write_drawn, folder, name, zones)
+            self._camera.reload(self._camera.config)
+            if zones is None:
+                zones = next(one.zones for one in self._camera.config.each() if one.camera == name)
+            taken = await _taken(camera, zones)
+        return {**_told(camera), "taken": taken}
 
 
 def _told(camera: Lookout) -> dict[str, Any]:
     zones = [zone.model_dump(mode="json") for zone in camera.config.zones]
-    return {"camera": camera.config.camera, "zones": zones, "kept": camera.config.store.folder is not None}
+    folder, name = camera.config.store.folder, camera.config.camera
+    try:
+        drawn = folder is not None and read_drawn(folder, name) is not None
+    except UsageError:  # the log has it, and the configuration's zones count
+        drawn = False
+    return {"camera": name, "zones": zones, "kept": folder is not None, "drawn": drawn}
 
 
 async def _taken(camera: Lookout, zones: tuple[Zone, ...]) -> bool:
