@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifacts.onnx_file import Artifact, read_onnx
-from edgekit.benchmark.layers.errors import PICTURES, layer_errors, set_errors
+from edgekit.benchmark.layers.errors import LayerErrors
 from edgekit.benchmark.layers.operations import costs
 from edgekit.benchmark.machine import reference_workload
 from edgekit.benchmark.machine.environment import condition_notes, conditions, environment
@@ -97,7 +97,7 @@ class Bench:
         self.answers: dict[tuple[str, str, str], Answers] = {}
         self.classes: dict[Case, tuple[str, ...]] = {}
         self.measured: dict[str, int] = {}
-        self.layer_errors: dict[tuple[str, int], dict[str, float]] = {}
+        self.layer_errors = LayerErrors()
         self.report = Report(
             schema="edgekit.bench",
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -194,7 +194,7 @@ class Bench:
                     self.hooks.say(f"layers of {name}")
                     artifact = read_onnx(Path(of_name[name].model))
                     row.layers = self.hooks.layers(of_name[name], artifact, self.report.peak)
-                    self._errors(row, artifact, streams[0])
+                    self.layer_errors.write(row, self._reference(row), artifact, streams[0].feeds)
             with self._guarded(row, keep=True):
                 if self.hooks.robustness is not None and row.case.batch == 1 and row.case.streams == 1:
                     self.hooks.say(f"robustness of {name}")
@@ -263,16 +263,6 @@ class Bench:
             if other.status == "ok" and other.model == row.model:
                 return other
         return None
-
-    def _errors(self, row: Row, artifact: Artifact, subject: Subject) -> None:
-        """How far each layer is from the reference's, where that is another file with the same input."""
-        other = self._reference(row)
-        if row.layers is None or other is None or other.sha256 == row.sha256 or not other.case.model.endswith(".onnx"):
-            return
-        if (row.sha256, row.case.batch) not in self.layer_errors and other.input == row.input:
-            reference = read_onnx(Path(other.case.model))
-            self.layer_errors[row.sha256, row.case.batch] = layer_errors(reference, artifact, subject.feeds(PICTURES))
-        set_errors(row.layers, self.layer_errors.get((row.sha256, row.case.batch), {}))
 
     def _ratios(self, runs: Mapping[str, Run], of_name: Mapping[str, Case]) -> None:
         """Each row against its reference, turn by turn."""

@@ -198,9 +198,7 @@ class LayerCost(Part):
     macs: int | None = None
     bytes: int | None = None
     node: str | None = None
-    error: float | None = Field(
-        default=None, description="RMS of the output's difference from the reference's, over its RMS"
-    )
+    error: float | None = Field(default=None, description="RMS of its difference from the reference, over that RMS")
 
 
 class Layers(Part):

@@ -122,7 +122,9 @@ def bench(
     from edgekit.errors import UsageError
 
     if merge:
-        return _merge(context, models or [], out, force, output_format)
+        from edgekit.cli.shared.merging import merge as merged
+
+        return merged(context, models or [], out, force, output_format)
     if bool(models) == (suite is not None):
         got = "models and --suite" if suite is not None else "neither"
         raise UsageError("bench measures either models or a suite.", got=got, expected="MODEL..., or --suite FILE")
@@ -194,30 +196,6 @@ def _print(report: Report, comparison: Comparison | None, output_format: Format)
     typer.echo(f"Compared: {verdict}")
     for line in (*comparison.allowed, *map(str, comparison.changes), *comparison.few, *comparison.lost):
         typer.echo(f"- {line}")
-
-
-def _merge(context: typer.Context, files: Sequence[Path], out: Path, force: bool, output_format: Format) -> int:
-    """Several machines' reports on one page; nothing is measured."""
-    from edgekit.api.benching.merging import STEM, merge_reports
-    from edgekit.benchmark.report.merging.page import as_markdown
-    from edgekit.cli.shared.options import print_json
-    from edgekit.errors import UsageError
-
-    takes = {"models", "merge", "out", "force", "output_format"}
-    if other := [name for name in context.params if name not in takes and after.was_typed(context, name)]:
-        raise UsageError(
-            "Merging measures nothing.",
-            got=f"--merge with {after.given(context, other[0])[0]}",
-            expected="bench.json files, --out, --force and --format",
-        )
-    merged = merge_reports(files, out, force)
-    if output_format is Format.json:
-        print_json(merged.to_dict())
-    else:
-        typer.echo(as_markdown(merged))
-    say(f"page: {(out / (STEM + '.html')).resolve()}")
-    next_command(*after.again(context, force=None, out=after.fresh(out)))
-    return 0
 
 
 # what says nothing of a file of which the latency alone is known

@@ -63,6 +63,8 @@ def test_what_is_not_told_apart_in_speed_is_named() -> None:
     assert "not shown to be slower" in found.reason
     rows[1].timing = rows[0].timing
     assert only(*rows).lead == "Deploy fp32"  # int8 costs accuracy for nothing
+    assert "not shown to be slower" not in only(*rows).reason  # which nothing else is shown to be faster than
+    assert only(rows[0], made_row("net", noisy(2, 9.0), backend="openvino")).lead == "Deploy net on openvino"
 
 
 @pytest.mark.parametrize(("others", "told"), [(0.34, "others took up to 34% of its CPUs"), (0.01, "did not settle")])

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edgekit.artifacts.onnx_file import Artifact
+from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.backends.onnxruntime_ import run_once
-from edgekit.benchmark.schema import Layers
+from edgekit.benchmark.schema import Layers, Row
 
 PICTURES = 4  # that the errors are taken over
+Feeds = Sequence[Mapping[str, NDArray[Any]]]
 _COMPUTES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def layer_errors(
-    reference: Artifact, candidate: Artifact, feeds: Sequence[Mapping[str, NDArray[Any]]]
-) -> dict[str, float]:
+def layer_errors(reference: Artifact, candidate: Artifact, feeds: Feeds) -> dict[str, float]:
     """Of each convolution and product that both graphs have, the error of its output: the root of the mean square of
     the difference over that of the reference's output, both run as they are on disk, with nothing fused.
 
@@ -53,6 +53,30 @@ def set_errors(layers: Layers, errors: Mapping[str, float]) -> None:
     for layer in layers.layers:
         if layer.node is not None:
             layer.error = errors.get(layer.node)
+
+
+class LayerErrors:
+    """The errors of a run's files, each worked out once: runtimes change none."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], dict[str, float]] = {}
+
+    def write(self, row: Row, reference: Row | None, artifact: Artifact, feeds: Callable[[int], Feeds]) -> None:
+        """Into the row's layers how far each is from the reference's, where that is another file with the same input.
+
+        Args:
+            artifact: the row's file.
+            feeds: at most so many inputs of its session.
+        """
+        if row.layers is None or reference is None:
+            return
+        alike = reference.sha256 == row.sha256 or reference.input != row.input
+        if alike or not reference.case.model.endswith(".onnx"):
+            return
+        key = (row.sha256, row.case.batch)
+        if key not in self._known:
+            self._known[key] = layer_errors(read_onnx(Path(reference.case.model)), artifact, feeds(PICTURES))
+        set_errors(row.layers, self._known[key])
 
 
 def _computing(model: onnx.ModelProto) -> list[onnx.NodeProto]:

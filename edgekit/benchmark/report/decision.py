@@ -82,7 +82,7 @@ def _decision(report: Report, rows: Sequence[Row], model: str) -> Decision:
     chosen = first if any(row is first for row in ties) else quickest  # what changes nothing, unless it costs time
     alike = [row for row in ties + [quickest] * (quickest not in ties) if row is not chosen]
     told = [_speed(report, chosen, first, names[first.name])] if chosen is not first else [_alone(chosen, asked)]
-    if alike:
+    if alike and chosen is not first:
         told.append(f"{_some([spoken(names[r.name], r) for r in alike])} not shown to be slower")
     told += [
         _given_up(row, chosen, names[row.name]) for row in asked if shown_worse(row, rows) and _p50(row) < _p50(chosen)

@@ -19,7 +19,8 @@ Names = Mapping[str, str]
 def tables(rows: Sequence[Row], names: Names) -> str:
     """The dearest layers of each runtime, a precision beside the reference's; of one precision, its runtimes."""
     held = [row for row in rows if row.layers is not None]
-    return "".join(_table(a, b, names) for a, b in pairs(held))
+    found = "".join(_table(a, b, names) for a, b in pairs(held))
+    return f'<div class="pair">{found}</div>' if found else ""
 
 
 def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row | None]]:
@@ -140,7 +141,7 @@ def _alone(layers: Layers, name: str) -> str:
 
 def _card(title: str, note: str, head: str, lines: str) -> str:
     return (
-        f'<div class="card full table-card"><h3>{title}</h3><p class="note">{note}</p><div class="table"><table>'
+        f'<div class="card"><h3>{title}</h3><p class="note">{note}</p><div class="table"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>"
     )
 

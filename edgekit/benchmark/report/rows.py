@@ -118,5 +118,7 @@ def shown_worse(row: Row, rows: Sequence[Row]) -> bool:
 
 
 def spoken(name: str, row: Row) -> str:
-    """A row's short name within a sentence: `int8 on openvino`."""
+    """A row's short name within a sentence: `int8 on openvino`; the file's, where only runtimes differ."""
+    if name.startswith(row.case.backend):
+        return f"{row.case.model.rsplit('/', 1)[-1].removesuffix('.onnx')} on {name}"
     return name.replace(f" · {row.case.backend}", f" on {row.case.backend}", 1)

@@ -61,7 +61,8 @@ tr.failed td{color:var(--bad);white-space:normal}
 .sw{display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:7px}
 .grid{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:14px;margin-top:14px}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:14px 16px;min-width:0;margin:0}
-.card.full{grid-column:1/-1}
+.card.full,.pair{grid-column:1/-1}
+.pair{display:grid;grid-template-columns:minmax(0,1fr);gap:14px}
 svg{display:block;max-width:100%;height:auto;font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;
 font-variant-numeric:tabular-nums}
 .narrow{display:none}
@@ -114,11 +115,12 @@ h1{font-size:20px}h2{margin:14px 0 2px;padding-top:8px;font-size:15px;break-afte
 .wins{grid-template-columns:repeat(4,minmax(0,1fr));margin:8px 0;gap:8px}.win{padding:6px 10px}
 .win .value{font-size:15px}.table{overflow:visible}table{font-size:9.5px}th{font-size:9px}th,td{padding:2px 5px}
 td .iv{display:inline;font-size:8.5px;margin-left:3px}.w .iv{min-width:0}
-.grid{display:block;columns:3;column-gap:8px;margin-top:8px}
-.last{columns:3;column-gap:8px}.last .grid{columns:auto}.last h2{margin:0}
-.card{padding:8px 10px;margin:0 0 8px;border-radius:6px}.card.full{column-span:all}
-.card .wide{display:none}.card .narrow{display:block}.card.full>.wide{display:block}.card.full>.narrow{display:none}
+.grid{display:block;columns:4;column-gap:8px;margin-top:8px}
+.last{columns:4;column-gap:8px}.last .grid{columns:auto}.last h2{margin:0}
+.card{padding:8px 10px;margin:0 0 8px;border-radius:6px}.card.table-card,.pair{column-span:all}
+.pair{grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}.pair th,.pair td{padding:1px 3px;font-size:8.5px}
+.card .wide{display:none}.card .narrow{display:block}
 .card,.win,figure,tr{break-inside:avoid}.card.table-card{break-inside:auto}thead{display:table-header-group}
-.worst{grid-template-columns:repeat(auto-fill,minmax(120px,1fr))}dl{gap:1px 12px}
+.worst{grid-template-columns:repeat(2,minmax(0,1fr));gap:6px}.worst figure{font-size:9.5px}dl{gap:1px 12px}
 details::details-content{content-visibility:visible;height:auto}}
 """
