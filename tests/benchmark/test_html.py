@@ -102,11 +102,19 @@ def test_every_figure_is_there(report: Report) -> None:
     for title in (
         "top-1 against latency", "Latency distribution", "Over the time", "Where the time goes", "Per class",
         "What a camera meets", "What costs most", "By corruption", "Attack: FGSM", "Layer by layer: ",
-        "top-1 against operations", "Roofline", "Environment and method",
+        "Roofline", "Environment and method",
     ):  # fmt: skip
         assert f"<h3>{title}" in page or f">{title}</h2>" in page, title
     assert page.count("<svg") == 2 * page.count("<figure class=")
     assert page.index('class="decide"') < page.index('class="chips"')  # what to do comes first
+
+
+def test_operations_are_of_several_nets() -> None:
+    """One net in two precisions costs as many multiply-adds: there is nothing to see."""
+    rows = [made_row("net", noisy(0)), made_row("net.int8", noisy(1), precision="int8")]
+    assert "against operations" not in as_html(made_report(*rows))
+    rows[1].model, rows[1].macs = "resnet34 3 classes 16x16", 3_600_000_000
+    assert "<h3>top-1 against operations" in as_html(made_report(*rows))
 
 
 def test_a_rejected_file_has_no_speed(report: Report) -> None:
