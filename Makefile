@@ -1,5 +1,6 @@
 # make demo   set up .venv and run the whole path once        make test   the tests (default run)
 # make check  lint and types                                   make slow   the slow tests
+# make sbom   the wheel, and what it is made of, in dist/
 # make bench  ResNet-18 and CenterNet on both CPU runtimes, on made data or, with EDGEKIT_DATA, on real
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test slow check bench setup clean
+.PHONY: demo test slow check bench sbom setup clean
 
 demo: $(READY)
 	$(BIN)/edgekit demo --out demo-output
@@ -29,6 +30,10 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/standard.py --out bench-output $(BENCH)
+
+sbom: $(READY)
+	$(BIN)/python -m build
+	PYTHON=$(BIN)/python .ci/sbom dist/edgekit-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' edgekit/version.py)-py3-none-any.whl
 
 setup: $(READY)
 
