@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from edgekit.config import recipe as recipes
 from edgekit.config.recipe import Recipe
+from edgekit.config.schemes import scheme_named
 from edgekit.data.classes.class_map import ClassMapLike, class_map
+from edgekit.data.made import is_made
 from edgekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,11 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained: the recipe with its changes, on which pictures, into which folder."""
+    """What is to be trained: the recipe with its changes, on which pictures, into which folder.
+
+    `quantize` names the int8 scheme with whose rounding the net of `resume_from` goes on learning.
+    """
 
     recipe: Recipe
     data: Path
     out: Path
+    resume_from: Path | None = None
+    quantize: str | None = None
 
 
 def plan_of(
@@ -33,16 +40,32 @@ def plan_of(
     out: str | os.PathLike[str] | None = None,
     changes: Sequence[str] = (),
     classes_map: ClassMapLike | None = None,
+    resume_from: str | os.PathLike[str] | None = None,
+    quantize: str | None = None,
 ) -> Plan:
     """What `train` would do. Raises UsageError as `train`."""
+    if (resume_from is None) != (quantize is None):
+        raise UsageError(
+            "A net goes on learning from a checkpoint, quantized.",
+            got="only one of --resume-from and --quantize",
+            expected="--resume-from runs/NAME/best.pt --quantize int8-x86",
+            fix="--weights FILE starts a training from other weights, --resume goes on with an interrupted one",
+        )
     chosen = recipes.load_recipe(recipe, changes)
+    if quantize is not None:
+        from edgekit.qat.training import shortened
+
+        scheme_named(quantize)
+        chosen = recipes.load_recipe(recipe, [*shortened(recipes.load_recipe(recipe)), *changes])
     names = class_map(classes_map)
     if names is not None:
         chosen = chosen.model_copy(update={"map": names.table()})
     folder = data or chosen.data.path
     if not folder:
         raise UsageError("There are no pictures to train on.", expected="--data DIR, or data.path in the recipe")
-    return Plan(chosen, Path(folder), Path("runs") / chosen.name if out is None else Path(out))
+    name = chosen.name if quantize is None else f"{chosen.name}-{quantize}"
+    start = None if resume_from is None else Path(resume_from)
+    return Plan(chosen, Path(folder), Path("runs") / name if out is None else Path(out), start, quantize)
 
 
 def train(
@@ -53,6 +76,8 @@ def train(
     changes: Sequence[str] = (),
     classes_map: ClassMapLike | None = None,
     resume: bool = False,
+    resume_from: str | os.PathLike[str] | None = None,
+    quantize: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> TrainResult:
     """Trains a net as a recipe says, as `edgekit train` does.
@@ -67,6 +92,9 @@ def train(
         classes_map: instead of the recipe's table [map]: the names that classes of the data are trained under, several
             as one where they have one name, `-` for what is left out; see `edgekit.evaluate`.
         resume: go on with the interrupted run in `out`; its end equals that of a run that was never interrupted.
+        resume_from: a checkpoint that this recipe trained, which goes on learning with the rounding of `quantize`, for
+            a tenth of the recipe's epochs at a tenth of its rates unless `changes` say otherwise.
+        quantize: the int8 scheme that it is to be exported in: `int8-x86`, `int8-arm` or `int8-trt`.
         say: called with a line for whatever is to be told.
 
     Returns:
@@ -79,7 +107,7 @@ def train(
         KeyboardInterrupt: Ctrl-C; the state was saved.
         ImportError: torch is not installed.
     """
-    plan = plan_of(recipe, data, out, changes, classes_map)
+    plan = plan_of(recipe, data, out, changes, classes_map, resume_from, quantize)
     return run(plan, task_for(plan, say), resume=resume, say=say)
 
 
@@ -87,7 +115,14 @@ def task_for(plan: Plan, say: Callable[[str], None] = lambda line: None) -> Trai
     """The net and the pictures of a plan. Raises DataError for pictures that cannot be trained on."""
     from edgekit.training.tasks import make_task
 
-    return make_task(plan.recipe, plan.data, say if first_process() else lambda line: None)
+    say = say if first_process() else lambda line: None
+    task = make_task(plan.recipe, plan.data, say)
+    if plan.quantize is None or plan.resume_from is None:
+        return task
+    from edgekit.checkpoints.checkpoint import load_checkpoint
+    from edgekit.qat.training import QuantizedTraining
+
+    return QuantizedTraining(task, load_checkpoint(plan.resume_from), plan.quantize, made=is_made(plan.data), say=say)
 
 
 def run(

@@ -8,6 +8,7 @@ runs code from a file: what needs it to load is refused.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,30 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """What an int8 graph rounds to, as a net was trained with it.
+
+    Attributes:
+        scheme: a name of `edgekit.config.schemes`.
+        parameters: tensor -> its scale and zero point.
+    """
+
+    scheme: str
+    parameters: Mapping[str, tuple[float, int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"scheme": self.scheme, "parameters": {k: list(v) for k, v in self.parameters.items()}}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Quantization:
+        """Raises KeyError, TypeError or ValueError for something else."""
+        pairs = {str(k): (float(scale), int(zero)) for k, (scale, zero) in content["parameters"].items()}
+        if not all(math.isfinite(scale) and scale > 0 for scale, _ in pairs.values()):
+            raise ValueError("a scale that is not above 0")
+        return cls(str(content["scheme"]), pairs)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A trained net at rest.
 
@@ -54,6 +79,7 @@ class Checkpoint:
         whose_pictures: whose preprocessing was taken where nobody said it.
         metrics, recipe, versions: plain data kept for the record.
         trained_on: as in `edgekit.artifacts.metadata.Metadata`; empty where the file does not say it.
+        quantization: of a net that was trained with the rounding of its int8 graph, else None.
     """
 
     spec: ModelSpec
@@ -69,6 +95,7 @@ class Checkpoint:
     guesses: tuple[str, ...] = ()
     pictures: Pictures | None = None
     whose_pictures: str = "torchvision's"
+    quantization: Quantization | None = None
 
     @property
     def what(self) -> str:
@@ -124,6 +151,8 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint, *, ove
         "versions": {"edgekit": __version__, "torch": str(torch.__version__), **checkpoint.versions},
         "trained_on": checkpoint.trained_on,
     }
+    if checkpoint.quantization is not None:
+        content["quantization"] = checkpoint.quantization.to_dict()
     with atomic(Path(path), overwrite=overwrite) as stream:
         torch.save(content, stream)
 
@@ -205,7 +234,8 @@ def _own(
     try:
         spec = ModelSpec.from_dict(content["spec"])
         state = content["state_dict"]
-    except (InputError, KeyError, TypeError, ValueError) as error:
+        quantization = Quantization.from_dict(content["quantization"]) if "quantization" in content else None
+    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path} is an edgekit checkpoint with a broken description.", got=str(error)) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"{path} is an edgekit checkpoint without weights.", got="a state_dict of other things")
@@ -238,6 +268,7 @@ def _own(
         recipe=content.get("recipe", {}),
         versions=content.get("versions", {}),
         trained_on=str(content.get("trained_on", "")),
+        quantization=quantization,
     )
 
 

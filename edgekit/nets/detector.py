@@ -64,6 +64,22 @@ class CenterNetWithDecoding(CenterNet):
         return kind(*(found[i] for i in range(3)), *maps)
 
 
+class MapsWithDecoding(nn.Module):
+    """As CenterNetWithDecoding, of any net that gives a CenterNet's maps.
+
+    Args:
+        net: float32 [N, 3, H, W], normalized -> `OffsetSizeMaps` or `LtrbMaps`.
+        keep, suppression: as there.
+    """
+
+    def __init__(self, net: nn.Module, keep: int, suppression: Suppression | None = None) -> None:
+        super().__init__()
+        self.net, self.decode = net, Decode(keep, suppression)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.decode(self.net(x))
+
+
 def with_decoding(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Module:
     """`net` as it answers: a classifier itself, a CenterNet and a U-Net with their decoding.
 
@@ -77,5 +93,6 @@ def with_decoding(net: nn.Module, spec: ModelSpec, raw: bool = False) -> nn.Modu
         unet.check_size(*size)
         return net.decoding()
     check_size(*size)
-    assert isinstance(net, CenterNet)
+    if not isinstance(net, CenterNet):
+        return MapsWithDecoding(net, spec.max_detections, spec.suppression)
     return CenterNetWithDecoding(net, spec.max_detections, spec.suppression, raw=raw)

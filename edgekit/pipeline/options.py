@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgekit.artifacts.opening import NOTHING_TOLD, CheckpointOptions
 from edgekit.config.target import Target, load_target
 from edgekit.errors import UsageError
 from edgekit.pipeline.precision import precision_name, require_drop
+
+if TYPE_CHECKING:
+    from edgekit.checkpoints.checkpoint import Quantization
 
 PICTURES = 64
 CALIBRATE = 96
@@ -69,3 +74,27 @@ def require_makeable(
             expected="pictures of what the camera will see",
             fix="--data DIR",
         )
+
+
+def trained_rounding(
+    held: Quantization | None, name: str, max_drop: float | None, input_kind: str, say: Callable[[str], None]
+) -> Quantization | None:
+    """What a checkpoint's net was trained with, where that is what is asked for; None: ranges are to be measured.
+
+    Raises:
+        UsageError: options that contradict it.
+    """
+    if held is None or not name.startswith("int8"):
+        return None
+    if held.scheme != name:
+        say(f"the net was trained with the rounding of {held.scheme}; {name} is measured as of any other net")
+        return None
+    for option, wrong in (("--max-drop", max_drop is not None), ("--input float", input_kind != "uint8")):
+        if wrong:
+            raise UsageError(
+                f"{option} does not go with a net that was trained quantized.",
+                got=option,
+                expected="the int8 graph that it was trained with",
+                fix=f"leave {option} out",
+            )
+    return held

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -29,11 +29,14 @@ from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import layers_of
 from edgekit.quantize.rounding import Moments, Rounder, rounder
 from edgekit.quantize.search import Measured, SearchResult, search, search_key
-from edgekit.quantize.shift import ScoreShift, score_shift
+from edgekit.quantize.shift import kept_operating_points
 from edgekit.quantize.timing import layer_costs
 from edgekit.spec import ModelSpec
 from edgekit.tasks import task_of
 from edgekit.vision.preprocess import preprocess
+
+if TYPE_CHECKING:
+    from edgekit.checkpoints.checkpoint import Quantization
 
 Say = Callable[[str], None]
 SEARCHED = 256  # pictures that a search measures on
@@ -141,16 +144,48 @@ def make(
         facts["int8"] = {"scheme": name, "layers": list(quantized.layers), "kept": list(quantized.kept)}
         if found is not None:
             facts["search"] = _told(found)
+    gate.spent.mark("search" if "search" in facts else "rounding" if "int8" in facts else "halving")
+    return _judged(fp32, made, gate, target, name, path, basis, facts, (calibration, given))
+
+
+def make_trained(fp32: Artifact, gate: Gate, target: Target, held: Quantization, path: Path, basis: Basis) -> Made:
+    """As `make`, of a net that was trained with this rounding, whose own answers `gate` has.
+
+    Raises:
+        ArtifactError: the graph is not the one that it was trained with.
+    """
+    quantized = quantize(fp32.model, held.parameters, held.scheme)
+    told = {"scheme": held.scheme, "layers": list(quantized.layers), "kept": list(quantized.kept), "trained": True}
+    return _judged(fp32, quantized.model, gate, target, held.scheme, path, basis, {"int8": told}, None)
+
+
+def _judged(
+    fp32: Artifact,
+    made: onnx.ModelProto,
+    gate: Gate,
+    target: Target,
+    name: str,
+    path: Path,
+    basis: Basis,
+    facts: dict[str, object],
+    moved: tuple[Dataset, dict[str, list[NDArray[Any]]]] | None,
+) -> Made:
+    """The graph with its description, as `gate` judges it.
+
+    Args:
+        moved: pictures that thresholds are moved by, and the float32 graph's answers on them; None: they stay.
+    """
+    spec = fp32.metadata.model
     described = replace(fp32.metadata, precision=name, target=target.name, verification={})
     artifact = sealed(made, described, path)
-    gate.spent.mark("search" if "search" in facts else "rounding" if "int8" in facts else "halving")
     with Predictor.from_artifact(artifact, **session_options(target.runtime)) as predictor:
         answers = predictor.answers(gate.pixels, batch=1)
         gate.judged = (artifact.metadata.lineage.graph, answers)
         gate.spent.mark(name)
-        if spec.thresholds or spec.alarm_thresholds:
+        if moved is not None and (spec.thresholds or spec.alarm_thresholds):
+            calibration, given = moved
             before = {output: np.concatenate(values) for output, values in given.items() if values}
-            spec, shifts = _kept_operating_points(fp32, predictor, calibration, spec, before)
+            spec, shifts = kept_operating_points(fp32, predictor, calibration, spec, before)
             facts["score_shift"] = shifts
             gate.spec = spec
             gate.spent.mark("thresholds")
@@ -234,34 +269,6 @@ def _int8(
 def measured(wanted: Answers, given: Answers, spec: ModelSpec, limits: Limits) -> Measured:
     """How far answers are from those of the float32 graph; the drop is an upper bound of what accuracy can lose."""
     return Measured(*task_of(spec.task).drift(wanted, given, limits, spec))
-
-
-def _kept_operating_points(
-    fp32: Artifact, candidate: Predictor, pictures: Dataset, spec: ModelSpec, before: Answers
-) -> tuple[ModelSpec, list[dict[str, object]]]:
-    """The spec with thresholds that let as many pictures pass as before, by each class's best score in them.
-
-    Args:
-        before: the float32 graph's answers on them, if they were gathered; else it is run.
-    """
-    pixels = [preprocess(sample.read(), spec.preprocess) for sample in pictures]
-    if not before:
-        with Predictor.from_artifact(fp32) as predictor:
-            before = predictor.answers(pixels, batch=1)
-    after = candidate.answers(pixels, batch=1)
-    scores = [task_of(spec.task).class_scores(side, len(spec.classes)) for side in (before, after)]
-    moved: dict[str, tuple[float, ...]] = {}
-    told: list[dict[str, object]] = []
-    for of, limits in (("thresholds", spec.thresholds), ("alarm_thresholds", spec.alarm_thresholds)):
-        shifts = [score_shift(scores[0][:, label], scores[1][:, label], limit) for label, limit in enumerate(limits)]
-        moved[of] = tuple(shift.threshold for shift in shifts)
-        told += [_shifted(of, name, shift) for name, shift in zip(spec.classes, shifts, strict=False)]
-    return replace(spec, thresholds=moved["thresholds"], alarm_thresholds=moved["alarm_thresholds"]), told
-
-
-def _shifted(of: str, name: str, shift: ScoreShift) -> dict[str, object]:
-    figures = {key: getattr(shift, key) for key in ("n", "mean", "worst", "distance")}
-    return {"class": name, "of": of, **figures, "before": shift.before, "threshold": shift.threshold}
 
 
 def require_drop(max_drop: float | None, precision: str) -> None:

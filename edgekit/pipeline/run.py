@@ -20,9 +20,9 @@ from edgekit.pipeline.embed_metadata import environment
 from edgekit.pipeline.expected import read_pairs
 from edgekit.pipeline.folding import fold_stages
 from edgekit.pipeline.graph import onnx_stages
-from edgekit.pipeline.options import CALIBRATE, PICTURES, ExportOptions
+from edgekit.pipeline.options import CALIBRATE, PICTURES, ExportOptions, trained_rounding
 from edgekit.pipeline.pictures import calibration_pictures, describe, pictures_for_gate
-from edgekit.pipeline.precision import make, precision_name
+from edgekit.pipeline.precision import make, make_trained, precision_name
 from edgekit.pipeline.verdict import basis_of
 from edgekit.pipeline.writing import ExportResult, finish
 from edgekit.spec import PreprocessSpec
@@ -117,6 +117,7 @@ def run_export(
 
     from edgekit.checkpoints.checkpoint import load_checkpoint
     from edgekit.nets.detector import with_decoding
+    from edgekit.qat.answers import trained_answers
 
     loaded = load_checkpoint(checkpoint, **options.told.arguments())
     made_path = out / f"{stem}.{name}.onnx"
@@ -133,7 +134,8 @@ def run_export(
     if options.raw_heads and not task.raw_heads:
         raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, {task.noun}")
     pool = None
-    if options.data is not None and options.precision != "fp32":
+    held = trained_rounding(loaded.quantization, name, options.max_drop, options.input_kind, say)
+    if options.data is not None and options.precision != "fp32" and held is None:
         pool = calibration_pictures(gate.dataset, options.data, options.calibrate)
     net = with_decoding(loaded.net(), loaded.spec)
     spent.mark("loading")
@@ -180,10 +182,16 @@ def run_export(
         result = finish(content, gate, artifact, model_path, target, options.force, basis, pairs)
         if options.precision == "fp32" or not result.passed or proven is None:
             return result
-        assert pool is not None
         say(f"{result.model}: proven; now {name}")
         second = Gate(gate.dataset, target.limits(name), gate.spec, say, reference=gate.reference, pixels=gate.pixels)
-        made = make(proven, second, target, name, made_path, pool, basis, max_drop=options.max_drop, say=say)
+        if held is not None:
+            second.reference = trained_answers(loaded, gate.pixels)
+            second.spent.mark("trained net")
+            basis = replace(basis, reference=f"{basis.reference}, with the rounding that it was trained with")
+            made = make_trained(proven, second, target, held, made_path, basis)
+        else:
+            assert pool is not None
+            made = make(proven, second, target, name, made_path, pool, basis, max_drop=options.max_drop, say=say)
         content = {
             **{k: content[k] for k in ("format", "edgekit", "checkpoint", "target", "input", "data", "environment")},
             "passed": False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import onnx
@@ -29,6 +30,9 @@ from edgekit.quantize.weights import (
 OPSET = 19  # the first with float16 scales, and so with a type for every Q and DQ
 
 
+Parameters: TypeAlias = Mapping[str, tuple[float, int]]  # tensor -> its scale and zero point
+
+
 @dataclass(frozen=True)
 class Quantized:
     """A graph with Q/DQ pairs.
@@ -45,7 +49,7 @@ class Quantized:
     scheme: str
     layers: tuple[str, ...]
     kept: tuple[str, ...]
-    parameters: Mapping[str, tuple[float, int]]
+    parameters: Parameters
 
 
 @dataclass
@@ -63,7 +67,7 @@ class _Edit:
 
 def quantize(
     model: onnx.ModelProto,
-    calibration: Calibration,
+    calibration: Calibration | Parameters,
     scheme: str,
     *,
     method: Method = "mse",
@@ -74,6 +78,7 @@ def quantize(
 
     Args:
         model: folded float32, opset 19 or newer, the very graph that was calibrated.
+        calibration: or the scale and zero point of each tensor, as a net was trained with them.
         scheme: a name of `edgekit.config.schemes`.
         method: how a range is chosen from what was seen. Of what a MatMul reads `mse` takes the whole range: the few
             huge values of a ViT's tokens (Sun et al. 2024, "Massive Activations in Large Language Models", sec. 4)
@@ -84,11 +89,13 @@ def quantize(
 
     Raises:
         UsageError: unknown scheme, method or node.
-        ArtifactError: an older opset, a graph that is quantized already, or another one than was calibrated.
+        ArtifactError: an older opset, a graph that is quantized already, or another one than was calibrated or
+            trained.
     """
     chosen = scheme_named(scheme)
     _refuse_unfit(model)
-    calibration.require(model)
+    if isinstance(calibration, Calibration):
+        calibration.require(model)
     where = plan(model, chosen, keep)
     if not where.layers:
         raise UsageError(
@@ -97,8 +104,11 @@ def quantize(
             expected="at least one convolution or linear layer with constant weights",
         )
     graph = Graph(model)
-    whole = _multiplied(graph, where) | read_for_peaks(graph) if method == "mse" else frozenset()
-    parameters = _parameters(where, calibration, chosen, lambda tensor: "minmax" if tensor in whole else method)
+    if isinstance(calibration, Calibration):
+        whole = _multiplied(graph, where) | read_for_peaks(graph) if method == "mse" else frozenset()
+        parameters = _parameters(where, calibration, chosen, lambda tensor: "minmax" if tensor in whole else method)
+    else:
+        parameters = _as_trained(where, calibration)
     edit = _Edit()
     for tensor in sorted(where.tensors):
         edit.after[tensor] = _pair(edit, tensor, parameters[tensor], chosen)
@@ -163,6 +173,18 @@ def _parameters(
             scale = float(half_scale(np.array(scale)))
         found[tensor] = (float(np.float32(scale)), zero)
     return found
+
+
+def _as_trained(where: QuantizationPlan, known: Parameters) -> dict[str, tuple[float, int]]:
+    """Those of a training. Raises ArtifactError unless they are of exactly the tensors that are quantized."""
+    if differ := sorted(where.tensors ^ set(known)):
+        raise ArtifactError(
+            "The net was trained with another int8 graph than this one.",
+            got=f"{len(differ)} tensors are quantized in one of the two only: {', '.join(differ[:3])}",
+            expected="the pairs that it was trained with",
+            fix="export with this edgekit's defaults (--input uint8), or train quantized again",
+        )
+    return {tensor: known[tensor] for tensor in where.tensors}
 
 
 def _pair(edit: _Edit, tensor: str, parameters: tuple[float, int], scheme: Scheme) -> list[onnx.NodeProto]:

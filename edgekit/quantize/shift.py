@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgekit.artifacts.onnx_file import Artifact
+from edgekit.data import Dataset
 from edgekit.errors import DataError, UsageError
+from edgekit.predictor import Answers, Predictor
+from edgekit.spec import ModelSpec
+from edgekit.tasks import task_of
+from edgekit.vision.preprocess import preprocess
 
 FEWEST = 30  # scores; fewer say nothing about a distribution
 Floats = NDArray[np.float64]
@@ -87,3 +93,31 @@ def _distance(old: Floats, new: Floats) -> float:
     at = np.sort(np.concatenate([old, new]))
     share = [np.searchsorted(np.sort(values), at, side="right") / len(values) for values in (old, new)]
     return float(np.abs(share[0] - share[1]).max())
+
+
+def kept_operating_points(
+    fp32: Artifact, candidate: Predictor, pictures: Dataset, spec: ModelSpec, before: Answers
+) -> tuple[ModelSpec, list[dict[str, object]]]:
+    """The spec with thresholds that let as many pictures pass as before, by each class's best score in them.
+
+    Args:
+        before: the float32 graph's answers on them, if they were gathered; else it is run.
+    """
+    pixels = [preprocess(sample.read(), spec.preprocess) for sample in pictures]
+    if not before:
+        with Predictor.from_artifact(fp32) as predictor:
+            before = predictor.answers(pixels, batch=1)
+    after = candidate.answers(pixels, batch=1)
+    scores = [task_of(spec.task).class_scores(side, len(spec.classes)) for side in (before, after)]
+    moved: dict[str, tuple[float, ...]] = {}
+    told: list[dict[str, object]] = []
+    for of, limits in (("thresholds", spec.thresholds), ("alarm_thresholds", spec.alarm_thresholds)):
+        shifts = [score_shift(scores[0][:, label], scores[1][:, label], limit) for label, limit in enumerate(limits)]
+        moved[of] = tuple(shift.threshold for shift in shifts)
+        told += [_shifted(of, name, shift) for name, shift in zip(spec.classes, shifts, strict=False)]
+    return replace(spec, thresholds=moved["thresholds"], alarm_thresholds=moved["alarm_thresholds"]), told
+
+
+def _shifted(of: str, name: str, shift: ScoreShift) -> dict[str, object]:
+    figures = {key: getattr(shift, key) for key in ("n", "mean", "worst", "distance")}
+    return {"class": name, "of": of, **figures, "before": shift.before, "threshold": shift.threshold}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,12 +47,14 @@ class Training(ABC):
         net: float32, on the CPU, with its first weights.
         heads: names of the modules that are new and learn at `lr_head`; all others are the trunk.
         trained_on: as in `edgekit.artifacts.metadata.Metadata`.
+        scores_start: what the net is before the first step competes too, as row 0.
     """
 
     spec: ModelSpec
     net: nn.Module
     heads: tuple[str, ...]
     trained_on: str = ""
+    scores_start: bool = False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -105,6 +108,10 @@ class Training(ABC):
     def sampling_weights(self) -> Tensor | None:
         """float64 [len(self)]: how often each sample is drawn in relation to the others, or None for once an epoch."""
         return None
+
+    def stored(self, net: nn.Module) -> dict[str, Any]:
+        """What a checkpoint keeps of `net`: the arguments of `edgekit.checkpoints.checkpoint.Checkpoint` for it."""
+        return {"state_dict": net.state_dict()}
 
     def start(self, net: nn.Module) -> None:  # noqa: B027 - most tasks have nothing to do
         """Called before the first step, and with `refit_head` after the last, with the net on its device.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHEET = 32
 CHANGES = Group("Changes to the recipe")
+QUANTIZED = Group("Training quantized")
 
 
 def train(
@@ -36,6 +37,13 @@ def train(
     classes_map: MapOption = None,
     seed: Annotated[int | None, CHANGES("--seed N", "Instead of the recipe's.", min=0)] = None,
     resume: Annotated[bool, OUTPUT("--resume", "Go on with the interrupted run in --out.")] = False,
+    resume_from: Annotated[
+        Path | None,
+        QUANTIZED("--resume-from CHECKPOINT", "What this recipe trained, to go on learning with int8's rounding."),
+    ] = None,
+    quantize: Annotated[
+        str | None, QUANTIZED("--quantize SCHEME", "Whose rounding: int8-x86, int8-arm or int8-trt.")
+    ] = None,
     sheet: Annotated[
         Path | None, DATA("--sheet FILE", "Only write a sheet of augmented pictures here, to look at.")
     ] = None,
@@ -50,8 +58,10 @@ def train(
         edgekit train resnet18-finetune --data pictures/
         edgekit train centernet-r18 -d hornets/ -o runs/first
         edgekit train demo --set schedule.epochs=20
+        edgekit train centernet-r18 -d hornets/ --resume-from runs/first/best.pt --quantize int8-x86
     """
     from edgekit.api import train as training
+    from edgekit.config.target import load_target, target_names
     from edgekit.tasks import task_of
 
     settings = list(changes or [])
@@ -59,7 +69,7 @@ def train(
         settings.append(f"net.weights={weights}")
     if seed is not None:
         settings.append(f"schedule.seed={seed}")
-    plan = training.plan_of(recipe, data, out, settings, classes_map)
+    plan = training.plan_of(recipe, data, out, settings, classes_map, resume_from, quantize)
     task = training.task_for(plan, say)
     chosen = plan.recipe
     if sheet is not None:
@@ -78,6 +88,9 @@ def train(
     beside: list[str | Path] = (
         ["--out", after.fresh(plan.out / "exported")] if used else []
     )  # of an earlier run: it may be in use
+    if plan.quantize is not None:
+        boards = [name for name in target_names() if load_target(name).scheme == plan.quantize]
+        beside = ["--precision", "int8", *(["--target", boards[0]] if "x86-cpu" not in boards else []), *beside]
     next_command("edgekit", "export", result.best, "--data", plan.data, *beside)
     return 0
 

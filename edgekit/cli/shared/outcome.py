@@ -26,8 +26,12 @@ def told(result: ExportResult, output_format: Format) -> int:
     if where:
         worst = "not a number" if where["max_abs"] is None else f"{where['max_abs']:.3g}"
         say(f"  first tensor that differs: {where['tensor']} (max|d| {worst})")
-    if result.content["precision"].startswith("int8") and "search" not in result.content:
+    content = result.content
+    trained = content.get("int8", {}).get("trained", False)
+    if content["precision"].startswith("int8") and "search" not in content and not trained:
         say("  fix:      --max-drop 1 gives the layers that cost most back to float, and tells which they are")
+        if content.get("checkpoint", {}).get("kind") == "edgekit":
+            say(f"            or edgekit train RECIPE --resume-from CHECKPOINT --quantize {content['precision']}")
     say(f"  report:   {result.report}")
     return 3
 

@@ -177,7 +177,7 @@ class _Run:
         with self.interrupt.harmless():
             self.task.start(self.net)
         self.ema = Ema(self.net, self.recipe.schedule.ema)
-        if self.recipe.schedule.probe_views:
+        if self.recipe.schedule.probe_views or self.task.scores_start:
             self.progress.rows[:], self.progress.best = [{"epoch": 0.0, "step": 0.0}], None
             self._score(0)
             self.journal.epoch(self.progress.rows)

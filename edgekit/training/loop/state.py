@@ -125,7 +125,7 @@ def write_checkpoint(
     """Writes the mean of the weights as a checkpoint, atomically. Raises OutputError as `save_state`."""
     checkpoint = Checkpoint(
         spec,
-        ema.net.state_dict(),
+        **task.stored(ema.net),
         metrics=metrics,
         recipe=recipe.model_dump(mode="json"),
         trained_on=task.trained_on,

@@ -1,0 +1,1 @@
+"""Quantization-aware fine-tuning: a net learns with the rounding of its own int8 graph."""
