@@ -24,6 +24,7 @@ PATHS = {
     "target",
     "recipe",
     "reference",
+    "resume_from",
     "candidate",
     "model",
     "models",
