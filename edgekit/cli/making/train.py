@@ -58,7 +58,6 @@ def train(
         edgekit train resnet18-finetune --data pictures/
         edgekit train centernet-r18 -d hornets/ -o runs/first
         edgekit train demo --set schedule.epochs=20
-        edgekit train centernet-r18 -d hornets/ --resume-from runs/first/best.pt --quantize int8-x86
     """
     from edgekit.api import train as training
     from edgekit.config.target import load_target, target_names
