@@ -25,9 +25,9 @@ from edgekit.qat.net import QuantizedNet
 from edgekit.quantize.calibrate import Progress, calibrate
 from edgekit.quantize.place import Parameters, quantize
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.tasks import task_of
 
 OPSET = 20  # as the shipped targets have it
-TASKS = ("classification", "detection")
 
 
 @dataclass(frozen=True)
@@ -92,19 +92,22 @@ def source_of(checkpoint: Checkpoint) -> Source:
         UsageError: a task or a net that cannot be trained so.
     """
     spec = replace(checkpoint.spec, temperature=1.0)
-    if spec.task not in TASKS:
+    task = task_of(spec.task)
+    if task.closes_with or (task.decodes_in_graph and not task.raw_heads):
         raise UsageError(
-            "This task is not trained quantized.", got=spec.task, expected=" or ".join(TASKS),
+            f"A net is not trained quantized that is {task.noun}.",
+            got=spec.task,
+            expected="one with logits, or a detector's maps, as outputs of its graph",
             fix="edgekit export --precision int8 quantizes it after training",
-        )  # fmt: skip
+        )
     answering = with_decoding(checkpoint.net(), spec)
     folded, report = fold_bn(answering, _noise(spec.preprocess))
     _refuse_merged(report)
-    raw = with_decoding(folded, spec, raw=True) if spec.task == "detection" else folded
+    raw = with_decoding(folded, spec, raw=True) if task.raw_heads else folded
     model = onnx_from_torch(raw, spec, opset=OPSET, heads=nets.find(spec.arch).heads)
     given = {output.name for output in spec.outputs}
-    outputs = tuple(value.name for value in model.graph.output if spec.task != "detection" or value.name not in given)
-    assert spec.task != "detection" or outputs in (OffsetSizeMaps._fields, LtrbMaps._fields)
+    outputs = tuple(value.name for value in model.graph.output if not task.raw_heads or value.name not in given)
+    assert not task.raw_heads or outputs in (OffsetSizeMaps._fields, LtrbMaps._fields)
     modules = dict(answering.named_modules())
     norms = {f.layer: (f.norm, float(cast(_BatchNorm, modules[f.norm]).eps)) for f in report.layers}
     source = Source(spec, checkpoint.state_dict, model, outputs, norms, ())
