@@ -52,7 +52,8 @@ def test_machines_stand_side_by_side(two: list[Path]) -> None:
     assert cases[0].times_as_fast(0) is not None
     (told,) = merged.summary()
     assert told.startswith("resnet18: int8 answers 2.")
-    assert "times as fast on A PC (2 CPUs) [" in told
+    assert "times as fast on A PC (2 CPUs) as on A board (2 CPUs) [" in told
+    assert "neither" not in told
     page = as_html(merged)
     for text in ("A board (2 CPUs): p50 ms", "A PC (2 CPUs): p50 ms", "Deploy int8", "Side by side", "0.json, sha256"):
         assert text in page, text
@@ -101,9 +102,10 @@ def test_a_rejected_file_has_no_speed_here_either(two: list[Path], tmp_path: Pat
 
 
 def test_the_same_machine_twice_is_told_apart_by_file(tmp_path: Path) -> None:
-    merged = merge(written(tmp_path, on("A board", 40.0), on("A board", 41.0)))
+    merged = merge(written(tmp_path, on("A board", 40.0), on("A board", 40.1)))
     assert len({machine.name for machine in merged.machines}) == 2
     assert "--compare tells more" in merged.apart[0]
+    assert merged.summary()[0].endswith("which shows neither to be faster.")
 
 
 def test_bad_input_is_refused(two: list[Path], tmp_path: Path, cli: Cli) -> None:

@@ -29,7 +29,7 @@ color:var(--soft)}
 .chip.bad{background:var(--bad-bg);color:var(--bad);border-color:transparent}
 .decide{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:4px 0;margin:14px 0 0;
 font-size:16.5px;line-height:1.45}
-.decide p{margin:10px 16px;padding-left:13px;border-left:4px solid var(--good)}
+.decide p{margin:10px 16px;padding-left:13px;border-left:4px solid var(--axis)}.decide p.good{border-color:var(--good)}
 .decide p.warn{border-color:var(--warn)}.decide p.bad{border-color:var(--bad)}
 nav{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:13px;margin-top:14px}
 a{color:var(--accent);text-decoration:none}

@@ -101,12 +101,13 @@ class Merged:
         parts = []
         for at, machine in enumerate(self.machines):
             if at and (ratio := case.times_as_fast(at)) is not None:
-                parts.append(f"{ratio.value:.2f} times as fast on {machine.name} [{ratio.low:.2f}, {ratio.high:.2f}]")
+                unsure = ", which shows neither to be faster" if ratio.low <= 1 <= ratio.high else ""
+                span = f"[{ratio.low:.2f}, {ratio.high:.2f}]{unsure}"
+                parts.append(f"{ratio.value:.2f} times as fast on {machine.name} as on {self.machines[0].name} {span}")
         row = case.rows[0]
         if not parts or row is None:
             return ""
-        told = f"{spoken(case.name, row)} answers {', '.join(parts)} as on {self.machines[0].name}"
-        return f"{model.split(maxsplit=1)[0]}: {told}."
+        return f"{model.split(maxsplit=1)[0]}: {spoken(case.name, row)} answers {', and '.join(parts)}."
 
 
 def merge(files: Sequence[Path]) -> Merged:

@@ -47,7 +47,7 @@ def as_markdown(merged: Merged) -> str:
 
 
 def _decided(merged: Merged) -> str:
-    lines = "".join(f'<p class="good">{escape(told)}</p>' for told in merged.summary())
+    lines = "".join(f"<p>{escape(told)}</p>" for told in merged.summary())
     for machine in merged.machines:
         for d in decisions(machine.report):
             told = f"{escape(d.opening)}<b>{escape(d.lead)}</b>: {escape(d.reason)}."
