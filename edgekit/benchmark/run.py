@@ -17,6 +17,7 @@ from edgekit.benchmark.layers.operations import costs
 from edgekit.benchmark.machine import reference_workload
 from edgekit.benchmark.machine.environment import condition_notes, conditions, environment
 from edgekit.benchmark.measure import END_TO_END, MeasurementPlan, Run, measure
+from edgekit.benchmark.parts import Expected
 from edgekit.benchmark.pictures import name_of, timed_pictures
 from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement, read_samples
@@ -25,7 +26,7 @@ from edgekit.benchmark.subject import Subject
 from edgekit.benchmark.timing import best_of, per_picture, span, timing
 from edgekit.cores import cpu_numbers
 from edgekit.data import Dataset, sample_evenly
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, VerificationError
 from edgekit.metrics.statistics import paired_ratio
 from edgekit.predictor import Predictor
 
@@ -44,6 +45,7 @@ class Hooks:
         robustness: accuracy of a predictor under corruptions and attacks, or None.
         layers: times per layer of a case, or None.
         peak: the machine's own roof, or None.
+        expected: a predictor's answers beside those that they must be, or None where none are known.
         say: told what goes on.
         done: given the report after each row that is finished, to keep what was measured if the next one ends it all.
     """
@@ -54,6 +56,7 @@ class Hooks:
     robustness: Callable[[Case, Predictor, Dataset], Robustness] | None = None
     layers: Callable[[Case, Artifact, Peak | None], Layers | None] | None = None
     peak: Callable[[], Peak] | None = None
+    expected: Callable[[Case, Predictor], Expected] | None = None
     say: Say = lambda _: None
     done: Callable[[Report], None] = lambda _: None
 
@@ -161,6 +164,7 @@ class Bench:
                 self._describe(row, predictors[0])
                 dataset = self.hooks.data(predictors[0])
                 self._accuracy(row, predictors[0], dataset)
+                self._expected(row, predictors[0])
                 timed = timed_pictures(dataset, self.settings.timed, folder)
                 task = predictors[0].spec.task
                 self.report.data.setdefault(task, Data(
@@ -251,6 +255,13 @@ class Bench:
             return  # answers are compared by index
         if (other := self._answers(reference.case)) is not None:
             row.agreement = agreement(other, self.answers[key], reference.name, self.settings.pictures)
+
+    def _expected(self, row: Row, predictor: Predictor) -> None:
+        if self.hooks.expected is None:
+            return
+        row.expected = found = self.hooks.expected(row.case, predictor)
+        if not found.passed:
+            raise VerificationError(f"{row.name} answers otherwise than expected.", got=found.text, expected=found.by)
 
     def _answers(self, case: Case) -> Answers | None:
         return self.answers.get((case.model, case.backend, case.provider))

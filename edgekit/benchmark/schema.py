@@ -9,15 +9,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
+from edgekit.benchmark.parts import Bounded, Expected, Packed, Part, Scenario
 from edgekit.tasks import TASKS
-
-
-class Part(BaseModel):
-    """A piece of the report: unknown keys and numbers that are not finite are refused."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class Case(Part):
@@ -172,7 +167,7 @@ class Agreement(Part):
     only_reference: int | None = None
     only_candidate: int | None = None
     verdict: str
-    worst: list[Disagreement] = []
+    worst: list[Disagreement] = Field(default=[])
 
 
 class Robustness(Part):
@@ -182,11 +177,11 @@ class Robustness(Part):
     n: int
     clean: float
     corruptions: dict[str, list[float]]
-    attacks: dict[str, dict[str, float]] = {}
+    attacks: dict[str, dict[str, float]] = Field(default={})
     average: float | None = None
     attacked: dict[str, int] = Field(default={}, description="pictures behind each attack")
     worst: float | None = None
-    examples: list[dict[str, str]] = []
+    examples: list[dict[str, str]] = Field(default=[])
 
 
 class LayerCost(Part):
@@ -235,6 +230,8 @@ class Row(Part):
     agreement: Agreement | None = None
     robustness: Robustness | None = None
     layers: Layers | None = None
+    expected: Expected | None = None
+    scenarios: list[Scenario] = Field(default=[])
 
 
 class Ratio(Part):
@@ -279,7 +276,9 @@ class Report(Part):
     notes: list[str]
     data: dict[str, Data] = Field(description="by task")
     rows: list[Row]
-    ratios: list[Ratio] = []
+    ratios: list[Ratio] = Field(default=[])
+    bounded: list[Bounded] = Field(default=[])
+    pack: Packed | None = None
     peak: Peak | None = None
     complete: bool = True
 

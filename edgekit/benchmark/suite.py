@@ -37,6 +37,7 @@ class Suite(Table):
 
     title: str
     seconds: float = Field(default=10.0, gt=0)
+    iterations: int | None = Field(default=None, ge=1, description="runs of each case, instead of seconds")
     turns: int = Field(default=5, ge=1)
     warmup: float = Field(default=10.0, ge=0)
     timed: int = Field(default=32, ge=1)
@@ -51,7 +52,7 @@ class Suite(Table):
 
     def settings(self) -> Settings:
         """How its cases are measured."""
-        plan = MeasurementPlan(self.seconds, None, self.turns, self.warmup)
+        plan = MeasurementPlan(self.seconds, self.iterations, self.turns, self.warmup)
         return Settings(plan, timed=self.timed, accuracy=self.accuracy)
 
 

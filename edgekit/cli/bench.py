@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli.shared import after
+from edgekit.cli.shared import after, packing
 from edgekit.cli.shared.helptext import DATA, OUTPUT, RUNTIME, Group, argument
 from edgekit.cli.shared.options import (
     ForceOption,
@@ -76,7 +76,10 @@ def bench(
     data_root: Annotated[
         Path | None, SUITE("--data-root DIR", "Folder of a suite's data; default: EDGEKIT_DATA.")
     ] = None,
-    resume: Annotated[bool, SUITE("--resume", "Go on with an interrupted suite.")] = False,
+    resume: Annotated[bool, SUITE("--resume", "Go on with an interrupted suite or pack.")] = False,
+    pack: Annotated[
+        Path | None, SUITE("--pack FILE", "Measure nothing: write models, pictures, suite and answers to a .zip.")
+    ] = None,
     compare: Annotated[
         Path | None, COMPARISON("--compare FILE", "An older bench.json; exit code 4 where it got worse.")
     ] = None,
@@ -98,6 +101,9 @@ def bench(
 ) -> int:
     """Measure files side by side: latency by stage, throughput, accuracy, cold start, memory, energy.
 
+    A .zip that --pack wrote is measured without torch, the training set or its models;
+    answers that are not those expected end with 3, and their speed is not measured.
+
     Of ONNX files that edgekit did not make the latency alone is printed: they were not verified.
 
     Writes bench.html, bench.json, bench.md and bench.csv to --out. A case that fails keeps its reason in its row, and
@@ -112,6 +118,7 @@ def bench(
     from edgekit.api.bench import BenchOptions
     from edgekit.api.bench import bench as measure
     from edgekit.api.benching import suite as wiring
+    from edgekit.api.benching.packing import is_pack
     from edgekit.api.benching.parts import writer
     from edgekit.artifacts.onnx_file import origin
     from edgekit.benchmark.measure import MeasurementPlan
@@ -119,7 +126,7 @@ def bench(
     from edgekit.benchmark.report_file import read_report
     from edgekit.benchmark.suite import refuse_existing_report
     from edgekit.data.classes.class_map import class_map
-    from edgekit.errors import UsageError
+    from edgekit.errors import UsageError, VerificationError
 
     if merge:
         from edgekit.cli.shared.merging import merge as merged
@@ -130,7 +137,12 @@ def bench(
         raise UsageError("bench measures either models or a suite.", got=got, expected="MODEL..., or --suite FILE")
     if (fail_on or anyway) and compare is None:
         raise UsageError("There is nothing to compare with.", got="--fail-on or --anyway alone", expected="--compare")
-    origins = [origin(path) for path in models or []]
+    if pack is not None:
+        return packing.write(context, pack)
+    packed = next((path for path in models or [] if is_pack(path)), None)
+    if packed is not None:
+        packing.check(context)
+    origins = [origin(path) for path in models or [] if packed is None]
     # one that cannot be read keeps its reason in its row beside others; alone there would be a report of nothing
     if "elsewhere" in origins or (origins and set(origins) == {"unreadable"}):
         plan = MeasurementPlan(seconds, iterations, turns, warmup)
@@ -139,9 +151,11 @@ def bench(
         raise UsageError("--size is for an ONNX from elsewhere.", got=size, expected="nothing: the model has its size")
     limits = parse_limits(fail_on or DEFAULT_LIMITS)
     base = read_report(compare) if compare is not None else None  # before minutes are spent
-    if suite is not None:
-        if not resume:
-            refuse_existing_report(out, force)
+    if (suite or packed) and not resume:
+        refuse_existing_report(out, force)
+    if packed is not None:
+        report = packing.run(context, packed, out)
+    elif suite is not None:
         places = wiring.SuitePlaces(models_root, data_root, data or [], attack, class_map(classes_map), say)
         report = wiring.run_suite_file(suite, places, out, writer(out), resume, unverified)
     else:
@@ -174,6 +188,8 @@ def bench(
         for line in comparison.regressions:
             say(f"error: regression: {line}")
         return 4
+    if any(row.expected is not None and not row.expected.passed for row in report.rows):
+        return VerificationError.exit_code
     if any(row.failure for row in report.rows):
         return 1
     once_more = {"force": None, "resume": None, "out": after.fresh(out)}

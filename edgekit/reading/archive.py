@@ -6,13 +6,17 @@ the last thing in the file: with a comment behind it two readers can find two di
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import stat
 import struct
 import sys
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edgekit.reading.files import regular_size
 from edgekit.reading.limits import ENTRIES, SPARE, UNPACKED, RefusedError, over, size
@@ -20,6 +24,7 @@ from edgekit.reading.limits import ENTRIES, SPARE, UNPACKED, RefusedError, over,
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _DIRECTORY = 128 * ENTRIES  # bytes
 _HEAD = 10_000  # bytes of an array's header, as numpy has it
+_BLOCK = 1 << 20
 
 
 def zip_sizes(path: Path, most: int | None = None) -> dict[str, int]:
@@ -69,6 +74,42 @@ def _check_directory(path: Path, total: int) -> None:
             length = int.from_bytes(record[40:48], "little")
     if length > _DIRECTORY:
         raise over("the directory of a zip file", size(length), size(_DIRECTORY))
+
+
+@contextlib.contextmanager
+def opened_stored(path: Path, most: int) -> Iterator[zipfile.ZipFile]:
+    """A zip of plain files that are stored as they are, so that nothing in it grows when it is unpacked.
+
+    Args:
+        most: bytes that its files may have together.
+
+    Raises:
+        OSError: it cannot be read.
+        RefusedError: as `zip_sizes`; a file that is compressed, encrypted, a link or a folder; or, while it is open,
+            one that is cut off or has another checksum than the directory says.
+    """
+    zip_sizes(path, most)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                kind = stat.S_IFMT(entry.external_attr >> 16)
+                if entry.is_dir() or kind not in (0, stat.S_IFREG):
+                    raise RefusedError(f"{entry.filename[:120]!r} is no plain file")
+                if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+                    raise RefusedError(f"{entry.filename[:120]!r} is compressed or encrypted")
+            yield archive
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
+        raise RefusedError(str(error)) from error
+
+
+def copied(source: IO[bytes], target: IO[bytes], most: int) -> tuple[str, int]:
+    """sha256 (hex) and bytes of what was copied, one block over `most` at the furthest."""
+    sha, count = hashlib.sha256(), 0
+    while count <= most and (block := source.read(_BLOCK)):
+        sha.update(block)
+        count += len(block)
+        target.write(block)
+    return sha.hexdigest(), count
 
 
 def read_npz(path: Path, most: int) -> dict[str, Any]:

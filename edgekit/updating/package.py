@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,7 +26,7 @@ from edgekit.config.target import Limits
 from edgekit.errors import ArtifactError, VerificationError
 from edgekit.loading import ENGINE
 from edgekit.reading import RefusedError, load_json, read_bytes
-from edgekit.reading.archive import zip_sizes
+from edgekit.reading.archive import copied, opened_stored
 from edgekit.reading.limits import CARD, GB
 from edgekit.updating.keys import SIGNATURE, SigningKey, is_signed
 from edgekit.vision.find import SUFFIXES
@@ -37,7 +37,6 @@ MOST_PICTURES = 64
 LARGEST = 8 * GB  # of all files together
 _MODEL = re.compile(r"[A-Za-z0-9][\w.-]{0,90}\.(onnx|engine)", re.ASCII)
 _PICTURE = re.compile(rf"{GOLDEN}/\d{{3}}({'|'.join(map(re.escape, sorted(SUFFIXES)))})", re.ASCII)
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ class Package:
         with _opened(self.path) as archive:
             for name, part in sorted(self.manifest.files.items()):
                 with archive.open(name) as source, atomic(folder / name, mode=0o600) as stream:
-                    found = _copied(source, stream, part.bytes)
+                    found = copied(source, stream, part.bytes)
                 if found != (part.sha256, part.bytes):
                     (folder / name).unlink()
                     raise ArtifactError(
@@ -165,8 +164,6 @@ def open_package(path: Path, keys: Sequence[str]) -> Package:
             if name not in entries or entries[name].file_size > most:
                 raise _broken(path, f"no {name}" if name not in entries else f"a {name} that is too large")
         text, signature = archive.read(MANIFEST), archive.read(SIGNED)
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-            raise _broken(path, "compressed files")
     manifest = _trusted(path, text, signature, keys)
     strange = sorted({*entries} ^ {*manifest.files, MANIFEST, SIGNED})
     if strange:
@@ -198,10 +195,9 @@ def model_in(folder: Path, ident: str, keys: Sequence[str]) -> Path:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        zip_sizes(path, LARGEST)
-        with zipfile.ZipFile(path) as archive:
+        with opened_stored(path, LARGEST) as archive:
             yield archive
-    except (RefusedError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except RefusedError as error:
         raise _broken(path, str(error)) from error
     except OSError as error:
         raise _broken(path, reason(error)) from error
@@ -239,13 +235,3 @@ def _broken(path: Path, got: str) -> ArtifactError:
         expected="what edgekit camera --sign wrote",
         fix="copy it again",
     )
-
-
-def _copied(source: IO[bytes], target: IO[bytes], most: int) -> tuple[str, int]:
-    """sha256 (hex) and bytes of what was copied, one block over `most` at the furthest."""
-    sha, count = hashlib.sha256(), 0
-    while count <= most and (block := source.read(_BLOCK)):
-        sha.update(block)
-        count += len(block)
-        target.write(block)
-    return sha.hexdigest(), count

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgekit.artifacts.kinds import is_checkpoint
 from edgekit.benchmark.run import Bench, Hooks, Settings
@@ -15,7 +15,9 @@ from edgekit.tasks import task_of
 
 if TYPE_CHECKING:
     from edgekit.artifacts.onnx_file import Artifact
+    from edgekit.benchmark.parts import Expected
     from edgekit.benchmark.quality.robustness import Attacked
+    from edgekit.benchmark.suite import Suite
     from edgekit.data import Dataset
     from edgekit.data.classes.class_map import ClassMap
     from edgekit.predictor import Predictor
@@ -59,9 +61,22 @@ def writer(out: Path) -> Written:
     return write
 
 
+class PictureSource(Protocol):
+    """Where pictures come from: `Pictures`, or a bench pack."""
+
+    def __call__(self, predictor: Predictor) -> Dataset: ...
+
+    def check(self, models: Sequence[Path]) -> None: ...
+
+
 @dataclass(frozen=True)
 class Parts:
-    """What is measured beside latency and accuracy, and on what."""
+    """What is measured beside latency and accuracy, and on what.
+
+    Attributes:
+        pictures: instead of those of `data`.
+        expected: a case's answers beside those that they must be; None where none are known.
+    """
 
     data: Sequence[Path]
     split: str | None = None
@@ -72,10 +87,17 @@ class Parts:
     unverified: bool = False
     classes_map: ClassMap | None = None
     say: Say = lambda line: None
+    pictures: PictureSource | None = None
+    expected: Callable[[Case, Predictor], Expected] | None = None
+
+    @classmethod
+    def of_suite(cls, suite: Suite, data: Sequence[Path], **more: Any) -> Parts:
+        """As a suite asks for them; `more` are other attributes."""
+        return cls(data, cold=suite.cold, layers=suite.layers, robustness=suite.robustness, **more)
 
     def measure(self, cases: Sequence[Case], settings: Settings, written: Written, title: str = "") -> Report:
         """One Bench of `cases`, written down whenever there is more."""
-        pictures = Pictures(self.data, self.split, self.say, self.classes_map)
+        pictures = self.pictures or Pictures(self.data, self.split, self.say, self.classes_map)
         pictures.check([Path(model) for model in dict.fromkeys(c.model for c in cases)])
         hooks = Hooks(
             open=self.open,
@@ -84,6 +106,7 @@ class Parts:
             robustness=Robust(self.robustness, self._crafted_on(cases), self.say) if self.robustness else None,
             layers=layers_of if self.layers else None,
             peak=_peak if self.layers else None,
+            expected=self.expected,
             say=self.say,
             done=written,
         )

@@ -69,11 +69,9 @@ def run_suite_file(
     paths = places.pictures(asked.data)
     groups = [group_cases(matrix, places.models, case) for matrix in asked.matrix]
     attack = places.crafted_on(asked.attack, [c for cases in groups for c in cases])
-    parts = Parts(
+    parts = Parts.of_suite(
+        asked,
         paths,
-        cold=asked.cold,
-        layers=asked.layers,
-        robustness=asked.robustness,
         unverified=unverified,
         classes_map=places.classes_map or class_map(asked.map),
         attack=attack,

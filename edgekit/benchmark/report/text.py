@@ -94,6 +94,9 @@ def as_markdown(report: Report) -> str:
             more = {"got": row.failure.got, "expected": row.failure.expected, "fix": row.failure.fix}
             parts = [row.failure.what, *(f"{k}: {v}" for k, v in more.items() if v)]
             lines.append(f"- {row.name}: " + "; ".join(parts))
+    held = [f"- {row.name}: {row.expected.text}" for row in report.rows if row.expected is not None]
+    if report.pack is not None:
+        lines += ["", f"Measured from {report.pack.name}, written {report.pack.created}:", "", *held]
     doubts = [
         f"{row.name}: {finding}" for row in report.rows if row.timing for finding in row.timing.stability.findings
     ]
