@@ -35,8 +35,8 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "artifacts": ({"*"},),
     "backends": ({"base"}, {"cuda", "*"}, {"trt"}, {"tensorrt_"}),
     "benchmark": (
-        {"parts"}, {"schema"}, {"*"}, {"machine", "quality", "layers"}, {"measure", "timing"}, {"run"}, {"report"},
-        {"suite", "tune"}, {"pack"},
+        {"parts"}, {"schema"}, {"*"}, {"machine", "quality", "layers", "scenarios"}, {"measure", "timing"}, {"run"},
+        {"report"}, {"suite", "tune"}, {"pack"},
     ),
     "camera": (
         {"tables"}, {"*"}, {"source", "store", "thermal"}, {"detect", "track"}, {"events", "rate"}, {"deliver"},

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from edgekit.api.benching.parts import Parts, case, writer
 from edgekit.benchmark.measure import MeasurementPlan
+from edgekit.benchmark.parts import ScenarioName
 from edgekit.benchmark.run import Settings
+from edgekit.benchmark.scenarios.rules import SECONDS
 from edgekit.benchmark.schema import Report
 from edgekit.benchmark.suite import refuse_existing_report
 from edgekit.data.classes.class_map import ClassMapLike, class_map
@@ -26,6 +28,9 @@ class BenchOptions:
         streams: numbers of sessions at once.
         cold: start a process for each case, to time its start and see its memory.
         layers: time per layer, and the roofline.
+        scenarios: of MLPerf Inference's edge rules, `SingleStream`, `MultiStream` or `Offline`, each for
+            `scenario_seconds`; the rules ask for 600.
+        latency_bound: milliseconds, within which the highest throughput is told.
         robustness: pictures for corruptions and attacks; 0 for neither.
         attack: checkpoint on which attacks are crafted; default is one among the models.
         unverified: measure files too that did not pass their verification.
@@ -39,6 +44,9 @@ class BenchOptions:
     streams: Sequence[int] = (1,)
     cold: bool = True
     layers: bool = False
+    scenarios: Sequence[ScenarioName] = ()
+    scenario_seconds: float = SECONDS
+    latency_bound: float | None = None
     robustness: int = 0
     attack: str | os.PathLike[str] | None = None
     unverified: bool = False
@@ -89,7 +97,13 @@ def bench(
     attack = None if options.attack is None else Path(options.attack)
     if out is not None:
         refuse_existing_report(Path(out), force)
-    settings = Settings(MeasurementPlan(seconds, options.iterations, options.turns, options.warmup), accuracy=pictures)
+    settings = Settings(
+        MeasurementPlan(seconds, options.iterations, options.turns, options.warmup),
+        accuracy=pictures,
+        scenarios=options.scenarios,
+        scenario_seconds=options.scenario_seconds,
+        latency_bound=options.latency_bound,
+    )
     written = (lambda report: None) if out is None else writer(Path(out))
     cases = [
         case(str(model), backend, provider, number, n, streams)

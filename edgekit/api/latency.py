@@ -14,7 +14,6 @@ from edgekit.benchmark.bare import BareSubject
 from edgekit.benchmark.machine.environment import environment
 from edgekit.benchmark.made_inputs import MadeInput, made_inputs
 from edgekit.benchmark.measure import MeasurementPlan, measure
-from edgekit.benchmark.run import failure_of
 from edgekit.benchmark.schema import Case, Failure, Timing
 from edgekit.benchmark.timing import timing
 from edgekit.errors import EdgekitError, UsageError
@@ -202,7 +201,7 @@ def _opened(
         running = [BareSubject(session, feeds, case.batch) for _ in range(case.streams)]
         running[0].try_it()
     except (EdgekitError, ImportError, MemoryError) as error:
-        told = failure_of(error)
+        told = Failure.of(error)
         say(f"{case.name}: {told.what}")
         return Latency(case, file.sha256, made, file.outputs, failure=told), []
     return Latency(case, file.sha256, made, file.outputs), running

@@ -63,6 +63,22 @@ class Scenario(Part):
     throughput: float = Field(description="samples a second")
     short: list[str] = Field(default=[], description="what the rules ask for and this run had not; empty: all of it")
 
+    @property
+    def text(self) -> str:
+        """For people: the scenario's own figure first, then what the rules ask for and was not there."""
+        if self.percentile is None:
+            told = f"{self.name} {self.throughput:.1f} samples/s, {self.samples} samples in one query"
+        elif self.latency_ms is None:
+            told = f"{self.name}: no p{self.percentile:.0f} of {self.queries} queries"
+        else:
+            told = (
+                f"{self.name} p{self.percentile:.0f} {self.latency_ms:.2f} ms "
+                f"(early-stopping estimate of {self.queries} queries), {self.throughput:.1f} samples/s"
+            )
+        return told + (
+            f"; shorter than the rules: {'; '.join(self.short)}" if self.short else "; as long as the rules ask"
+        )
+
 
 class Bounded(Part):
     """The highest throughput of one file and runtime whose latency stays within a bound."""
@@ -74,3 +90,11 @@ class Bounded(Part):
     row: str | None = Field(description="which of its settings; null where none stays within the bound")
     throughput: float | None = None
     latency_ms: float | None = None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        where = f"{self.model} · {self.runtime} within {self.bound_ms:g} ms (p{self.percentile:.0f} of a run)"
+        if self.throughput is None or self.latency_ms is None:
+            return f"{where}: none of what was measured"
+        return f"{where}: {self.throughput:.1f} pictures/s, {self.row}, {self.latency_ms:.2f} ms"

@@ -17,11 +17,13 @@ from edgekit.benchmark.layers.operations import costs
 from edgekit.benchmark.machine import reference_workload
 from edgekit.benchmark.machine.environment import condition_notes, conditions, environment
 from edgekit.benchmark.measure import END_TO_END, MeasurementPlan, Run, measure
-from edgekit.benchmark.parts import Expected
+from edgekit.benchmark.parts import Expected, ScenarioName
 from edgekit.benchmark.pictures import name_of, timed_pictures
 from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement, read_samples
-from edgekit.benchmark.schema import Accuracy, Case, Cold, Data, Failure, Layers, Peak, Ratio, Report, Robustness, Row
+from edgekit.benchmark.scenarios.rules import SECONDS
+from edgekit.benchmark.scenarios.run import run_scenarios, within_bound
+from edgekit.benchmark.schema import Case, Cold, Data, Failure, Layers, Peak, Ratio, Report, Robustness, Row
 from edgekit.benchmark.subject import Subject
 from edgekit.benchmark.timing import best_of, per_picture, span, timing
 from edgekit.cores import cpu_numbers
@@ -70,6 +72,8 @@ class Settings:
         timed: pictures that the timings rotate over.
         accuracy: pictures that accuracy is measured on; None for all, 0 for no accuracy.
         pictures: keep thumbnails of the worst disagreements.
+        scenarios: of MLPerf Inference's edge rules, each for `scenario_seconds`, on rows of one stream.
+        latency_bound: milliseconds; None leaves the highest throughput within a bound out.
         map: names of classes that the data calls otherwise, as `ClassMap.table` has them; None: by their own.
     """
 
@@ -77,11 +81,17 @@ class Settings:
     timed: int = 32
     accuracy: int | None = None
     pictures: bool = True
+    scenarios: Sequence[ScenarioName] = ()
+    scenario_seconds: float = SECONDS
+    latency_bound: float | None = None
     map: Mapping[str, Sequence[str]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         plain = {**asdict(self), "yardstick": reference_workload.NAME}  # its key since version 1
         names = plain.pop("map")
+        unasked = {"scenarios", "scenario_seconds"} if not self.scenarios else set()
+        unasked |= {"latency_bound"} if self.latency_bound is None else set()
+        plain = {name: value for name, value in plain.items() if name not in unasked}
         return plain if names is None else {**plain, "map": {name: list(others) for name, others in names.items()}}
 
 
@@ -125,6 +135,7 @@ class Bench:
                 report.peak = self.hooks.peak()
             with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as folder, ExitStack() as stack:
                 self._measure(Path(folder), stack)
+            report.bounded = within_bound(report.rows, self.settings.latency_bound)
             report.complete = True
         except BaseException as error:
             self._cut_short(error)
@@ -204,6 +215,9 @@ class Bench:
                     self.hooks.say(f"robustness of {name}")
                     predictor = streams[0].predictor
                     row.robustness = self.hooks.robustness(row.case, predictor, self.hooks.data(predictor))
+            with self._guarded(row, keep=True):
+                pictures = self.report.data[streams[0].predictor.spec.task].pictures
+                row.scenarios = run_scenarios(row.case, streams, self.settings, pictures, self.hooks.say)
             self._keep()
 
     @contextmanager
@@ -212,7 +226,7 @@ class Bench:
         try:
             yield
         except (EdgekitError, ImportError, MemoryError) as error:
-            told = failure_of(error)
+            told = Failure.of(error)
             self.hooks.say(f"{row.name}: {told.what}")
             if keep:
                 self.report.notes.append(f"{row.name}: {told.what} {told.got or ''}".strip())
@@ -287,15 +301,3 @@ class Bench:
                 self.report.ratios.append(
                     Ratio(row=name, reference=reference.name, stage=stage, speedup=span(paired_ratio(a, b)))
                 )
-
-
-def failure_of(error: BaseException) -> Failure:
-    """What a row says of an error."""
-    if isinstance(error, EdgekitError):
-        return Failure(
-            kind=type(error).__name__, what=error.what, got=error.got, expected=error.expected, fix=error.fix
-        )
-    return Failure(kind=type(error).__name__, what=str(error) or type(error).__name__)
-
-
-__all__ = ["Accuracy", "Bench", "Hooks", "Settings", "failure_of"]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from edgekit.benchmark.parts import Bounded, Expected, Packed, Part, Scenario
+from edgekit.errors import EdgekitError
 from edgekit.tasks import TASKS
 
 
@@ -44,6 +45,15 @@ class Failure(Part):
     got: str | None = None
     expected: str | None = None
     fix: str | None = None
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """What a row says of an error."""
+        if isinstance(error, EdgekitError):
+            told = (error.what, error.got, error.expected, error.fix)
+        else:
+            told = (str(error) or type(error).__name__, None, None, None)
+        return cls(kind=type(error).__name__, what=told[0], got=told[1], expected=told[2], fix=told[3])
 
 
 class Figures(Part):

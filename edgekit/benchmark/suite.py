@@ -13,8 +13,11 @@ from edgekit.artifacts.atomic import make_folder
 from edgekit.artifacts.kinds import weights_file
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.benchmark.measure import MeasurementPlan
+from edgekit.benchmark.parts import ScenarioName
 from edgekit.benchmark.report_file import read_report, write_report
 from edgekit.benchmark.run import Settings
+from edgekit.benchmark.scenarios.rules import SECONDS
+from edgekit.benchmark.scenarios.run import within_bound
 from edgekit.benchmark.schema import Case, Report
 from edgekit.config.tables import ClassNames, Kind, Table
 from edgekit.errors import EdgekitError, InputError
@@ -44,6 +47,9 @@ class Suite(Table):
     accuracy: int | None = Field(default=None, ge=0, description="pictures; 0 for none")
     robustness: int = Field(default=0, ge=0, description="pictures; 0 for none")
     attack: str | None = Field(default=None, description="checkpoint to craft attacks on, from the folder of --models")
+    scenarios: tuple[ScenarioName, ...] = Field(default=(), description="of MLPerf Inference's edge rules")
+    scenario_seconds: float = Field(default=SECONDS, gt=0, description="of each; the rules ask for 600")
+    latency_bound: float | None = Field(default=None, gt=0, description="ms: the highest throughput within it is told")
     layers: bool = False
     cold: bool = True
     data: tuple[str, ...] = Field(default=(), description="paths, from the folder given with --data-root")
@@ -53,7 +59,14 @@ class Suite(Table):
     def settings(self) -> Settings:
         """How its cases are measured."""
         plan = MeasurementPlan(self.seconds, self.iterations, self.turns, self.warmup)
-        return Settings(plan, timed=self.timed, accuracy=self.accuracy)
+        return Settings(
+            plan,
+            timed=self.timed,
+            accuracy=self.accuracy,
+            scenarios=self.scenarios,
+            scenario_seconds=self.scenario_seconds,
+            latency_bound=self.latency_bound,
+        )
 
 
 SUITES = Kind(Suite, "a suite")
@@ -131,6 +144,7 @@ def merged(parts: Sequence[Report], complete: bool) -> Report:
         update={
             "rows": [row for part in parts for row in part.rows],
             "ratios": [ratio for part in parts for ratio in part.ratios],
+            "bounded": within_bound([row for part in parts for row in part.rows], first.settings.get("latency_bound")),
             "notes": list(dict.fromkeys(note for part in parts for note in part.notes)),
             "data": data,
             "after": parts[-1].after,

@@ -17,6 +17,7 @@ from edgekit.cli.shared.options import (
     MapOption,
     Provider,
     ProviderOption,
+    Scenario,
     next_command,
     say,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 PROOF = "bench"  # stem of the files in --out
 TIMING = Group("Timing")
 ACCURACY = Group("Accuracy")
+SCENARIO = Group("MLPerf's edge scenarios")
 SUITE = Group("A suite")
 COMPARISON = Group("Comparison with an older report")
 
@@ -71,6 +73,15 @@ def bench(
     ] = None,
     layers: Annotated[bool, TIMING("--layers", "Time per layer, and the roofline.")] = False,
     cold: Annotated[bool, TIMING("--cold/--no-cold", "Start a process for each case.")] = True,
+    scenario: Annotated[
+        list[Scenario] | None, SCENARIO("--scenario", "On resized pictures in memory; repeatable. No MLPerf result.")
+    ] = None,
+    scenario_seconds: Annotated[
+        float, SCENARIO("--scenario-seconds S", "Of each; the rules ask for 600.", min=0.1)
+    ] = 600.0,
+    latency_bound: Annotated[
+        float | None, SCENARIO("--latency-bound MS", "Tell the highest throughput whose p90 is within it.", min=0.1)
+    ] = None,
     suite: Annotated[Path | None, SUITE("--suite FILE", "A TOML that says what to measure, instead of models.")] = None,
     models_root: Annotated[Path, SUITE("--models DIR", "Folder of a suite's models.")] = Path(),
     data_root: Annotated[
@@ -160,8 +171,9 @@ def bench(
         report = wiring.run_suite_file(suite, places, out, writer(out), resume, unverified)
     else:
         options = BenchOptions(
-            iterations, turns, warmup, streams or [1], cold, layers, robustness, attack, unverified, classes_map
-        )
+            iterations, turns, warmup, streams or [1], cold, layers, [one.value for one in scenario or []],
+            scenario_seconds, latency_bound, robustness, attack, unverified, classes_map,
+        )  # fmt: skip
         report = measure(
             models or [],
             data or [],
@@ -216,7 +228,8 @@ def _print(report: Report, comparison: Comparison | None, output_format: Format)
 
 # what says nothing of a file of which the latency alone is known
 _UNKNOWN = ("data", "split", "classes_map", "pictures", "robustness", "attack", "layers", "suite", "compare", "fail_on",
-            "anyway", "unverified", "resume", "out", "force", "cold")  # fmt: skip
+            "scenario", "scenario_seconds", "latency_bound", "pack", "anyway", "unverified", "resume", "out", "force",
+            "cold")  # fmt: skip
 
 
 def _latency(

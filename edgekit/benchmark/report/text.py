@@ -97,6 +97,12 @@ def as_markdown(report: Report) -> str:
     held = [f"- {row.name}: {row.expected.text}" for row in report.rows if row.expected is not None]
     if report.pack is not None:
         lines += ["", f"Measured from {report.pack.name}, written {report.pack.created}:", "", *held]
+    scenarios = [f"- {row.name}: {one.text}" for row in report.rows for one in row.scenarios]
+    if scenarios:
+        lines += ["", "MLPerf Inference's edge scenarios, measured without its LoadGen (no MLPerf results):", ""]
+        lines += scenarios
+    if report.bounded:
+        lines += ["", "Highest throughput within a latency:", "", *(f"- {one.text}" for one in report.bounded)]
     doubts = [
         f"{row.name}: {finding}" for row in report.rows if row.timing for finding in row.timing.stability.findings
     ]

@@ -32,6 +32,14 @@ class Format(str, Enum):
     json = "json"
 
 
+class Scenario(str, Enum):
+    """A scenario of MLPerf Inference's edge rules."""
+
+    SingleStream = "SingleStream"
+    MultiStream = "MultiStream"
+    Offline = "Offline"
+
+
 class Input(str, Enum):
     """What an exported file takes."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 # what may be asked of a pack otherwise than its suite says: an option, and the field it sets
 _SUITE = {"seconds": "seconds", "iterations": "iterations", "turns": "turns", "warmup": "warmup", "cold": "cold",
-          "pictures": "accuracy", "robustness": "robustness", "layers": "layers"}  # fmt: skip
+          "pictures": "accuracy", "robustness": "robustness", "layers": "layers",
+          "scenario_seconds": "scenario_seconds", "latency_bound": "latency_bound"}  # fmt: skip
 _MATRIX = {"backend": "backends", "threads": "threads", "batch": "batch", "streams": "streams"}
-_BESIDE = {"models", "provider", "compare", "fail_on", "anyway", "resume", "out", "force", "output_format"}
+_BESIDE = {"models", "provider", "compare", "fail_on", "anyway", "resume", "out", "force", "output_format", "scenario"}
 # what means nothing while a pack is written
 _UNMEASURED = ("size", "resume", "compare", "fail_on", "anyway", "unverified", "attack", "out", "output_format")
 
@@ -69,6 +70,8 @@ def run(context: typer.Context, pack: Path, out: Path) -> Report:
 
     given = context.params
     asked = {field: given[name] for name, field in _SUITE.items() if after.was_typed(context, name)}
+    if given["scenario"]:
+        asked["scenarios"] = _scenarios(context)
     matrix = {field: tuple(given[name]) for name, field in _MATRIX.items() if given[name]}
     if after.was_typed(context, "provider"):
         matrix["providers"] = (given["provider"].value,)
@@ -85,7 +88,11 @@ def _of_models(context: typer.Context) -> Suite:
     matrix = Matrix(models=names, providers=(given["provider"].value,), **more)
     kept = {field: given[name] for name, field in _SUITE.items()}
     title = "Benchmark of " + ", ".join(Path(name).stem for name in names[:3])
-    return Suite(title=title, matrix=(matrix,), **kept)
+    return Suite(title=title, matrix=(matrix,), scenarios=_scenarios(context), **kept)
+
+
+def _scenarios(context: typer.Context) -> tuple[Any, ...]:
+    return tuple(one.value for one in context.params["scenario"] or ())
 
 
 def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
