@@ -49,11 +49,10 @@ class Failure(Part):
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """What a row says of an error."""
+        kind = type(error).__name__
         if isinstance(error, EdgekitError):
-            told = (error.what, error.got, error.expected, error.fix)
-        else:
-            told = (str(error) or type(error).__name__, None, None, None)
-        return cls(kind=type(error).__name__, what=told[0], got=told[1], expected=told[2], fix=told[3])
+            return cls(kind=kind, what=error.what, got=error.got, expected=error.expected, fix=error.fix)
+        return cls(kind=kind, what=str(error) or kind)
 
 
 class Figures(Part):

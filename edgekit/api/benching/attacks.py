@@ -48,15 +48,20 @@ def craft(checkpoint: Path, spec: ModelSpec, dataset: Dataset) -> list[Attacked]
     labels = np.array(known, dtype=np.int64)
     x, y = attacks.from_pixels(clean, loaded.spec.preprocess), torch.from_numpy(labels)
     parts = [(x[i : i + attacks.BATCH], y[i : i + attacks.BATCH]) for i in range(0, len(x), attacks.BATCH)]
-    gradients = len(EPS) * len(parts) * (1 + attacks.STEPS) + len(SIDES) * attacks.PATCH_STEPS
+    gradients = len(parts) * (1 + len(EPS) * attacks.STEPS) + len(SIDES) * attacks.PATCH_STEPS
     with working("crafting attacks", gradients) as work:
         by_eps: dict[str, dict[str, np.ndarray]] = {"fgsm": {"0": clean}, "pgd": {"0": clean}}
+        slopes = []
+        for a, b in parts:
+            slopes.append(attacks.gradient(net, a, b))
+            work.step(1, "fgsm")
         for eps in EPS:
-            for kind, attack, steps in (("fgsm", attacks.fgsm, 1), ("pgd", attacks.pgd, attacks.STEPS)):
-                moved = []
-                for a, b in parts:
-                    moved.append(attack(net, a, b, eps / 255))
-                    work.step(steps, kind)
+            quick = [attacks.fgsm(net, a, b, eps / 255, slope) for (a, b), slope in zip(parts, slopes, strict=True)]
+            strong = []
+            for a, b in parts:
+                strong.append(attacks.pgd(net, a, b, eps / 255))
+                work.step(attacks.STEPS, "pgd")
+            for kind, moved in (("fgsm", quick), ("pgd", strong)):
                 by_eps[kind][f"{eps:g}"] = attacks.to_pixels(torch.cat(moved), loaded.spec.preprocess)
         made = {"0": clean[1::2]}
         for percent in SIDES:
