@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgekit.cli.shared import after, packing
+from edgekit.cli import packing
+from edgekit.cli.shared import after
 from edgekit.cli.shared.helptext import DATA, OUTPUT, RUNTIME, Group, argument
 from edgekit.cli.shared.options import (
     ForceOption,
