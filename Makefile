@@ -1,5 +1,6 @@
 # make demo   set up .venv and run the whole path once        make test   the tests (default run)
 # make check  lint and types                                   make slow   the slow tests
+# make docs   the documentation as a site, in docs-output
 # make sbom   the wheel, and what it is made of, in dist/
 # make bench  ResNet-18 and CenterNet on both CPU runtimes, on made data or, with EDGEKIT_DATA, on real
 
@@ -8,7 +9,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test slow check bench sbom setup clean
+.PHONY: demo test slow check docs bench sbom setup clean
 
 demo: $(READY)
 	$(BIN)/edgekit demo --out demo-output
@@ -28,6 +29,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(READY)
+	$(BIN)/python -m docs.site.build --out docs-output
+
 bench: $(READY)
 	$(BIN)/python benchmarks/standard.py --out bench-output $(BENCH)
 
@@ -44,4 +48,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info demo-output bench-output docs-output docs-output.work .pytest_cache .mypy_cache .ruff_cache .hypothesis

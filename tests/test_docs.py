@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text()
 OPTIONS = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "export/deploy/README.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "models").glob("*.md")),
 ]
 REFERENCE = (ROOT / "docs" / "commands.md").read_text()
@@ -100,7 +100,7 @@ def test_every_target_and_rule_is_documented() -> None:
 
 def test_links_lead_somewhere() -> None:
     deploy = ROOT / "export" / "deploy" / "README.md"
-    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", deploy, *sorted((ROOT / "docs").glob("*.md"))]:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", deploy, *sorted((ROOT / "docs").rglob("*.md"))]:
         for link in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
             if "://" not in link:
                 assert (document.parent / link).exists(), f"{document.name} links to {link}"
