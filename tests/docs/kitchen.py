@@ -1,11 +1,9 @@
-"""A folder in which the names that the documentation uses exist, and a shell that runs its blocks there."""
+"""A folder in which the names that the documentation uses exist."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,28 +15,18 @@ from PIL import Image
 from edgekit import convert_data
 from edgekit.data import hive_pictures
 from edgekit.vision.image import encode_picture
-from tests.docs.blocks import ROOT, Block
+from tests.docs.blocks import ROOT
+from tests.docs.running import in_process
 
-NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e-?\d+)?")
-SHORT = "schedule.epochs=1 schedule.batch=4 input.size=64 input.train_size=64"
-# `edgekit`, as the tests' own interpreter has it. What serves for ever is interrupted; a card's training, to which a
-# reader gives hours, has one epoch of small pictures
+# `edgekit`, as the tests' own interpreter has it; what serves for ever is interrupted
 WRAPPER = f"""#!/bin/bash
-cut=()
-if [ -n "$CARD" ] && [ "$1" = train ]; then
-  for value in {SHORT}; do cut+=(--set $value); done
-  case $2 in classifier|resnet*) cut+=(--set compete.share=0 --set input.shorter_side=64);; esac
-  case " $* " in *" --data "*) ;; *) cut+=(--data 'synthetic://hive?n=8&val=4');; esac
-fi
-words=("${{@//n=400&val=60/n=8&val=4}}")
-until="${{SERVES:+timeout --preserve-status --signal=INT $SERVES}}"
-exec $until {sys.executable} -m edgekit "${{words[@]}}" "${{cut[@]}}"
+exec ${{SERVES:+timeout --preserve-status --signal=INT $SERVES}} {sys.executable} -m edgekit "$@"
 """
 
 
 def stocked(folder: Path) -> Path:
     """Fills `folder` with what a reader is taken to have: a labelled set, pictures, a clip, models, a camera's keys."""
-    convert_data("synthetic://hive?n=10&val=5", folder / "hornets", to="yolo")
+    convert_data("synthetic://hive?n=40&val=6", folder / "hornets", to="yolo")
     (folder / "pictures").mkdir()
     frames = [sample.read() for sample in hive_pictures(4, seed=9).samples]
     for number, frame in enumerate(frames):
@@ -57,6 +45,9 @@ def stocked(folder: Path) -> Path:
     (folder / "bin").mkdir()
     (folder / "bin" / "edgekit").write_text(WRAPPER)
     (folder / "bin" / "edgekit").chmod(0o755)
+    line = "edgekit train demo --data hornets --out runs/hornets --set schedule.epochs=1"
+    code, printed = in_process(line.split(), folder)
+    assert code == 0, printed
     return folder
 
 
@@ -78,7 +69,11 @@ def stock_for(document: str, folder: Path) -> None:
         shutil.rmtree(folder / "pictures")
         shutil.copytree(folder / "hornets", folder / "pictures")
         names = folder / "pictures" / "data.yaml"
-        names.write_text(names.read_text().replace("bee", "Bees").replace("hornet", "asian_giant_hornet"))
+        names.write_text(
+            re.sub(
+                r"^names:.*", "names: [Bees, asian_giant_hornet, drones, wasp]", names.read_text(), flags=re.S | re.M
+            )
+        )
 
 
 WEIGHTS = {
@@ -127,59 +122,6 @@ def masks(folder: Path) -> None:
 
 
 def noise(seed: int, colour: tuple[int, int, int]) -> np.ndarray:
-    """uint8 [80, 96, 3]."""
-    return np.clip(np.random.default_rng(seed).normal(colour, 40, (80, 96, 3)), 0, 255).astype(np.uint8)
-
-
-def shell(script: str, folder: Path, *, seconds: int = 0, cards: bool = False) -> subprocess.CompletedProcess[str]:
-    """What bash makes of `script` in `folder`; output and errors in one text."""
-    environment = {
-        **os.environ, "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HIVE_PASSWORD": "secret", "HIVE_TOKEN": "a-token-of-16-letters", "COLUMNS": "200",
-        "SERVES": str(seconds) if seconds else "", "CARD": "1" if cards else "",
-        "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
-    return subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=environment, timeout=550,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-
-
-def typed(console: str) -> list[tuple[str, list[str]]]:
-    """The commands of a console, each with the lines that it is shown to print."""
-    found: list[tuple[str, list[str]]] = []
-    for line in console.splitlines():
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        elif line.strip() and line != "...":
-            found[-1][1].append(line)
-    return found
-
-
-def missing(shown: list[str], printed: str) -> list[str]:
-    """Lines that are shown and were not printed, in their order; numbers in them may be others, a lone one may not."""
-
-    def alike(line: str) -> str:
-        return line.strip() if line.strip().isdigit() else NUMBER.sub("#", line.rstrip())
-
-    there = iter(alike(line) for line in printed.splitlines())
-    return [line for line in shown if alike(line) not in there]
-
-
-def run_shell(block: Block, folder: Path) -> None:
-    """Runs a block of sh, each line of which must end well, or of a console, which must print what is shown."""
-    cards = block.document.startswith("models/")
-    where = f"{block.document}:{block.line}"
-    if block.kind == "console":
-        mark = "=-=-="
-        commands = typed(block.text)
-        script = "\n".join(f"{command}\n_code=$?; echo '{mark}'; (exit $_code)" for command, _ in commands)
-        done = shell(script, folder, cards=cards)
-        parts = done.stdout.split(mark + "\n")
-        for (command, shown), printed in zip(commands, parts, strict=False):
-            assert not missing(shown, printed), f"{where}: {command}\nprinted:\n{printed}"
-        assert len(parts) == len(commands) + 1, f"{where}: {done.stdout}"
-        return
-    done = shell(f"set -e\n{block.text}", folder, seconds=block.seconds, cards=cards)
-    fine = (0, 130) if block.seconds else (0,)
-    assert done.returncode in fine, f"{where} ended with {done.returncode}:\n{block.text}\n{done.stdout[-4000:]}"
+    """A cloudy picture, uint8 [80, 96, 3]."""
+    coarse = np.random.default_rng(seed).normal(colour, 40, (10, 12, 3)).astype(np.float32)
+    return np.clip(cv2.resize(coarse, (96, 80), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)

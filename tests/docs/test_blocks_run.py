@@ -17,6 +17,7 @@ import pytest
 
 from tests.docs import kitchen
 from tests.docs.blocks import ALL, DOCUMENTS, HERE, Block, blocks_of
+from tests.docs.running import run_block
 from tests.test_python_walk import assert_alike
 
 KINDS = {"sh", "console", "python"}
@@ -50,6 +51,7 @@ def folder(stock: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("document", sorted({one.document for one in HERE}))
 def test_the_blocks_of_a_document_run_in_order(document: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kitchen.stock_for(document, folder)
+    monkeypatch.setenv("HIVE_PASSWORD", "secret")
     names: dict[str, Any] = {}
     for block in blocks_of(Path(document)):
         if block not in HERE:
@@ -62,7 +64,7 @@ def test_the_blocks_of_a_document_run_in_order(document: str, folder: Path, monk
             if block.printed:
                 assert_alike(out.getvalue(), block.printed)
         else:
-            kitchen.run_shell(block, folder)
+            run_block(block, folder)
 
 
 def planted(text: str, kind: str = "console") -> Block:
@@ -79,17 +81,18 @@ def planted(text: str, kind: str = "console") -> Block:
         ("$ exit 0\n$ echo one\none\n", "console"),
         ("false\ntrue\n", "sh"),
         ("no-such-command\n", "sh"),
+        ("edgekit predict nowhere.onnx\n", "sh"),
     ],
 )
 def test_what_is_not_printed_or_fails_is_found(text: str, kind: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        kitchen.run_shell(planted(text, kind), tmp_path)
+        run_block(planted(text, kind), tmp_path)
 
 
 def test_what_is_shown_may_be_a_part_and_have_other_numbers(tmp_path: Path) -> None:
     shown = "$ echo one 5.1; echo two; echo three\none 5.2\nthree\n$ (exit 3)\n$ echo $?\n3\n"
-    kitchen.run_shell(planted(shown), tmp_path)
-    kitchen.run_shell(planted("sleep 0.1\ntrue\n", "sh"), tmp_path)
+    run_block(planted(shown), tmp_path)
+    run_block(planted("sleep 0.1\ntrue\n", "sh"), tmp_path)
 
 
 def test_the_documents_are_all_of_them() -> None:
