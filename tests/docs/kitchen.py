@@ -69,11 +69,10 @@ def stock_for(document: str, folder: Path) -> None:
         shutil.rmtree(folder / "pictures")
         shutil.copytree(folder / "hornets", folder / "pictures")
         names = folder / "pictures" / "data.yaml"
-        names.write_text(
-            re.sub(
-                r"^names:.*", "names: [Bees, asian_giant_hornet, drones, wasp]", names.read_text(), flags=re.S | re.M
-            )
+        told = re.sub(
+            r"^nc:.*", "names: [Bees, asian_giant_hornet, drones, wasp]\n", names.read_text(), flags=re.S | re.M
         )
+        names.write_text(told)
 
 
 WEIGHTS = {
