@@ -13,8 +13,9 @@ import pytest
 from edgekit.benchmark.report import charts
 from edgekit.benchmark.report.compare import compare, parse_limits
 from edgekit.benchmark.report.page import as_html
+from edgekit.benchmark.report.rows import short_names
 from edgekit.benchmark.report.text import as_csv, as_markdown
-from edgekit.benchmark.report.winners import short_names, winners
+from edgekit.benchmark.report.winners import judged
 from edgekit.benchmark.schema import Data, Report
 from edgekit.camera.health import Health
 from edgekit.camera.web.metrics import exposition
@@ -61,7 +62,11 @@ def test_a_p95_of_few_wins_nothing() -> None:
     timing = few.rows[0].timing
     assert timing is not None
     assert "end_to_end.p95" not in timing.intervals
-    assert "Steadiest tail, p95" not in [w.goal for w in winners(few.rows, short_names(few.rows))]
+    for count, shown in ((12, False), (120, True)):
+        rows = [made_row(name, np.array_split(t * np.arange(1.0, count + 1), 3)) for name, t in (("a", 1), ("b", 9))]
+        goals = [w.goal for w in judged(rows, short_names(rows)).winners]
+        assert ("Steadiest tail, p95" in goals) == shown
+        assert "Quickest answer, p50" in goals
 
 
 def test_a_p95_of_few_is_not_compared_and_that_is_said() -> None:
