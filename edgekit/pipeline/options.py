@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.artifacts.opening import NOTHING_TOLD, CheckpointOptions
 from edgekit.config.target import Target, load_target
-from edgekit.errors import UsageError
+from edgekit.errors import UsageError, VerificationError
 from edgekit.pipeline.precision import precision_name, require_drop
 
 if TYPE_CHECKING:
-    from edgekit.checkpoints.checkpoint import Quantization
+    from edgekit.checkpoints.checkpoint import Checkpoint, Quantization
 
 PICTURES = 64
 CALIBRATE = 96
+LOST = 0.005  # AP50, top-1: more is what training with the rounding was to win back
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,16 @@ def require_makeable(
 
 
 def trained_rounding(
-    held: Quantization | None, name: str, max_drop: float | None, input_kind: str, say: Callable[[str], None]
+    loaded: Checkpoint, name: str, max_drop: float | None, input_kind: str, say: Callable[[str], None]
 ) -> Quantization | None:
     """What a checkpoint's net was trained with, where that is what is asked for; None: ranges are to be measured.
 
     Raises:
         UsageError: options that contradict it.
+        VerificationError: the rounded net is worse than the float32 net that it came from by more than `LOST`. The gate
+            compares the file with the rounded net, and would not see it.
     """
+    held = loaded.quantization
     if held is None or not name.startswith("int8"):
         return None
     if held.scheme != name:
@@ -97,4 +101,19 @@ def trained_rounding(
                 expected="the int8 graph that it was trained with",
                 fix=f"leave {option} out",
             )
+    _require_kept(held, loaded.metrics)
     return held
+
+
+def _require_kept(held: Quantization, metrics: Mapping[str, Any]) -> None:
+    if held.before is None:
+        return
+    name, before = held.before
+    now = metrics.get(name)
+    if now is None or not now >= before - LOST:
+        raise VerificationError(
+            "The rounded net is worse than the float32 net that it was trained from.",
+            got=f"{name} {'not measured' if now is None else f'{now:.4f}'}, {before:.4f} before",
+            expected=f"at most {LOST:g} less",
+            fix="train it longer or otherwise, or export the float32 checkpoint with --max-drop 1",
+        )

@@ -134,7 +134,7 @@ def run_export(
     if options.raw_heads and not task.raw_heads:
         raise UsageError("--raw-heads is for detectors.", got=f"{loaded.spec.arch}, {task.noun}")
     pool = None
-    held = trained_rounding(loaded.quantization, name, options.max_drop, options.input_kind, say)
+    held = trained_rounding(loaded, name, options.max_drop, options.input_kind, say)
     if options.data is not None and options.precision != "fp32" and held is None:
         pool = calibration_pictures(gate.dataset, options.data, options.calibrate)
     net = with_decoding(loaded.net(), loaded.spec)

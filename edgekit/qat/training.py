@@ -89,6 +89,7 @@ class QuantizedTraining(Training):
         self.net = self._source.net(scheme, self.parameters)
         self._teacher = checkpoint.net().requires_grad_(False)
         self._device: torch.device | None = None
+        self._before: Score | None = None
 
     def __len__(self) -> int:
         return len(self._task)
@@ -123,8 +124,7 @@ class QuantizedTraining(Training):
 
     def start(self, net: nn.Module) -> None:
         """Says what the float32 net reaches, which is to be kept."""
-        device = next(net.parameters()).device
-        self._say(f"float32: {_figures(self._task.evaluate(self._teaching(device)))}; row 0 is {self.scheme} of it")
+        self._say(f"float32: {_figures(self._float(net))}; row 0 is {self.scheme} of it")
 
     def evaluate(self, net: nn.Module) -> Score:
         return self._task.evaluate(net)
@@ -139,8 +139,15 @@ class QuantizedTraining(Training):
         return self._task.draw(self.net.cpu(), spec, folder)
 
     def stored(self, net: nn.Module) -> dict[str, Any]:
-        held = Quantization(self.scheme, self.parameters)
+        metrics = self._float(net).metrics
+        held = Quantization(self.scheme, self.parameters, next(iter(metrics.items()), None))
         return {"state_dict": self._source.stored(net), "quantization": held}
+
+    def _float(self, net: nn.Module) -> Score:
+        """What the float32 net reaches, measured once."""
+        if self._before is None:
+            self._before = self._task.evaluate(self._teaching(next(net.parameters()).device))
+        return self._before
 
     def _teaching(self, device: torch.device) -> nn.Module:
         if self._device != device:

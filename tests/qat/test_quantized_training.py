@@ -16,7 +16,7 @@ from edgekit.api import train as training
 from edgekit.backends.onnxruntime_ import run_once
 from edgekit.checkpoints.checkpoint import Checkpoint, Quantization, load_checkpoint, save_checkpoint
 from edgekit.data import load_dataset
-from edgekit.errors import ArtifactError, CheckpointError, UsageError
+from edgekit.errors import ArtifactError, CheckpointError, UsageError, VerificationError
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.pipeline import run as pipeline
 from edgekit.qat.start import source_of
@@ -39,6 +39,27 @@ def test_it_begins_with_what_float32_reaches_and_keeps_its_figures(trained: Trai
     assert checkpoint.quantization.scheme == "int8-x86"
     rows = (trained.quantized.parent / "metrics.csv").read_text().splitlines()
     assert len(rows) == 4  # the header, row 0 and two epochs
+
+
+def test_a_net_that_lost_by_its_rounding_is_not_exported(trained: Trained, tmp_path: Path) -> None:
+    """Its file would be equal to the rounded net, so the gate alone lets it pass."""
+    checkpoint = load_checkpoint(trained.quantized)
+    held = checkpoint.quantization
+    assert held is not None
+    assert held.before is not None
+    name, before = held.before
+    assert name == "top1"
+    assert Quantization.from_dict(held.to_dict()) == held
+    assert Quantization.from_dict({k: v for k, v in held.to_dict().items() if k != "before"}).before is None
+    worse = replace(checkpoint, metrics={**checkpoint.metrics, name: before - 0.006})
+    save_checkpoint(tmp_path / "worse.pt", worse)
+    with pytest.raises(VerificationError, match=rf"top1 {before - 0.006:.4f}, {before:.4f} before"):
+        pipeline.export(tmp_path / "worse.pt", out=tmp_path, data=trained.data, precision="int8")
+    assert not list(tmp_path.glob("*.onnx"))
+    unmeasured = {k: v for k, v in checkpoint.metrics.items() if k != name}
+    save_checkpoint(tmp_path / "unmeasured.pt", replace(checkpoint, metrics=unmeasured))
+    with pytest.raises(VerificationError, match="not measured"):
+        pipeline.export(tmp_path / "unmeasured.pt", out=tmp_path, data=trained.data, precision="int8")
 
 
 def test_the_net_answers_as_its_graph_does(trained: Trained) -> None:

@@ -30,8 +30,6 @@ def told(result: ExportResult, output_format: Format) -> int:
     trained = content.get("int8", {}).get("trained", False)
     if content["precision"].startswith("int8") and "search" not in content and not trained:
         say("  fix:      --max-drop 1 gives the layers that cost most back to float, and tells which they are")
-        if content.get("checkpoint", {}).get("kind") == "edgekit":
-            say(f"            or edgekit train RECIPE --resume-from CHECKPOINT --quantize {content['precision']}")
     say(f"  report:   {result.report}")
     return 3
 
