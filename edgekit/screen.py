@@ -41,6 +41,12 @@ def some(names: Sequence[object], limit: int = 5) -> str:
     return ", ".join(str(n) for n in names[:limit]) + more
 
 
+def count_of(n: int, one: str) -> str:
+    """`1 picture`, `2 pictures`, `0 boxes`: a number and the word for what is counted."""
+    ending = "" if n == 1 else "es" if one.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{n} {one}{ending}"
+
+
 def printable(text: str) -> str:
     """`text` without control characters: each is written out, as `\\x1b`. Tabs and line feeds stay.
 

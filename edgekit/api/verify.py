@@ -19,6 +19,7 @@ from edgekit.gate.classes import pair_classes
 from edgekit.gate.compare import verify as compare_models
 from edgekit.pipeline.adopting import is_adopted, open_original
 from edgekit.predictor import Predictor
+from edgekit.screen import count_of
 from edgekit.tasks import Task
 from edgekit.tasks.stage import Stage
 
@@ -163,7 +164,7 @@ def verify(
                 paired = pair_classes(first, other, names)
                 dataset = pipeline.pictures_for_gate(None if data is None else Path(data), pictures, first.spec.task)
                 stage = compare_models(first, other, dataset, limits, paired)
-                on = f" on {stage.pictures} pictures" + (f", {paired.text}" if paired.text else "")
+                on = f" on {count_of(stage.pictures, 'picture')}" + (f", {paired.text}" if paired.text else "")
                 judgements.append(Judgement(f"{right.name} ({first.what})", on, stage, first.task, paired.text))
         if expect is not None:
             stage = pipeline.expected_of(judged, other, Path(expect), limits)

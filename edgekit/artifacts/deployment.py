@@ -12,6 +12,7 @@ from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.errors import ArtifactError, UsageError
 from edgekit.reading import exists, is_file, read_json
 from edgekit.reading.limits import CARD
+from edgekit.screen import count_of
 
 FORMAT = 1
 SUFFIX = ".json"
@@ -72,7 +73,7 @@ def resolve(path: Path, backend: str = "onnxruntime", provider: str = "cpu", thr
     if (backend, provider, threads) != ("onnxruntime", "cpu", 0):
         raise UsageError(
             f"{path} says itself how its model is run.",
-            got=f"{backend}, {provider}, {threads} threads",
+            got=f"{backend}, {provider}, {count_of(threads, 'thread')}",
             expected="no backend, provider or threads beside it",
             fix=f"give {found.path} instead",
         )

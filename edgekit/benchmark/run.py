@@ -31,6 +31,7 @@ from edgekit.data import Dataset, sample_evenly
 from edgekit.errors import EdgekitError, VerificationError
 from edgekit.metrics.statistics import paired_ratio
 from edgekit.predictor import Predictor
+from edgekit.screen import count_of
 
 Say = Callable[[str], None]
 Opener = Callable[[Case], Predictor]
@@ -237,7 +238,9 @@ class Bench:
     def _describe(self, row: Row, predictor: Predictor) -> None:
         path = Path(row.case.model)
         spec = predictor.spec
-        row.model = f"{spec.arch} {len(spec.classes)} classes {spec.preprocess.height}x{spec.preprocess.width}"
+        row.model = (
+            f"{spec.arch} {count_of(len(spec.classes), 'class')} {spec.preprocess.height}x{spec.preprocess.width}"
+        )
         row.sha256 = predictor.sha256
         row.file_bytes = path.stat().st_size if path.is_file() else None
         row.input = predictor.session.inputs[0].dtype
@@ -257,7 +260,7 @@ class Bench:
         chosen = dataset if wanted is None else sample_evenly(dataset, wanted)
         key = (row.case.model, row.case.backend, row.case.provider)
         if key not in self.answers:
-            self.hooks.say(f"accuracy of {row.name} on {len(chosen)} pictures")
+            self.hooks.say(f"accuracy of {row.name} on {count_of(len(chosen), 'picture')}")
             evaluation = evaluate(predictor, chosen)
             samples = read_samples(chosen, evaluation.unread)
             self.answers[key] = Answers(predictor.spec.task, evaluation, samples)

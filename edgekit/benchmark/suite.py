@@ -21,6 +21,7 @@ from edgekit.benchmark.scenarios.run import within_bound
 from edgekit.benchmark.schema import Case, Report
 from edgekit.config.tables import ClassNames, Kind, Table
 from edgekit.errors import EdgekitError, InputError
+from edgekit.screen import count_of
 from edgekit.spec import canonical_json
 
 
@@ -120,7 +121,7 @@ def run_suite(
             say(f"group {number} of {len(groups)}: measured before, taken from {kept}")
             parts.append(held)
             continue
-        say(f"group {number} of {len(groups)}: {len(cases)} cases")
+        say(f"group {number} of {len(groups)}: {count_of(len(cases), 'case')}")
 
         def so_far(report: Report, before: Sequence[Report] = tuple(parts)) -> None:
             written(merged([*before, report], complete=False))

@@ -31,6 +31,7 @@ from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.nets.empty import without_memory
 from edgekit.nets.library import without_tag
 from edgekit.nets.weights import load_weights
+from edgekit.screen import count_of
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import task_of
 from edgekit.version import __version__
@@ -129,7 +130,7 @@ class Checkpoint:
             raise CheckpointError(
                 f"The weights do not fit {self.spec.arch}.",
                 got=" ".join(lines[1:3])[:300],
-                expected=f"the keys and shapes of {self.spec.arch} with {len(self.spec.classes)} classes",
+                expected=f"the keys and shapes of {self.spec.arch} with {count_of(len(self.spec.classes), 'class')}",
                 fix="save the whole net.state_dict() again; of another net than a plain ResNet: add it "
                 "(CONTRIBUTING.md, 'Add a net')",
             ) from error
@@ -293,7 +294,7 @@ def _refuse_nonfinite(state: Mapping[str, Tensor], path: Path) -> None:
             bad = int((~torch.isfinite(tensor)).sum())
             raise CheckpointError(
                 f"{path} has weights that are not numbers.",
-                got=f"{bad} of {tensor.numel()} values of {name} are NaN or infinite",
+                got=f"{bad} of {count_of(tensor.numel(), 'value')} of {name} are NaN or infinite",
                 expected="finite weights",
                 fix="use an earlier checkpoint of that training; it had diverged",
             )

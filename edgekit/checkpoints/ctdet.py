@@ -18,6 +18,7 @@ from edgekit import nets
 from edgekit.checkpoints.foreign import Foreign
 from edgekit.errors import CheckpointError, UsageError
 from edgekit.nets.empty import without_memory
+from edgekit.screen import count_of
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 PARTS = {"deconv_layers": "neck.layers", "hm": "branches.heatmap", "wh": "branches.size", "reg": "branches.offset"}
@@ -64,7 +65,7 @@ def read_ctdet(
         raise UsageError("--arch contradicts the file.", got=str(arch), expected=name, fix="leave --arch out")
     usual = preprocess_of(count)
     notes = [
-        f"the CenterNet authors' layout (ctdet) of {name}, {count} classes; "
+        f"the CenterNet authors' layout (ctdet) of {name}, {count_of(count, 'class')}; "
         f"the net is {'named by --arch' if arch else 'a guess from keys and shapes, which other nets share'}"
     ]
     guesses = []
@@ -106,7 +107,8 @@ def _net_of(theirs: Mapping[str, Tensor], classes: int, path: Path) -> tuple[str
                 return net.name, {**state, **{key: torch.zeros((), dtype=torch.int64) for key in counters - set(state)}}
     raise CheckpointError(
         f"{path} has the CenterNet authors' names and is none of their ResNets.",
-        got=f"{len(theirs)} tensors; the first layer of hm is {'x'.join(map(str, theirs['hm.0.weight'].shape))}",
+        got=f"{count_of(len(theirs), 'tensor')}; the first layer of hm is "
+        + "x".join(map(str, theirs["hm.0.weight"].shape)),
         expected="their res_18, res_34, res_50, res_101 or res_152 with head_conv 64",
     )
 
@@ -117,7 +119,7 @@ def _names(count: int, given: Sequence[str] | None, path: Path, unnamed: bool) -
         if len(given) != count:
             raise UsageError(
                 "The number of class names is not the number of the heatmap's channels.",
-                got=f"{len(given)} names",
+                got=f"{count_of(len(given), 'name')}",
                 expected=f"{count} (hm.2 of {path.name})",
                 fix="give one name a channel, in their order",
             )
@@ -137,7 +139,7 @@ def _names(count: int, given: Sequence[str] | None, path: Path, unnamed: bool) -
             return names, f"class names: {whose}, a guess since there are {count}; --classes FILE names others"
     raise CheckpointError(
         f"{path} does not say what its classes are called.",
-        got=f"a heatmap of {count} channels",
+        got=f"a heatmap of {count_of(count, 'channel')}",
         expected="class names",
         fix="--classes FILE, one name per line in the order of the heatmap's channels",
     )

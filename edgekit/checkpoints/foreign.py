@@ -26,6 +26,7 @@ from edgekit.checkpoints.outputs import feature_count, outputs_of
 from edgekit.checkpoints.pictures import Pictures, pictures_of, published
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.nets.library import of_library, without_tag
+from edgekit.screen import count_of
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import task_of
 
@@ -84,7 +85,7 @@ def read_foreign(content: Mapping[str, Any], path: Path, told: Told) -> Foreign:
     arch = without_tag(which.arch)
     about = f"named by {which.by}" if which.by else "a guess from keys and shapes, which other nets share"
     how = f" ({', '.join(f'{value} {name}' for name, value in arguments.items())})" if arguments else ""
-    holds = f"{which.classes} classes" if which.classes else "without its last layer"
+    holds = f"{count_of(which.classes, 'class')}" if which.classes else "without its last layer"
     notes.insert(0, f"plain state dict of {arch}{how}, {holds}; the net is {about}")
     if task_of(outputs.task).classless:
         _refuse_classes(told, path)
@@ -158,7 +159,7 @@ def _refuse_classes(told: Told, path: Path) -> None:
     if told.classes is not None:
         raise UsageError(
             f"{path} has no last layer, so it gives features and has no classes.",
-            got=f"{len(told.classes)} names",
+            got=f"{count_of(len(told.classes), 'name')}",
             expected="no class names",
             fix="leave --classes out, or save the whole classifier's net.state_dict()",
         )
@@ -191,7 +192,7 @@ def _classes_of(
     if claim is not None and len(claim.value) != width and not told.unnamed:
         raise CheckpointError(
             f"{path} says another number of class names than its last layer has.",
-            got=f"{len(claim.value)} names in {claim.where}",
+            got=f"{count_of(len(claim.value), 'name')} in {claim.where}",
             expected=f"{width}, of {head}",
             fix="save it anew from the net itself, or without them, and name the classes: --classes FILE",
         )
@@ -202,7 +203,7 @@ def _classes_of(
         if len(given) != width:
             raise CheckpointError(
                 "The number of class names is not the width of the last layer.",
-                got=f"{len(given)} names",
+                got=f"{count_of(len(given), 'name')}",
                 expected=f"{width} ({head} of {path.name})",
                 fix="give one name per logit, in their order",
             )
@@ -220,7 +221,7 @@ def _imagenet_classes(path: Path, width: int) -> tuple[str, ...]:
     if width != 1000:
         raise CheckpointError(
             f"{path} does not say what its classes are called.",
-            got=f"a plain state dict with {width} classes",
+            got=f"a plain state dict with {count_of(width, 'class')}",
             expected="class names",
             fix="--classes FILE, one name per line in the order of the logits",
         )

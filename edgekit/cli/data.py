@@ -12,6 +12,7 @@ from edgekit.cli.shared import after
 from edgekit.cli.shared.helptext import Group, argument
 from edgekit.cli.shared.options import Format, FormatOption, MapOption, next_command, print_json, say
 from edgekit.errors import UsageError
+from edgekit.screen import count_of
 
 if TYPE_CHECKING:
     from edgekit.data.survey.sets import Sets
@@ -116,7 +117,9 @@ def _print(written: Written, output_format: Format) -> None:
     if output_format is Format.json:
         print_json(written.to_dict())
         return
-    splits = ", ".join(f"{k} {n} pictures and {written.objects[k]} boxes" for k, n in written.pictures.items())
+    splits = ", ".join(
+        f"{k} {count_of(n, 'picture')} and {count_of(written.objects[k], 'box')}" for k, n in written.pictures.items()
+    )
     typer.echo(f"{written.out}: {written.layout}, {splits}")
     for line in written.lost:
         typer.echo(f"  not held: {line}")

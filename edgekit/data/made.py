@@ -15,6 +15,7 @@ from edgekit.data.names import ALL
 from edgekit.data.sample import Dataset, class_index
 from edgekit.data.synthetic import PATTERNS, made_pictures
 from edgekit.errors import DataError, SplitError
+from edgekit.screen import count_of
 
 SCHEME = "synthetic:"
 # far from any seed that people choose, so that no held-out picture is one of training's
@@ -89,7 +90,7 @@ def load_made(
     samples = tuple(s for part in parts for s in part)
     whole = replace(parts[0], samples=samples)
     counted = ", ".join(f"{c} {k}" for c, k in zip(HIVE_CLASSES, whole.box_counts, strict=False)) or "with masks"
-    whole = replace(whole, notes=(f"{len(samples)} pictures of a hive entrance made in code: {counted}",))
+    whole = replace(whole, notes=(f"{count_of(len(samples), 'picture')} of a hive entrance made in code: {counted}",))
     if classes is None or tuple(classes) == own:
         return whole
     unknown = [name for name in own if class_index(name, classes) is None]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edgekit.reading import exists
+from edgekit.screen import count_of
 
 # What layouts call their splits, in the order in which a held-out one is looked for
 SPLITS = {
@@ -37,7 +38,7 @@ def alike(names: Iterable[str]) -> tuple[str, ...]:
         groups.setdefault(plain(name).casefold(), []).append(name)
     return tuple(
         f"WARNING: the classes {' and '.join(repr(n) for n in group)} differ in case alone and count as "
-        f"{len(group)} classes: give them one name if they are one"
+        f"{count_of(len(group), 'class')}: give them one name if they are one"
         for group in groups.values()
         if len(group) > 1
     )

@@ -18,6 +18,7 @@ from edgekit.data.names import plain
 from edgekit.errors import DataError, UsageError
 from edgekit.metrics.ground_truth import GroundTruth
 from edgekit.progress import track
+from edgekit.screen import count_of
 from edgekit.spec import canonical_json
 from edgekit.vision.image import Frame, check_frame, read_picture
 
@@ -240,7 +241,9 @@ def sample_evenly(dataset: Dataset, n: int) -> Dataset:
     if n >= size:
         return dataset
     chosen = tuple(dataset.samples[(2 * i + 1) * size // (2 * n)] for i in range(n))
-    return replace(dataset, samples=chosen, notes=(*dataset.notes, f"{n} of {size} pictures, spread evenly"))
+    return replace(
+        dataset, samples=chosen, notes=(*dataset.notes, f"{n} of {count_of(size, 'picture')}, spread evenly")
+    )
 
 
 def class_index(name: str, classes: Sequence[str]) -> int | None:

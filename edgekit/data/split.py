@@ -17,7 +17,7 @@ from edgekit.data.likeness import components
 from edgekit.data.looks import ALIKE, looks
 from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import DataError, UsageError
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 Group = Callable[[Sample], str]
 
@@ -83,12 +83,12 @@ def split_by_group(
     if len(sizes) < 2:
         raise DataError(
             "All pictures belong together, so none can be held out.",
-            got=f"one group of {len(dataset)} pictures",
+            got=f"one group of {count_of(len(dataset), 'picture')}",
             expected="at least two groups",
             fix="use a finer group, or a likeness nearer to 1",
         )
     held = _choose(_counts(dataset), groups, fraction, np.random.default_rng(seed))[groups]
-    largest = f"{len(sizes)} groups, the largest of {sizes.max()} pictures"
+    largest = f"{count_of(len(sizes), 'group')}, the largest of {count_of(sizes.max(), 'picture')}"
     result = []
     for side, what in ((~held, "kept"), (held, "held out")):
         samples = tuple(s for s, mine in zip(dataset.samples, side, strict=True) if mine)
@@ -115,7 +115,9 @@ def _groups(dataset: Dataset, group: Group | None, least: float | None) -> tuple
         if len(seen.at):
             linked[seen.at] = seen.at[components(seen, least)]
         sizes = np.bincount(linked)
-        said.append(f"{int(sizes[sizes > 1].sum())} pictures nearly the same as another in {int((sizes > 1).sum())}")
+        said.append(
+            f"{count_of(int(sizes[sizes > 1].sum()), 'picture')} nearly the same as another in {int((sizes > 1).sum())}"
+        )
         keys = _joined(keys, linked)
     nothing = "; frames of one clip or place that differ more were not, no group says which they are"
     notes = (f"kept together: {', '.join(said)} groups{nothing if group is None else ''}", *notes)

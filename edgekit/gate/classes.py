@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgekit.data.classes.class_map import ClassMap, proposal
 from edgekit.errors import UsageError
 from edgekit.predictor import Predictor
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 
 @dataclass(frozen=True)
@@ -106,5 +106,7 @@ def _text(names: Sequence[str], reference: Predictor, candidate: Predictor, rena
         (reference, [a for a in reference.spec.classes if a not in names]),
     ):
         if left:
-            parts.append(f"left out of {model.name}: {len(left)} of {len(model.spec.classes)} classes, {some(left)}")
-    return f"in {len(names)} classes by the map" + (f" ({'; '.join(parts)})" if parts else "")
+            parts.append(
+                f"left out of {model.name}: {len(left)} of {count_of(len(model.spec.classes), 'class')}, {some(left)}"
+            )
+    return f"in {count_of(len(names), 'class')} by the map" + (f" ({'; '.join(parts)})" if parts else "")

@@ -21,7 +21,7 @@ from edgekit.labels.files import is_ours
 from edgekit.labels.schema import Labels, Mark
 from edgekit.labels.store import NAME
 from edgekit.reading import is_file, is_folder
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.clutter import clutter_note
 from edgekit.vision.find import SUFFIXES, scan
 
@@ -87,7 +87,7 @@ def find(path: Path) -> Found:
     if dataset is None or not dataset.any_boxed:
         return Found(root, tuple(sorted(names)), {}, (), "", tuple(notes))
     known, unfinished = _known(dataset, root)
-    notes += [f"{len(known)} pictures with labels, read as {dataset.layout}", *dataset.notes]
+    notes += [f"{count_of(len(known), 'picture')} with labels, read as {dataset.layout}", *dataset.notes]
     if unfinished:
         notes.append(f"{len(unfinished)} not done yet, with boxes set aside or no label file: {some(unfinished)}")
     return Found(root, tuple(sorted(names)), known, dataset.classes or (), dataset.layout, tuple(notes))
@@ -153,6 +153,6 @@ def _refuse_twins(root: Path, names: Sequence[str]) -> None:
     twins = sorted(name for name in names if count[name.rpartition(".")[0]] > 1)
     if twins:
         raise DataError(
-            f"{len(twins)} pictures in {root} would share label files.", got=some(twins),
+            f"{count_of(len(twins), 'picture')} in {root} would share label files.", got=some(twins),
             expected="names that differ in more than their suffix", fix="rename one of each two, or move it elsewhere",
         )  # fmt: skip

@@ -16,7 +16,7 @@ from edgekit.labels.files import Files, is_ours
 from edgekit.labels.opening import Found, marks_of
 from edgekit.labels.schema import Labels
 from edgekit.labels.store import Known, Store
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 Say = Callable[[str], None]
 _ROOT = "root"
@@ -48,7 +48,7 @@ def resume(store: Store, files: Files, found: Found, classes: Sequence[str], say
     present = set(found.names)
     gone = [name for name in there if name not in present]
     if gone:
-        say(f"{len(gone)} pictures are not in {files.root} any more: {some(gone)}")
+        say(f"gone from {files.root}: {count_of(len(gone), 'picture')}, {some(gone)}")
     ids = {brief.name: brief.id for brief in store.briefs() if brief.name in present}
     _take_back(store, files, ids, say)
     return ids

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import DataError, UsageError
+from edgekit.screen import count_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def classification_report(
         raise DataError(
             "The logits do not fit the classes.",
             got=f"{rows.shape[1]} columns",
-            expected=f"{len(classes)} classes",
+            expected=f"{count_of(len(classes), 'class')}",
         )
     if not len(rows):
         raise DataError("There is nothing to measure.", got="no pictures", expected="at least one labelled picture")

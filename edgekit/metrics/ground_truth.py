@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import DataError
+from edgekit.screen import count_of
 from edgekit.vision.boxes import area
 from edgekit.vision.results import Detections
 
@@ -89,7 +90,9 @@ def predictions_of(detections: Detections) -> Predictions:
 def check_pairs(truths: Sequence[GroundTruth], founds: Sequence[Predictions], n_classes: int) -> None:
     """Raises DataError unless each `GroundTruth` has its `Predictions`, and every label is below `n_classes`."""
     if len(truths) != len(founds) or not truths:
-        raise _unmatched(f"{len(truths)} pictures with {len(founds)} results", "one result a picture, one at least")
+        raise _unmatched(
+            f"{count_of(len(truths), 'picture')} with {len(founds)} results", "one result a picture, one at least"
+        )
     for i, (truth, found) in enumerate(zip(truths, founds, strict=True)):
         for labels in (truth.labels, truth.ignored_labels, found.labels):
             wrong = (labels < 0) | (labels >= n_classes)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from edgekit.errors import UsageError
 from edgekit.metrics.classification import Rate, rate
 from edgekit.metrics.percentiles import percentile, percentile_if_enough
+from edgekit.screen import count_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def summary(values: ArrayLike) -> Summary:
     if not len(samples) or not np.isfinite(samples).all():
         raise UsageError(
             "Timings must be finite numbers, and one at least.",
-            got=f"{len(samples)} values",
+            got=f"{count_of(len(samples), 'value')}",
             expected="one finite number or more",
         )
     return Summary(

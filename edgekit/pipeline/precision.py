@@ -31,6 +31,7 @@ from edgekit.quantize.rounding import Moments, Rounder, rounder
 from edgekit.quantize.search import Measured, SearchResult, search, search_key
 from edgekit.quantize.shift import kept_operating_points
 from edgekit.quantize.timing import layer_costs
+from edgekit.screen import count_of
 from edgekit.spec import ModelSpec
 from edgekit.tasks import task_of
 from edgekit.vision.preprocess import preprocess
@@ -238,7 +239,7 @@ def _int8(
             return measured(wanted, predictor.answers(pixels, batch=1), spec, limits)
 
     def costs() -> dict[str, float]:
-        say(f"timing what each of {len(layers)} layers costs in float")
+        say(f"timing what each of {count_of(len(layers), 'layer')} costs in float")
         return layer_costs(lambda floats: opened(build(floats).model), layers, pixels[0])
 
     def counted(done: int, total: int, what: str) -> None:
@@ -261,7 +262,7 @@ def _int8(
     say("layers by what they win, the most first: " + ", ".join(r.layer for r in found.ranking[:10]))
     say(
         f"{len(found.kept)} layers back in float ({', '.join(found.kept) or 'none'}), {found.float_share:.1%} of the "
-        f"multiplications; drop {found.measured.drop:.2f} points of agreement on {len(pixels)} pictures"
+        f"multiplications; drop {found.measured.drop:.2f} points of agreement on {count_of(len(pixels), 'picture')}"
     )
     return found.quantized, found
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.config.target import COMPACT
 from edgekit.gate.compare import Gate
+from edgekit.screen import count_of
 
 if TYPE_CHECKING:
     from edgekit.checkpoints.checkpoint import Checkpoint
@@ -79,7 +80,7 @@ class Basis:
             "equal_to" if exact else "within_limits_of": list(self.equal_to),
             "named_by": self.named_by or "nobody: a guess from keys and shapes",
             "guessed": list(self.guessed),
-            "text": f"{said}, on {len(gate.dataset)} pictures",
+            "text": f"{said}, on {count_of(len(gate.dataset), 'picture')}",
         }
 
 

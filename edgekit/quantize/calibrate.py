@@ -17,6 +17,7 @@ from edgekit.errors import ArtifactError, DataError
 from edgekit.quantize.activation_tap import ActivationTap
 from edgekit.quantize.calibration import Calibration, Key, load_calibration, save_calibration
 from edgekit.quantize.observers import Histogram
+from edgekit.screen import count_of
 from edgekit.spec import PreprocessSpec
 from edgekit.vision.preprocess import preprocess
 
@@ -91,7 +92,7 @@ def calibrate(
     if 2 * noise > len(dataset):
         raise DataError(
             "The pictures are noise: their neighbouring pixels have nothing to do with each other.",
-            got=f"{noise} of {len(dataset)} pictures",
+            got=f"{noise} of {count_of(len(dataset), 'picture')}",
             expected="real pictures of what the camera will see",
         )
     result = Calibration(key, len(dataset), tensors, _missing(dataset))
@@ -136,4 +137,4 @@ def _missing(dataset: Dataset) -> tuple[str, ...]:
     if not names:
         return ()
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return (f"no picture of {len(names)} of {len(dataset.classes)} classes to calibrate on: {shown}",)
+    return (f"no picture of {len(names)} of {count_of(len(dataset.classes), 'class')} to calibrate on: {shown}",)

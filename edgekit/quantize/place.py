@@ -26,6 +26,7 @@ from edgekit.quantize.weights import (
     room_for_bias,
     weight_scales,
 )
+from edgekit.screen import count_of
 
 OPSET = 19  # the first with float16 scales, and so with a type for every Q and DQ
 
@@ -100,7 +101,7 @@ def quantize(
     if not where.layers:
         raise UsageError(
             "No layer is left to quantize.",
-            got=f"{len(keep)} nodes kept in float",
+            got=f"{count_of(len(keep), 'node')} kept in float",
             expected="at least one convolution or linear layer with constant weights",
         )
     graph = Graph(model)

@@ -26,6 +26,7 @@ from edgekit.quantize.place import Quantized
 from edgekit.quantize.plan import QuantizableLayer
 from edgekit.reading import read_json
 from edgekit.reading.limits import CARD
+from edgekit.screen import count_of
 from edgekit.spec import digest
 
 FORMAT = 2
@@ -213,7 +214,7 @@ class _Search:
             if len(given) + 1 == len(self.layers):
                 break  # without an int8 layer there is nothing quantized left
             given.append(ranked.layer)
-            if self.ask(frozenset(given), f"{len(given)} layers in float").drop <= self.max_drop:
+            if self.ask(frozenset(given), f"{count_of(len(given), 'layer')} in float").drop <= self.max_drop:
                 given = self.take_back(given)
                 if alone is not None and alone.cost < sum(self.costs[name] for name in given):
                     given = [alone.layer]

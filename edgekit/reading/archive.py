@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from edgekit.reading.files import regular_size
 from edgekit.reading.limits import ENTRIES, SPARE, UNPACKED, RefusedError, over, size
+from edgekit.screen import count_of
 
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _DIRECTORY = 128 * ENTRIES  # bytes
@@ -46,7 +47,7 @@ def zip_sizes(path: Path, most: int | None = None) -> dict[str, int]:
         raise RefusedError(f"not a whole zip file: {error}") from error
     limit = UNPACKED * total + SPARE if most is None else most
     if len(entries) > ENTRIES:
-        raise over("a zip file", f"{len(entries)} files", f"{ENTRIES} files")
+        raise over("a zip file", count_of(len(entries), "file"), f"{ENTRIES} files")
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > limit:
         raise over(f"a zip file of {size(total)}", f"{size(unpacked)} unpacked", size(limit))

@@ -14,6 +14,7 @@ from edgekit.metrics.operating_point import BoxPoint, operating_points
 from edgekit.predictor import Predictor
 from edgekit.refit.examples import Said
 from edgekit.refit.veto import Fit
+from edgekit.screen import count_of
 from edgekit.tasks import Asked
 from edgekit.vision.results import Detections
 
@@ -108,7 +109,9 @@ def judge(
     problems = [_worse(old, new) for old, new in zip(*points, strict=True)]
     problems += [_inexact(after, marks, fit, limits)]
     if stayed[0] < stayed[1]:
-        problems.append(f"{stayed[1] - stayed[0]} of {stayed[1]} visits that were called right are shown no more")
+        problems.append(
+            f"{stayed[1] - stayed[0]} of {count_of(stayed[1], 'visit')} that were called right are shown no more"
+        )
     if gone[1] and not gone[0]:
         problems.append(f"none of {gone[1]} false alarms is gone")
     told = next((problem for problem in problems if problem), "")

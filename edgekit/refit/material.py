@@ -13,6 +13,7 @@ from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError, PictureError
 from edgekit.progress import track
 from edgekit.refit.examples import Golden, Places, Said
+from edgekit.screen import count_of
 from edgekit.spec import ModelSpec
 from edgekit.vision.image import read_picture
 from edgekit.vision.preprocess import geometry
@@ -74,7 +75,7 @@ def readable_frames(
         readable += 1
         yield sample, frame
     if not readable:
-        raise DataError("None of the golden pictures can be read.", got=f"{len(samples)} pictures")
+        raise DataError("None of the golden pictures can be read.", got=f"{count_of(len(samples), 'picture')}")
 
 
 def says_wrong(frame: Sequence[Said]) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlencode
 
 from edgekit.errors import UsageError
+from edgekit.screen import count_of
 from edgekit.serving.throttle import LONGEST, TokenThrottle
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def required_token(host: str, token: str | None, name: str, fix: str) -> str | N
     if token is None or len(token) < 16:
         raise UsageError(
             f"A page on {host} can be reached from outside and needs a token.",
-            got="none" if token is None else f"{len(token)} characters",
+            got="none" if token is None else f"{count_of(len(token), 'character')}",
             expected=f"{name} of 16 characters or more",
             fix=fix.format(token=f'token = "{secrets.token_urlsafe(24)}"', value=secrets.token_urlsafe(24)),
         )

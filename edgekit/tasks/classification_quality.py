@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgekit.metrics.classification import ClassificationReport, Rate, rate, topk_hits
 from edgekit.metrics.statistics import Interval, mcnemar
-from edgekit.screen import shown, some
+from edgekit.screen import count_of, shown, some
 from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide, rate_text
 from edgekit.vision.decode import softmax
 
@@ -66,14 +66,14 @@ class ClassificationEvaluation(Evaluation):
 
     def lines(self, model: str) -> list[str]:
         report = self.report
-        told = [f"{model} on {report.n} pictures, 95 % intervals"]
+        told = [f"{model} on {count_of(report.n, 'picture')}, 95 % intervals"]
         for name, value in (("top-1", report.top1), (f"top-{report.k}", report.top5)):
             told.append(f"  {name:<28} {rate_text(value)}")
         if report.balanced is not None:
             told.append(f"  {'balanced':<28} {report.balanced:7.2%}")
         else:
             gone = report.unmeasured
-            told.append(f"  {'balanced':<28} not measured: no picture of {some(gone)} ({len(gone)} classes)")
+            told.append(f"  {'balanced':<28} not measured: no picture of {some(gone)} ({count_of(len(gone), 'class')})")
         seen = [entry for entry in report.classes if entry.n]
         if len(seen) > WEAKEST_SHOWN:
             seen = sorted(seen, key=lambda entry: entry.top1.value or 0.0)[:WEAKEST_SHOWN]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgekit.metrics.classification import Rate
 from edgekit.metrics.ground_truth import GroundTruth
 from edgekit.metrics.statistics import Interval
+from edgekit.screen import count_of
 from edgekit.vision.image import Frame
 
 WORST = 6  # pictures on which two models differ most, that are kept
@@ -196,7 +197,7 @@ class Evaluation(ABC):
             f"  {name:<28} {value.value:.4g}   [{value.low:.4g}, {value.high:.4g}]"
             for name, value in figures.metrics.items()
         ]
-        return [f"{model} on {figures.n} pictures, 95 % intervals", *told]
+        return [f"{model} on {count_of(figures.n, 'picture')}, 95 % intervals", *told]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what was not measured is null. Here: of each metric the value and its interval."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekit.errors import DataError
 from edgekit.metrics.classification import Rate, rate
 from edgekit.metrics.statistics import Interval, mcnemar
+from edgekit.screen import count_of
 from edgekit.tasks.base import Asked, GateLimits, Outputs, Spec, Task
 from edgekit.tasks.evaluation import Answered, Evaluation, Metric, MetricValues, Pictures, SideBySide, rate_text
 from edgekit.tasks.stage import Stage
@@ -45,7 +46,7 @@ class FeatureEvaluation(Evaluation):
 
     def lines(self, model: str) -> list[str]:
         return [
-            f"{model} on {self.nearest.n} pictures, 95 % intervals; it gives features and is no classifier",
+            f"{model} on {count_of(self.nearest.n, 'picture')}, 95 % intervals; it gives features and is no classifier",
             f"  {'nearest neighbour':<28} {rate_text(self.nearest)}   of the other pictures, by cosine similarity",
         ]
 

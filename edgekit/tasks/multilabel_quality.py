@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.labels import YES, LabelQuality, LabelReport, Ranking, ap_difference
 from edgekit.metrics.statistics import Interval
-from edgekit.screen import shown
+from edgekit.screen import count_of, shown
 from edgekit.tasks.classification_quality import WEAKEST_SHOWN
 from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide, rate_text
 
@@ -67,7 +67,7 @@ class LabelEvaluation(Evaluation):
         }
 
     def lines(self, model: str) -> list[str]:
-        told = [f"{model} on {self.report.n} pictures, 95 % intervals"]
+        told = [f"{model} on {count_of(self.report.n, 'picture')}, 95 % intervals"]
         names = {"map": "mAP", "micro_f1": "micro F1", "macro_f1": "macro F1"}
         for name, value in self._figures().items():
             figure = "not measured: no picture has any of the labels"

@@ -20,7 +20,7 @@ from edgekit.errors import DataError, PictureError
 from edgekit.metrics.classification import classification_report, mean_recall
 from edgekit.nets import library
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment.variations import cropped, mixed_seed, seeded
 from edgekit.training.pictures import Pictures
@@ -74,7 +74,8 @@ class ClassificationTraining(Training):
         state = read_weights(recipe.net.weights, net.name, arguments)
         if state is not None:
             count = start_from(self.net, state, self.heads)
-            say(f"{count} tensors from {recipe.net.weights}; {self.heads[0]} is new, for {len(classes)} classes")
+            told = f"{count_of(count, 'tensor')} from {recipe.net.weights}"
+            say(f"{told}; {self.heads[0]} is new, for {count_of(len(classes), 'class')}")
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -23,7 +23,7 @@ from edgekit.metrics.detection import detection_report
 from edgekit.metrics.operating_point import confusion
 from edgekit.nets.centernet import BRANCHES, LtrbMaps, OffsetSizeMaps
 from edgekit.nets.detector import with_decoding
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.spec import ModelSpec, digest
 from edgekit.tasks.detection.text import alarm_lines, curve_lines
 from edgekit.training.augment.paste import MOST, cuts_by_class, pasted
@@ -88,7 +88,7 @@ class DetectionTraining(Training):
         if state is not None:
             state, left = in_trunk(self.net, state, trunk)
             count = start_from(self.net, state, self.heads)
-            say(f"{count} tensors of the trunk from {recipe.net.weights}; neck and head are new{left}")
+            say(f"{count_of(count, 'tensor')} of the trunk from {recipe.net.weights}; neck and head are new{left}")
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -255,7 +255,7 @@ def _checked_classes(train: Dataset, val: Dataset) -> tuple[str, ...]:
     if val.classes != classes:
         raise DataError("The splits have different classes.", got=some(val.classes or ()), expected=some(classes))
     if not sum(train.box_counts):
-        raise DataError("No training picture has an object.", got=f"{len(train)} pictures without boxes")
+        raise DataError("No training picture has an object.", got=f"{count_of(len(train), 'picture')} without boxes")
     return classes
 
 

@@ -19,7 +19,7 @@ from edgekit.data.made import is_made
 from edgekit.data.sample import Sample
 from edgekit.errors import DataError, SplitError
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.find import holds_pictures
 
 IMBALANCED = 20  # times as many pictures of one class as of another are worth a word
@@ -74,7 +74,7 @@ def load_splits(path: Path, data: Data, seed: int, names: ClassMap | None = None
     for which, dataset in (("training", train), ("validation", val)):
         notes += [f"{which}: {note}" for note in dataset.notes]
         if dataset.masked:
-            notes.append(f"{which}: {len(dataset)} pictures with masks")
+            notes.append(f"{which}: {count_of(len(dataset), 'picture')} with masks")
         elif not dataset.boxed:  # the notes of those with boxes count them
             notes.append(f"{which}: {counts(dataset)}")
     notes += _imbalance(train, val)
@@ -121,7 +121,7 @@ def counts(dataset: Dataset) -> str:
     """E.g. "245 pictures (ants 124, bees 121)"."""
     of = Counter(s.label for s in dataset)
     names = dataset.classes or tuple(str(i) for i in range(1 + max((i for i in of if i is not None), default=-1)))
-    return f"{len(dataset)} pictures ({some([f'{name} {of[i]}' for i, name in enumerate(names)], 12)})"
+    return f"{count_of(len(dataset), 'picture')} ({some([f'{name} {of[i]}' for i, name in enumerate(names)], 12)})"
 
 
 def _folders(path: Path, data: Data, seed: int, own_names: bool) -> tuple[Dataset, Dataset, tuple[str, ...]]:

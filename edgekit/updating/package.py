@@ -28,6 +28,7 @@ from edgekit.loading import ENGINE
 from edgekit.reading import RefusedError, load_json, read_bytes
 from edgekit.reading.archive import copied, opened_stored
 from edgekit.reading.limits import CARD, GB
+from edgekit.screen import count_of
 from edgekit.updating.keys import SIGNATURE, SigningKey, is_signed
 from edgekit.vision.find import SUFFIXES
 
@@ -222,7 +223,7 @@ def _trusted(path: Path, text: bytes, signature: bytes, keys: Sequence[str]) -> 
         if not _MODEL.fullmatch(found.model) or not found.pictures or {*found.files} != allowed:
             raise ValueError("a model, golden pictures and answers, and nothing else")
         if len(found.pictures) > MOST_PICTURES or any(part.bytes < 0 for part in found.files.values()):
-            raise ValueError(f"{len(found.pictures)} pictures")
+            raise ValueError(f"{count_of(len(found.pictures), 'picture')}")
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise _broken(path, f"a manifest of another kind: {str(error).splitlines()[0]}") from error
     return found

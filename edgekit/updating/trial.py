@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from edgekit.camera.config import CameraConfig, MotionConfig
 from edgekit.camera.health import Health
+from edgekit.screen import count_of
 from edgekit.updating.pace import too_slow
 
 KEEP = ""
@@ -88,9 +89,9 @@ class Judge:
 
     def _wrong(self, seen: Seen, at: float) -> str:
         if self._in_a_row >= _IN_A_ROW:
-            return f"it failed on {self._in_a_row} frames in a row"
+            return f"it failed on {count_of(self._in_a_row, 'frame')} in a row"
         if self._failures >= _IN_A_ROW and self._failures > _SHARE * (self._looks + self._failures):
-            return f"it failed on {self._failures} of {self._looks + self._failures} frames"
+            return f"it failed on {self._failures} of {count_of(self._looks + self._failures, 'frame')}"
         if at - self._moved > seen.patience:
             return f"it has not looked at a frame for {at - self._moved:.0f} s"
         if self._standing and self._looks >= _TIMED:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import InputError, UsageError
+from edgekit.screen import count_of
 from edgekit.vision.boxes import clip
 from edgekit.vision.preprocess import Geometry
 from edgekit.vision.results import Classification, Detections
@@ -94,7 +95,7 @@ def classify(logits: ArrayLike, classes: Sequence[str], top: int = 5) -> list[Cl
     if rows.ndim != 2 or rows.shape[1] != len(classes) or not classes:
         raise InputError(
             "The logits do not fit the classes.",
-            got=f"logits {list(rows.shape)}, {len(classes)} classes",
+            got=f"logits {list(rows.shape)}, {count_of(len(classes), 'class')}",
             expected="logits [N, C] with one column a class",
             fix="use the classes the model was exported with",
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.errors import InputError, UsageError
-from edgekit.screen import shown
+from edgekit.screen import count_of, shown
 from edgekit.vision.draw import with_labels
 from edgekit.vision.image import Frame
 from edgekit.vision.results import Result, supervision_class
@@ -113,7 +113,7 @@ def labels_of(scores: ArrayLike, classes: Sequence[str], thresholds: Sequence[fl
     if rows.ndim != 2 or rows.shape[1] != len(classes) or not classes:
         raise InputError(
             "The scores do not fit the classes.",
-            got=f"scores {list(rows.shape)}, {len(classes)} classes",
+            got=f"scores {list(rows.shape)}, {count_of(len(classes), 'class')}",
             expected="scores [N, C] with one column a class",
             fix="use the classes the model was exported with",
         )

@@ -55,7 +55,7 @@ def test_a_data_set(make: Make) -> None:
     assert data.samples[0].box_labels.tolist() == [0, 1]  # type: ignore[union-attr]
     assert data.samples[0].name == "val2017/a.png"
     assert data.samples[0].box_areas is None
-    assert data.notes == ("2 objects in 1 pictures: bee 1, wasp 1",)
+    assert data.notes == ("2 objects in 1 picture: bee 1, wasp 1",)
     assert boxes(load_dataset(make([item([1, 2, 3, 4])]) / "annotations" / "instances_val2017.json")) == [[1, 2, 4, 6]]
 
 

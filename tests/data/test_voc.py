@@ -52,7 +52,7 @@ def test_pixels_are_counted_from_one_and_ends_belong_to_the_box(make: Make) -> N
     assert (data.layout, data.classes) == ("voc", ("bee", "wasp"))
     assert boxes(data) == [[0, 0, 20, 10], [2, 3, 3.5, 5]]
     assert data.samples[0].box_labels.tolist() == [1, 0]  # type: ignore[union-attr]
-    assert data.notes == ("2 objects in 1 pictures: bee 1, wasp 1",)
+    assert data.notes == ("2 objects in 1 picture: bee 1, wasp 1",)
 
 
 def test_difficult_objects_are_set_aside(make: Make) -> None:
@@ -238,7 +238,7 @@ def test_boxes_turn_with_their_picture(make: Make, orientation: int) -> None:
     assert frame.shape == (32, 16, 3)
     assert frame[inside].min() > 200
     assert frame[~inside].max() < 60
-    assert data.notes[1] == "1 boxes turned upright with the picture (EXIF): JPEGImages/a.jpg"
+    assert data.notes[1] == "1 box(es) turned upright with the picture (EXIF): JPEGImages/a.jpg"
     # labels that state the upright size were drawn on the upright picture
     (root / "Annotations" / "a.xml").write_text(xml(obj("bee", 5, 17, 8, 32), size=(16, 32)))
     assert boxes(load_dataset(root)) == [[4, 16, 8, 32]]

@@ -55,7 +55,7 @@ def test_a_data_set(make: Make) -> None:
     assert (data.layout, data.classes, data.boxed) == ("yolo", ("bee", "hornet"), True)
     assert boxes(data) == [("valid/images/b.png", [[8, 3, 12, 7]], [1])]
     assert data.notes[0] == "val was taken, beside it left out: train"
-    assert data.notes[1] == "1 objects in 1 pictures: hornet 1"
+    assert data.notes[1] == "1 object in 1 picture: hornet 1"
     assert data.notes[2] == "1 of 2 classes have no objects: bee"
     assert boxes(load_dataset(root, split="train")) == [("train/images/a.png", [[8, 3, 12, 7]], [0])]
     assert boxes(load_dataset(root / "data.yaml", split="valid")) == boxes(data)

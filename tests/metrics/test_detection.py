@@ -298,7 +298,7 @@ def test_the_report_is_plain_data() -> None:
     ("truths", "founds", "got"),
     [
         ([], [], "0 pictures"),
-        ([NO_TRUTH], [], "1 pictures with 0 results"),
+        ([NO_TRUTH], [], "1 picture with 0 results"),
         ([GroundTruth([[0, 0, 1, 1]], [2])], [NOTHING], "2 in picture 0"),
         ([NO_TRUTH], [Predictions([[0, 0, 1, 1]], [0.5], [-1])], "-1 in picture 0"),
     ],

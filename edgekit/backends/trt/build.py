@@ -20,6 +20,7 @@ from edgekit.backends.trt.library import Library, Message, first_error
 from edgekit.backends.trt.progress import Progress, Report, monitor
 from edgekit.backends.trt.refusal import refused_build, refused_parse
 from edgekit.errors import BackendError, UsageError
+from edgekit.screen import count_of
 
 Shape = tuple[int, ...]
 HARDWARE = {"same-sm": "SAME_COMPUTE_CAPABILITY", "ampere-plus": "AMPERE_PLUS"}
@@ -181,7 +182,7 @@ def _use_dla(config: Any, builder: Any, core: int, library: Library) -> None:
     if core >= builder.num_DLA_cores:
         raise BackendError(
             f"There is no DLA core {core} here.",
-            got=f"{builder.num_DLA_cores} cores, as far as {library.title} sees",
+            got=f"{count_of(builder.num_DLA_cores, 'core')}, as far as {library.title} sees",
             expected="an AGX Orin or Orin NX, and a TensorRT that supports its DLA (10.3 to 10.7, or 11.4.1)",
             fix="take dla out of the target's [engine] table",
         )

@@ -17,6 +17,7 @@ from edgekit.backends.openvino_ import openvino_core
 from edgekit.benchmark.layers.operations import Cost, costs
 from edgekit.benchmark.schema import LayerCost, Layers, Peak
 from edgekit.errors import BackendError
+from edgekit.screen import count_of
 
 RUNS = 30
 WARM = 5
@@ -50,7 +51,7 @@ def layers(
     precision = "int8" if any("int8" in p for p in (artifact.metadata.precision,)) else "fp32"
     roof = peak.gmacs.get(precision) if peak else None
     return Layers(
-        source=f"{backend}'s own profiler, median of {runs} runs",
+        source=f"{backend}'s own profiler, median of {count_of(runs, 'run')}",
         layers=found,
         total_ms=total,
         gmacs_per_second=reached,

@@ -15,7 +15,7 @@ from edgekit.errors import DataError, PictureError
 from edgekit.metrics.classification import Rate, plain, rate
 from edgekit.predictor import Predictor
 from edgekit.progress import track
-from edgekit.screen import shown, some
+from edgekit.screen import count_of, shown, some
 from edgekit.tasks.evaluation import rate_text
 from edgekit.vision.image import Frame
 
@@ -143,7 +143,7 @@ def ask(predictor: Predictor, dataset: Dataset, keep: int = 0) -> tuple[Erasing,
         if keep:
             kept = sorted([*kept, (case, frames)], key=lambda pair: _weight(pair[0]))[:keep]
     if not cases:
-        got = some(asked.unread) if asked.unread else f"{len(dataset)} pictures"
+        got = some(asked.unread) if asked.unread else f"{count_of(len(dataset), 'picture')}"
         raise DataError("No picture has an object that could be erased.", got=got, expected="boxes of the model's")
     classes = tuple(one for label in predictor.spec.classes if (one := _of_class(label, cases)) is not None)
     return Erasing(classes, tuple(cases), tuple(asked.covered), tuple(asked.unread)), kept

@@ -9,7 +9,7 @@ from typing import Any
 from edgekit.metrics.alarm import AlarmSetting
 from edgekit.metrics.classification import Rate, plain, rate
 from edgekit.metrics.statistics import poisson
-from edgekit.screen import shown
+from edgekit.screen import count_of, shown
 from edgekit.tasks.evaluation import rate_text
 
 _SHOWN = 8  # moments and pictures of a class that the text names, the worst
@@ -194,7 +194,7 @@ def _class_lines(one: ClassAlarms, data: str) -> list[str]:
     told = [f"  {shown(setting.label):<20.20} threshold {setting.threshold:.3f} ({setting.chosen}): {recall}"]
     if one.alarms.per_hour is not None:
         hit, all_of = one.frames
-        told.append(f"    single frames  {_an_hour(one.alarms, 'alarm')}; {hit} of {all_of} frames")
+        told.append(f"    single frames  {_an_hour(one.alarms, 'alarm')}; {hit} of {count_of(all_of, 'frame')}")
         told.append(f"    camera's rules {_an_hour(one.visits, 'visit')}")
     if one.pictures.n:
         thousand = [1000 * share for share in (one.pictures.value or 0.0, one.pictures.low, one.pictures.high)]
@@ -216,8 +216,9 @@ def _class_lines(one: ClassAlarms, data: str) -> list[str]:
 
 
 def _an_hour(found: Hourly, what: str) -> str:
-    plural = what if found.count == 1 else f"{what}s"
-    return f"{found.count} {plural}: {_rates(found.per_hour or 0.0, found.low or 0.0, found.high or 0.0)} an hour"
+    return (
+        f"{count_of(found.count, what)}: {_rates(found.per_hour or 0.0, found.low or 0.0, found.high or 0.0)} an hour"
+    )
 
 
 def _rates(value: float, low: float, high: float) -> str:

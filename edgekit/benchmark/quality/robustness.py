@@ -16,7 +16,7 @@ from edgekit.errors import DataError
 from edgekit.metrics.classification import topk_hits
 from edgekit.predictor import Predictor
 from edgekit.progress import track, working
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.image import Frame
 
 
@@ -56,7 +56,7 @@ def robustness(
     if not task.anything(dataset):
         raise DataError(
             "Robustness needs objects to find.",
-            got=f"{len(dataset)} pictures without one",
+            got=f"{count_of(len(dataset), 'picture')} without one",
             expected="some with objects",
         )
     found: dict[str, list[float]] = {}

@@ -9,6 +9,7 @@ from edgekit.benchmark.report import rows as of_rows
 from edgekit.benchmark.report.rows import main_metric, speed_of
 from edgekit.benchmark.schema import Row, Span
 from edgekit.metrics.classification import clopper_pearson
+from edgekit.screen import count_of
 from edgekit.tasks import metric_named
 
 
@@ -174,7 +175,7 @@ def _pictures(row: Row) -> str:
 
 
 def _few(rows: Sequence[Row], names: dict[str, str]) -> str:
-    return " and ".join(names[row.name] for row in rows) if len(rows) == 2 else f"{len(rows)} cases"
+    return " and ".join(names[row.name] for row in rows) if len(rows) == 2 else count_of(len(rows), "case")
 
 
 def _ms(value: float) -> str:

@@ -26,6 +26,7 @@ from edgekit.camera.deliver.queued.queued import AnsweredError, QueuedDelivery, 
 from edgekit.camera.deliver.queued.rules import QueueKeys
 from edgekit.camera.source.uri import expand
 from edgekit.errors import UsageError
+from edgekit.screen import count_of
 from edgekit.version import __version__
 
 _AGAIN = (408, 425, 429)  # of the 4xx those that say: later (RFC 9110 15.5.9, RFC 8470 5.2, RFC 6585 4)
@@ -65,7 +66,7 @@ class Webhook(QueuedDelivery):
         if keys.secret is not None and len(secret) < 16:
             raise UsageError(
                 "deliver.webhook.secret is too short to be one.",
-                got=f"{len(secret)} characters",
+                got=f"{count_of(len(secret), 'character')}",
                 expected="16 or more",
             )
         self._url, self._secret, self._timeout = url, secret.encode(), keys.timeout

@@ -18,6 +18,7 @@ from edgekit.camera.store.database import open_database
 from edgekit.camera.store.lock import Lock, same_file
 from edgekit.camera.store.permissions import private_folder
 from edgekit.camera.store.repair import damage, damage_of, salvage, set_aside
+from edgekit.screen import count_of
 
 _QUICKLY = 32 * MB  # of a database, that are checked before anything else; larger ones meanwhile
 
@@ -110,7 +111,9 @@ class LockedDatabase:
         self._opened = self.path.stat()
         try:
             visits, events = salvage(broken, self.db, self.lock.mark)
-            self._say(f"{visits} visits and {events} events of {broken.name} could be read and are in the new one")
+            self._say(
+                f"{count_of(visits, 'visit')} and {events} events of {broken.name} could be read and are in the new one"
+            )
         except sqlite3.Error as error:
             self._say(f"error: nothing of {broken.name} could be taken over: {error}")
 

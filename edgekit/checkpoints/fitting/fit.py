@@ -21,6 +21,7 @@ from edgekit.checkpoints.fitting.layout import Layout, Shape, layout_of, numbers
 from edgekit.checkpoints.fitting.names import behind_dropout, unwrapped
 from edgekit.checkpoints.fitting.remap import remaps
 from edgekit.errors import CheckpointError, UsageError
+from edgekit.screen import count_of
 
 _STATISTICS = re.compile(r"(^|\.)running_(mean|var)$")
 _TRAINING_ONLY = re.compile(r"^(aux\w*|AuxLogits|aux_head|mask_token|head_aux)(\.|\d|$)")
@@ -243,7 +244,7 @@ class _Fitting:
         error = MisfitError(
             f"The weights are not those of {self.layout.arch}.",
             got=", ".join(part for part in parts if part),
-            expected=f"its {len(shapes)} names and shapes",
+            expected=f"its {count_of(len(shapes), 'name')} and shapes",
             fix="--arch names another net, timm:NAME or torchvision:NAME; without it the file's keys are looked up",
         )
         error.distance = len(missing) + len(strange) + len(other)

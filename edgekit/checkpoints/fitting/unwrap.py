@@ -22,6 +22,7 @@ from edgekit.checkpoints.fitting.guess import behind, starts_of_known
 from edgekit.checkpoints.fitting.layout import Layout
 from edgekit.checkpoints.fitting.names import BESIDE, NORMALIZE, behind_dropout, unwrapped
 from edgekit.errors import CheckpointError, UsageError
+from edgekit.screen import count_of
 
 WRAPPERS = (
     "state_dict_ema", "model_ema", "ema", "ema_state_dict", "params_ema", "state_dict", "model_state_dict",
@@ -127,7 +128,7 @@ def find_weights(content: Mapping[str, Any], path: Path, kind: Wanted, wanted: s
     if strange:
         raise CheckpointError(
             f"{path} holds a net of which the {kind.called} is only a part.",
-            got=f"{len(strange)} tensors beside {chosen.prefix}*: {', '.join(strange[:4])}",
+            got=f"{count_of(len(strange), 'tensor')} beside {chosen.prefix}*: {', '.join(strange[:4])}",
             expected=f"a {kind.called} and nothing that computes beside it",
             fix="save the whole classifier's state_dict(); a net of several parts has to be added "
             "(CONTRIBUTING.md, 'Add a net')",

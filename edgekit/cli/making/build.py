@@ -15,6 +15,7 @@ from edgekit.cli.shared import after
 from edgekit.cli.shared.helptext import DATA, OUTPUT, TARGET, Group, argument
 from edgekit.cli.shared.options import ForceOption, Format, FormatOption, print_json, say
 from edgekit.progress import working
+from edgekit.screen import count_of
 
 if TYPE_CHECKING:
     from edgekit.engines.build import BuildResult
@@ -135,7 +136,7 @@ def _print(result: BuildResult) -> None:
     typer.echo(f"{card.metadata.precision} for {card.built_on.describe()}, SM {', '.join(card.options.sms)}")
     proof = card.proof
     typer.echo(
-        f"answers as its ONNX on {proof['pictures']} pictures (max|d| {proof['max_abs']:.2g})"
+        f"answers as its ONNX on {count_of(proof['pictures'], 'picture')} (max|d| {proof['max_abs']:.2g})"
         if proof
         else "not proven: built without running it"
     )

@@ -11,6 +11,7 @@ import typer
 from edgekit.cli.shared import after
 from edgekit.cli.shared.helptext import DATA, OUTPUT, Group, argument
 from edgekit.cli.shared.options import Format, FormatOption, MapOption, next_command, print_json, say
+from edgekit.screen import count_of
 
 if TYPE_CHECKING:
     from edgekit.training.loop.result import TrainResult
@@ -129,7 +130,7 @@ def _print(result: TrainResult, names: Sequence[str]) -> None:
     pace = f", {result.images_per_second:.1f} pictures/s while training" if result.images_per_second else ""
     typer.echo(f"{result.seconds / 60:.1f} minutes{pace}")
     if result.skipped:
-        typer.echo(f"{len(result.skipped)} pictures skipped: {', '.join(result.skipped[:5])}")
+        typer.echo(f"{count_of(len(result.skipped), 'picture')} skipped: {', '.join(result.skipped[:5])}")
 
 
 def _row(number: int, result: TrainResult) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from edgekit.cli.shared.options import Format, print_json, say
-from edgekit.screen import shown
+from edgekit.screen import count_of, shown
 
 if TYPE_CHECKING:
     from edgekit.camera.config import CameraConfig
@@ -34,13 +34,13 @@ def tell(summary: Summary, config: CameraConfig, output_format: Format) -> None:
     )
     for name, one in summary.cameras.items():
         write(f"  {shown(name)}: {one.captured} captured, {one.processed} processed, {one.dropped} dropped, "
-              f"{one.inferred} looks, {one.fps:.1f} frames a second")  # fmt: skip
+              f"{count_of(one.inferred, 'look')}, {one.fps:.1f} frames a second")  # fmt: skip
     if summary.inference_p50_ms is not None:
         age = "" if summary.age_p99_ms is None else f", age of a frame p99 {summary.age_p99_ms} ms"
         write(f"times     inference p50 {summary.inference_p50_ms} ms{age}")
     for label, most in sorted(summary.most_at_once.items()):
         level = f" ({found})" if (found := level_of(label, most)) else ""
-        write(f"{shown(label):<9} {summary.visits.get(label, 0)} visits, most at once {most}{level}")
+        write(f"{shown(label):<9} {count_of(summary.visits.get(label, 0), 'visit')}, most at once {most}{level}")
     dropped = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in summary.not_kept.items() if n)
     write(f"events    {summary.events}" + (f"; {dropped}" if dropped else ""))
 

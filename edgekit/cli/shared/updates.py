@@ -11,6 +11,7 @@ import typer
 
 from edgekit.cli.shared.options import say
 from edgekit.errors import BusyError, OutputError, SourceError, UsageError
+from edgekit.screen import count_of
 
 if TYPE_CHECKING:
     from edgekit.camera.config import CameraConfig
@@ -44,7 +45,7 @@ def take(package: Path, config: CameraConfig) -> None:
     rules = config.update
     typer.echo(
         f"{taken.new.model} is on trial in the camera that runs, or from its next start on: for {rules.trial_minutes:g}"
-        f" minutes and {rules.trial_looks} looks; its log says whether it was kept"
+        f" minutes and {count_of(rules.trial_looks, 'look')}; its log says whether it was kept"
     )
 
 

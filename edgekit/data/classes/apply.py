@@ -16,7 +16,7 @@ from edgekit.data.mask_file import VOID, MaskFile
 from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import UsageError
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 
 def mapped(dataset: Dataset, classes: Sequence[str], given: ClassMap, strict: bool = True) -> Dataset:
@@ -156,7 +156,7 @@ def _notes(
     if left:
         of = f"{sum(counts[i] for i in left)} of {sum(counts.values())} {unit}"
         told = some([f"{names[i]} {counts[i]}" for i in left], 10)
-        notes += (f"left out by the map: {of}, of {len(left)} of {len(names)} classes: {told}",)
+        notes += (f"left out by the map: {of}, of {len(left)} of {count_of(len(names), 'class')}: {told}",)
     there = {place for i, place in places.found.items() if counts[i]}
     absent = [name for i, name in enumerate(classes) if i not in there]
     if absent:

@@ -15,7 +15,7 @@ from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
 from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError, SplitError
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.boxes import clip
 from edgekit.vision.find import scan
 from edgekit.vision.image import picture_problem
@@ -216,7 +216,7 @@ def counted(dataset: Dataset) -> Iterator[str]:
     """The notes about how much a set with boxes has: objects of each class, pictures without any, boxes set aside."""
     classes, counts = dataset.classes or (), dataset.box_counts
     parts = [f"{name} {n}" for name, n in zip(classes, counts, strict=True) if n]
-    yield f"{sum(counts)} objects in {len(dataset)} pictures: {some(parts, 20) or 'none'}"
+    yield f"{count_of(sum(counts), 'object')} in {count_of(len(dataset), 'picture')}: {some(parts, 20) or 'none'}"
     absent = [name for name, n in zip(classes, counts, strict=True) if not n]
     if absent:
         yield f"{len(absent)} of {len(classes)} classes have no objects: {some(absent)}"

@@ -174,7 +174,7 @@ def _add(
         own = [_box(item, dense, size, collector, path) for key in found for item in boxes[key]]
         stated = (images[0].get("width"), images[0].get("height"))
         if size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height):
-            collector.say("boxes turned upright with the picture (EXIF)", collector.name(path))
+            collector.say("box(es) turned upright with the picture (EXIF)", collector.name(path))
             own = [replace(box, xyxy=upright(box.xyxy, size)) for box in own]
         elif None not in stated and stated != (size.width, size.height):
             text = f"{collector.name(path)} ({stated[0]} x {stated[1]} stated, {size.width} x {size.height} found)"

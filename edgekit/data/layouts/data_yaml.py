@@ -11,6 +11,7 @@ from edgekit.errors import DataError
 from edgekit.reading import read_text
 from edgekit.reading.limits import SETTINGS, RefusedError
 from edgekit.reading.yaml_ import load_yaml
+from edgekit.screen import count_of
 
 CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _SPLITS = tuple(name for names in SPLITS.values() for name in names)
@@ -61,7 +62,9 @@ def read_config(file: Path) -> Config:
     names = _names(file, given.get("names"))
     count = given.get("nc")
     if count is not None and count != str(len(names)):
-        raise DataError(f"{file} contradicts itself.", got=f"nc: {count} and {len(names)} names", expected="one number")
+        raise DataError(
+            f"{file} contradicts itself.", got=f"nc: {count} and {count_of(len(names), 'name')}", expected="one number"
+        )
     splits = {k: _entries(file, given[k]) for k in _SPLITS if given.get(k) not in _NOTHING}
     root = given.get("path", "")
     return Config(file, root if isinstance(root, str) else "", names, splits, _keypoints(file, given.get("kpt_shape")))

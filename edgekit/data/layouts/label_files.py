@@ -215,7 +215,7 @@ def add(collector: Collector, picture: Path, said: Sequence[tuple[Path, Entry]],
             collector.say(entry.ignore, name)
         turned = is_turned(entry, size)
         if turned:
-            collector.say("boxes turned upright with the picture (EXIF)", name)
+            collector.say("box(es) turned upright with the picture (EXIF)", name)
         elif entry.size and min(entry.size) > 0 and entry.size != (size.width, size.height):
             text = f"{name} ({entry.size[0]:g} x {entry.size[1]:g} stated, {size.width} x {size.height} found)"
             collector.say("picture(s) of another size than their labels state", text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.data.names import SPLITS, split_of
 from edgekit.data.sample import class_index
 from edgekit.errors import DataError
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.clutter import is_clutter
 from edgekit.vision.find import holds_pictures
 
@@ -70,8 +70,8 @@ def split_folders(path: Path, classes: Sequence[str] | None = None) -> SplitFold
     raise DataError(
         f"{path} can be read in two ways.",
         got=f"{_names(deep)} beside {_names(beside)}",
-        expected=f"a split with the classes {some(sorted(_inner(deep[0])))}, or {len(with_pictures)} classes: "
-        + some([p.name for p in with_pictures], 10),
+        expected=f"a split with the classes {some(sorted(_inner(deep[0])))}, or "
+        f"{count_of(len(with_pictures), 'class')}: " + some([p.name for p in with_pictures], 10),
         fix=f"for the split name the folder itself, {deep[0]}; for the classes give it another name",
     )
 

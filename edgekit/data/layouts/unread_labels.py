@@ -10,7 +10,7 @@ from edgekit.data.layouts.files.parts import PARTS
 from edgekit.data.names import split_of
 from edgekit.errors import LayoutError
 from edgekit.reading import is_file
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.find import scan
 
 KNOWN = (
@@ -78,7 +78,7 @@ def unread(path: Path, seen: Sequence[str], pictures: int, fix: str = "") -> Lay
     """The error that names what was seen, and what to do."""
     return LayoutError(
         f"{path} has labels in a layout that edgekit does not read.",
-        got=f"{some(seen)}" + (f", with {pictures} pictures" if pictures else ""),
+        got=f"{some(seen)}" + (f", with {count_of(pictures, 'picture')}" if pictures else ""),
         expected=KNOWN,
         fix=fix or "export or convert the labels to one of these",
     )

@@ -151,7 +151,7 @@ def _add(collector: Collector, picture: Path, root: Element, size: Size, names: 
     stated = tuple(number_in(root.find("size"), tag) for tag in ("width", "height"))
     turned = size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height)
     if turned:
-        collector.say("boxes turned upright with the picture (EXIF)", name)
+        collector.say("box(es) turned upright with the picture (EXIF)", name)
     elif min(stated) > 0 and stated != (size.width, size.height):
         text = f"{name} ({stated[0]:g} x {stated[1]:g} stated, {size.width} x {size.height} found)"
         collector.say("picture(s) of another size than their labels state", text)

@@ -23,7 +23,7 @@ from edgekit.errors import DataError, LayoutError
 from edgekit.progress import track
 from edgekit.reading import exists, is_file, read_text
 from edgekit.reading.limits import LABELS, LIST
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.find import scan
 
@@ -155,7 +155,7 @@ def _load(
             return elsewhere.dataset("yolo", notes)
         raise DataError(
             f"None of the pictures in {root} has a label file.",
-            got=f"{without} pictures, and no {label_file(collector.samples[0].path or root)}",
+            got=f"{count_of(without, 'picture')}, and no {label_file(collector.samples[0].path or root)}",
             expected="labels/x.txt for images/x.jpg, also where a picture has no objects",
             fix="copy the labels too",
         )

@@ -11,7 +11,7 @@ import numpy as np
 from edgekit.data.looks import Looks, alike, looks
 from edgekit.data.sample import Dataset
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 MOST = 10_000  # pictures that are compared with one another; 5,000 took 34 s of one core, twice as many take four times
 _AT_ONCE = 50
@@ -83,7 +83,9 @@ def problems_of(found: Alike) -> tuple[str, ...]:
             f"of one view, so a figure measured there is too good: {some(list(pictures.values()))}"
         )
     if found.compared < found.decoded:
-        told.append(f"{found.compared} of {found.decoded} pictures, spread evenly, were compared for likeness")
+        told.append(
+            f"{found.compared} of {count_of(found.decoded, 'picture')}, spread evenly, were compared for likeness"
+        )
     return tuple(told)
 
 

@@ -12,7 +12,7 @@ from edgekit.data.survey.likeness import Alike, look_alike, problems_of
 from edgekit.data.survey.measures import Boxes, Counts, boxes_of, counts_of, masks_of, sizes_of, sizes_text
 from edgekit.data.survey.problems import class_problems, clips_between, copies
 from edgekit.data.survey.sets import Sets, read_sets
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class DataReport:
         """For people; `name` is what the set is called."""
         counts = self.splits.values()
         pictures, objects = sum(c.pictures for c in counts), sum(c.objects for c in counts)
-        told = [_many(pictures, "picture")] + ([_many(objects, "box", "es")] if self.boxes is not None else [])
-        told += [_many(len(self.classes), "class", "es")] if self.classes else []
+        told = [count_of(pictures, "picture")] + ([count_of(objects, "box")] if self.boxes is not None else [])
+        told += [count_of(len(self.classes), "class")] if self.classes else []
         found = [f"{name}: {self.layout}, {', '.join(told)}"]
         for split, one in self.splits.items():
             of = some([f"{k} {n}" for k, n in one.classes.items() if n], 12)
-            parts = [_many(one.pictures, "picture")]
+            parts = [count_of(one.pictures, "picture")]
             parts += [f"{one.empty} of them without objects"] if one.empty else []
-            parts += [_many(one.objects, "box", "es")] if self.boxes is not None else []
+            parts += [count_of(one.objects, "box")] if self.boxes is not None else []
             parts += [f"{one.aside} set aside"] if one.aside else []
             found.append(f"  {split or 'no splits'}: {', '.join(parts)}{f': {of}' if of else ''}")
         found.append(f"  sizes: {sizes_text(self.sizes)}")
@@ -114,10 +114,6 @@ def report_of(sets: Sets, quick: bool = False) -> DataReport:
     notes = replace(sets, notes=()).lines(lambda part: counted(part) if part.any_boxed else ())
     boxes = boxes_of(samples, sizes)
     return DataReport(sets.layout, sets.classes or (), counts, tuple(sizes), boxes, alike, tuple(notes), problems)
-
-
-def _many(n: int, what: str, end: str = "s") -> str:
-    return f"{n} {what}{'' if n == 1 else end}"
 
 
 def _boxes_text(boxes: Boxes, objects: int) -> str:

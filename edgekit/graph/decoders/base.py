@@ -16,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgekit.graph.builder import Builder
+from edgekit.screen import count_of
 from edgekit.vision.spec import Suppression, TensorSpec, known_keys, require
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -63,7 +64,7 @@ class Reading:
 
     def __str__(self) -> str:
         outputs = ", ".join(f"{role} = {name}" for role, name in self.roles.items())
-        kinds = f", {self.classes} classes" if self.classes else ""
+        kinds = f", {count_of(self.classes, 'class')}" if self.classes else ""
         own = "".join(f", {key} {value}" for key, value in self.settings.items() if not isinstance(value, (list, dict)))
         return f"{self.decoder}: {outputs}{kinds}{own}"
 

@@ -19,6 +19,7 @@ from edgekit.graph.foreign.refuse import refuse, tensors_of
 from edgekit.reading import RefusedError, read_bytes, regular_size
 from edgekit.reading.limits import ONNX
 from edgekit.reading.protobuf import check_fields
+from edgekit.screen import count_of
 from edgekit.vision.spec import TensorSpec
 
 _AGAIN = "copy it again, or export it again as one file of at most 2 GB (external_data=False)"
@@ -145,7 +146,7 @@ def _parsed(data: bytes, path: Path) -> onnx.ModelProto:
     if not model.graph.node or not model.graph.output:
         raise ArtifactError(
             f"{path} has no graph that computes anything.",
-            got=f"{len(data)} bytes, {len(model.graph.node)} nodes, {len(model.graph.output)} outputs",
+            got=f"{len(data)} bytes, {count_of(len(model.graph.node), 'node')}, {len(model.graph.output)} outputs",
             expected="an ONNX of a net",
             fix=_AGAIN,
         )

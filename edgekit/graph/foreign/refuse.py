@@ -16,6 +16,7 @@ from edgekit.errors import ArtifactError
 from edgekit.graph.foreign.external import is_outside
 from edgekit.reading.limits import FIELDS, ONNX, size
 from edgekit.reading.protobuf import tensor_problem
+from edgekit.screen import count_of
 
 OLDEST = 7
 NESTED = 8  # graphs in graphs; exporters write two
@@ -143,7 +144,7 @@ def _functions(model: onnx.ModelProto, path: Path) -> None:
     calls = Counter((n.domain, n.op_type) for g in graphs_of(model.graph) for n in g.node)
     total = sum(count * sizes.get(name, 1) for name, count in calls.items())
     if max(total, *sizes.values(), 0) > FIELDS if sizes else total > FIELDS:
-        raise _refused(path, "functions that become too many nodes", f"{total} nodes written out",
+        raise _refused(path, "functions that become too many nodes", f"{count_of(total, 'node')} written out",
                        f"at most {FIELDS}", "export it with fewer layers of functions")  # fmt: skip
 
 
@@ -212,7 +213,8 @@ def _wiring(
         if name not in made and name not in outer:
             raise _refused(path, "a tensor that nothing makes", repr(name[:80]), "a whole graph", "export it again")
     if len(in_order(nodes)) != len(nodes):
-        raise _refused(path, "a graph in a circle: a node waits for what comes of it", f"{len(nodes)} nodes",
+        raise _refused(path, "a graph in a circle: a node waits for what comes of it",
+                       count_of(len(nodes), "node"),
                        "a graph that can be computed from its input to its outputs", "export it again")  # fmt: skip
 
 

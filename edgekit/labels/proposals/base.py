@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
+from edgekit.screen import count_of
 from edgekit.vision.image import Frame
 
 Box = tuple[float, float, float, float]
@@ -64,7 +65,7 @@ class Prompt:
         if not np.isfinite(numbers).all():
             raise _unclear("numbers that are not finite")
         if len(self.points) != len(self.inside):
-            raise _unclear(f"{len(self.points)} points and {len(self.inside)} words on them")
+            raise _unclear(f"{count_of(len(self.points), 'point')} and {len(self.inside)} words on them")
         if self.box is None and not any(self.inside):
             raise _unclear("no point on the thing and no box")
         if self.box is not None and not (self.box[2] > self.box[0] and self.box[3] > self.box[1]):

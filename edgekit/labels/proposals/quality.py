@@ -13,6 +13,7 @@ from edgekit.labels.proposals.base import Proposal
 from edgekit.metrics.classification import Rate, plain, rate
 from edgekit.metrics.ground_truth import GroundTruth
 from edgekit.metrics.matching import NOBODY, take_turns
+from edgekit.screen import count_of
 from edgekit.vision.boxes import iou_matrix
 
 
@@ -65,7 +66,9 @@ def proposal_quality(
     """
     if len(proposed) != len(truths):
         raise DataError(
-            "The proposals are not of these pictures.", got=f"{len(proposed)} lists", expected=f"{len(truths)} pictures"
+            "The proposals are not of these pictures.",
+            got=f"{len(proposed)} lists",
+            expected=f"{count_of(len(truths), 'picture')}",
         )
     found = shown = objects = 0
     names = {name: i for i, name in enumerate(classes)}

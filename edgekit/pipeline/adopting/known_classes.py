@@ -8,6 +8,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.graph.decoders import Reading
 from edgekit.pipeline.adopting.claims import ExporterClaims
 from edgekit.pipeline.adopting.options import AdoptOptions
+from edgekit.screen import count_of
 from edgekit.tasks import task_of
 
 
@@ -53,7 +54,7 @@ def _fitting(names: object, count: int, whose: str, fix: str) -> None:
         twice = "" if len(set(names)) == len(names) else ", some of them twice"
         raise UsageError(
             f"The class names of {whose} do not fit the net.",
-            got=f"{len(names)} names{twice}",
+            got=f"{count_of(len(names), 'name')}{twice}",
             expected=f"{count}, each once",
             fix=fix,
         )

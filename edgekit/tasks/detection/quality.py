@@ -14,6 +14,7 @@ from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.detection import DetectionReport
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.matching import best_pairs
+from edgekit.screen import count_of
 from edgekit.tasks.detection.text import report_lines
 from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide
 from edgekit.vision.boxes import iou_matrix
@@ -90,9 +91,9 @@ class DetectionEvaluation(Evaluation):
             worst.append(
                 DifferingPicture(
                     i,
-                    truth=f"{len(self.truths[i].labels)} objects",
-                    reference=f"{len(one.scores)} boxes",
-                    candidate=f"{len(two.scores)} boxes",
+                    truth=f"{count_of(len(self.truths[i].labels), 'object')}",
+                    reference=f"{count_of(len(one.scores), 'box')}",
+                    candidate=f"{count_of(len(two.scores), 'box')}",
                     weight=float(seen[i] - matched[i]),
                     draw=_outliner(one, two),
                 )

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from edgekit.metrics.classification import Rate
 from edgekit.metrics.detection import DetectionReport
-from edgekit.screen import shown
+from edgekit.screen import count_of, shown
 from edgekit.tasks.evaluation import rate_text
 
 AVERAGES = ("ap", "ap50", "ap75", "small", "medium", "large", "voc07")
@@ -15,7 +15,7 @@ _MOST = 10  # classes whose boxes are told along the score
 
 def report_lines(report: DetectionReport, model: str) -> list[str]:
     """The whole report of the model of this name."""
-    told = [f"{model} on {report.n} pictures with {sum(report.objects)} objects"]
+    told = [f"{model} on {count_of(report.n, 'picture')} with {count_of(sum(report.objects), 'object')}"]
     told.append(f"  {'':<20}{'objects':>8}" + "".join(f"{name:>8}" for name in AVERAGES))
     classes = [
         (name, objects, averages) for (name, averages), objects in zip(report.classes, report.objects, strict=True)
@@ -40,7 +40,7 @@ def curve_lines(report: DetectionReport) -> list[str]:
     if not measured:
         return []
     scores = [point.threshold for point in report.curves[0]]
-    left = f", the first {_MOST} of {len(measured)} classes" if len(measured) > _MOST else ""
+    left = f", the first {_MOST} of {count_of(len(measured), 'class')}" if len(measured) > _MOST else ""
     told = [f"boxes by the score from which on they are shown, IoU 0.5, | where the threshold lies{left}"]
     told.append(f"  {'':<20}{'':<11}" + "".join(f"  {score:.2f}" for score in scores))
     for i in measured[:_MOST]:
@@ -63,7 +63,7 @@ def alarm_lines(report: DetectionReport) -> list[str]:
     """How well each alarm tells pictures with one from those without, and what the model's own threshold does."""
     told = ["alarm: is there one in the picture?"]
     for alarm in report.alarms:
-        counts = f"{alarm.present} pictures with it, {alarm.absent} without"
+        counts = f"{count_of(alarm.present, 'picture')} with it, {alarm.absent} without"
         if alarm.best is None or alarm.auroc is None:
             told.append(f"  {shown(alarm.label):<20.20} not measured: {counts}")
         else:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.segmentation.report import PictureCounts, SegmentationReport, miou_difference
 from edgekit.metrics.statistics import Interval
-from edgekit.screen import shown
+from edgekit.screen import count_of, shown
 from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide
 from edgekit.vision.image import Frame
 
@@ -79,7 +79,7 @@ class SegmentationEvaluation(Evaluation):
     def lines(self, model: str) -> list[str]:
         report = self.report
         told = [
-            f"{model} on {report.n} pictures with {report.pixels / 1e6:.3g} million pixels that count "
+            f"{model} on {count_of(report.n, 'picture')} with {report.pixels / 1e6:.3g} million pixels that count "
             f"({report.void:.1%} are void), 95 % intervals"
         ]
         for name, value in self._figures().items():
@@ -109,7 +109,7 @@ class SegmentationEvaluation(Evaluation):
         worst = tuple(
             DifferingPicture(
                 i,
-                truth=f"{int((self.counts.there[i] > 0).sum())} classes",
+                truth=f"{count_of(int((self.counts.there[i] > 0).sum()), 'class')}",
                 reference=self._right(i),
                 candidate=candidate._right(i),
                 weight=float(1 - equal[i] / seen[i]),

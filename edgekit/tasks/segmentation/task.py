@@ -9,6 +9,7 @@ import numpy as np
 
 from edgekit.errors import DataError, UsageError
 from edgekit.metrics.segmentation.report import Counter, segmentation_report
+from edgekit.screen import count_of
 from edgekit.tasks.base import ANY, Asked, GateLimits, Outputs, Spec, Task
 from edgekit.tasks.evaluation import Answered, Metric, Pictures
 from edgekit.tasks.segmentation.compare import between, compare_masks
@@ -74,7 +75,7 @@ class SegmentationTask(Task):
         if None in theirs:
             raise UsageError(
                 "Every pixel of a mask has a class, so none can be left out.",
-                got=f"{list(theirs).count(None)} of {len(theirs)} classes left out",
+                got=f"{list(theirs).count(None)} of {count_of(len(theirs), 'class')} left out",
                 expected="each as a class that both have",
                 fix=f"--map '{ours[0]}=*' takes all the others as {ours[0]}",
             )

@@ -17,7 +17,7 @@ from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.cores import usable_cpus
 from edgekit.memory import kept_when_freed
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.spec import ModelSpec
 from edgekit.training.loop.batches import Feed, LoadedBatch, order_for
 from edgekit.training.loop.ema import Ema
@@ -196,7 +196,7 @@ class _Run:
                 progress.stopped = True
             self.journal.epoch(progress.rows)
             if progress.stopped:
-                self.say(f"stopped: nothing better for {schedule.patience} epochs")
+                self.say(f"stopped: nothing better for {count_of(schedule.patience, 'epoch')}")
         if progress.step % schedule.save_steps == 0:
             self._save()
         self.interrupt.check()

@@ -15,6 +15,7 @@ from edgekit.artifacts.atomic import write_bytes
 from edgekit.metrics.alarm import picture_scores, point_at, roc
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.voc_ap import voc_curves
+from edgekit.screen import count_of
 
 # Okabe and Ito 2008: apart in hue for the colour-blind, and in lightness when printed grey
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -82,7 +83,9 @@ def precision_recall(
         if not curve.objects or not len(curve.scores):
             continue
         colour = COLOURS[i % len(COLOURS)]
-        axes.plot(curve.recall, curve.precision, color=colour, label=f"{classes[i]} ({curve.objects} objects)")
+        axes.plot(
+            curve.recall, curve.precision, color=colour, label=f"{classes[i]} ({count_of(curve.objects, 'object')})"
+        )
         shown = np.flatnonzero(curve.scores >= thresholds[i])
         if len(shown):
             axes.plot(curve.recall[shown[-1]], curve.precision[shown[-1]], "o", color=colour)

@@ -14,7 +14,7 @@ from edgekit.camera.source.disk.video import VideoGrabber
 from edgekit.camera.source.grabber import Ended, Grabber
 from edgekit.camera.source.uri import Source
 from edgekit.errors import PictureError, SourceError
-from edgekit.screen import shown
+from edgekit.screen import count_of, shown
 from edgekit.vision.image import Frame, read_picture
 
 _PICTURES_FPS = 5.0
@@ -182,7 +182,7 @@ class FilesGrabber(Grabber):
             return SourceError("The source holds no frame.", got=f"{self._files} file(s), none with a frame")
         first = self._problems[0]
         if self._files > 1:
-            first.got = f"{first.got}; and none of the other {self._files - 1} files can be read either"
+            first.got = f"{first.got}; and none of the other {count_of(self._files - 1, 'file')} can be read either"
         return first
 
 

@@ -15,6 +15,7 @@ from edgekit.camera.source.disk.stamps import LONGEST, Stamps
 from edgekit.camera.source.grabber import Ended, Grabber
 from edgekit.camera.source.opencv import quiet_cv2, refuse_size
 from edgekit.errors import SourceError
+from edgekit.screen import count_of
 from edgekit.vision.image import Frame
 
 _USUAL_FPS = 25.0
@@ -121,7 +122,7 @@ class VideoGrabber(Grabber):
         missing = self._frames - self._good
         held = self._stamps.at + self._stamps.step
         if self._good and self._frames and missing > max(3, _SHORT * self._frames) and not self.cut:
-            self.cut = f"it ends after {self._good} of {self._frames} frames: it was cut off"
+            self.cut = f"it ends after {self._good} of {count_of(self._frames, 'frame')}: it was cut off"
             self._waiting.extend([(None, self._stamps.at)] * min(missing, _MOST_MISSING))
         elif self._good and self._steady and held < (1 - _SHORT) * self.seconds - 0.5 and not self.cut:
             self.cut = f"it ends after {held:.1f} of {self.seconds:.1f} s: it was cut off"

@@ -27,6 +27,7 @@ from edgekit.camera.store.pending.rows import (
     first_owed,
     insert_owed,
 )
+from edgekit.screen import count_of
 
 T = TypeVar("T")
 _SETTLE = 1.0  # seconds until what was taken is deleted, unless an event is written before
@@ -119,7 +120,9 @@ class Outbox:
                 self._held.pop(seq, None)
         self._settled, self._only = time.monotonic(), None
         if self._forgotten:
-            self._say(f"{self._forgotten} events waited for deliveries that are not configured any more: given up")
+            self._say(
+                f"{count_of(self._forgotten, 'event')} waited for deliveries that are not configured any more: given up"
+            )
 
     def show_held(self) -> None:
         """The disk takes nothing now: deliveries go on with what waits in memory."""

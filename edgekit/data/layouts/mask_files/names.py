@@ -16,7 +16,7 @@ from edgekit.data.sample import class_index
 from edgekit.errors import DataError
 from edgekit.reading import is_file, read_text
 from edgekit.reading.limits import LIST, SETTINGS
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 LISTS = ("classes.txt", "labels.txt", "class_names.txt", "_classes.csv")
 # what people call pixels that nobody labelled
@@ -118,7 +118,9 @@ def _of_one_class(names: Mapping[int, str], classes: Sequence[str] | None) -> Nu
     if wanted is None:
         return Numbers(table={0: 0, 1: 1, 255: 1}, notes=("masks of 0 and 255 alone are taken for one class",))
     if len(wanted) != 2:
-        raise DataError("The masks know one class.", got="0 and 255 alone", expected=f"{len(wanted)} classes")
+        raise DataError(
+            "The masks know one class.", got="0 and 255 alone", expected=f"{count_of(len(wanted), 'class')}"
+        )
     places = [class_index(name, wanted) for name in found] if len(found) == 2 else [0, 1]
     if None in places and len(own) == 1 and (place := class_index(own[0], wanted)) is not None:
         places = [1 - place, place]  # the background has another name
@@ -145,5 +147,7 @@ def _read(file: Path) -> dict[int, str]:
         else:
             pairs = [(i, plain(line)) for i, line in enumerate(lines)]
     if not pairs or len(dict(pairs)) != len(pairs) or not all(name for _, name in pairs):
-        raise DataError(f"{file} names no classes, or one number twice.", got=f"{len(pairs)} names", expected="names")
+        raise DataError(
+            f"{file} names no classes, or one number twice.", got=f"{count_of(len(pairs), 'name')}", expected="names"
+        )
     return dict(pairs)

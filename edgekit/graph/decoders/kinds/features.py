@@ -15,6 +15,7 @@ from edgekit.graph.builder import Builder
 from edgekit.graph.decoders.arithmetic import reshaped
 from edgekit.graph.decoders.base import Arrays, Decoder, Kept, Reading, Seen, Size
 from edgekit.graph.decoders.recognise import sides_of
+from edgekit.screen import count_of
 
 EXPECTS = {"vector": "an output [N, D] or [N, D, h, w]", "first": "an output [N, T, D]", "mean": "an output [N, T, D]"}
 
@@ -37,7 +38,9 @@ class Features(Decoder):
                 continue
             dimensions = sides[-1] if len(sides) == 2 else sides[0]
             notes = (
-                (f"the mean over {sides[1]} x {sides[2]} places",) if len(sides) == 3 and sides[1:] != (1, 1) else ()
+                (f"the mean over {sides[1]} x {count_of(sides[2], 'place')}",)
+                if len(sides) == 3 and sides[1:] != (1, 1)
+                else ()
             )
             found.append(Reading(self.name, task, {"features": spec.name}, 0, {"dimensions": dimensions}, notes))
         return found

@@ -17,6 +17,7 @@ from edgekit.graph.foreign.batch.rows import Rows, StuckError
 from edgekit.graph.foreign.run import difference, runs
 from edgekit.graph.foreign.steps.norms import random_picture
 from edgekit.graph.foreign.steps.work import Work, inferred, shape_of
+from edgekit.screen import count_of
 
 NAME = "N"
 TRIED = (1, 2, 5)
@@ -42,7 +43,7 @@ def batch(work: Work) -> None:
         return
     work.model = trial
     work.batch, work.reason = NAME, ""
-    work.tell(f"the batch became {NAME}" + (f": {rewritten} nodes held a batch of 1" if rewritten else ""))
+    work.tell(f"the batch became {NAME}" + (f": {count_of(rewritten, 'node')} held a batch of 1" if rewritten else ""))
 
 
 def _name(model: onnx.ModelProto) -> None:

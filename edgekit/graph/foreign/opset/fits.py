@@ -10,6 +10,7 @@ from onnx import defs
 
 from edgekit.errors import ArtifactError
 from edgekit.graph.foreign.steps.work import Work, title
+from edgekit.screen import count_of
 
 
 def fits(work: Work) -> None:
@@ -61,9 +62,9 @@ def misfit(node: onnx.NodeProto, known: defs.OpSchema) -> str:
     if lacking:
         return f"no attribute {lacking[0]}"
     if not known.min_input <= len(node.input) <= known.max_input:
-        return f"{len(node.input)} inputs"
+        return f"{count_of(len(node.input), 'input')}"
     if not known.min_output <= len(node.output) <= known.max_output:
-        return f"{len(node.output)} outputs"
+        return f"{count_of(len(node.output), 'output')}"
     single = defs.OpSchema.FormalParameterOption.Single
     for i, name in enumerate(node.input):
         if not name and known.inputs[min(i, len(known.inputs) - 1)].option == single:

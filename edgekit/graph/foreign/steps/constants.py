@@ -17,6 +17,7 @@ from edgekit.errors import ArtifactError
 from edgekit.graph.foreign.run import run
 from edgekit.graph.foreign.steps.work import Work, array, attribute, fresh, shape_of, title, type_of
 from edgekit.reading.limits import MB, size
+from edgekit.screen import count_of
 
 LARGEST = 512 * MB  # bytes of one constant that is computed
 SECONDS = 300  # for all of them; exporters' take less than one
@@ -47,7 +48,7 @@ def constants(work: Work) -> None:
             fix="export one branch; torch.where chooses between values",
         )
     if len(work.graph.node) < before:
-        work.tell(f"{before - len(work.graph.node)} nodes that no picture changes became constants")
+        work.tell(f"{count_of(before - len(work.graph.node), 'node')} that no picture changes became constants")
 
 
 def _cast_likes(work: Work) -> None:

@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 
 from edgekit.errors import ArtifactError
 from edgekit.graph.foreign.steps.work import SIZED, Work
+from edgekit.screen import count_of
 
 OTHER = frozenset(SIZED) - {TensorProto.FLOAT}
 _TYPED = ("to", "dtype", "output_dtype")  # attributes that name a type
@@ -40,7 +41,7 @@ def floats(work: Work) -> None:
     del graph.value_info[:]
     if found:
         names = " and ".join(sorted(found))
-        work.tell(f"{names} became float32: {sum(found.values())} weights, casts, inputs and outputs")
+        work.tell(f"{names} became float32: {count_of(sum(found.values()), 'weight')}, casts, inputs and outputs")
 
 
 def _cast(tensor: TensorProto, found: Counter[str], work: Work) -> None:

@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from edgekit.graph.foreign.run import difference, run
 from edgekit.graph.foreign.steps.work import FoldedNorm, Work, array, attribute, drop_attributes, fresh, joined, title
+from edgekit.screen import count_of
 
 Float64 = NDArray[np.float64]
 BEFORE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -106,7 +107,7 @@ def _into_before(work: Work, node: onnx.NodeProto, scale: Float64, shift: Float6
     groups = int(attribute(layer, "group", 1))
     channels = weight.shape[axis] * (groups if layer.op_type == "ConvTranspose" else 1)
     if channels != len(scale):
-        return f"{title(layer)} before it gives {channels} channels and it takes {len(scale)}"
+        return f"{title(layer)} before it gives {count_of(channels, 'channel')} and it takes {len(scale)}"
     if layer.op_type == "ConvTranspose" and groups > 1:  # [in, out / groups, ..]: the group is part of `in`
         parts = scale.reshape(groups, 1, weight.shape[1], *[1] * (weight.ndim - 2))
         scaled = (weight.reshape(groups, -1, *weight.shape[1:]) * parts).reshape(weight.shape)

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 
 from edgekit.graph.foreign.steps.work import Work, array, attribute, shape_of, type_of
+from edgekit.screen import count_of
 
 # give what they are given where the shape comes out as it went in, for one picture as for many
 SAME_SHAPE = frozenset({"Reshape", "Expand", "Slice", "Flatten", "Tile", "Squeeze", "Unsqueeze"})
@@ -19,7 +20,7 @@ def tidy(work: Work) -> None:
     _merge_through(work)
     _dead(work)
     if gone := before - len(work.graph.node):
-        work.tell(f"{gone} nodes that change nothing were removed")
+        work.tell(f"{count_of(gone, 'node')} that change nothing were removed")
 
 
 def _merge_through(work: Work) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError, UsageError
+from edgekit.screen import count_of
 
 _ABSENT = re.compile(r"(absent|absence|none|empty|nothing|background|negatives?|no|(no|not|non|without)[ _-].+)", re.I)
 
@@ -39,7 +40,9 @@ def sides_of(dataset: Dataset, absent: str | None = None) -> Sides:
     if len(classes) != 2 or not dataset.labelled:
         raise DataError(
             "Present and absent are two folders of pictures.",
-            got=f"{len(classes)} classes: {', '.join(classes[:5])}" if classes else "pictures without classes",
+            got=f"{count_of(len(classes), 'class')}: {', '.join(classes[:5])}"
+            if classes
+            else "pictures without classes",
             expected="two class folders, for example hornet/ and none/",
         )
     guessed = [name for name in classes if _ABSENT.fullmatch(name)] if absent is None else [absent]

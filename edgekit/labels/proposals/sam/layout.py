@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgekit.errors import ArtifactError
+from edgekit.screen import count_of
 from edgekit.vision.spec import TensorSpec
 
 Pixels = Literal["inside", "imagenet", "unit"]
@@ -81,7 +82,7 @@ class Decoder:
 
     def describe(self) -> str:
         """One line: what was found."""
-        fixed = f"{self.most_points} points" if self.most_points else "any number of points"
+        fixed = f"{count_of(self.most_points, 'point')}" if self.most_points else "any number of points"
         boxes = "boxes" if self.boxes else "no boxes (a box's middle is asked for instead)"
         return f"decoder: {', '.join(self.embeddings)}; {fixed}, {boxes}; {self.masks}, {self.scores or 'no scores'}"
 

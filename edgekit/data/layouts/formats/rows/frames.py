@@ -14,6 +14,7 @@ from pathlib import Path
 from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, corners, ordered
 from edgekit.reading import read_text
 from edgekit.reading.limits import LIST
+from edgekit.screen import count_of
 
 _CELL = rb"[ \t]*[-+]?\d+(?:\.\d+)?[ \t]*"
 _MOT = re.compile(
@@ -52,7 +53,7 @@ def _grouped(cells: list[str], number: int) -> list[Shape]:
     count = int(cells[1])
     groups = [cells[2 + 6 * i : 8 + 6 * i] for i in range(count)]
     if groups and len(groups[-1]) != 6:
-        raise ValueError(f"{count} objects said, and fewer there")
+        raise ValueError(f"{count_of(count, 'object')} said, and fewer there")
     return [Shape(name, ordered(*box), f"line {number}") for _, *box, name in groups]
 
 

@@ -1,0 +1,41 @@
+"""A number and its word: one picture, two pictures; and nothing else in the package counts one of several."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edgekit.screen import count_of
+
+ROOT = Path(__file__).parents[1]
+WORDS = "pictures|boxes|classes|frames|files|objects"
+WORDS += "|tensors|keys|layers|events|visits|values|nodes|epochs|clips|cases|looks"
+
+
+@pytest.mark.parametrize(
+    ("n", "one", "told"),
+    [
+        (0, "picture", "0 pictures"),
+        (1, "picture", "1 picture"),
+        (2, "picture", "2 pictures"),
+        (1, "box", "1 box"),
+        (3, "box", "3 boxes"),
+        (2, "class", "2 classes"),
+        (2, "match", "2 matches"),
+    ],
+)
+def test_it_agrees(n: int, one: str, told: str) -> None:
+    assert count_of(n, one) == told
+
+
+def test_no_message_ends_in_a_count_of_its_own() -> None:
+    """`{len(found)} pictures"` at the end of what is told, or before a sign: there a verb cannot need another form."""
+    own = re.compile(r"(?<!of )\{len\([\w.]+\)\} (" + WORDS + r')(?=["),;:])')
+    found = [
+        f"{file.relative_to(ROOT)}: {match[0]}"
+        for file in (ROOT / "edgekit").rglob("*.py")
+        for match in own.finditer(file.read_text())
+    ]
+    assert found == []
