@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit.backends import BACKENDS, open_session
 from edgekit.benchmark.bare import BareSubject
+from edgekit.benchmark.machine.emulation import require_real_processor
 from edgekit.benchmark.machine.environment import environment
 from edgekit.benchmark.made_inputs import MadeInput, made_inputs
 from edgekit.benchmark.measure import MeasurementPlan, measure
@@ -146,9 +147,11 @@ def latency(
 
     Raises:
         UsageError: an unknown backend.
+        BackendError: the processor is emulated.
         ArtifactError: a file that is no ONNX, that edgekit made, or that is refused as unsafe: weights outside its own
             folder, operators that are not ONNX's own and so on.
     """
+    require_real_processor()
     unknown = [name for name in backends if name not in BACKENDS]
     if unknown:
         raise UsageError("There is no such backend.", got=some(unknown), expected="one of " + ", ".join(BACKENDS))

@@ -99,6 +99,8 @@ def examine() -> dict[str, Any]:
     """Everything doctor says, as plain data."""
     import platform
 
+    from edgekit.benchmark.machine.emulation import emulator
+
     extras = {name: installed.look_at(name) for name in EXTRAS}
     runtime = any(extras[name].ok for name in ("cpu", "gpu"))
     refusal = installed.opens_files() if runtime else ""
@@ -115,6 +117,7 @@ def examine() -> dict[str, Any]:
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),
+            "emulated": emulator(),
             "cores": usable_cpus(),
             "memory_gb": _memory(),
             "instructions": _instructions(),
@@ -226,6 +229,7 @@ def _print(found: dict[str, Any]) -> None:
         ("edgekit", f"{found['edgekit']}, Python {found['python']['version']} ({found['python']['executable']})"),
         ("system", machine["system"]),
         ("processor", f"{machine['processor']}, {machine['cores']} cores usable, {machine['memory_gb']} GB"),
+        *([("emulated", f"by {machine['emulated']}: times here are no device's")] if machine["emulated"] else []),
         ("instructions", " ".join(machine["instructions"]) or "none that matter here"),
         ("accelerators", "; ".join(found["accelerators"]) or "none found"),
         ("onnxruntime", ", ".join(found["onnxruntime_providers"]) or "not installed"),

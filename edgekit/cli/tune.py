@@ -55,6 +55,7 @@ def tune(
     """
     from edgekit.api.benching import parts as wiring
     from edgekit.artifacts.atomic import refuse_existing, write_bytes
+    from edgekit.benchmark.machine.emulation import require_real_processor
     from edgekit.benchmark.measure import MeasurementPlan
     from edgekit.benchmark.run import Settings
     from edgekit.benchmark.suite import refuse_existing_report
@@ -62,6 +63,7 @@ def tune(
     from edgekit.cores import usable_cpus
     from edgekit.data.classes.class_map import class_map
 
+    require_real_processor()
     refuse_existing_report(out, force)
     refuse_existing(out / "deployment.json", force)
     backends = wiring.installed_backends(backend)

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from edgekit.benchmark.machine.emulation import emulator
 from edgekit.benchmark.machine.nvml import boards
 from edgekit.cores import cpu_numbers, cpu_quota
 from edgekit.version import __version__
@@ -21,7 +22,7 @@ PACKAGES_GPU = ("tensorrt", "tensorrt-rtx", "pycuda")
 FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm", "bf16")
 BUSY = 0.25  # share of the CPUs that others have, from which on a machine is called busy
 # what must be equal for two reports to be of the same machine; the rest is for people
-IDENTITY = ("cpu", "cores", "cpus", "isa", "machine", "gpu", "jetson", "power_mode")
+IDENTITY = ("cpu", "cores", "cpus", "isa", "machine", "emulated", "gpu", "jetson", "power_mode")
 
 
 def environment(root: Path | None = None) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def environment(root: Path | None = None) -> dict[str, Any]:
         "isa": [flag for flag in FLAGS if flag in flags],
         "memory_mb": _memory(root),
         "virtual": "hypervisor" in cpuinfo,
+        "emulated": emulator(root),
         "governor": _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "gpu": _gpu(),
         "jetson": _text(root / "etc/nv_tegra_release"),

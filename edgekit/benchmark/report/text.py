@@ -119,7 +119,9 @@ def as_markdown(report: Report) -> str:
 def where(report: Report) -> str:
     """One line: the machine and the versions that compute."""
     env = report.environment
-    names = [env.get("gpu"), env.get("cpu"), f"{env.get('usable_cpus')} CPUs"]
+    emulated = env.get("emulated")
+    cpu = f"{env.get('machine')} emulated by {emulated}: no speed" if emulated else env.get("cpu")
+    names = [env.get("gpu"), cpu, f"{env.get('usable_cpus')} CPUs"]
     isa = [flag for flag in ("amx_int8", "avx512_vnni", "avx_vnni", "i8mm") if flag in (env.get("isa") or [])]
     kept = {k: v for k, v in (env.get("versions") or {}).items() if k in ("onnxruntime", "openvino", "torch")}
     tools = ", ".join(f"{k} {v}" for k, v in kept.items())

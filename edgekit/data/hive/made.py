@@ -1,7 +1,7 @@
 """A made hive entrance with bees and hornets: pictures to train and test on, and an endless scene for a camera.
 
 No download and no licence. The same seed gives the same pixels on the same machine and with the same versions of
-NumPy and OpenCV; between processors the last bit of a grey level may differ, unlike with `made_pictures`.
+NumPy and OpenCV; between an x86 and an ARM single grey levels differ by up to 3, unlike with `made_pictures`.
 """
 
 from __future__ import annotations
