@@ -3,13 +3,14 @@
 # make docs   the documentation as a site, in docs-output
 # make sbom   the wheel, and what it is made of, in dist/
 # make bench  ResNet-18 and CenterNet on both CPU runtimes, on made data or, with EDGEKIT_DATA, on real
+# make arm64  an emulated ARM processor beside this one, answer by answer (needs qemu-user-static, and Debian's apt)
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test slow check docs bench sbom setup clean
+.PHONY: demo test slow check docs bench arm64 sbom setup clean
 
 demo: $(READY)
 	$(BIN)/edgekit demo --out demo-output
@@ -39,6 +40,9 @@ sbom: $(READY)
 	$(BIN)/python -m build
 	PYTHON=$(BIN)/python .ci/sbom dist/edgekit-$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' edgekit/version.py)-py3-none-any.whl
 
+arm64: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/arm64/run.py --out arm64-output $(ARM64)
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -48,4 +52,5 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-output bench-output docs-output docs-output.work .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info demo-output bench-output arm64-output docs-output docs-output.work
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
