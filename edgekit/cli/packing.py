@@ -10,6 +10,7 @@ import typer
 from edgekit.cli.shared import after
 from edgekit.cli.shared.options import next_command, say
 from edgekit.errors import UsageError
+from edgekit.screen import count_of
 
 if TYPE_CHECKING:
     from edgekit.benchmark.schema import Report
@@ -48,7 +49,7 @@ def write(context: typer.Context, pack: Path) -> int:
     size = pack.stat().st_size / 1e6
     typer.echo(f"{pack}: {len(manifest.models)} models, {count} pictures, {size:.1f} MB")
     for name, model in manifest.models.items():
-        typer.echo(f"  {name}: the answers of {model.answers.by} to {len(model.answers.pictures)} pictures")
+        typer.echo(f"  {name}: the answers of {model.answers.by} to {count_of(len(model.answers.pictures), 'picture')}")
     next_command("edgekit", "bench", str(pack))
     return 0
 
