@@ -141,6 +141,7 @@ def there(terminal: Terminal, things: Path) -> Path:
     return terminal.folder
 
 
+@pytest.mark.slow
 def test_export_without_pictures_to_one_batch_size(terminal: Terminal, there: Path) -> None:
     done = terminal.types("export", "my model.pt", "--batch", 2, "--pictures", 3)
     assert "--batch 2" in done.err.splitlines()[-1]
@@ -191,6 +192,7 @@ def test_eval_with_absolute_paths(terminal: Terminal, things: Path) -> None:
     terminal.pastes(terminal.types("eval", things / "it's.onnx", "--data", things / "my bees; all", "--threads", 1))
 
 
+@pytest.mark.slow
 def test_what_a_foreign_checkpoint_does_not_say_is_said_again(
     terminal: Terminal, there: Path, net: Any, preprocess_toml: Path, spec: Any
 ) -> None:
@@ -238,10 +240,12 @@ def test_bench(terminal: Terminal, there: Path) -> None:
     assert words[words.index("--out") + 1] == "bench-3"
 
 
+@pytest.mark.slow
 def test_bench_of_a_shipped_model(terminal: Terminal) -> None:
     terminal.pastes(terminal.types("bench", "centernet-tiny", "--pictures", 0, *MEASURED, "--out", "my report"))
 
 
+@pytest.mark.slow
 def test_bench_of_a_suite(terminal: Terminal, there: Path) -> None:
     (there / "my suite.toml").write_text(
         'title = "one"\nseconds = 0.1\nturns = 2\nwarmup = 0.1\ncold = false\n[[matrix]]\nmodels = ["it\'s.onnx"]\n'
@@ -249,10 +253,12 @@ def test_bench_of_a_suite(terminal: Terminal, there: Path) -> None:
     terminal.pastes(terminal.types("bench", "--suite", "my suite.toml", "--models", "."))
 
 
+@pytest.mark.slow
 def test_tune(terminal: Terminal) -> None:
     terminal.pastes(terminal.types("tune", "centernet-tiny", "--data", HIVE, "--seconds", 0.1, "-b", "onnxruntime"))
 
 
+@pytest.mark.slow
 def test_a_deployment_lies_anywhere(terminal: Terminal, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through a link to a folder elsewhere, from which `..` leads to another place; and used from another folder."""
     deep = there / "a" / "b" / "c"
@@ -350,6 +356,7 @@ def test_data_without_boxes(terminal: Terminal, there: Path, folder: str, then: 
     assert f"next: edgekit {then}" in done.err
 
 
+@pytest.mark.slow
 def test_train(terminal: Terminal, there: Path) -> None:
     """By a recipe's name, on pictures with no held-out split; and again, when the export of the first is in use."""
     words = ("train", "demo", "--data", "only train", "--set", "schedule.epochs=1", "--set", "data.cache_mb=0")
@@ -383,6 +390,7 @@ def test_doctor(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal.pastes(done)
 
 
+@pytest.mark.slow
 def test_doctor_with_torch_and_the_demo(terminal: Terminal, small_demo: None) -> None:
     done = terminal.types("doctor")
     assert "edgekit demo" in done.err

@@ -36,6 +36,7 @@ def rng(*key: int) -> np.random.Generator:
 # --- pictures ---
 
 
+@pytest.mark.slow
 def test_masks_are_what_the_boxes_are_around(pictures: Dataset) -> None:
     insects = 0
     for seen, sample in zip(hive_masks(6), pictures, strict=False):

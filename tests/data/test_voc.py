@@ -257,6 +257,7 @@ def test_the_size_is_that_of_the_upright_picture(tmp_path: Path, orientation: in
         assert upright((1, 2, 3, 4), Size(6, 4, orientation)) == (1, 2, 3, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (REAL / "bccd-voc").is_dir(), reason="EDGEKIT_DATA is not set: no real VOC set")
 def test_the_real_set() -> None:
     whole = load_dataset(REAL / "bccd-voc", split="all")

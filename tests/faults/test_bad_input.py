@@ -447,6 +447,7 @@ def test_a_folder_without_permission(cli: Any, room: Room) -> None:
     assert_told(cli("export", room.checkpoint, "--data", room.pictures, "--out", room / "out"), 1, "Permission denied")
 
 
+@pytest.mark.slow
 def test_an_existing_output_is_kept_without_force_and_replaced_with_it(cli: Any, room: Room) -> None:
     out = room / "out"
     out.mkdir()
@@ -505,6 +506,7 @@ def _can_unshare() -> bool:
     return subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not _can_unshare(), reason="needs unshare -Urm to mount a small disk")
 def test_a_disk_that_is_really_full_leaves_nothing(room: Room) -> None:
     out = room / "disk"

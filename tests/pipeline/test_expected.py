@@ -126,6 +126,7 @@ def test_a_file_that_answers_pairs_otherwise_is_no_file(good: Path, right: Path,
         assert gate.passed is passes
 
 
+@pytest.mark.slow
 def test_verify_takes_pairs_alone_and_beside_a_candidate(
     cli: Any, checkpoint: Path, good: Path, right: Path, wrong: Path, tmp_path: Path
 ) -> None:

@@ -397,6 +397,7 @@ def test_macs_are_multiplications_of_one_picture(residual: onnx.ModelProto) -> N
 # --- a whole net
 
 
+@pytest.mark.slow
 def test_a_resnet_from_its_own_export(good: object, pictures: object) -> None:
     """The tiny ResNet-18 of the other tests: all 21 layers, names from torch, every scheme near the float net."""
     artifact = read_onnx(good)  # type: ignore[arg-type]

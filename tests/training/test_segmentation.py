@@ -175,6 +175,7 @@ def test_it_learns_and_what_it_learnt_is_exported_and_proven(cli: Cli, data: Pat
     assert edgekit.evaluate(tmp_path / "best.onnx", data).to_dict()["miou"] == pytest.approx(measured["miou"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_net_that_keeps_its_magnitude_learns_and_is_proven(cli: Cli, data: Path, tmp_path: Path) -> None:
     wanted = (*(one for one in TINY if "width" not in one), "net.width=0.25", "schedule.epochs=30", "net.weights=none")
     changes = [word for change in (*wanted, "schedule.evaluate_every=30", *RATES[2:]) for word in ("--set", change)]
