@@ -43,7 +43,7 @@ def some(names: Sequence[object], limit: int = 5) -> str:
 
 def count_of(n: int, one: str) -> str:
     """`1 picture`, `2 pictures`, `0 boxes`: a number and the word for what is counted."""
-    ending = "" if n == 1 else "es" if one.endswith(("s", "x", "ch", "sh")) else "s"
+    ending = "" if n == 1 else "es" if one.endswith(("s", "x", "sh", "nch", "tch")) else "s"
     return f"{n} {one}{ending}"
 
 

@@ -14,6 +14,7 @@ NEEDS_TORCH = (
     "edgekit.nets",
     "edgekit.checkpoints",
     "edgekit.training",
+    "edgekit.qat",
     "edgekit.graph.fold.",
     "edgekit.graph.fold_bn",
     "edgekit.graph.to_onnx",

@@ -129,6 +129,7 @@ def test_folders_that_cannot_be_written(tmp_path: Path) -> None:
 # Files that do not go through `atomic`, each with its reason
 OTHERWISE = {
     "benchmark/pictures.py": "into a temporary folder that goes with the measurement",
+    "benchmark/pack/write.py": "an entry of a zip that `atomic` writes",
     "camera/deliver/video_file.py": "OpenCV writes it, by its name",
     "camera/store/avi.py": "grows for minutes beside the store's own temporary names",
     "camera/store/repair.py": "renames a database that is there",

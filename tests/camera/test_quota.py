@@ -184,7 +184,7 @@ def test_what_was_dropped_is_in_status_metrics_and_summary(
 ) -> None:
     from edgekit.camera.runtime import Camera
     from edgekit.camera.web.metrics import exposition
-    from edgekit.cli.camera import _tell
+    from edgekit.cli.shared.ending import tell
     from edgekit.cli.shared.options import Format
     from tests.camera.conftest import ListGrabber, SpotDetector, config_of, model_of, spot
 
@@ -202,7 +202,7 @@ def test_what_was_dropped_is_in_status_metrics_and_summary(
     lost = summary.not_kept["pictures_lost"]
     assert f'edgekit_camera_dropped_total{{camera="c",device="d",what="pictures_lost"}} {lost}.0' in text
     assert sum("500 MB" in line for line in said) == 1
-    _tell(summary, config, Format.text)
+    tell(summary, config, Format.text)
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"events    {summary.events}; {lost} pictures lost")
 
 

@@ -96,7 +96,7 @@ def test_later_marks_are_there_the_next_time_and_what_was_said_stays(tmp_path: P
     said: list[str] = []
     session = Session(find_marked(store).found, tmp_path / "set", say=said.append)
     assert len(session.briefs()) == 1
-    assert any("not in" in line for line in said)
+    assert any("gone from" in line for line in said)
     session.close()
     assert len(list(load_dataset(tmp_path / "set", None, "all"))) == 1  # a frame that was labelled stays labelled
 

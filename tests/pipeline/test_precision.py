@@ -20,6 +20,7 @@ from edgekit.config.target import Limits
 from edgekit.data import hive_pictures
 from edgekit.pipeline import precision, run
 from edgekit.quantize import place
+from edgekit.quantize.shift import kept_operating_points
 from edgekit.spec import ModelSpec, PreprocessSpec
 
 pytestmark = pytest.mark.usefixtures("known_exports")
@@ -303,7 +304,7 @@ def test_thresholds_of_boxes_and_of_alarms_move_with_the_scores() -> None:
         "scores": np.stack([best, best], 1),
         "labels": np.tile(np.array([0, 1], np.int32), (41, 1)),
     }
-    moved, told = precision._kept_operating_points(None, Lower(), hive_pictures(41, 0), spec, before)  # type: ignore[arg-type]
+    moved, told = kept_operating_points(None, Lower(), hive_pictures(41, 0), spec, before)  # type: ignore[arg-type]
     assert moved.thresholds == pytest.approx((0.3, 0.5), abs=0.015)
     assert moved.alarm_thresholds == pytest.approx((0.4, 0.6), abs=0.015)
     assert [entry["before"] for entry in told] == [0.4, 0.6, 0.5, 0.7]
