@@ -24,6 +24,7 @@ WORDS += "|tensors|keys|layers|events|visits|values|nodes|epochs|clips|cases|loo
         (3, "box", "3 boxes"),
         (2, "class", "2 classes"),
         (2, "match", "2 matches"),
+        (2, "epoch", "2 epochs"),
     ],
 )
 def test_it_agrees(n: int, one: str, told: str) -> None:
