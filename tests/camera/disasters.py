@@ -46,7 +46,17 @@ def read_only(folder: Path) -> Callable[[], None]:
     """Over the folder the same one is mounted read-only: what is open stays so, and nothing else can be written."""
     subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
     subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
-    return lambda: subprocess.run(["umount", str(folder)], check=True) and None
+    return lambda: _unmount(folder)
+
+
+def _unmount(folder: Path) -> None:
+    """Tries again while somebody has a file of it open."""
+    for _ in range(100):
+        done = subprocess.run(["umount", str(folder)], capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+        time.sleep(0.05)
+    raise AssertionError(done.stderr)
 
 
 def locked(folder: Path) -> Callable[[], None]:
