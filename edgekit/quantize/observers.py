@@ -24,6 +24,7 @@ Method = Literal["minmax", "percentile", "entropy", "mse"]
 Floats = NDArray[np.float64]
 
 HALF = 4096  # bins of each sign: 32 or more to a step of an 8-bit grid without clipping, at least 16 just after growing
+_LEAST = 2.0**-115  # of a histogram's limit: HALF / limit is still a float32
 TAIL = 1e-4  # what `percentile` cuts off each side
 
 
@@ -78,7 +79,7 @@ class Histogram:
         self.zeros += zeros
         if not peak:
             return
-        self._grow(math.ldexp(1.0, math.frexp(peak)[1]))
+        self._grow(max(_LEAST, math.ldexp(1.0, math.frexp(peak)[1])))
         bins = (flat * np.float32(HALF / self.limit) + np.float32(HALF)).astype(np.int32)
         np.clip(bins, 0, 2 * HALF - 1, out=bins)
         self.counts += np.bincount(bins, minlength=2 * HALF)
