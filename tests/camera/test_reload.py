@@ -9,6 +9,8 @@ import pytest
 
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.camera.config import CameraConfig
+from edgekit.camera.looking.changes import Change, Changes
+from edgekit.camera.looking.held_model import HeldModel
 from edgekit.camera.rules import Model
 from edgekit.camera.runtime import Camera, OpenModel
 from edgekit.cli.camera import _deployed, open_model
@@ -186,3 +188,25 @@ def test_a_signal_while_a_file_is_half_there_ends_nothing(monkeypatch: pytest.Mo
 def _model() -> Model:
     info = {"name": "a.onnx", "sha256": "0" * 64, "precision": "fp32"}
     return Model(lambda c, floor: SpotDetector(), ("bee", "hornet"), (), info, replaced=lambda: True)
+
+
+def test_a_change_that_a_newer_one_replaces_lets_its_model_go() -> None:
+    """A loop that hangs takes neither; the model of the first would else be open until the camera ends."""
+    closed: list[str] = []
+    first, second = (HeldModel(_closing(name, closed)) for name in ("first", "second"))
+    changes = Changes()
+    for model in (first, second):
+        changes.put(Change(None, None, model))  # type: ignore[arg-type]
+        model.release()  # of who opened it
+    assert closed == ["first"]
+    assert changes.pending
+    with changes.taken() as change:
+        assert change is not None
+        assert change.model is second
+        assert changes.pending
+    assert not changes.pending
+    assert closed == ["first"]
+
+
+def _closing(name: str, closed: list[str]) -> Model:
+    return Model(lambda config, floor: SpotDetector(), ("bee",), (), {}, close=lambda: closed.append(name))
