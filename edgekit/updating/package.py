@@ -142,14 +142,13 @@ class Package:
             for name, part in sorted(self.manifest.files.items()):
                 with archive.open(name) as source, atomic(folder / name, mode=0o600) as stream:
                     found = copied(source, stream, part.bytes)
-                if found != (part.sha256, part.bytes):
-                    (folder / name).unlink()
-                    raise ArtifactError(
-                        f"{self.path} is not as it was signed: {name} was changed.",
-                        got=f"sha256 {found[0][:12]}, {found[1]} bytes",
-                        expected=f"sha256 {part.sha256[:12]}, {part.bytes} bytes",
-                        fix="copy it again, or sign the model again",
-                    )
+                    if found != (part.sha256, part.bytes):  # while it has no name yet
+                        raise ArtifactError(
+                            f"{self.path} is not as it was signed: {name} was changed.",
+                            got=f"sha256 {found[0][:12]}, {found[1]} bytes",
+                            expected=f"sha256 {part.sha256[:12]}, {part.bytes} bytes",
+                            fix="copy it again, or sign the model again",
+                        )
 
 
 def open_package(path: Path, keys: Sequence[str]) -> Package:

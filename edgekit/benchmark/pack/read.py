@@ -65,14 +65,13 @@ class Pack:
             for name, file in track(sorted(self.manifest.files.items()), "unpacking", len(self.manifest.files)):
                 with archive.open(name) as source, atomic(folder / name, overwrite=True) as stream:
                     found = copied(source, stream, file.bytes)
-                if found != (file.sha256, file.bytes):
-                    (folder / name).unlink()
-                    raise ArtifactError(
-                        f"{name} in {self.path} is not what its manifest says.",
-                        got=f"sha256 {found[0][:12]}, {found[1]} bytes",
-                        expected=f"sha256 {file.sha256[:12]}, {file.bytes} bytes",
-                        fix="copy the pack again, or write it anew with edgekit bench --pack",
-                    )
+                    if found != (file.sha256, file.bytes):  # while it has no name yet
+                        raise ArtifactError(
+                            f"{name} in {self.path} is not what its manifest says.",
+                            got=f"sha256 {found[0][:12]}, {found[1]} bytes",
+                            expected=f"sha256 {file.sha256[:12]}, {file.bytes} bytes",
+                            fix="copy the pack again, or write it anew with edgekit bench --pack",
+                        )
         return Unpacked(self, folder)
 
 
