@@ -101,12 +101,13 @@ def trained_rounding(
                 expected="the int8 graph that it was trained with",
                 fix=f"leave {option} out",
             )
-    _require_kept(held, loaded.metrics)
+    _require_kept(held, loaded.metrics, say)
     return held
 
 
-def _require_kept(held: Quantization, metrics: Mapping[str, Any]) -> None:
+def _require_kept(held: Quantization, metrics: Mapping[str, Any], say: Callable[[str], None]) -> None:
     if held.before is None:
+        say("WARNING: what the net reached in float32 was not measured, so nobody knows what the rounding costs")
         return
     name, before = held.before
     now = metrics.get(name)

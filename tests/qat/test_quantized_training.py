@@ -56,6 +56,13 @@ def test_a_net_that_lost_by_its_rounding_is_not_exported(trained: Trained, tmp_p
     with pytest.raises(VerificationError, match=rf"top1 {before - 0.006:.4f}, {before:.4f} before"):
         pipeline.export(tmp_path / "worse.pt", out=tmp_path, data=trained.data, precision="int8")
     assert not list(tmp_path.glob("*.onnx"))
+    said: list[str] = []
+    unknown = replace(checkpoint, quantization=replace(held, before=None))
+    save_checkpoint(tmp_path / "unknown.pt", unknown)
+    pipeline.export(
+        tmp_path / "unknown.pt", tmp_path / "out", data=trained.data, precision="int8", pictures=8, say=said.append
+    )
+    assert any("nobody knows what the rounding costs" in line for line in said)
     unmeasured = {k: v for k, v in checkpoint.metrics.items() if k != name}
     save_checkpoint(tmp_path / "unmeasured.pt", replace(checkpoint, metrics=unmeasured))
     with pytest.raises(VerificationError, match="not measured"):

@@ -59,7 +59,7 @@ class LayerErrors:
     """The errors of a run's files, each worked out once: runtimes change none."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int], dict[str, float]] = {}
+        self._known: dict[tuple[str, str, int], dict[str, float]] = {}
 
     def write(self, row: Row, reference: Row | None, artifact: Artifact, feeds: Callable[[int], Feeds]) -> None:
         """Into the row's layers how far each is from the reference's, where that is another file with the same input.
@@ -73,7 +73,7 @@ class LayerErrors:
         alike = reference.sha256 == row.sha256 or reference.input != row.input
         if alike or not reference.case.model.endswith(".onnx"):
             return
-        key = (row.sha256, row.case.batch)
+        key = (reference.sha256, row.sha256, row.case.batch)
         if key not in self._known:
             self._known[key] = layer_errors(read_onnx(Path(reference.case.model)), artifact, feeds(PICTURES))
         set_errors(row.layers, self._known[key])
