@@ -173,11 +173,14 @@ class Asked:
 
 
 class Verified:
-    """verify of int8 against fp32 on both processors, begun, on pictures that predict sees too."""
+    """verify of int8 against fp32 on both processors, begun, on pictures that predict sees too.
+
+    What is compared is what the two say: of so few pictures the verdict on both may be that they do not agree.
+    """
 
     def __init__(self, subject: Subject, here: Start, arm: Start) -> None:
         words = ("verify", *subject.files, "--data", subject.data, "--pictures", 16, "--target", "arm-cpu", *JSON)
-        self._name, self._told = subject.files[1].stem, [run(*words) for run in (here, arm)]
+        self._name, self._told = subject.files[1].stem, [run(*words, accept=(0, 3)) for run in (here, arm)]
 
     def compared(self) -> list[answers.Row]:
         stages = [json.loads(told.result())["stages"][0] for told in self._told]
