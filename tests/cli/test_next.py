@@ -234,10 +234,18 @@ def test_a_made_data_set(terminal: Terminal) -> None:
 
 def test_bench(terminal: Terminal, there: Path) -> None:
     words = ("it's.onnx", "--data", "my bees; all", "--threads", 1, *MEASURED)
-    done = terminal.pastes(terminal.types("bench", *words))
-    words = shlex.split(done.err.splitlines()[-1])  # the first one stays what counts
-    assert words[words.index("--compare") + 1] == "bench/bench.json"
-    assert words[words.index("--out") + 1] == "bench-3"
+    terminal.pastes(terminal.types("bench", *words))
+
+
+def test_a_comparison_goes_on_with_what_it_was_compared_with(terminal: Terminal, there: Path) -> None:
+    words = ("bench", "it's.onnx", "--data", "my bees; all", "--pictures", 4, *MEASURED)
+    terminal.types(*words)
+    # accuracy alone is limited: a busy machine's latency would end it with 4, and no next line
+    compared = ("--compare", "bench/bench.json", "--fail-on", "top1<-0.5")
+    done = terminal.types(*words, *compared, "--out", "bench-2")
+    line = shlex.split(done.err.splitlines()[-1])
+    assert line[line.index("--compare") + 1] == "bench/bench.json"
+    assert line[line.index("--out") + 1] == "bench-3"
 
 
 @pytest.mark.slow
