@@ -111,6 +111,7 @@ class Bench:
         self.answers: dict[tuple[str, str, str], Answers] = {}
         self.classes: dict[Case, tuple[str, ...]] = {}
         self.measured: dict[str, int] = {}
+        self.parts: dict[str, str] = {}  # digests of what accuracy is measured on, where that is not all
         self.layer_errors = LayerErrors()
         self.report = Report(
             schema="edgekit.bench",
@@ -163,7 +164,7 @@ class Bench:
     def _keep(self) -> None:
         self.report.rows = [self.rows[case] for case in self.cases if case in self.rows]
         for task, data in self.report.data.items():
-            data.measured = self.measured.get(task)
+            data.measured, data.measured_digest = self.measured.get(task), self.parts.get(task)
         self.hooks.done(self.report)
 
     def _measure(self, folder: Path, stack: ExitStack) -> None:
@@ -269,6 +270,8 @@ class Bench:
             evaluation = evaluate(predictor, chosen)
             samples = read_samples(chosen, evaluation.unread)
             self.answers[key] = Answers(predictor.spec.task, evaluation, samples)
+            if len(chosen) < len(dataset) and predictor.spec.task not in self.parts:
+                self.parts[predictor.spec.task] = chosen.digest
         row.accuracy = accuracy(self.answers[key])
         self.measured[predictor.spec.task] = max(self.measured.get(predictor.spec.task, 0), row.accuracy.n)
         self.classes[row.case] = predictor.spec.classes

@@ -267,8 +267,23 @@ class Data(Part):
     pictures: int
     measured: int | None = Field(default=None, description="of them, that accuracy was measured on; null: on none")
     digest: str
+    measured_digest: str | None = Field(
+        default=None, description="of those measured where they are a part; null: of all of them, or not known"
+    )
     made: bool
     timed: int = Field(description="pictures that the timings rotate over")
+
+    def same_pictures(self, other: Data) -> bool:
+        """Whether accuracy was measured on the same pictures, and as many: a part of one set may be another's whole."""
+        parts = self._part, other._part
+        same = parts[0] == parts[1] if None not in parts else self.digest == other.digest
+        return same and self.measured == other.measured
+
+    @property
+    def _part(self) -> str | None:
+        """The digest of what was measured; None where that is not known."""
+        whole = self.measured in (None, self.pictures)
+        return self.measured_digest or (self.digest if whole else None)
 
 
 class Report(Part):

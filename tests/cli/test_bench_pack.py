@@ -57,6 +57,36 @@ def test_a_pack_is_measured_where_nothing_else_is(
     assert source.data["classification"].digest == report.data["classification"].digest
 
 
+def test_a_packs_report_is_of_the_pictures_that_its_source_measured(
+    cli: Any, good: Path, labelled: Path, tmp_path: Path
+) -> None:
+    """A pack holds those that are measured and no more, so that its whole is a part of the source."""
+    rows = (labelled / "labels.csv").read_text().splitlines()
+    (tmp_path / "many").mkdir()
+    for turn in range(3):
+        for i in range(14):
+            shutil.copyfile(labelled / f"{i}.png", tmp_path / "many" / f"{turn}-{i}.png")
+    named = [f"{turn}-{row}" for turn in range(3) for row in rows[1:]]
+    (tmp_path / "many" / "labels.csv").write_text("\n".join([rows[0], *named]) + "\n")
+    words = ("bench", good, "--data", tmp_path / "many", "--pictures", 33, *QUICK)
+    assert cli(*words, "--pack", tmp_path / "p.zip").code == 0
+    assert cli(*words, "--out", tmp_path / "here").code == 0
+    assert cli("bench", tmp_path / "p.zip", "--out", tmp_path / "board").code == 0
+    reports = [read_report(tmp_path / name / "bench.json") for name in ("here", "board")]
+    here, board = (report.data["classification"] for report in reports)
+    assert (here.pictures, board.pictures, here.measured, board.measured) == (42, 33, 33, 33)
+    assert here.same_pictures(board)
+    assert board.same_pictures(here)
+    places = [tmp_path / name / "bench.json" for name in ("here", "board")]
+    merged = cli("bench", "--merge", *places, "--out", tmp_path / "merged")
+    assert merged.code == 0, merged.text
+    assert "other pictures" not in merged.text
+    old = here.model_copy(update={"measured_digest": None})  # as a report was written before
+    assert old.same_pictures(here)
+    assert not old.same_pictures(board)
+    assert not here.same_pictures(board.model_copy(update={"measured": 32}))
+
+
 def test_other_answers_end_with_3_and_without_a_speed(cli: Any, pack: Path, tmp_path: Path) -> None:
     changed = tmp_path / "c.zip"
     shutil.copyfile(pack, changed)

@@ -167,7 +167,7 @@ def differences(base: Report, now: Report) -> list[str]:
         if key != "took_seconds" and a != b:
             found.append(f"setting: {key} {a} -> {b}")
     for task in sorted(set(base.data) & set(now.data)):
-        if base.data[task].digest != now.data[task].digest:
+        if not base.data[task].same_pictures(now.data[task]):
             found.append(f"pictures: {base.data[task].name} -> {now.data[task].name} ({task})")
     if not (base.complete and now.complete):
         found.append("one of them was interrupted")

@@ -240,7 +240,7 @@ def _conditions(machines: Sequence[Machine]) -> list[str]:
 def same_pictures(first: Machine, other: Machine, task: str) -> bool:
     """Whether the two measured a task's accuracy on the same pictures, and as many."""
     a, b = first.report.data.get(task), other.report.data.get(task)
-    return a is not None and b is not None and (a.digest, a.measured) == (b.digest, b.measured)
+    return a is not None and b is not None and a.same_pictures(b)
 
 
 def accuracy_text(row: Row) -> str:
