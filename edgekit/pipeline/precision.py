@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from edgekit.errors import UsageError
 from edgekit.gate.compare import Gate
 from edgekit.graph import lint
 from edgekit.pipeline.embed_metadata import sealed, session_options
+from edgekit.pipeline.quicker import foreign, told_speed
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import working
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 SEARCHED = 256  # pictures that a search measures on
-# where the exporting machine is of the kind that runs the graph, layers are timed here; else multiplications count
-_TIMED = {"x86_64": ("int8-x86",), "AMD64": ("int8-x86",), "aarch64": ("int8-arm",)}
 
 
 @dataclass(frozen=True)
@@ -197,6 +195,9 @@ def _judged(
     gate.notes.extend(f"{f.rule}: {f.message}" for f in problems if f.severity == "warning")
     if wrong:
         gate.add(replace(gate.stages[-1], name="lint", passed=False, problems=tuple(wrong)))
+    if gate.passed:
+        facts["speed"] = told_speed(fp32, artifact, gate.pixels[0], target)
+        gate.spent.mark("speed")
     verdict = {
         "passed": gate.passed,
         "pictures": len(gate.pixels),
@@ -254,7 +255,7 @@ def _int8(
             layers,
             measure,
             max_drop,
-            costs=costs if scheme in _TIMED.get(platform.machine(), ()) else None,
+            costs=None if foreign(target) else costs,  # multiplications count where this machine's times say nothing
             key=search_key(graph_digest(model), seen.key.data, scheme, str(len(pixels)), str(limits.box_iou)),
             state=path.with_name(path.name.removesuffix(".onnx") + ".search.json"),
             progress=counted,

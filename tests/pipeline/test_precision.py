@@ -103,6 +103,8 @@ def test_a_second_file_is_made_and_proven(
     assert [s["name"] for s in report["stages"]] == [name, "file"]
     assert report["calibration"]["pictures"] == 40
     assert report["precision"] == name
+    subject = f"{name} is " if report["speed"]["times"] else ""
+    assert f"\n{subject}{report['speed']['text']}\n" in outcome.out
     assert f"{name} verified: within the limits (max|d| " in outcome.out
     limit = {"fp16": "0.3, agreement", "int8": "20, agreement"}[asked]
     assert f"of at most {limit}" in outcome.out

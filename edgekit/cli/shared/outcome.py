@@ -43,6 +43,8 @@ def _print(result: ExportResult) -> None:
     typer.echo(f"{name}{'verified' if result.passed else 'REJECTED'}: {said['text']} ({content['data']['source']})")
     for guess in said["guessed"] if result.passed else ():
         typer.echo(f"  guessed: {guess}")
+    if "speed" in content:
+        typer.echo(f"{name}is {content['speed']['text']}" if content["speed"]["times"] else content["speed"]["text"])
     if result.model is not None:
         typer.echo(f"{result.model}  {content['file']['bytes'] / 1e6:.1f} MB  sha256 {content['file']['sha256'][:16]}")
     typer.echo(str(result.report))
