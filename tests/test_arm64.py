@@ -62,6 +62,27 @@ def test_another_first_class_is_found(script: Any) -> None:
     assert labels("classes", [{"top": top}], [{"top": top[::-1]}], EXACT).problem
 
 
+BEGIN, MORE = "start bee 12:00:00Z 12:00:00Z None 3 3", "update bee 12:00:00Z 12:00:02Z None 2 9"
+
+
+@pytest.mark.parametrize(
+    ("other", "within"),
+    [
+        ([BEGIN, MORE], True),
+        ([BEGIN, MORE.replace("None 2 9", "None 3 9")], True),  # a score at the threshold
+        ([BEGIN, MORE.replace("None 2 9", "None 4 9")], False),
+        ([BEGIN, MORE.replace("12:00:02Z", "12:00:03Z")], False),
+        ([BEGIN, MORE.replace("bee", "hornet")], False),
+        ([MORE, BEGIN], False),
+        ([BEGIN], False),
+    ],
+)
+def test_another_visit_is_found(script: Any, other: list[str], within: bool) -> None:
+    row = script("answers").events("events", [BEGIN, MORE], other)
+    assert (row.n, row.problem == "") == (2, within)
+    assert (row.equal == 2) == (other == [BEGIN, MORE])
+
+
 def test_a_node_that_computes_something_else_is_named(script: Any, tmp_path: Path) -> None:
     text = '<ir_version: 10, opset_import: ["" : 20]> g (float[2] x) => (float[2] z) { y = Abs(x) z = Exp(y) }'
     onnx.save(onnx.parser.parse_model(text), tmp_path / "graph.onnx")

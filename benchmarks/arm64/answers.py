@@ -109,6 +109,27 @@ def figures(what: str, ours: Any, theirs: Any) -> Row:
     )
 
 
+def events(what: str, ours: list[str], theirs: list[str]) -> Row:
+    """A camera's events in their order, as `probe.py` writes them.
+
+    The same visits begin, go on and end; how many insects a frame shows may differ by one, where a score lies at the
+    threshold.
+    """
+    (a, counts_a), (b, counts_b) = (tuple(zip(*map(_event, told), strict=True)) for told in (ours, theirs))
+    same = sum(x == y for x, y in zip(ours, theirs, strict=False))
+    if a != b:
+        return Row(what, len(a), same, "", f"other visits: {len(set(a) ^ set(b))} events of one alone")
+    worst = int(np.abs(np.array(counts_a) - counts_b).max())
+    differs = f"the same visits and times, a count by {worst} at most" if worst else ""
+    return Row(what, len(a), same, differs, f"a count by {worst}" if worst > 1 else "")
+
+
+def _event(told: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Kind, label and times, and the two counts behind them."""
+    *words, count, most = told.split()
+    return tuple(words), (int(count), int(most))
+
+
 def leaves(value: Any, name: str = "") -> Iterable[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
