@@ -8,8 +8,7 @@
 
 100 pictures of the training split, drawn by a seed, are the ones that somebody labelled; the boxes of the others are
 hidden, and known to this script alone. `model` offers a detector's proposals on some of those at several thresholds,
-and replays somebody who only corrects: a key to accept, a drag more where the box overlaps its object by less than
-`--fine`, a key for another class, a key to reject, a drag and a key for what was missed, and one key to go on.
+and replays somebody who only corrects, with the keys and drags that the page has (`Hand`).
 `folders` knows of each picture only whether it shows the thing. `accepted` writes a YOLO set of what would have been
 accepted, to train on. Pictures of one clip are on both sides, as where somebody labels a part of their own.
 """
@@ -34,12 +33,14 @@ from edgekit.labels.proposals.folders.proposer import learn
 from edgekit.labels.proposals.folders.sides import Sides
 from edgekit.labels.proposals.quality import proposal_quality
 from edgekit.loading import open_predictor
+from edgekit.metrics.bootstrap import interval, picked
 from edgekit.metrics.ground_truth import GroundTruth
 from edgekit.metrics.matching import NOBODY, take_turns
 from edgekit.vision.boxes import iou_matrix
 
 LABELLED, HELD = 100, 15
-THRESHOLDS = (0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4)
+GONE = 0.5  # IoU with a box from which on the page shows a proposal no more (page.js, offer)
+THRESHOLDS = (0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 
 
 def drawn(data: Path) -> Dataset:
@@ -50,30 +51,57 @@ def drawn(data: Path) -> Dataset:
     return replace(whole, samples=tuple(by_name[i] for i in order))
 
 
-def replay(proposed: Sequence[Proposal], truth: GroundTruth, classes: Sequence[str], fine: float) -> Counter[str]:
-    """The actions of somebody who only corrects."""
-    ranked = sorted(proposed, key=lambda one: -one.score)
-    boxes = np.array([one.box for one in ranked], np.float64).reshape(-1, 4)
-    overlap = iou_matrix(boxes, truth.boxes)
-    (taken,) = take_turns(overlap, [0.5])
-    done: Counter[str] = Counter(go_on=1)
-    for one, at, row in zip(ranked, taken.tolist(), overlap, strict=True):
-        if at == NOBODY:
-            done["reject"] += 1
-            continue
-        done["accept"] += 1
-        done["move"] += int(row[at] < fine)
-        done["class"] += int(one.label != classes[truth.labels[at]])
-    missed = len(truth.boxes) - int((taken != NOBODY).sum())
-    done["draw"] += missed
-    done["class"] += missed
-    return done
+class Hand:
+    """Somebody at the page who only corrects, with as few keys and drags as it allows.
+
+    What was missed and what lies loosely (an IoU below `fine`) is drawn: a drag, and a key where the class is not the
+    one drawn last; a proposal under a drawn box goes away. The others are accepted or rejected by a key each, best
+    score first, up to the last wrong one (Shift+Enter takes the rest) or the last right one (Enter drops the rest). A
+    wrong class is a click on its box and a key. One key goes on.
+    """
+
+    def __init__(self, classes: Sequence[str], fine: float) -> None:
+        self._classes, self._fine, self._active = classes, fine, 0
+
+    def corrects(self, proposed: Sequence[Proposal], truth: GroundTruth) -> Counter[str]:
+        ranked = sorted(proposed, key=lambda one: -one.score)
+        overlap = iou_matrix(np.array([one.box for one in ranked], np.float64).reshape(-1, 4), truth.boxes)
+        (taken,) = take_turns(overlap, [self._fine])
+        drawn = np.setdiff1d(np.arange(len(truth.boxes)), taken)
+        left = np.flatnonzero(~(overlap[:, drawn] > GONE).any(axis=1))
+        right = np.flatnonzero(taken[left] != NOBODY)
+        wrong = np.flatnonzero(taken[left] == NOBODY)
+        done: Counter[str] = Counter(go_on=1, draw=len(drawn))
+        done["answer"] = min((int(rows[-1]) + 1 if len(rows) else 0) for rows in (right, wrong))
+        for label in sorted({int(truth.labels[i]) for i in drawn}, key=lambda label: label != self._active):
+            done["class"] += int(label != self._active)
+            self._active = label
+        for at in left[right]:
+            label = int(truth.labels[taken[at]])
+            if ranked[at].label != self._classes[label]:
+                done.update(select=1, **{"class": 1})
+                self._active = label
+        return +done
 
 
-def shown(actions: Sequence[Counter[str]]) -> dict[str, Any]:
-    total = sum(actions, Counter())
-    a_picture = [sum(one.values()) for one in actions]
-    return {**total, "a_picture": float(np.mean(a_picture)), "median": float(np.median(a_picture))}
+def replay(
+    proposed: Sequence[Sequence[Proposal]], truths: Sequence[GroundTruth], classes: Sequence[str], fine: float
+) -> list[Counter[str]]:
+    """The actions at one picture after the other."""
+    hand = Hand(classes, fine)
+    return [hand.corrects(row, truth) for row, truth in zip(proposed, truths, strict=True)]
+
+
+def shown(actions: Sequence[Counter[str]], without: Sequence[Counter[str]]) -> dict[str, Any]:
+    """Sums, and means a picture with 95 % intervals (the bootstrap over pictures), also of what was saved."""
+    mine, theirs = (np.array([sum(one.values()) for one in row], np.float64) for row in (actions, without))
+    drags = np.array([one["draw"] for one in actions], np.float64)
+    figures = {"a_picture": mine, "drags_a_picture": drags, "saved_a_picture": theirs - mine}
+    means = {
+        name: interval(float(v.mean()), lambda rng, v=v: float(v[picked(rng, len(v))].mean()), 2000).to_dict()
+        for name, v in figures.items()
+    }
+    return {**sum(actions, Counter()), **means, "median": float(np.median(mine))}
 
 
 def model(asked: argparse.Namespace) -> dict[str, Any]:
@@ -85,16 +113,18 @@ def model(asked: argparse.Namespace) -> dict[str, Any]:
     with open_predictor(asked.model, threads=1) as predictor:
         propose = DetectorProposer(predictor, min(THRESHOLDS))
         found = [propose(sample.read()) for sample in samples]
+    without = replay([[] for _ in truths], truths, classes, asked.fine)
     report: dict[str, Any] = {
         "pictures": len(samples), "objects": int(sum(len(t.boxes) for t in truths)),
-        "without": shown([replay([], t, classes, asked.fine) for t in truths]),
+        "names": [Path(sample.name).name for sample in samples],
+        "without": shown(without, without),
     }  # fmt: skip
     for threshold in THRESHOLDS:
         some = [[one for one in row if one.score >= threshold] for row in found]
         quality = proposal_quality(some, truths, classes)
         print(f"threshold {threshold}: {quality}", flush=True)
-        actions = [replay(row, t, classes, asked.fine) for row, t in zip(some, truths, strict=True)]
-        report[f"at {threshold}"] = {**quality.to_dict(), "actions": shown(actions)}
+        actions = replay(some, truths, classes, asked.fine)
+        report[f"at {threshold}"] = {**quality.to_dict(), "actions": shown(actions, without)}
     return report
 
 
@@ -123,9 +153,9 @@ def folders(asked: argparse.Namespace) -> dict[str, Any]:
         report[name] = quality.to_dict()
     best = proposal_quality([row[:1] for row in found], truths, (asked.thing,))
     print(f"the best one of each picture: {best}", flush=True)
-    actions = [replay(row, t, (asked.thing,), asked.fine) for row, t in zip(found, truths, strict=True)]
-    without = [replay([], t, (asked.thing,), asked.fine) for t in truths]
-    return {**report, "best": best.to_dict(), "actions": shown(actions), "without": shown(without)}
+    actions = replay(found, truths, (asked.thing,), asked.fine)
+    without = replay([[] for _ in truths], truths, (asked.thing,), asked.fine)
+    return {**report, "best": best.to_dict(), "actions": shown(actions, without), "without": shown(without, without)}
 
 
 def write(samples: Sequence[tuple[Sample, np.ndarray, np.ndarray]], folder: Path) -> None:
@@ -188,7 +218,7 @@ def main() -> None:
     parser.add_argument("--thing", default="Hornets")
     parser.add_argument("--pictures", type=int, default=100, help="hidden ones to measure on")
     parser.add_argument("--learn", type=int, default=100, help="pictures of each side, for folders")
-    parser.add_argument("--fine", type=float, default=0.7, help="IoU from which on a box is left as it is")
+    parser.add_argument("--fine", type=float, default=0.7, help="IoU from which on a proposal is left as it is")
     parser.add_argument("--threshold", type=float, default=0.2, help="of accepted proposals")
     asked = parser.parse_args()
     does = {"prepare": prepare, "model": model, "folders": folders, "accepted": accepted}[asked.what]

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgekit.data.sample import class_index
 from edgekit.errors import EdgekitError
-from edgekit.labels.proposals.base import Box, Prompt, Proposal, Proposer, Segmenter
+from edgekit.labels.proposals.base import Prompt, Proposal, Proposer, Segment, Segmenter
 from edgekit.labels.proposals.order import appearance, most_useful, uncertainty
 from edgekit.labels.proposals.quality import ProposalQuality, proposal_quality
 from edgekit.labels.session import Session
@@ -128,8 +128,8 @@ class Assistant:
         """What the proposer says about a picture: looked at once, also over restarts. Raises PictureError."""
         return self._looked(known)[0]
 
-    def segment(self, known: Known, prompt: Prompt) -> Box | None:
-        """The box of the mask under a click or in a box; None where there is none, or no segmenter.
+    def segment(self, known: Known, prompt: Prompt) -> Segment | None:
+        """What lies under a click or in a box; None without a segmenter.
 
         Raises:
             PictureError: the picture cannot be read.
@@ -137,7 +137,7 @@ class Assistant:
         if self._help.segmenter is None:
             return None
         path = self.session.path(known)
-        return self._help.segmenter.segment(str(path), lambda: read_picture(path), prompt).box
+        return self._help.segmenter.segment(str(path), lambda: read_picture(path), prompt)
 
     def prepare(self, known: Known) -> None:
         """Embeds a picture before it is asked about. Raises PictureError."""

@@ -134,9 +134,15 @@ def test_a_click_or_a_box_gives_a_box(tmp_path: Path) -> None:
     session, assistant, _ = opened(tmp_path, Help(segmenter=spot), "a.png")
     known = session.get(1)
     assistant.prepare(known)
-    assert assistant.segment(known, Prompt(((20.0, 10.0),), (True,))) == (20, 10, 28, 18)
-    assert assistant.segment(known, Prompt(box=(5.0, 6.0, 30.0, 30.0))) == (5, 6, 13, 14)
-    assert assistant.segment(known, Prompt(((WIDTH + 9.0, HEIGHT + 9.0),), (True,))) is None
+    wanted = {
+        (20, 10, 28, 18): Prompt(((20.0, 10.0),), (True,)),
+        (5, 6, 13, 14): Prompt(box=(5.0, 6.0, 30.0, 30.0)),
+        None: Prompt(((WIDTH + 9.0, HEIGHT + 9.0),), (True,)),
+    }
+    for box, prompt in wanted.items():
+        found = assistant.segment(known, prompt)
+        assert found is not None
+        assert found.box == box
     assert spot.embedded == 1
     session.close()
 

@@ -26,6 +26,7 @@ export class Stage {
     this.svg = svg; this.on = on;
     this.width = this.height = 1; this.view = [0, 0, 1, 1];
     this.marks = []; this.proposals = []; this.names = []; this.selected = null; this.over = false;
+    this.masks = new Map(); // of boxes, by their numbers: outlines
     this.image = node("image", { preserveAspectRatio: "none" }); this.layer = node("g"); this.draft = node("g");
     svg.append(this.image, this.layer, this.draft);
     this.pointers = new Map(); this.drag = null; this.pinch = null;
@@ -86,6 +87,10 @@ export class Stage {
       const text = node("text", { x: x + 2 * k, y: Math.max(y - 5 * k, this.view[1] + 14 * k), "font-size": 13 * k, fill: colour(label), "stroke-width": 3 * k });
       text.textContent = name; layer.append(text);
     };
+    for (const { box, label } of this.marks) {
+      const d = (this.masks.get(String(box)) ?? []).map(line => `M${line.join(" ")}Z`).join("");
+      if (d) layer.append(node("path", { d, "fill-rule": "evenodd", class: "mask", stroke: colour(label), color: colour(label) }));
+    }
     // small ones last, so that they lie on top
     this.proposals.map((p, i) => [p, i]).sort((a, b) => area(b[0].box) - area(a[0].box)).forEach(([p, i]) =>
       rect(p.box, p.label, "proposal" + (this.selected?.proposal === i ? " selected" : ""), `${this.names[p.label] ?? "?"} ${Math.round(p.score * 100)} %`, { proposal: i }));

@@ -3,6 +3,7 @@
 
 export const KEYS = [
   { keys: ["Enter"], name: "done, next picture", act: "done" },
+  { keys: ["⇧Enter"], name: "accept all proposals, done, next picture", act: "acceptDone" },
   { keys: ["."], more: ["PageDown"], name: "next picture", act: "next" },
   { keys: [","], more: ["PageUp"], name: "previous picture", act: "previous" },
   { keys: ["N"], name: "new box in the middle", act: "create" },

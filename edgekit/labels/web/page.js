@@ -31,7 +31,7 @@ async function show(id, back = false) {
   try { found = await get(`/api/pictures/${id}`) } catch (error) { say(error.message, true); return }
   if (turn !== opening) return;
   open = { id, changes: new Changes(found, state), large: false, offered: [] };
-  stage.names = classes; stage.selected = null; stage.proposals = [];
+  stage.names = classes; stage.selected = null; stage.proposals = []; stage.masks.clear();
   take(found);
   stage.open(found.width, found.height);
   $("name").firstChild.textContent = $("name").title = found.name;
@@ -95,11 +95,13 @@ function offer() {
   return n;
 }
 
+const accepted = chosen => chosen.map(one => ({ box: one.box, label: one.label ?? active, origin: "proposal" }));
+
 function accept(all) {
   if (!stage.proposals.length) return false;
   const chosen = all ? stage.proposals : [stage.proposals[stage.selected?.proposal ?? 0]];
   if (!classes.length) return ask(chosen[0].box);
-  const marks = [...open.labels.marks, ...chosen.map(one => ({ box: one.box, label: one.label ?? active, origin: "proposal" }))];
+  const marks = [...open.labels.marks, ...accepted(chosen)];
   if (all) stage.selected = null; else stage.selected ??= { proposal: 0 };
   change({ ...open.labels, marks });
 }
@@ -111,14 +113,16 @@ function reject() {
   change({ ...open.labels, rejected: [...open.labels.rejected, box] });
 }
 
-// The box of the thing under a click, or of the thing in a drawn box.
+// The box of the thing under a click, or of the thing in a drawn box; its mask is shown as long as the box stays so.
 async function asked(what) {
   const id = open.id;
   state("busy", "asking…");
   try {
-    const { box } = await send(`/api/pictures/${id}/segment`, what);
+    const { box, outline } = await send(`/api/pictures/${id}/segment`, what);
     state("saved", "saved");
-    return open.id === id ? box : undefined;
+    if (open.id !== id) return undefined;
+    if (box) stage.masks.set(String(box), outline);
+    return box;
   } catch (error) { state("saved", "saved"); say(error.message, true); return null }
 }
 
@@ -212,9 +216,11 @@ async function walk(way) {
   stored(open, open.changes.step(way));
 }
 
-async function done() {
-  const mine = open;
-  if (!(await change({ ...mine.labels, done: true })) || mine !== open) return;
+async function done(all = false) {
+  const mine = open, chosen = all ? stage.proposals : [];
+  if (chosen.length && !classes.length) { ask(chosen[0].box); return }
+  const marks = [...mine.labels.marks, ...accepted(chosen)];
+  if (!(await change({ ...mine.labels, marks, done: true })) || mine !== open) return;
   const next = following(1, true);
   if (next === undefined) say("All pictures are done."); else show(next);
 }
@@ -253,7 +259,7 @@ function turn(way) {
 }
 
 const acts = {
-  done, next: () => { show(following(1)) }, previous: () => { if (trail.length) show(trail.pop(), true); else show(following(-1)) },
+  done: () => done(), acceptDone: () => done(true), next: () => { show(following(1)) }, previous: () => { if (trail.length) show(trail.pop(), true); else show(following(-1)) },
   create: () => {
     const [x, y, w, h] = stage.view, side = Math.min(w, h) / 8, box = stage.inside([x + w / 2 - side, y + h / 2 - side, x + w / 2 + side, y + h / 2 + side]);
     if (classes.length) add(box); else ask(box);

@@ -12,7 +12,7 @@ from edgekit.labels.assistant import Assistant, Say
 from edgekit.labels.pictures import SIZES, Pictures
 from edgekit.labels.schema import read_labels
 from edgekit.labels.store import Known, StaleError
-from edgekit.labels.web.prompts import read_prompt
+from edgekit.labels.web.prompts import read_prompt, told
 from edgekit.serving.headers import security_headers
 from edgekit.serving.requests import RefusedRequestError, read_request, whole
 from edgekit.serving.thread import ServerThread
@@ -205,7 +205,7 @@ class _Answers:
     def segment(self, request: Request, given: Plain) -> Plain:
         known = self._session.get(request.path_params["id"])
         assert known is not None
-        return {"box": self._assistant.segment(known, read_prompt(given))}
+        return told(self._assistant.segment(known, read_prompt(given)))
 
     def undo(self, request: Request, given: Plain) -> Plain:
         return self._plain(self._session.undo(request.path_params["id"], whole(given, "revision")))

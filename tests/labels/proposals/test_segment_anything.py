@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnx.parser
 import pytest
-from onnx import numpy_helper
 
 from edgekit.backends.base import Arrays, Session
 from edgekit.errors import ArtifactError, UsageError
@@ -17,6 +14,7 @@ from edgekit.labels.proposals.base import Box, Prompt
 from edgekit.labels.proposals.sam.segmenter import SegmentAnything, open_segment_anything
 from edgekit.spec import TensorSpec
 from edgekit.vision.image import Frame
+from tests.labels.proposals.alike import alike_pair
 
 # The encoder's picture is its embedding, so the fake decoder sees what arrived: its mask is what looks like the point.
 ENCODERS: dict[str, tuple[Any, ...]] = {
@@ -181,40 +179,15 @@ def test_what_is_no_such_pair_is_refused(encoder: Session, decoder: Session, mes
 
 
 def test_two_files_are_opened_and_asked(tmp_path: Path) -> None:
-    head = '<ir_version: 10, opset_import: ["" : 20]>'
-    encoder = onnx.parser.parse_model(
-        f"{head} g (float[1,3,64,64] image) => (float[1,3,16,16] image_embeddings)"
-        "{ image_embeddings = AveragePool<kernel_shape = [4, 4], strides = [4, 4]>(image) }"
-    )
-    decoder = onnx.parser.parse_model(
-        f"{head} g (float[1,3,16,16] image_embeddings, float[1,N,2] point_coords, float[1,N] point_labels)"
-        " => (float[1,1,64,64] masks, float[1,1] iou_predictions)"
-        "{ used = ReduceMean<keepdims = 1>(image_embeddings) first = Slice(point_coords, zero, one, axis)"
-        " gap = Sub(grid, first) square = Mul(gap, gap) far = ReduceSum<keepdims = 0>(square, last)"
-        " near = Sub(hundred, far) masks = Reshape(near, shape)"
-        " none = Sub(used, used) flat = ReduceMean<keepdims = 0>(none) iou_predictions = Add(half, flat) }"
-    )
-    y, x = np.mgrid[:64, :64] + 0.5
-    for name, value in {
-        "grid": np.stack([x, y], -1).reshape(1, -1, 2).astype(np.float32),
-        "hundred": np.array(100, np.float32),
-        "half": np.array([[0.5]], np.float32),
-        "zero": np.array([0]),
-        "one": np.array([1]),
-        "axis": np.array([1]),
-        "last": np.array([2]),
-        "shape": np.array([1, 1, 64, 64]),
-    }.items():
-        decoder.graph.initializer.append(numpy_helper.from_array(value, name))
-    onnx.save(encoder, tmp_path / "e.onnx")
-    onnx.save(decoder, tmp_path / "d.onnx")
+    encoder, decoder = alike_pair(tmp_path)
     said: list[str] = []
-    asked = open_segment_anything(tmp_path / "e.onnx", tmp_path / "d.onnx", threads=1, say=said.append)
-    found = asked.segment("a", lambda: np.zeros((128, 128, 3), np.uint8), Prompt(((60.0, 40.0),), (True,)))
+    asked = open_segment_anything(encoder, decoder, threads=1, say=said.append)
+    for prompt in (Prompt(((90.0, 70.0),), (True,)), Prompt(box=(70.0, 50.0, 130.0, 110.0))):
+        found = asked.segment("a", lambda: picture(160, 256, (80, 60, 120, 100)), prompt)
+        assert close(found.box, (80, 60, 120, 100), 2)
+        assert found.score == pytest.approx(0.5)
     asked.close()
-    assert close(found.box, (40, 20, 80, 60), 2)
-    assert found.score == pytest.approx(0.5)
     assert [line.partition(":")[0] for line in said] == ["encoder", "decoder"]
     (tmp_path / "text.onnx").write_text("no")
     with pytest.raises(ArtifactError):
-        open_segment_anything(tmp_path / "e.onnx", tmp_path / "text.onnx")
+        open_segment_anything(encoder, tmp_path / "text.onnx")

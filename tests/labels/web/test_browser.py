@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.browser import Browser, find_chromium
+from edgekit.labels.assistant import Help
+from edgekit.labels.proposals.base import Proposal
+from tests.browser import find_chromium
 from tests.labels.folders import pictures
+from tests.labels.web.hand import SHIFT, Hand, Server
+from tests.labels.web.site import Site
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("starlette")
 pytestmark = pytest.mark.slow
-
-NAMED = {"Enter": 13, "Delete": 46, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9}
-SHIFT = 8
-
-
-class Server:
-    """`edgekit label` in a process of its own, which can be killed and started again at the same address."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, 0
-        self.start()
-
-    def start(self) -> None:
-        words = ["label", str(self.folder), "--classes", "bee,hornet", "--port", str(self.port)]
-        command, paths = [sys.executable, "-m", "edgekit", *words], {"PYTHONPATH": str(Path(__file__).parents[3])}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **paths})
-        assert self.process.stderr is not None
-        found = next(filter(None, (re.search(r"http://[\d.]+:(\d+)/", line) for line in self.process.stderr)))
-        self.port, self.url = int(found[1]), found[0]
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(20)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
 
 
 @pytest.fixture
@@ -52,49 +25,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(pictures(tmp_path / "hive", "a.png", "b.png", "<b onclick=x()>c.png"))
     yield server
     server.kill()
-
-
-class Hand(Browser):
-    """Somebody at the page."""
-
-    def drag(self, *points: tuple[float, float]) -> None:
-        """Between points of the picture, in its pixels."""
-        for i, point in enumerate(points):
-            x, y = self.at(point)
-            kind = "mousePressed" if i == 0 else "mouseMoved"
-            self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
-        self.ask("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left", clickCount=1)
-        self.saved()
-
-    def at(self, point: tuple[float, float]) -> tuple[float, float]:
-        found = self.value(
-            f"(p => [p.x, p.y])(new DOMPoint({point[0]}, {point[1]})"
-            ".matrixTransform(document.getElementById('stage').getScreenCTM()))"
-        )
-        return found[0], found[1]
-
-    def press(self, key: str, held: int = 0) -> None:
-        code = {"key": key, "windowsVirtualKeyCode": NAMED.get(key, ord(key[0].upper())), "modifiers": held}
-        text = {"text": "\r" if key == "Enter" else key} if key == "Enter" or len(key) == 1 else {}
-        self.ask("Input.dispatchKeyEvent", type="keyDown", **code, **text)
-        self.ask("Input.dispatchKeyEvent", type="keyUp", **code)
-
-    def saved(self) -> None:
-        self.wait_for("document.getElementById('state').textContent === 'saved'")
-
-    def shows(self, name: str) -> None:
-        shown = "document.getElementById('name').textContent"
-        self.wait_for(f"{shown} === {name!r} && document.querySelector('#stage image').hasAttribute('href')")
-        self.saved()
-
-    def known(self) -> dict[str, Any]:
-        """The picture that is open, as the server has it."""
-        self.saved()
-        found: dict[str, Any] = self.value("fetch('/api/pictures/' + location.hash.slice(1)).then(a => a.json())")
-        return found
-
-    def boxes(self) -> list[tuple[int, list[int]]]:
-        return [(mark["label"], [round(v) for v in mark["box"]]) for mark in self.known()["labels"]["marks"]]
 
 
 def test_a_picture_is_labelled_and_the_server_killed_between_two_keys(server: Server, tmp_path: Path) -> None:
@@ -164,6 +94,39 @@ def test_with_keys_alone(server: Server, tmp_path: Path) -> None:
         hand.shows("a.png")
         hand.press("?")
         hand.wait_for("document.getElementById('help').open")
+
+
+def test_proposals_are_answered_with_keys(tmp_path: Path) -> None:
+    find_chromium()
+    bee, hornet = Proposal((5, 5, 15, 15), "bee", 0.9), Proposal((30, 10, 50, 30), "hornet", 0.8)
+    known = {"a.png": (bee, hornet), "b.png": (bee, hornet), "c.png": ()}
+    site = Site(pictures(tmp_path / "hive", *known), helped=Help(given=known, name="given"))
+    offered = "document.querySelectorAll('#stage .proposal').length"
+    try:
+        with Hand(tmp_path / "profile") as hand:
+            hand.open(site.page.url)
+            hand.shows("a.png")
+            hand.wait_for(f"{offered} === 2")
+            hand.press("x")
+            hand.wait_for(f"{offered} === 1")
+            hand.press("a")
+            hand.wait_for(f"{offered} === 0")
+            assert hand.boxes() == [(1, [30, 10, 50, 30])]
+            hand.press("Enter")
+            hand.shows("b.png")
+            hand.wait_for(f"{offered} === 2")
+            hand.press("Enter", SHIFT)  # all of them, and on
+            hand.shows("c.png")
+            marks = site.get("/api/pictures/2")["labels"]
+            assert marks["done"]
+            assert [(mark["label"], mark["origin"]) for mark in marks["marks"]] == [(0, "proposal"), (1, "proposal")]
+            hand.press("u")
+            hand.shows("b.png")
+            hand.press("u")  # both at once
+            hand.wait_for(f"{offered} === 2")
+            assert hand.boxes() == []
+    finally:
+        site.close()
 
 
 def test_on_a_phone(server: Server, tmp_path: Path) -> None:

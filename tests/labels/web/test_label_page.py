@@ -268,8 +268,10 @@ def test_proposals_and_clicks(tmp_path: Path) -> None:
         assert (told["proposes"], told["segments"], told["clicks"]) == (True, True, True)
         assert site.get("/api/pictures/1/proposals")[0] == {"box": list(BOX), "label": 1, "score": 0.4}
         ask = {"points": [[20, 10]], "inside": [True]}
-        assert site.ask("/api/pictures/1/segment", "POST", ask)[:2] == (200, {"box": [20, 10, 28, 18]})
-        assert site.ask("/api/pictures/1/segment", "POST", {"box": [5, 6, 30, 30]})[1] == {"box": [5, 6, 13, 14]}
+        square = [[20.5, 10.5], [20.5, 17.5], [27.5, 17.5], [27.5, 10.5]]
+        found = site.ask("/api/pictures/1/segment", "POST", ask)
+        assert found[:2] == (200, {"box": [20, 10, 28, 18], "outline": [square]})
+        assert site.ask("/api/pictures/1/segment", "POST", {"box": [5, 6, 30, 30]})[1]["box"] == [5, 6, 13, 14]
         for wrong in (
             {},
             {"points": [[1, 2]]},
@@ -290,5 +292,5 @@ def test_proposals_and_clicks(tmp_path: Path) -> None:
 
 def test_without_help_the_page_has_none(quiet: Site) -> None:
     assert quiet.get("/api/pictures/1/proposals") == []
-    assert quiet.ask("/api/pictures/1/segment", "POST", {"box": list(BOX)})[1] == {"box": None}
+    assert quiet.ask("/api/pictures/1/segment", "POST", {"box": list(BOX)})[1] == {"box": None, "outline": []}
     assert quiet.get("/api/order") == [1, 2, 3]
