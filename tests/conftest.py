@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,13 +25,13 @@ from edgekit.data import made_pictures
 from edgekit.graph import to_onnx
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise, preprocess
-from tests.exports import exported
+from tests import exports
 
 # not in alphabetical order, so that sorting them somewhere is a defect
 CLASSES = ("wasp", "bee", "hornet", "fly", "moth", "leaf", "air")
 # not square, so that height and width cannot be swapped unseen, and shrinking, so that antialiasing matters
 SPEC = ModelSpec("resnet18", CLASSES, PreprocessSpec(48, 64, shorter_side=72), temperature=1.7)
-# the same net with a quarter of its channels, 3 MB and not 46, for files that export many times
+# the same net with a quarter of its channels, 3 MB and not 46
 NARROW = replace(SPEC, arch_args={"width": 0.25})
 PICTURES = 8
 
@@ -69,10 +69,20 @@ def cli() -> Cli:
     return call
 
 
-@pytest.fixture
-def known_exports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch exports a ResNet once; the next of its structure has that graph with its own weights."""
-    monkeypatch.setattr(to_onnx, "_export", exported)
+@pytest.fixture(scope="session", autouse=True)
+def _known_exports() -> Iterator[None]:
+    """torch exports a net once; the next of its structure has that graph with its own weights (`tests.exports`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(to_onnx, "_export", exports.keeping(exports.TORCHS_OWN))
+        yield
+
+
+@pytest.fixture(scope="module")
+def torchs_own_exports() -> Iterator[None]:
+    """torch exports everything, for tests of the export itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(to_onnx, "_export", exports.TORCHS_OWN)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +96,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def net() -> nn.Module:
+    """Of torchvision's own width, for plain state dicts."""
     return lively(SPEC)
 
 
@@ -113,10 +124,10 @@ def net_input() -> torch.Tensor:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(net: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The net in edgekit's own format: tiny.pt."""
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A narrow net in edgekit's own format: tiny.pt."""
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.pt"
-    save_checkpoint(path, Checkpoint(SPEC, net.state_dict()))
+    save_checkpoint(path, Checkpoint(NARROW, lively(NARROW).state_dict()))
     return path
 
 

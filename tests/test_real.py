@@ -39,6 +39,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     return out / "resnet18-imagenet.onnx", took
 
 
+@pytest.mark.slow
 def test_export_is_proven_and_quick(exported: tuple[Path, float]) -> None:
     path, took = exported
     report = json.loads(path.with_suffix(".verify.json").read_text())

@@ -57,7 +57,10 @@ def test_the_payloads_would_run(mark: Path) -> None:
     sys.modules.pop(PROBE, None)
 
 
-@pytest.mark.parametrize("name", NAMES)
+DEEP = {"tuples 20,000 deep", "lists 20,000 deep"}  # seconds; test_the_commands_say_so has one of them
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in DEEP else n for n in NAMES])
 def test_nothing_runs(name: str, mark: Path, tmp_path: Path) -> None:
     payload = payloads(mark)[name]
     before, limit = set(sys.modules), sys.getrecursionlimit()

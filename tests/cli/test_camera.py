@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edgekit.artifacts.onnx_file import file_sha256
-from edgekit.cli.demo import watch
+from edgekit.cli import demo
 from edgekit.data import HIVE_CLASSES, HiveClip
 from edgekit.predictor import Predictor
 from tests.conftest import Cli
@@ -234,12 +234,22 @@ def test_on_a_disk_that_is_really_full(good: Path, tmp_path: Path) -> None:
     assert kinds.count("start") >= 3  # events were told all the time
 
 
-def test_the_shipped_model_watches_the_made_hive_without_torch(tmp_path: Path) -> None:
-    """The last step of `make demo`: the truth is one hornet and up to eight bees, from the clip itself."""
+def test_the_shipped_model_watches_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "WATCHED", "synthetic://hive?seed=2&fps=20&frames=30&height=180&width=320")
     (tmp_path / "camera").mkdir()
     (tmp_path / "camera" / "of-an-earlier-demo").touch()
-    assert watch(tmp_path / "camera") == 0
+    assert demo.watch(tmp_path / "camera") == 0
     assert not (tmp_path / "camera" / "of-an-earlier-demo").exists()
+    summary = json.loads((tmp_path / "camera" / "summary.json").read_text())
+    assert summary["captured"] == summary["processed"] == summary["inferred"] == 30
+    assert summary["most_at_once"]["bee"] > 0
+    assert (tmp_path / "camera" / "annotated.mp4").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_shipped_model_watches_the_made_hive_without_torch(tmp_path: Path) -> None:
+    """The last step of `make demo`: the truth is one hornet and up to eight bees, from the clip itself."""
+    assert demo.watch(tmp_path / "camera") == 0
     summary = json.loads((tmp_path / "camera" / "summary.json").read_text())
     assert summary["captured"] == summary["processed"] == summary["inferred"] == 300
     truth = [HiveClip(2, 20, 360, 640).frame(i).labels for i in range(0, 300, 4)]

@@ -28,8 +28,6 @@ from tests.conftest import NARROW, Cli, Outcome, lively
 from tests.labels import folders as labelled
 from tests.pipeline.adopting.small import classifier
 
-pytestmark = pytest.mark.usefixtures("known_exports")
-
 HIVE = "synthetic://hive?n=8&val=4"
 MEASURED = ("--iterations", "24", "--turns", "2", "--warmup", "0.1", "--no-cold")
 # A pasted line is only made to end sooner. 4 of a comparison is its answer, about a machine that is not quiet now.

@@ -32,8 +32,6 @@ from edgekit.data import made_pictures
 from edgekit.errors import CheckpointError
 from edgekit.spec import ModelSpec, PreprocessSpec
 
-pytestmark = pytest.mark.usefixtures("known_exports")
-
 Make = Callable[["Room"], list[object]]
 
 

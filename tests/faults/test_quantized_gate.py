@@ -23,8 +23,6 @@ from edgekit.quantize.place import Quantized
 from edgekit.spec import PreprocessSpec
 from tests.faults.test_detector_gate import lively, spec_of
 
-pytestmark = pytest.mark.usefixtures("known_exports")
-
 Graph = onnx.ModelProto
 Patch = pytest.MonkeyPatch
 TARGET = """
@@ -162,7 +160,7 @@ def test_the_honest_graph_passes(export: Export, tmp_path: Path) -> None:
         (unsigned_activations, "uint8-zero-point-zero: QuantizeLinear preprocess.transpose.quantize"),
         (int32_bias, "int32-dequantize: DequantizeLinear b.dequantize reads int32 b.q"),
         (before_the_relu, "qdq-between-conv-and-relu: early.quantize stands between Conv"),
-        (one_scale_for_a_weight, "per-tensor-weights: the 64 channels of the weight of Conv layer1"),
+        (one_scale_for_a_weight, "per-tensor-weights: the 16 channels of the weight of Conv layer1"),
         (a_wrong_scale, "verification failed at stage int8-trt"),
     ],
 )

@@ -34,8 +34,8 @@ from edgekit.nets import blocks
 from edgekit.nets.blocks import BasicBlock
 from edgekit.pipeline import folding, graph, writing
 from edgekit.spec import ModelSpec, PreprocessSpec, digest
-from tests.conftest import NARROW, Cli, lively
-from tests.exports import exported, refilled
+from tests.conftest import NARROW, lively
+from tests.exports import keeping
 
 Patch = pytest.MonkeyPatch
 Graph = onnx.ModelProto
@@ -53,7 +53,6 @@ class Defect:
         code: exit code of `edgekit export`; where it is not 3 there is no verdict but an error that says `says`.
         arguments: options of the export beside the usual ones.
         foreign: whether it shows only with a plain state dict, which is compared with torchvision's own net.
-        reuses: whether the torch module differs in nothing but weights, so that an earlier export can be refilled.
         shows: whether the answers of the plain file are wrong; its form or description is otherwise.
     """
 
@@ -64,7 +63,6 @@ class Defect:
     code: int = 3
     arguments: tuple[str, ...] = ()
     foreign: bool = False
-    reuses: bool = False
     shows: bool = True
     says: str = ""
 
@@ -382,23 +380,21 @@ def stale_lineage(patch: Patch) -> None:
     patch.setattr(graph, "Lineage", lambda checkpoint, folded: Lineage("0" * 64, folded))
 
 
-FILE: dict[str, Any] = {"stage": "file", "reuses": True, "shows": False}
-GRAPH: dict[str, Any] = {"stage": "onnx", "reuses": True}
+FILE: dict[str, Any] = {"stage": "file", "shows": False}
+GRAPH: dict[str, Any] = {"stage": "onnx"}
 FORM: dict[str, Any] = {**GRAPH, "shows": False}
 
 DEFECTS = (
-    Defect("BN eps wrong in the fold", fold_with(other_eps), "fold", "bn1", reuses=True),
-    Defect("a gamma's sign flipped in the fold", spoil_folded(LAYER, flip_gamma), "fold", "layer1.1.bn2", reuses=True),
-    Defect("std taken for var in the fold", fold_with(std_for_var), "fold", "bn1", reuses=True),
-    Defect("BN mean left out of the fold", fold_with(no_mean), "fold", "bn1", reuses=True),
-    Defect("fold adds beta before it scales", bias_before_scale, "fold", "bn1", reuses=True),
-    Defect(
-        "weights transposed in the fold", spoil_folded(LAYER, transpose_weights), "fold", "layer1.1.bn2", reuses=True
-    ),
-    Defect("NaN in one channel", spoil_folded(LAYER, nan_in_one_channel), "fold", "layer1.1.bn2", reuses=True),
+    Defect("BN eps wrong in the fold", fold_with(other_eps), "fold", "bn1"),
+    Defect("a gamma's sign flipped in the fold", spoil_folded(LAYER, flip_gamma), "fold", "layer1.1.bn2"),
+    Defect("std taken for var in the fold", fold_with(std_for_var), "fold", "bn1"),
+    Defect("BN mean left out of the fold", fold_with(no_mean), "fold", "bn1"),
+    Defect("fold adds beta before it scales", bias_before_scale, "fold", "bn1"),
+    Defect("weights transposed in the fold", spoil_folded(LAYER, transpose_weights), "fold", "layer1.1.bn2"),
+    Defect("NaN in one channel", spoil_folded(LAYER, nan_in_one_channel), "fold", "layer1.1.bn2"),
     Defect("residual dropped in the folded net", spoil_folded("layer1.1", drop_skip), "fold", "layer1.1.relu_1"),
     Defect("residual dropped in the net", no_skip_anywhere, "net", "layer1.0.relu_1", foreign=True),
-    Defect("BN eps wrong in the net", net_with_other_eps, "net", "bn1", foreign=True, reuses=True),
+    Defect("BN eps wrong in the net", net_with_other_eps, "net", "bn1", foreign=True),
     Defect("picture stretched instead of cropped", stretch, "preprocess", "image"),
     Defect("crop one pixel off", crop_one_pixel_off, "preprocess", "image"),
     Defect("no antialiasing", resize_as("bilinear"), "preprocess", "image"),
@@ -412,12 +408,12 @@ DEFECTS = (
         arguments=("--input", "float"),
     ),
     Defect("RGB and BGR swapped in the graph", deploy_with(color="bgr"), "onnx", "conv1"),
-    Defect("mean wrong in the graph", deploy_with(mean=(0.5, 0.5, 0.5)), "onnx", "conv1", reuses=True),
-    Defect("std wrong in the graph", deploy_with(std=(0.25, 0.25, 0.25)), "onnx", "conv1", reuses=True),
-    Defect("255 forgotten in the graph", spoil_deploy(forget_255), "onnx", "conv1", reuses=True),
-    Defect("mean in RGB order in the graph", spoil_deploy(mean_in_rgb_order), "onnx", "conv1", reuses=True),
-    Defect("temperature applied twice", head_with(temperature_twice), "onnx", "logits", reuses=True),
-    Defect("temperature forgotten", head_with(lambda net, path, temperature: net), "onnx", "logits", reuses=True),
+    Defect("mean wrong in the graph", deploy_with(mean=(0.5, 0.5, 0.5)), "onnx", "conv1"),
+    Defect("std wrong in the graph", deploy_with(std=(0.25, 0.25, 0.25)), "onnx", "conv1"),
+    Defect("255 forgotten in the graph", spoil_deploy(forget_255), "onnx", "conv1"),
+    Defect("mean in RGB order in the graph", spoil_deploy(mean_in_rgb_order), "onnx", "conv1"),
+    Defect("temperature applied twice", head_with(temperature_twice), "onnx", "logits"),
+    Defect("temperature forgotten", head_with(lambda net, path, temperature: net), "onnx", "logits"),
     Defect("rows of a batch mixed", lambda p: p.setattr(to_onnx, "Deploy", Mixing), "batch"),
     Defect(
         "rows of a fixed batch mixed",
@@ -451,22 +447,6 @@ DEFECTS = (
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The narrow net: this file exports it fifty times."""
-    path = tmp_path_factory.mktemp("narrow") / "tiny.pt"
-    save_checkpoint(path, Checkpoint(NARROW, lively(NARROW).state_dict()))
-    return path
-
-
-@pytest.fixture(scope="module")
-def good(cli: Cli, checkpoint: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("good")
-    outcome = cli("export", checkpoint, "--data", pictures, "--out", out)
-    assert outcome.code == 0, outcome.text
-    return out / "tiny.onnx"
-
-
-@pytest.fixture(scope="module")
 def foreign(net: nn.Module, spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A plain state dict, of torchvision's own width, with the names that it needs beside it."""
     folder = tmp_path_factory.mktemp("foreign")
@@ -486,8 +466,6 @@ def export(
         if defect.foreign:
             source = [foreign / "tiny.pt", "--classes", foreign / "classes.txt"]
             source += ["--preprocess", preprocess_toml]
-        if defect.reuses:
-            monkeypatch.setattr(to_onnx, "_export", exported)
         defect.seed(monkeypatch)
         out = tmp_path / "out"
         return cli("export", *source, "--data", pictures, "--out", out, *defect.arguments), out
@@ -500,7 +478,7 @@ def nothing(patch: Patch) -> None:
 
 
 CONTROLS = (
-    Defect("nothing, own checkpoint", nothing, "", reuses=True),
+    Defect("nothing, own checkpoint", nothing, ""),
     Defect("nothing, foreign checkpoint", nothing, "", foreign=True),
 )
 
@@ -701,6 +679,7 @@ def honest(spec: ModelSpec) -> Honest:
     return Honest(frames, net.state_dict(), logits.numpy(), inputs[:2])
 
 
+@keeping
 def plain_export(module: nn.Module, example: Tensor, opset: int, dynamic: bool) -> Graph:
     program = torch.onnx.export(
         module,
@@ -716,25 +695,13 @@ def plain_export(module: nn.Module, example: Tensor, opset: int, dynamic: bool) 
     return program.model_proto
 
 
-_plain: dict[str, bytes] = {}
-
-
 @pytest.fixture
 def plain(honest: Honest, spec: ModelSpec, tmp_path: Path, monkeypatch: Patch) -> Callable[[Defect], Path]:
     """The steps of an export without the gate; gives the file."""
 
     def call(defect: Defect) -> Path:
         kind = "float" if defect.stage == "preprocess" or "float" in defect.arguments else "uint8"
-        intact = defect.reuses or kind == "float"
-
-        def export(*arguments: Any, **options: Any) -> Graph:
-            if not intact:
-                return plain_export(*arguments, **options)
-            if kind not in _plain:
-                _plain[kind] = plain_export(*arguments, **options).SerializeToString()
-            return refilled(_plain[kind], arguments[0])
-
-        monkeypatch.setattr(to_onnx, "_export", export)
+        monkeypatch.setattr(to_onnx, "_export", plain_export)
         defect.seed(monkeypatch)
         net = Small().eval()
         net.load_state_dict(honest.state)

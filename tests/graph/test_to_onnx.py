@@ -28,6 +28,8 @@ from edgekit.nets.resnet import ResNet
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise
 
+pytestmark = pytest.mark.usefixtures("torchs_own_exports")
+
 H, W = 10, 14
 RGB = PreprocessSpec(H, W, "stretch", None)
 ODD = PreprocessSpec(H, W, "stretch", None, color="bgr", mean=(0.9, -0.3, 0.1), std=(0.05, 3.0, 0.7))

@@ -11,26 +11,9 @@ import onnx
 import pytest
 
 from edgekit.artifacts.onnx_file import read_onnx
-from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.config.target import COMPACT, COMPACT_LIMITS, load_target
 from edgekit.engines.fallbacks import rungs_of
 from edgekit.pipeline import compact
-from tests.conftest import NARROW, lively
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The narrow net: half of its weights lie in large tensors all the same."""
-    path = tmp_path_factory.mktemp("narrow") / "tiny.pt"
-    save_checkpoint(path, Checkpoint(NARROW, lively(NARROW).state_dict()))
-    return path
-
-
-@pytest.fixture(scope="module")
-def good(cli: Any, checkpoint: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("good")
-    assert cli("export", checkpoint, "--data", pictures, "--out", out).code == 0
-    return out / "tiny.onnx"
 
 
 @pytest.fixture(scope="module")

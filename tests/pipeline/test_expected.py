@@ -23,10 +23,20 @@ from edgekit.pipeline.writing import file_stage
 from edgekit.predictor import Predictor
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise, preprocess
-
-pytestmark = pytest.mark.usefixtures("known_exports")
+from tests.conftest import NARROW, lively
 
 LIMITS = Limits(max_abs=1e-3, top1_agreement=1.0)
+
+
+@pytest.fixture(scope="module")
+def spec() -> ModelSpec:
+    return NARROW
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    """The checkpoint's."""
+    return lively(NARROW)
 
 
 @pytest.fixture(scope="module")

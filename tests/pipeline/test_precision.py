@@ -23,8 +23,6 @@ from edgekit.quantize import place
 from edgekit.quantize.shift import kept_operating_points
 from edgekit.spec import ModelSpec, PreprocessSpec
 
-pytestmark = pytest.mark.usefixtures("known_exports")
-
 TARGET = """
 name = "both"
 description = "all precisions on a CPU, for tests"

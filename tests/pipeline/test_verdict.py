@@ -20,8 +20,6 @@ from edgekit.pipeline.verdict import Basis, basis_of
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks.stage import Stage
 
-pytestmark = pytest.mark.usefixtures("known_exports")
-
 USUAL = ("--pictures", 2)
 
 
