@@ -275,18 +275,21 @@ class EventWriter:
         for recorder in self._recorders.values():
             recorder.finish(over)
         self._fan_out.close() if over else self._fan_out.flush()
-        if self.store is None:
-            return
-        self.store.flush()
-        self.store.watch()
-        self._recover()
+        store = self.store
+        if store is not None:
+            store.flush()
+            store.watch()
+            self._recover()
         if over or time.monotonic() - self._looked >= _EVERY:
             self._looked = time.monotonic()
             risen = any(recorder.counts.risen for recorder in self._recorders.values())
             if over or risen or self._looked - self._counted >= _SELDOM:
                 self._counted = self._looked
                 for name, recorder in self._recorders.items():
-                    self.store.count(name, *recorder.counts.take())
-            self.store.tidy()
-        if over:
-            self.store.close()
+                    taken = recorder.counts.take()  # without a store too: what nobody takes grows
+                    if store is not None:
+                        store.count(name, *taken)
+            if store is not None:
+                store.tidy()
+        if over and store is not None:
+            store.close()

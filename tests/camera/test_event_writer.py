@@ -266,3 +266,14 @@ def test_an_idle_camera_writes_every_three_minutes_and_a_rise_within_five_second
     writer.store.close()
     assert len(written) <= 5  # of ten minutes, with the rise
     assert any(1300 <= at <= 1305 for at in written)
+
+
+def test_counts_do_not_pile_up_where_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgekit.camera.event_writer._EVERY", 0.01)
+    writer = writer_of(config_of(), print)
+    counts = next(iter(writer._recorders.values())).counts
+    for quarter in range(96):
+        counts.see({"hornet": 1}, 900.0 * quarter)
+    writer.start()
+    wait_for(lambda: not counts._most, 10)
+    writer.stop()

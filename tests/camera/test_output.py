@@ -10,7 +10,7 @@ from edgekit.camera.config import VisitConfig
 from edgekit.camera.deliver.live_view import LiveView, encode
 from edgekit.camera.deliver.video_file import VideoFile
 from edgekit.camera.store.avi import AviWriter, read_avi
-from edgekit.camera.store.clips import Clips
+from edgekit.camera.store.clips import Clips, DayOfClips
 from edgekit.errors import InputError, OutputError, UsageError
 from tests.camera.conftest import at, found, spot
 
@@ -128,6 +128,36 @@ def test_a_clip_has_its_longest(tmp_path: Path) -> None:
     path = clips.finish("visit")
     assert path is not None
     assert frames_in(path) == pytest.approx(20, abs=2)
+
+
+def test_a_day_has_so_many_bytes_of_clips_and_early_visits_leave_some_to_later_ones(tmp_path: Path) -> None:
+    """A card wears out by what is written, so it is bounded however many come; what a process before wrote counts."""
+    said: list[str] = []
+    jpeg, most, day = bytes(encode(spot(20, 50))).ljust(50_000, b"\0"), 8_000_000, "2026-08-01"
+
+    def lived(today: DayOfClips, first: int, visits: int, day: str) -> list[int]:
+        clips = Clips(tmp_path, VisitConfig(clip=True, pre_roll=2, post_roll=0, longest_clip=60), today=today)
+        sizes = []
+        for number in range(first, first + visits):
+            for i in range(200):
+                clips.see(jpeg, 1000 * number + i / 10)
+                if i == 20:
+                    clips.begin(f"{number}", 1000 * number + 2, day)
+            path = clips.finish(f"{number}")
+            sizes.append(path.stat().st_size if path else 0)
+        return sizes
+
+    sizes = lived(DayOfClips(tmp_path, most, said.append), 0, 30, day)
+    written = [size for size in sizes if size]
+    assert sizes[: len(written)] == sorted(written, reverse=True)
+    assert written[0] == pytest.approx(0.1 * most, rel=0.1)
+    assert 8 < len(written) < 30
+    assert sizes[len(written) :] == [0] * (30 - len(written))
+    assert sum(sizes) < most
+    assert len([line for line in said if "clips_mb_a_day" in line]) == 1
+    assert frames_in(tmp_path / "clips" / day / "0.avi") == 16  # 8 of them of the time before
+    assert sum(lived(DayOfClips(tmp_path, most), 30, 3, day)) == 0
+    assert lived(DayOfClips(tmp_path, most), 40, 1, "2026-08-02") == [written[0]]
 
 
 def test_a_picture_is_encoded_once_and_only_for_those_who_look(monkeypatch: pytest.MonkeyPatch) -> None:

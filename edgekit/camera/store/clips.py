@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 from pathlib import Path
 
-from edgekit.camera.config import VisitConfig
+from edgekit.camera.config import MB, VisitConfig
 from edgekit.camera.store.avi import AviWriter
+from edgekit.camera.store.quota import walk
 from edgekit.errors import OutputError
 
 _STEP = 0.099  # seconds between two pictures at least
 _ROLL = 64_000_000  # bytes of JPEG held for the time before a visit
+_SHARE = 0.1  # of what the day has left, that one clip may take: early visits leave some to later ones
+_LEAST = 200_000  # bytes; a shorter clip shows nothing
 
 
 @dataclass
@@ -20,8 +24,39 @@ class _Open:
     sink: AviWriter
     start: float
     name: str
+    left: float  # bytes that it may take
     until: float = float("inf")
     cut: bool = False
+
+
+class DayOfClips:
+    """How many bytes of clips may still be written today: an SD card wears out by what is written to it.
+
+    Args:
+        most: bytes a day.
+        say: told once a day that no more clips are begun.
+    """
+
+    def __init__(self, folder: Path, most: float, say: Callable[[str], None] = lambda _: None) -> None:
+        self._folder, self._most, self._say = folder / "clips", most, say
+        self._day, self._spent, self._told = "", 0.0, False
+
+    def share(self, day: str) -> float:
+        """Bytes that a clip of that day may take; 0 where it should not be begun."""
+        if day != self._day:  # what an earlier process wrote today counts too
+            written = sum(size for _, size in walk(self._folder / day))
+            self._day, self._spent, self._told = day, float(written), False
+        share = _SHARE * (self._most - self._spent)
+        if share >= _LEAST:
+            return share
+        if not self._told:
+            self._told = True
+            self._say(f"no more clips today: {self._spent / MB:.0f} MB are written (store.clips_mb_a_day = "
+                      f"{self._most / MB:g}); visits go on, with their pictures")  # fmt: skip
+        return 0.0
+
+    def spend(self, size: int) -> None:
+        self._spent += size
 
 
 class Clips:
@@ -32,6 +67,7 @@ class Clips:
     Args:
         room: whether so many bytes more may be written.
         lost: told why a clip is not kept, or not to its end.
+        today: how many bytes may be written today, by all cameras; None: as many as there are.
     """
 
     def __init__(
@@ -40,8 +76,10 @@ class Clips:
         config: VisitConfig,
         room: Callable[[int], bool] = lambda _: True,
         lost: Callable[[str], None] = lambda _: None,
+        today: DayOfClips | None = None,
     ) -> None:
         self._folder, self._config, self._room, self._lost = folder, config, room, lost
+        self._today = today or DayOfClips(folder, float("inf"))
         self._roll: deque[tuple[float, bytes]] = deque()
         self._bytes = 0
         self._open: dict[str, _Open] = {}
@@ -60,11 +98,21 @@ class Clips:
         return self.over(at)
 
     def begin(self, ident: str, at: float, day: str) -> None:
+        """A visit begins; it gets no clip where the day has no room for one."""
+        share = self._today.share(day)
+        if not share:
+            return
         path = self._folder / "clips" / day / f"{ident}.avi"
-        clip = _Open(AviWriter(path), at, path.relative_to(self._folder).as_posix())
+        clip = _Open(AviWriter(path), at, path.relative_to(self._folder).as_posix(), share)
         self._open[ident] = clip
-        for moment, jpeg in self._roll:
+        for moment, jpeg in self._before(share / 2):
             self._write(ident, clip, jpeg, moment)
+
+    def _before(self, most: float) -> list[tuple[float, bytes]]:
+        """The last pictures of the time before a visit, up to so many bytes."""
+        sizes = accumulate(len(jpeg) for _, jpeg in reversed(self._roll))
+        count = sum(1 for _ in takewhile(lambda size: size <= most, sizes))
+        return list(self._roll)[len(self._roll) - count :]
 
     def end(self, ident: str, at: float) -> None:
         """The visit is over; its clip runs on for the post-roll."""
@@ -94,10 +142,15 @@ class Clips:
     def _write(self, ident: str, clip: _Open, jpeg: bytes, at: float) -> None:
         if clip.cut or ident not in self._open:
             return
+        if len(jpeg) > clip.left:  # as at `longest_clip`, what comes after it is not in it
+            clip.cut = True
+            return
         if not self._room(len(jpeg)):
             clip.cut = True
             self._lost("the disk has no room for all of it")
             return
+        clip.left -= len(jpeg)
+        self._today.spend(len(jpeg))
         try:
             clip.sink.write(jpeg, at)
         except OutputError as error:

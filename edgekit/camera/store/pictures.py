@@ -13,6 +13,7 @@ from edgekit.artifacts.atomic import sync_folder, write_bytes
 from edgekit.camera.clock import iso, plausible
 from edgekit.camera.config import MB, StoreConfig
 from edgekit.camera.problems import one_line
+from edgekit.camera.store.clips import DayOfClips
 from edgekit.camera.store.dropped import StoreProblems
 from edgekit.camera.store.permissions import FILE, private_folder
 from edgekit.camera.store.quota import ROOM, Removed, free_bytes, make_room, win_room
@@ -33,6 +34,7 @@ class Pictures:
 
     Attributes:
         nameless: visits whose rows still name a picture that is gone.
+        clips_today: how many bytes of clips may still be written.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Pictures:
         self._database, self._waiting, self._newest = database, waiting, 0.0
         self._began_at, self._check_at, self._clock_known = time.monotonic(), 0.0, False
         self.nameless: list[str] = []
+        self.clips_today = DayOfClips(folder, config.clips_mb_a_day * MB, problems.say)
 
     def begin(self, newest: float) -> None:
         """Takes the time of the newest event kept, wall-clock seconds: while the clock is before it nothing goes."""

@@ -49,6 +49,11 @@ class StoreConfig(Table):
         default=None, gt=0, description="of visits.db, whose oldest visits go; none: a quarter"
     )
     reserve_mb: float = Field(default=500, ge=0, description="of the disk that pictures and clips leave free")
+    clips_mb_a_day: float = Field(
+        default=120,
+        gt=0,
+        description="of clips written in a day, a tenth of what is left of it for one: SD cards wear out",
+    )
 
     @property
     def most_rows_mb(self) -> float:

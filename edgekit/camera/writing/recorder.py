@@ -53,7 +53,8 @@ class Recorder:
         self.name = recorded.config.camera
         self._clips: Clips | None = None
         if store is not None and recorded.config.visits.clip:
-            self._clips = Clips(store.folder, recorded.config.visits, store.room_for, store.pictures.clip_lost)
+            pictures, visits = store.pictures, recorded.config.visits
+            self._clips = Clips(store.folder, visits, store.room_for, pictures.clip_lost, pictures.clips_today)
         self._pictures: dict[str, Pictured] = {}
         self._files: dict[str, dict[str, dict[str, Any]]] = {}
 
