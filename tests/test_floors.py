@@ -49,7 +49,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "data": ({"*"}, {"classes"}, {"hive", "layouts"}, {"likeness", "made"}, {"load", "split"}, {"survey"}, {"writing"}),
     "engines": ({"*"},),
     "gate": ({"*"},),
-    "graph": ({"builder", "fold", "lint", "passes"}, {"*"}, {"fold_bn", "to_onnx"}),
+    "graph": ({"builder", "fold", "lint"}, {"passes"}, {"*"}, {"fold_bn", "to_onnx"}),
     "labels": ({"proposals"}, {"*"}, {"web"}),
     "metrics": ({"*"}, {"segmentation"}),
     "nets": ({"*"}, {"decoding"}, {"detector"}),

@@ -18,7 +18,7 @@ from edgekit.errors import UsageError
 from edgekit.gate.compare import Gate
 from edgekit.graph import lint
 from edgekit.pipeline.embed_metadata import sealed, session_options
-from edgekit.pipeline.quicker import foreign, told_speed
+from edgekit.pipeline.quicker import foreign, laid_out, told_speed
 from edgekit.pipeline.verdict import Basis
 from edgekit.predictor import Answers, Predictor
 from edgekit.progress import working
@@ -30,7 +30,6 @@ from edgekit.quantize.plan import layers_of
 from edgekit.quantize.rounding import Moments, Rounder, rounder
 from edgekit.quantize.search import Measured, SearchResult, search, search_key
 from edgekit.quantize.shift import kept_operating_points
-from edgekit.quantize.stem import lay_out
 from edgekit.quantize.timing import layer_costs
 from edgekit.screen import count_of
 from edgekit.spec import ModelSpec
@@ -154,7 +153,7 @@ def make_trained(fp32: Artifact, gate: Gate, target: Target, held: Quantization,
     Raises:
         ArtifactError: the graph is not the one that it was trained with.
     """
-    quantized = lay_out(quantize(fp32.model, held.parameters, held.scheme), target)
+    quantized = laid_out(quantize(fp32.model, held.parameters, held.scheme), target)
     told = {"scheme": held.scheme, "layers": list(quantized.layers), "kept": list(quantized.kept), "trained": True}
     return _judged(fp32, quantized.model, gate, target, held.scheme, path, basis, {"int8": told}, None)
 
@@ -222,7 +221,7 @@ def _int8(
 ) -> tuple[Quantized, SearchResult | None]:
     model, spec = fp32.model, fp32.metadata.model
     if max_drop is None:
-        return lay_out(quantize(model, seen, scheme, rounder=rounds), target), None
+        return laid_out(quantize(model, seen, scheme, rounder=rounds), target), None
     step = max(1, -(-len(calibration) // SEARCHED))
     pixels = [preprocess(sample.read(), spec.preprocess) for sample in calibration.samples[::step]]
     options, limits = session_options(target.runtime), target.limits("int8")
@@ -230,7 +229,7 @@ def _int8(
         wanted = predictor.answers(pixels, batch=1)
 
     def build(floats: frozenset[str]) -> Quantized:
-        return lay_out(quantize(model, seen, scheme, rounder=rounds, keep=floats), target)
+        return laid_out(quantize(model, seen, scheme, rounder=rounds, keep=floats), target)
 
     def opened(graph: onnx.ModelProto) -> Predictor:
         candidate = sealed(_copy(graph), replace(fp32.metadata, precision=scheme, verification={}), path)

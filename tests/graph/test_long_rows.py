@@ -12,9 +12,9 @@ from edgekit.backends import open_session
 from edgekit.config.schemes import scheme_named
 from edgekit.config.target import load_target
 from edgekit.graph import lint
+from edgekit.pipeline.quicker import laid_out
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import plan
-from edgekit.quantize.stem import lay_out
 
 X86, OPENVINO, ARM = (load_target(name) for name in ("x86-cpu", "x86-openvino", "arm-cpu"))
 
@@ -105,7 +105,7 @@ def stem(model: onnx.ModelProto) -> tuple[list[int], list[int]]:
 )
 def test_the_answers_are_the_same_bit_for_bit(arguments: dict[str, object], kernel: int) -> None:
     before = rounded(net(**arguments))  # type: ignore[arg-type]
-    after = lay_out(before, X86)
+    after = laid_out(before, X86)
     assert stem(after.model) == ([kernel, 1], [1, 1])
     assert stem(before.model)[0] != [kernel, 1], "what it was made from is not changed"
     was, now = answers(before.model), answers(after.model)
@@ -116,13 +116,13 @@ def test_the_answers_are_the_same_bit_for_bit(arguments: dict[str, object], kern
     assert after.parameters == before.parameters
     assert after.layers == before.layers
     assert not lint.lint(after.model, runtimes=("onnxruntime",), opset=20, scheme="int8-x86")
-    again = lay_out(after, X86)
+    again = laid_out(after, X86)
     assert again.model == after.model
 
 
 def test_openvino_answers_the_same_too() -> None:
     before = rounded(net())
-    was, now = answers(before.model, "openvino")["out"], answers(lay_out(before, X86).model, "openvino")["out"]
+    was, now = answers(before.model, "openvino")["out"], answers(laid_out(before, X86).model, "openvino")["out"]
     assert np.abs(was - now).max() <= 0.05 + 1e-6  # a step of the last range: it sums in another order
 
 
@@ -138,19 +138,19 @@ def test_openvino_answers_the_same_too() -> None:
 )
 def test_others_stay_as_they_are(arguments: dict[str, object]) -> None:
     before = rounded(net(**arguments))  # type: ignore[arg-type]
-    assert lay_out(before, X86) is before
+    assert laid_out(before, X86) is before
 
 
 def test_other_runtimes_and_schemes_keep_theirs() -> None:
     before = rounded(net())
-    assert lay_out(before, OPENVINO) is before
+    assert laid_out(before, OPENVINO) is before
     signed = rounded(net(), "int8-arm")
-    assert lay_out(signed, ARM) is signed
-    assert lay_out(signed, X86) is signed
+    assert laid_out(signed, ARM) is signed
+    assert laid_out(signed, X86) is signed
 
 
 def test_a_stem_that_stays_in_float_is_not_touched() -> None:
     model = net()
     tensors = plan(model, scheme_named("int8-x86"), ["stem"]).tensors
     before = quantize(model, dict.fromkeys(tensors, (0.05, 99)), "int8-x86", keep=["stem"])
-    assert lay_out(before, X86) is before
+    assert laid_out(before, X86) is before
