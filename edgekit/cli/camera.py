@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,7 +106,7 @@ def camera(
     with updates.looked_after(chosen) as updating:
         told = (events.append,) if bounded else ()
         runtime = Camera(chosen, open_model, say=say, listeners=told, update=updating.message)
-        page = _page(runtime) if chosen.web.enabled else None
+        page = _page(runtime, updating.last) if chosen.web.enabled else None
         _on_signals(runtime, read)
         updating.start(runtime)
         try:
@@ -237,10 +237,10 @@ def _check(config: CameraConfig) -> int:
     return 0
 
 
-def _page(runtime: Camera) -> Any:
+def _page(runtime: Camera, updated: Callable[[], dict[str, str]]) -> Any:
     from edgekit.camera.web.server import Page
 
-    page = Page(runtime, say)
+    page = Page(runtime, say, updated)
     page.start()
     runtime.watch(page.part)
     say(f"page: {page.url}")

@@ -188,13 +188,13 @@ def note(models: Path, outcome: Outcome, model: str, ident: str, why: str) -> No
         _write_json(models / LAST, told)
 
 
-def last_outcome(models: Path) -> dict[str, Any]:
+def last_outcome(models: Path) -> dict[str, str]:
     """What came of the last update: `outcome`, `model`, `update`, `why`, `at`; empty where there was none."""
     try:
         found = load_json(read_bytes(models / LAST, CARD))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return {name: str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def on_trial(record: Record) -> BusyError:

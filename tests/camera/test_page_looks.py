@@ -13,6 +13,7 @@ import pytest
 
 from edgekit.camera.config import SourceConfig, parse_config
 from edgekit.camera.runtime import Camera
+from edgekit.camera.watch.part import Part
 from edgekit.errors import SourceError
 from tests.browser import Browser
 from tests.camera.conftest import ListGrabber, model_of, wait_for
@@ -49,7 +50,8 @@ class Hive:
         config = parse_config(text, "a test", ["web.port=0", f"store.folder={folder}", *changes])
         model = model_of(PaintedDetector(*self._scenes))
         self.camera = Camera(config, model, opener=self._open, say=lambda _: None)
-        self.page = Page(self.camera)
+        self.update: dict[str, str] = {}
+        self.page = Page(self.camera, updated=lambda: self.update)
         self._thread = threading.Thread(target=self.camera.run)
         self.page.start()
         self._thread.start()
@@ -223,6 +225,29 @@ def test_zones_are_drawn(hive: Hive, seen: Seen) -> None:
     browser.wait_for("document.querySelector('#age').textContent.includes('configuration')")
     assert read_drawn(hive.store, "hive") is None
     assert hive.camera.lookout.config.zones == ()
+
+
+@pytest.mark.parametrize(("hive", "seen"), [((0,), size) for size in SIZES], indirect=True)
+def test_what_was_started_again_and_what_came_of_a_new_model(hive: Hive, seen: Seen) -> None:
+    stands = [9.0]
+    told = "it has been at one call for 9 s"
+    hive.camera.watch(Part("delivery mqtt", lambda: (stands[0], told), lambda: stands.append(stands.pop() * 0)))
+    hive.update = {"outcome": "returned", "model": "hornets-2.onnx", "why": "its looks take 206 ms",
+                   "at": "2026-08-01T10:00:00.000Z"}  # fmt: skip
+    seen.browser.value("document.querySelector('#technical').open = true")
+    seen.browser.wait_for("document.querySelector('#facts').innerText.includes('started again')")
+    seen.browser.wait_for("document.querySelector('#facts').innerText.includes('new model')")
+    facts = seen.text("#facts")
+    assert re.search(r"started again\s+delivery mqtt, once, \d+\ss ago: it has been at one call for 9 s", facts), facts
+    assert re.search(
+        r"new model\s+hornets-2.onnx failed its trial, the one before it looks again, since .*206 ms", facts
+    )
+    assert not re.search(r"undefined|NaN|null|Invalid", facts)
+    assert seen.fits()
+    hive.update = {"outcome": "kept", "model": "hornets-3.onnx", "why": "", "at": "2026-08-01T10:00:00.000Z"}
+    seen.browser.wait_for("document.querySelector('#facts').innerText.includes('hornets-3.onnx passed its trial')")
+    seen.browser.wait_for("document.querySelector('#facts').innerText.includes('once; well for')")
+    assert seen.text("#level") == "No hornets"
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,13 @@ class Unit:
         lines = [line for line in self.events.read_text().splitlines() if line.endswith("}")]
         return str(json.loads(lines[-1])["model"]["name"]) if lines else ""
 
+    def status(self) -> dict[str, Any]:
+        """What its page answers."""
+        (address,) = [line.split()[1] for line in self.log.read_text().splitlines() if line.startswith("page: ")]
+        with urllib.request.urlopen(f"{address}api/status", timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
     def end(self) -> None:
         self.process.terminate()
         assert self.process.wait(30) == 0, self.log.read_text()
@@ -66,6 +75,7 @@ def test_it_is_back_within_half_a_minute(good: Path, package: Path, key: Path, t
     toml.write_text(
         f'[source]\nuri = "synthetic://hive?seed=1&fps=5"\nreal_time = true\n[model]\npath = "{good}"\n'
         f'[store]\nfolder = "{tmp_path / "store"}"\n[update]\nkeys = {json.dumps(list(hive.config.update.keys))}\n'
+        "[web]\nenabled = true\nport = 0\n"
         "[visits]\nmin_score = 0\nthreshold = 0.01\ncooldown = 0\nend_after = 0.5\nupdate_every = 0.5\n"
     )
     unit = Unit(toml, tmp_path)
@@ -79,6 +89,9 @@ def test_it_is_back_within_half_a_minute(good: Path, package: Path, key: Path, t
         wait_for(lambda: unit.sees_with() == "tiny.onnx")
         took = time.monotonic() - begun
         assert "given back: the process ended without a word" in unit.log.read_text()
+        told = unit.status()["update"]
+        assert (told["outcome"], told["model"]) == ("returned", "better.onnx")
+        assert "without a word" in told["why"]
         assert hive.used() == "tiny.onnx"
         print(f"back after {took:.1f} s")
         assert took < 30

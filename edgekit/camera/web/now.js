@@ -127,13 +127,32 @@ export function noAnswer() {
     answered ? "What stands below is from before that." : "");
 }
 
-export function technical(s) {
+const UPDATES = {
+  trial: "is on trial", kept: "passed its trial and looks", returned: "failed its trial, the one before it looks again",
+  refused: "was refused, nothing was changed",
+};
+
+function updated({ outcome, model, why, at }) {
+  if (!(outcome in UPDATES)) return "";
+  return `${model} ${UPDATES[outcome]}, since ${when(new Date(at))}${why ? ` (${why})` : ""}`;
+}
+
+function standing({ name, state, restarts, why, for: seconds }) {
+  const times = restarts === 1 ? "once" : `${restarts} times`;
+  if (state === "failed") return ["stands still", `${name}, for ${lasted(seconds)}: ${why}`];
+  if (state === "restarted") return ["started again", `${name}, ${times}, ${lasted(seconds)} ago: ${why}`];
+  return restarts ? ["started again", `${name}, ${times}; well for ${lasted(seconds)}`] : null;
+}
+
+export function technical(s, all) {
   const facts = [["looks", `${s.rate.fps} a second` + (s.rate.mode === "normal" ? "" : ` (${s.rate.mode})`)]];
   const add = (name, value) => facts.push([name, value]);
   add("camera", s.source.state + (s.source.detail ? `: ${s.source.detail}` : ""));
   if (s.why) add("not ready", s.why);
   if (s.age.ms_p50 !== null) add("delay", `${Math.round(s.age.ms_p50)} ms`);
   if (s.model.ms_p50 !== null) add("model", `${Math.round(s.model.ms_p50)} ms a look`);
+  if (updated(all.update)) add("new model", updated(all.update));
+  facts.push(...all.parts.map(standing).filter(Boolean));
   if (s.source.width) add("picture", `${s.source.width}×${s.source.height}`);
   if (s.rate.celsius !== null) add("board", `${Math.round(s.rate.celsius)} °C`);
   add("running", lasted(s.uptime));

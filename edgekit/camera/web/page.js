@@ -26,7 +26,7 @@ async function ask() {
     hive.several = all.cameras.length > 1;
     status = { ...s, store: all.store };
     tell(status, all, choose);
-    technical(s);
+    technical(s, all);
     known({ kept: all.store.kept, labels: labelsOf(s), video: all.video ?? "" });
     zonesKnown(s, all.store.kept);
     picture(s);

@@ -15,7 +15,7 @@ from edgekit.camera.web.feed import FeedAnswers
 from edgekit.camera.web.numbers import NumberAnswers
 from edgekit.camera.web.parts import answer_part, page_headers
 from edgekit.camera.web.streams import Streams
-from edgekit.camera.web.telling import StatusAnswers
+from edgekit.camera.web.telling import StatusAnswers, Updated
 from edgekit.camera.web.token import check_web
 from edgekit.camera.web.visits import VisitAnswers
 from edgekit.camera.web.zoning import ZoneAnswers
@@ -35,19 +35,20 @@ class Page:
 
     Args:
         say: takes lines for people.
+        updated: as `StatusAnswers` has it.
 
     Raises:
         UsageError: it listens wider than this machine without a token, or the port is taken.
     """
 
-    def __init__(self, camera: Camera, say: Callable[[str], None] = print) -> None:
+    def __init__(self, camera: Camera, say: Callable[[str], None] = print, updated: Updated = dict) -> None:
         config = camera.config.web
         self.reader = Reader(camera.config.store.folder) if camera.config.store.folder else None
         self.streams = Streams(camera, config, lambda: self._thread.stopping)
         self.encoder = ClipEncoder()
         self.auth = TokenAuth(check_web(config), "edgekit camera")
         self._thread = ServerThread(
-            self._app(camera),
+            self._app(camera, updated),
             config.host,
             config.port,
             page_headers(),
@@ -70,14 +71,14 @@ class Page:
         self.streams.close()
         self.encoder.close()
 
-    def _app(self, camera: Camera) -> Any:
+    def _app(self, camera: Camera, updated: Updated) -> Any:
         from starlette.applications import Starlette
         from starlette.middleware import Middleware
         from starlette.middleware.authentication import AuthenticationMiddleware
         from starlette.responses import PlainTextResponse
         from starlette.routing import Route
 
-        told, numbers = StatusAnswers(camera, self.encoder), NumberAnswers(self.reader)
+        told, numbers = StatusAnswers(camera, self.encoder, updated), NumberAnswers(self.reader)
         zones = ZoneAnswers(camera)
         streams, visits = self.streams, VisitAnswers(self.reader, self.streams, self.encoder)
         routes = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgekit.camera.looking.lookout import Lookout
@@ -15,16 +16,19 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+Updated = Callable[[], Mapping[str, str]]  # outcome (trial, kept, returned, refused), model, why, at; or nothing
+
 
 class StatusAnswers:
     """Answers about the camera itself.
 
     Args:
         encoder: what clips can be played as.
+        updated: what came of the last update of the model.
     """
 
-    def __init__(self, camera: Camera, encoder: ClipEncoder) -> None:
-        self._camera, self._encoder = camera, encoder
+    def __init__(self, camera: Camera, encoder: ClipEncoder, updated: Updated = dict) -> None:
+        self._camera, self._encoder, self._updated = camera, encoder, updated
 
     async def status(self, request: Request) -> Response:
         """The first camera's, or that which `?camera=` names, with `cameras`: that of each."""
@@ -37,6 +41,7 @@ class StatusAnswers:
         whole = {
             "device": config.device,
             "parts": parts,
+            "update": await asyncio.to_thread(self._updated),
             "store": store,
             "video": await asyncio.to_thread(self._encoder.kind),
         }

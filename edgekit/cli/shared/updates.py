@@ -50,10 +50,12 @@ def take(package: Path, config: CameraConfig) -> None:
 
 
 class Updates(NamedTuple):
-    """What is done with a camera's updates: `start` when it is there, `message` with one that was published."""
+    """What is done with a camera's updates: `start` when it is there, `message` with one that was published. `last` is
+    what came of the last one."""
 
     start: Callable[[Camera], None]
     message: Callable[[bytes], object]
+    last: Callable[[], dict[str, str]]
 
 
 @contextlib.contextmanager
@@ -65,6 +67,7 @@ def looked_after(config: CameraConfig) -> Iterator[Updates]:
     """
     from edgekit.updating.inbox import Inbox
     from edgekit.updating.install import models_of
+    from edgekit.updating.record import last_outcome
     from edgekit.updating.trial import seen_of
     from edgekit.updating.watch import Watch
 
@@ -88,7 +91,7 @@ def looked_after(config: CameraConfig) -> Iterator[Updates]:
             )
 
     try:
-        yield Updates(start, Inbox(lambda: now[0](), say))
+        yield Updates(start, Inbox(lambda: now[0](), say), lambda: last_outcome(models) if models is not None else {})
     except BaseException as error:
         if watch is not None:
             watch.stop(orderly=isinstance(error, (BusyError, OutputError, SourceError)))
