@@ -160,8 +160,7 @@ def lived(clock: SimulatedTime, options: argparse.Namespace, folder: Path) -> di
 
     vars(numbers)["datetime"] = Today  # whose own `now` is C
     said: list[str] = []
-    readings: Readings = []
-    over = threading.Event()
+    over, noted = threading.Event(), folder.with_suffix(".readings")  # in memory they would be the growth
     with subprocess.Popen([sys.executable, "-c", _RECEIVER], stdout=subprocess.PIPE, text=True) as receiver:
         assert receiver.stdout is not None
         port = int(receiver.stdout.readline())
@@ -173,7 +172,8 @@ def lived(clock: SimulatedTime, options: argparse.Namespace, folder: Path) -> di
         def look() -> None:
             while not over.wait(_LOOK):
                 assert all(answer_of(page.port, path) for path in _ASKED)
-                readings.append({"hour": round((clock.now - began) / 3600, 4), **kernel()})
+                with noted.open("a") as lines:
+                    print(json.dumps({"hour": round((clock.now - began) / 3600, 4), **kernel()}), file=lines)
 
         threading.Thread(target=look, daemon=True).start()
         try:
@@ -186,6 +186,7 @@ def lived(clock: SimulatedTime, options: argparse.Namespace, folder: Path) -> di
     with contextlib.closing(sqlite3.connect(folder / "visits.db")) as db:
         tables = ("visits", "events", "outbox", "counts", "watched")
         rows = {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+    readings = [json.loads(line) for line in noted.read_text().splitlines()]
     return {
         **judged(readings),
         "hours": options.hours,
