@@ -113,14 +113,16 @@ def model(asked: argparse.Namespace) -> dict[str, Any]:
     with open_predictor(asked.model, threads=1) as predictor:
         propose = DetectorProposer(predictor, min(THRESHOLDS))
         found = [propose(sample.read()) for sample in samples]
+        own = dict(zip(predictor.spec.classes, predictor.spec.thresholds or (), strict=False))
     without = replay([[] for _ in truths], truths, classes, asked.fine)
     report: dict[str, Any] = {
         "pictures": len(samples), "objects": int(sum(len(t.boxes) for t in truths)),
         "names": [Path(sample.name).name for sample in samples],
         "without": shown(without, without),
     }  # fmt: skip
-    for threshold in THRESHOLDS:
-        some = [[one for one in row if one.score >= threshold] for row in found]
+    for threshold in (*THRESHOLDS, *(("own",) if own else ())):
+        least = own if threshold == "own" else dict.fromkeys(predictor.spec.classes, threshold)
+        some = [[one for one in row if one.score >= least[one.label]] for row in found]
         quality = proposal_quality(some, truths, classes)
         print(f"threshold {threshold}: {quality}", flush=True)
         actions = replay(some, truths, classes, asked.fine)

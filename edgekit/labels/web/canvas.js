@@ -44,7 +44,7 @@ export class Stage {
     this.look(null);
   }
 
-  show(url) { this.image.setAttribute("href", url) }
+  show(image) { this.image.setAttribute("href", image.src) }
 
   // Pixels of the screen for one of the picture.
   get scale() { const r = this.svg.getBoundingClientRect(); return r.width / this.view[2] || 1 }

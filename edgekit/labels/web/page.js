@@ -9,6 +9,7 @@ const LOOK = 1500; // milliseconds between two looks at what others did
 let classes = [], active = 0, order = [], sorted = -1, known = new Map(), seq = -1, helped = {};
 let open = null; // { id, labels, changes, undo, redo, proposals, large } of the picture on the stage
 let trail = [], opening = 0, held = null;
+const ahead = new Map(); // of the pictures that may come next: what the server says of them
 
 const stage = new Stage($("stage"), {
   drawn: box => tight(box),
@@ -27,8 +28,9 @@ async function show(id, back = false) {
   if (turn !== opening) return;
   if (open && !back && open.id !== id) trail.push(open.id);
   picture(id).catch(() => {});
-  let found;
-  try { found = await get(`/api/pictures/${id}`) } catch (error) { say(error.message, true); return }
+  const early = ahead.get(id);
+  let found = early;
+  try { found ??= await get(`/api/pictures/${id}`) } catch (error) { say(error.message, true); return }
   if (turn !== opening) return;
   open = { id, changes: new Changes(found, state), large: false, offered: [] };
   stage.names = classes; stage.selected = null; stage.proposals = []; stage.masks.clear();
@@ -37,11 +39,21 @@ async function show(id, back = false) {
   $("name").firstChild.textContent = $("name").title = found.name;
   location.replace(`#${id}`);
   refresh(); propose(id);
-  try { const url = await picture(id); if (open.id === id) stage.show(url) } catch (error) { say(error.message, true) }
-  const next = following(1, true);
-  if (next === undefined) return;
-  picture(next).catch(() => {});
-  if (helped.proposes || helped.segments) get(`/api/pictures/${next}/proposals`).catch(() => {}); // and it is ready then
+  try { const image = await picture(id); if (open.id === id) stage.show(image) } catch (error) { say(error.message, true) }
+  if (open.id !== id) return;
+  if (early) fresh().catch(() => {});
+  lookAhead(id);
+}
+
+// The next picture is ready when it is asked for; whether somebody changed it meanwhile is asked once it is shown.
+function lookAhead(id) {
+  ahead.clear();
+  for (const next of new Set([following(1, true), following(1)])) {
+    if (next === undefined) continue;
+    picture(next).catch(() => {});
+    get(`/api/pictures/${next}`).then(found => { if (open.id === id) ahead.set(next, found) }).catch(() => {});
+    if (helped.proposes || helped.segments) get(`/api/pictures/${next}/proposals`).catch(() => {});
+  }
 }
 
 // The state of the open picture, as the server has it.
@@ -59,7 +71,7 @@ async function closer() {
   if (!open || open.large || Math.max(stage.width, stage.height) <= 1600) return;
   if (stage.scale * devicePixelRatio * Math.max(stage.width, stage.height) < 2200) return;
   const id = open.id; open.large = true;
-  try { const url = await picture(id, 4096); if (open.id === id) stage.show(url) } catch { /* the small one stays */ }
+  try { const image = await picture(id, 4096); if (open.id === id) stage.show(image) } catch { /* the small one stays */ }
 }
 
 function following(way, undone = false, from = open?.id) {
@@ -151,13 +163,15 @@ async function look() {
   if (String(found.classes) !== String(classes)) { classes = found.classes; stage.names = classes; refresh() }
   if (!open?.changes.pending) state(found.behind ? "bad" : "saved", found.behind.split("\n")[0] || "saved");
   const here = open && found.pictures.some(row => row[0] === open.id);
-  if (here && !open.changes.pending && !stage.drag) {
-    const now = await get(`/api/pictures/${open.id}`);
-    if (now.id === open?.id && !open.changes.pending && now.revision > open.changes.picture.revision) {
-      open.changes.picture = now; take(now); say("Another window changed this picture.");
-    }
-  }
+  if (here && !open.changes.pending && !stage.drag) await fresh();
   if (found.pictures.length) refresh();
+}
+
+async function fresh() {
+  const now = await get(`/api/pictures/${open.id}`);
+  if (now.id === open?.id && !open.changes.pending && !stage.drag && now.revision > open.changes.picture.revision) {
+    open.changes.picture = now; take(now); say("Another window changed this picture.");
+  }
 }
 
 // ---- changes ------------------------------------------------------------------------------------------------------

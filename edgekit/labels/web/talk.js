@@ -86,21 +86,24 @@ export class Changes {
   }
 }
 
-// Pictures as they are shown, the last few kept.
+// Pictures as they are shown, fetched and decoded, the last few kept: an image element each.
 const kept = new Map();
 export function picture(id, size = 1600) {
   const key = `${id}/${size}`;
   if (!kept.has(key)) {
     const loading = fetch(`/pictures/${key}.jpg`).then(async answer => {
       if (!answer.ok) throw Error(await answer.text());
-      return URL.createObjectURL(await answer.blob());
+      const image = new Image();
+      image.src = URL.createObjectURL(await answer.blob());
+      await image.decode();
+      return image;
     });
     kept.set(key, loading);
     loading.catch(() => kept.delete(key));
     if (kept.size > 8) {
-      const [oldest, url] = kept.entries().next().value;
+      const [oldest, image] = kept.entries().next().value;
       kept.delete(oldest);
-      url.then(URL.revokeObjectURL, () => {});
+      image.then(({ src }) => URL.revokeObjectURL(src), () => {});
     }
   }
   return kept.get(key);

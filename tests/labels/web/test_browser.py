@@ -120,11 +120,31 @@ def test_proposals_are_answered_with_keys(tmp_path: Path) -> None:
             marks = site.get("/api/pictures/2")["labels"]
             assert marks["done"]
             assert [(mark["label"], mark["origin"]) for mark in marks["marks"]] == [(0, "proposal"), (1, "proposal")]
-            hand.press("u")
+            hand.press("u")  # a picture back, and both at once
             hand.shows("b.png")
-            hand.press("u")  # both at once
             hand.wait_for(f"{offered} === 2")
             assert hand.boxes() == []
+    finally:
+        site.close()
+
+
+def test_what_lay_ready_and_was_changed_by_another_is_shown_as_it_is(tmp_path: Path) -> None:
+    find_chromium()
+    site = Site(pictures(tmp_path / "hive", "a.png", "b.png"))
+    asked = "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/api/pictures/2')).length"
+    try:
+        with Hand(tmp_path / "profile") as hand:
+            hand.open(site.page.url)
+            hand.shows("a.png")
+            hand.wait_for(f"{asked} === 1")
+            marks = [{"box": [5, 5, 15, 15], "label": 1, "origin": "hand"}]
+            change = {"revision": 0, "labels": {"marks": marks, "done": False, "rejected": []}}
+            assert site.ask("/api/pictures/2", "PUT", change)[0] == 200
+            hand.press(".")
+            hand.shows("b.png")
+            hand.wait_for("document.querySelectorAll('#stage .box').length === 1")
+            hand.press("n")
+            assert [label for label, _ in hand.boxes()] == [1, 0]
     finally:
         site.close()
 
