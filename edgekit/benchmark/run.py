@@ -19,16 +19,15 @@ from edgekit.benchmark.machine.environment import condition_notes, conditions, e
 from edgekit.benchmark.measure import END_TO_END, MeasurementPlan, Run, measure
 from edgekit.benchmark.parts import Expected, ScenarioName
 from edgekit.benchmark.pictures import name_of, timed_pictures
-from edgekit.benchmark.quality.accuracy import evaluate
-from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement, read_samples
+from edgekit.benchmark.quality.answering import Answering
 from edgekit.benchmark.scenarios.rules import SECONDS
 from edgekit.benchmark.scenarios.run import run_scenarios, within_bound
 from edgekit.benchmark.schema import Case, Cold, Data, Failure, Layers, Peak, Ratio, Report, Robustness, Row
 from edgekit.benchmark.subject import Subject
 from edgekit.benchmark.timing import best_of, per_picture, span, timing
 from edgekit.cores import cpu_numbers
-from edgekit.data import Dataset, sample_evenly
-from edgekit.errors import EdgekitError, VerificationError
+from edgekit.data import Dataset
+from edgekit.errors import EdgekitError
 from edgekit.metrics.statistics import paired_ratio
 from edgekit.predictor import Predictor
 from edgekit.screen import count_of
@@ -108,10 +107,7 @@ class Bench:
         self.settings = settings
         self.hooks = hooks
         self.rows: dict[Case, Row] = {}
-        self.answers: dict[tuple[str, str, str], Answers] = {}
-        self.classes: dict[Case, tuple[str, ...]] = {}
-        self.measured: dict[str, int] = {}
-        self.parts: dict[str, str] = {}  # digests of what accuracy is measured on, where that is not all
+        self.answering = Answering(settings.accuracy, settings.pictures, hooks.expected, hooks.say)
         self.layer_errors = LayerErrors()
         self.report = Report(
             schema="edgekit.bench",
@@ -164,7 +160,7 @@ class Bench:
     def _keep(self) -> None:
         self.report.rows = [self.rows[case] for case in self.cases if case in self.rows]
         for task, data in self.report.data.items():
-            data.measured, data.measured_digest = self.measured.get(task), self.parts.get(task)
+            self.answering.describe(task, data)
         self.hooks.done(self.report)
 
     def _measure(self, folder: Path, stack: ExitStack) -> None:
@@ -179,8 +175,7 @@ class Bench:
                     predictors.append(stack.enter_context(self.hooks.open(case)))
                 self._describe(row, predictors[0])
                 dataset = self.hooks.data(predictors[0])
-                self._accuracy(row, predictors[0], dataset)
-                self._expected(row, predictors[0])
+                self.answering.write(row, predictors[0], dataset, self._reference(row))
                 timed = timed_pictures(dataset, self.settings.timed, folder)
                 task = predictors[0].spec.task
                 self.report.data.setdefault(task, Data(
@@ -257,39 +252,6 @@ class Bench:
             row.verified = artifact.metadata.verification.get("passed") is True
             counted = costs(artifact.model)
             row.params, row.macs = counted.params, counted.macs
-
-    def _accuracy(self, row: Row, predictor: Predictor, dataset: Dataset) -> None:
-        """Once for each file and runtime: threads and batch change nothing that is measured here."""
-        wanted = self.settings.accuracy
-        if wanted == 0 or not predictor.task.known(dataset):
-            return
-        chosen = dataset if wanted is None else sample_evenly(dataset, wanted)
-        key = (row.case.model, row.case.backend, row.case.provider)
-        if key not in self.answers:
-            self.hooks.say(f"accuracy of {row.name} on {count_of(len(chosen), 'picture')}")
-            evaluation = evaluate(predictor, chosen)
-            samples = read_samples(chosen, evaluation.unread)
-            self.answers[key] = Answers(predictor.spec.task, evaluation, samples)
-            if len(chosen) < len(dataset) and predictor.spec.task not in self.parts:
-                self.parts[predictor.spec.task] = chosen.digest
-        row.accuracy = accuracy(self.answers[key])
-        self.measured[predictor.spec.task] = max(self.measured.get(predictor.spec.task, 0), row.accuracy.n)
-        self.classes[row.case] = predictor.spec.classes
-        reference = self._reference(row)
-        if reference is None or self.classes.get(reference.case) != predictor.spec.classes:
-            return  # answers are compared by index
-        if (other := self._answers(reference.case)) is not None:
-            row.agreement = agreement(other, self.answers[key], reference.name, self.settings.pictures)
-
-    def _expected(self, row: Row, predictor: Predictor) -> None:
-        if self.hooks.expected is None:
-            return
-        row.expected = found = self.hooks.expected(row.case, predictor)
-        if not found.passed:
-            raise VerificationError(f"{row.name} answers otherwise than expected.", got=found.text, expected=found.by)
-
-    def _answers(self, case: Case) -> Answers | None:
-        return self.answers.get((case.model, case.backend, case.provider))
 
     def _reference(self, row: Row) -> Row | None:
         for case in self.cases:
