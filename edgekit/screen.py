@@ -41,10 +41,24 @@ def some(names: Sequence[object], limit: int = 5) -> str:
     return ", ".join(str(n) for n in names[:limit]) + more
 
 
+def as_typed(path: object) -> str:
+    """A path as it was typed: of `synthetic://hive` pathlib.Path drops a slash."""
+    return re.sub("^synthetic:/+", "synthetic://", str(path))
+
+
 def count_of(n: int, one: str) -> str:
     """`1 picture`, `2 pictures`, `0 boxes`: a number and the word for what is counted."""
     ending = "" if n == 1 else "es" if one.endswith(("s", "x", "sh", "nch", "tch")) else "s"
     return f"{n} {one}{ending}"
+
+
+def note_of(n: int, what: str) -> str:
+    """What holds of `n` things, whose word stands in braces: of 2 `{box} written twice` is `2 boxes written twice`.
+
+    Without braces the number alone comes first: `2 unreadable`.
+    """
+    counted = re.sub(r"\{(.+?)\}", lambda found: count_of(n, found[1]), what)
+    return counted if counted != what else f"{n} {what}"
 
 
 def printable(text: str) -> str:

@@ -29,7 +29,7 @@ from edgekit.data.sample import class_index
 from edgekit.errors import DataError, PictureError, SourceError, UsageError
 from edgekit.predictor import Predictor
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import as_typed, some
 from edgekit.tasks import Asked
 from edgekit.tasks.evaluation import Evaluation
 from edgekit.vision.image import Frame
@@ -142,7 +142,7 @@ class _Looked:
         path = Path(place)
         made = is_made(place)
         if made and not {"n", "val"} & set(parse_qs(place.partition("?")[2])):  # one with them is a set of pictures
-            self._clip(_made(place), _made(place))
+            self._clip(as_typed(place), as_typed(place))
             return
         if made or (path.exists() and has_boxes(path)):
             classes = self._predictor.spec.classes
@@ -245,8 +245,3 @@ def _frames(grabber: Grabber, clip: ClipScores, shapes: list[tuple[int, ...]]) -
         clip.times.append(index / fps if grabber.at is None else grabber.at)
         shapes.append(frame.shape)
         yield frame
-
-
-def _made(place: str) -> str:
-    """synthetic://..., of which a path has lost a slash."""
-    return "synthetic://" + place.partition(":")[2].lstrip("/")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgekit.data.looks import ALIKE, Looks, alike, looks
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ class Likeness:
         for x, y, how in self.pairs:
             best.setdefault(y, f"{y} ~ {x} ({how:.2f})")
         return (
-            f"WARNING: {self.b} {held} picture(s) are nearly the same as one of {kept}, copies or frames of one view, "
-            f"so the estimate is too good: {some(list(best.values()))}. Split by group: edgekit.data.split_by_group"
+            f"WARNING: {count_of(self.b, f'{held} picture')} nearly the same as one of {kept}, copies or frames of one "
+            f"view, so the estimate is too good: {some(list(best.values()))}. "
+            "Split by group: edgekit.data.split_by_group"
         )
 
 

@@ -27,6 +27,7 @@ from edgekit.data.pictures import load_pictures
 from edgekit.data.sample import Dataset, class_index
 from edgekit.errors import DataError, SplitError
 from edgekit.reading import exists, is_file, is_folder
+from edgekit.screen import as_typed
 from edgekit.vision.clutter import is_clutter
 from edgekit.vision.find import SUFFIXES, holds_pictures
 
@@ -93,7 +94,7 @@ def load_dataset(
     if classes_map is not None and classes is not None:
         return mapped(load_dataset(path, None, split, truth=truth), classes, classes_map)
     if is_made(path):
-        return load_made(str(path), classes, split, truth)
+        return load_made(as_typed(path), classes, split, truth)
     path, gone_into = unwrapped(Path(path), classes)
     dataset = _load(path, classes, split, truth)
     return replace(dataset, notes=(*gone_into, *dataset.notes)) if gone_into else dataset

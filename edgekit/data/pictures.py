@@ -8,7 +8,7 @@ from pathlib import Path
 from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import DataError
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.clutter import clutter_note
 from edgekit.vision.find import SUFFIXES, scan
 from edgekit.vision.image import picture_problem
@@ -23,7 +23,7 @@ def load_pictures(path: Path) -> Dataset:
     if not pictures:
         raise DataError(
             f"{path} holds no pictures.",
-            got=f"{len(others)} other file(s)",
+            got=count_of(len(others), "other file"),
             expected="files ending in " + " ".join(sorted(SUFFIXES)),
         )
     samples, notes = readable(Sample(p, None, None, p.relative_to(path).as_posix()) for p in pictures)
@@ -84,4 +84,4 @@ def in_two_classes(samples: Sequence[Sample], names: Sequence[str] | None) -> tu
                 pairs.append(f"{other.name} ({of[0]}) = {sample.name} ({of[1]})")
     if not pairs:
         return ()
-    return (f"WARNING: {len(pairs)} picture(s) lie in two classes: {some(pairs)}. One of the labels is wrong",)
+    return (f"WARNING: {count_of(len(pairs), 'picture')} in two classes: {some(pairs)}. One of the labels is wrong",)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from edgekit.errors import DataError
 from edgekit.reading import is_file, is_folder
+from edgekit.screen import count_of
 from edgekit.vision.clutter import is_clutter
 
 # torchvision.datasets.folder.IMG_EXTENSIONS, so that a folder holds the same pictures here as in training
@@ -70,7 +71,7 @@ def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
     if not pictures:
         raise DataError(
             f"{path} holds no pictures.",
-            got=f"{len(files)} other file(s)",
+            got=count_of(len(files), "other file"),
             expected="files ending in " + " ".join(sorted(SUFFIXES)),
         )
     return pictures

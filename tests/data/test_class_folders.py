@@ -166,7 +166,7 @@ def test_a_picture_in_two_classes_is_named(make: Make) -> None:
     root = make(*both("ant", "bee"))
     (root / "bee" / "same.jpg").write_bytes((root / "ant" / "0.jpg").read_bytes())
     (root / "bee" / "again.jpg").write_bytes((root / "bee" / "0.jpg").read_bytes())  # twice in one class
-    said = "WARNING: 1 picture(s) lie in two classes: ant/0.jpg (ant) = bee/same.jpg (bee). One of the labels is wrong"
+    said = "WARNING: 1 picture in two classes: ant/0.jpg (ant) = bee/same.jpg (bee). One of the labels is wrong"
     assert said in load_dataset(root).notes
     assert f"training: {said}" in train(root).notes
 

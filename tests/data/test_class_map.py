@@ -219,7 +219,7 @@ def test_a_box_that_was_two_classes_is_one() -> None:
     data = Dataset((Sample(None, FRAME, None, "a", box, np.array([0, 1])),), ("bee", "insect"), "yolo")
     found = mapped(data, ("bee",), given("bee=insect"))
     assert found.box_counts == (1,)
-    assert found.notes[-1].startswith("1 box(es) dropped")
+    assert found.notes[-1].startswith("1 box dropped")
 
 
 def test_numbers_stand_for_names_where_there_are_none() -> None:

@@ -115,9 +115,9 @@ def test_everything_left_out_is_noted(make: Make) -> None:
     text = "\n".join(data.notes)
     assert [s.name for s in data] == ["val2017/a.png", "val2017/c.png"]
     assert "1 left out, not in val2017: b.png" in text
-    assert "1 annotation(s) of a picture that is not listed, left out: id 1" in text
+    assert "1 annotation of a picture that is not listed, left out: id 1" in text
     assert "1 left out, not listed in instances_val2017.json: new.png" in text
-    assert "1 picture(s) without objects: val2017/c.png" in text
+    assert "1 picture without objects: val2017/c.png" in text
 
 
 def test_boxes_that_are_none(make: Make) -> None:
@@ -135,7 +135,7 @@ def test_boxes_that_are_none(make: Make) -> None:
     )
     assert "val2017/w2.png annotation 1 (bee 30 1 35 6: its centre is outside" in said
     assert "val2017/w3.png annotation 1 (bee nan nan nan nan: not four numbers)" in said
-    assert any(n.startswith("1 box(es) partly outside the picture, clipped") for n in data.notes)
+    assert any(n.startswith("1 box partly outside the picture, clipped") for n in data.notes)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_segmentations_become_boxes(make: Make, segmentation: Any, box: list[flo
     row = {"id": 4, "image_id": 10, "category_id": 3, "segmentation": segmentation}
     data = load_dataset(make([row]))
     assert boxes(data) == [box]
-    assert data.notes[-1] == "1 object(s) without a box, the one around their mask taken: val2017/a.png annotation 4"
+    assert data.notes[-1] == "1 object without a box, the one around the mask taken: val2017/a.png annotation 4"
     mask = pytest.importorskip("pycocotools.mask")
     if isinstance(segmentation, dict):
         whole = segmentation if isinstance(segmentation["counts"], str) else mask.frPyObjects(segmentation, 10, 20)
@@ -198,7 +198,7 @@ def test_a_picture_under_two_ids_has_the_boxes_of_both(make: Make) -> None:
     images = [*IMAGES, {"id": 11, "file_name": "a.png"}]
     data = load_dataset(make([item([1, 2, 3, 4]), item([5, 2, 3, 4], image=11), item([1, 2, 3, 4], image=11)], images))
     assert boxes(data) == [[1, 2, 4, 6], [5, 2, 8, 6]]
-    assert "1 picture(s) listed under several ids, the objects of all taken: val2017/a.png" in data.notes
+    assert "1 picture listed under several ids, the objects of all taken: val2017/a.png" in data.notes
 
 
 def test_ids_as_text_and_as_numbers_are_the_same(make: Make) -> None:
@@ -268,7 +268,7 @@ def test_the_real_set() -> None:
     aside = sum(len(s.ignored_boxes) for s in data if s.ignored_boxes is not None)
     assert (sum(data.box_counts), aside) == (929, 10)  # 939 annotations, 10 of them crowds
     assert data.box_counts[data.classes.index("person")] == 254
-    assert next(n for n in data.notes if "without objects" in n).startswith("2 picture(s)")
+    assert next(n for n in data.notes if "without objects" in n).startswith("2 pictures")
     pycocotools = pytest.importorskip("pycocotools.coco")
     theirs = pycocotools.COCO(str(REAL / "coco128" / "annotations" / "instances_train2017.json"))
     ids = {i["file_name"]: i["id"] for i in theirs.dataset["images"]}

@@ -74,7 +74,7 @@ def test_everything_left_out_is_noted(make: Make) -> None:
     assert "2 unreadable, left out: a/empty.jpg (an empty file (0 bytes)), a/text.jpg" in text
     assert "2 left out, outside the class folders: README.md, loose.jpg" in text
     assert "2 left out, not pictures by their suffix: a/list.txt, a/x.gif" in text
-    assert "1 folder(s) without pictures: b" in text
+    assert "1 folder without pictures: b" in text
 
 
 def test_the_held_out_split_is_taken(make: Make) -> None:
@@ -124,7 +124,7 @@ def test_a_table_of_names(make: Make) -> None:
 def test_doubled_rows_are_taken_once(make: Make) -> None:
     data = load_dataset(table(make("a.jpg"), "file,class_index\na.jpg,1\na.jpg,1\n"))
     assert len(data) == 1
-    assert data.notes == ("1 row(s) list a picture again; each picture is taken once",)
+    assert data.notes == ("1 row of a picture that is listed before; each picture is taken once",)
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,7 @@ def test_copies_look_alike_and_others_do_not(tmp_path: Path) -> None:
     assert all(ALIKE <= much <= 1.001 for _, _, much in found.pairs)
     assert (found.a, found.b, found.unread) == (24, 24, ())
     warning = found.warning() or ""
-    assert warning.startswith(
-        "WARNING: 24 validation picture(s) are nearly the same as one of training, copies or frames"
-    )
+    assert warning.startswith("WARNING: 24 validation pictures nearly the same as one of training, copies or frames")
     assert f"{found.pairs[0][1]} ~ {found.pairs[0][0]} (" in warning
     half = near_duplicates(Dataset(originals.samples[:12], None, "made"), Dataset(originals.samples[12:], None, "made"))
     assert half.pairs == ()

@@ -64,7 +64,7 @@ def test_difficult_objects_are_set_aside(make: Make) -> None:
     assert (sample.ignored_boxes.tolist(), sample.ignored_labels.tolist()) == ([[5, 0, 9, 5]], [0])
     assert sample.ground_truth().ignored_boxes.tolist() == [[5, 0, 9, 5]]
     assert data.box_counts == (1,)
-    assert "1 box(es) set aside (crowds or difficult objects), in JPEGImages/a.jpg" in data.notes
+    assert "1 box set aside (crowds or difficult objects), in JPEGImages/a.jpg" in data.notes
 
 
 def test_splits(make: Make) -> None:
@@ -99,7 +99,7 @@ def test_what_is_missing_is_noted(make: Make) -> None:
     assert "1 left out, no picture in JPEGImages: c" in text
     assert "2 left out, labels that cannot be read: d (" in text
     assert "f (<html>, not <annotation>)" in text
-    assert "1 picture(s) without objects: JPEGImages/e.jpg" in text
+    assert "1 picture without objects: JPEGImages/e.jpg" in text
     (root / "ImageSets" / "Main" / "val.txt").write_text("a\nb\n")
     assert "1 left out, labels that cannot be read: b (no XML)" in load_dataset(root).notes
 
@@ -123,7 +123,7 @@ def test_boxes_that_are_none(make: Make) -> None:
     assert said.startswith(
         "6 left out, with a box that cannot be used: JPEGImages/b.jpg line 1 (bee 6 6 6 6: without area"
     )
-    assert any(n.startswith("1 box(es) partly outside the picture, clipped") for n in data.notes)
+    assert any(n.startswith("1 box partly outside the picture, clipped") for n in data.notes)
     for key, (_, why) in wrong.items():
         only = make(h=xml(obj("bee", 1, 1, 5, 5)))
         (only / "ImageSets" / "Main" / "val.txt").write_text(f"h\n{key}\n")
@@ -133,7 +133,7 @@ def test_boxes_that_are_none(make: Make) -> None:
 def test_swapped_corners_are_swapped_and_said(make: Make) -> None:
     data = load_dataset(make(a=xml(obj("bee", 9, 6, 5, 2), obj("bee", 9, 2, 5, 6))))
     assert boxes(data) == [[4, 1, 9, 6]]  # both are one box, and one of them is dropped as written twice
-    assert "2 box(es) with swapped corners, swapped: JPEGImages/a.jpg line 1, JPEGImages/a.jpg line 1" in data.notes
+    assert "2 boxes with swapped corners, swapped: JPEGImages/a.jpg line 1, JPEGImages/a.jpg line 1" in data.notes
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_swapped_corners_are_swapped_and_said(make: Make) -> None:
 def test_outlines_become_boxes(make: Make, outline: str, box: list[float]) -> None:
     data = load_dataset(make(a=xml(f"<object><name>bee</name>{outline}</object>")))
     np.testing.assert_allclose(boxes(data), [box], atol=1e-5)
-    assert data.notes[1] == "1 object(s) with an outline and no box, taken as its bounding box: JPEGImages/a.jpg line 1"
+    assert data.notes[1] == "1 object with an outline and no box, the box around taken: JPEGImages/a.jpg line 1"
     turned = "<robndbox><cx>10</cx><cy>5</cy><w>4</w><h>2</h><angle>inf</angle></robndbox>"
     for broken in ("<polygon><x1>3</x1><y1>q</y1><x2>9</x2></polygon>", turned):
         assert "not four numbers" in load_dataset(make(b=xml(f"<object><name>bee</name>{broken}</object>"))).notes[-1]
@@ -218,7 +218,7 @@ def test_a_model_of_other_classes(make: Make) -> None:
 
 def test_another_size_is_noted(make: Make) -> None:
     data = load_dataset(make(a=xml(obj("bee", 1, 1, 5, 5), size=(40, 20)), b=xml(obj("bee", 1, 1, 5, 5), size=(0, 0))))
-    said = "1 picture(s) of another size than their labels state: JPEGImages/a.jpg (40 x 20 stated, 20 x 10 found)"
+    said = "1 picture of another size than the labels state: JPEGImages/a.jpg (40 x 20 stated, 20 x 10 found)"
     assert data.notes[1] == said
 
 
@@ -238,7 +238,7 @@ def test_boxes_turn_with_their_picture(make: Make, orientation: int) -> None:
     assert frame.shape == (32, 16, 3)
     assert frame[inside].min() > 200
     assert frame[~inside].max() < 60
-    assert data.notes[1] == "1 box(es) turned upright with the picture (EXIF): JPEGImages/a.jpg"
+    assert data.notes[1] == "1 box turned upright with the picture (EXIF): JPEGImages/a.jpg"
     # labels that state the upright size were drawn on the upright picture
     (root / "Annotations" / "a.xml").write_text(xml(obj("bee", 5, 17, 8, 32), size=(16, 32)))
     assert boxes(load_dataset(root)) == [[4, 16, 8, 32]]

@@ -90,14 +90,14 @@ def test_places_and_names_in_many_forms(make: Make, config: str) -> None:
 def test_polygons_become_boxes(make: Make) -> None:
     data = load_dataset(make(valid__b="1 0.1 0.2 0.5 0.1 0.4 0.9\n0 0.5 0.5 0.5 0.5"))
     np.testing.assert_allclose(boxes(data)[0][1], [[2, 1, 10, 9], [5, 2.5, 15, 7.5]], atol=1e-6)
-    assert note(data, "polygon") == "1 polygon row(s), taken as their bounding boxes: valid/images/b.png line 1"
+    assert note(data, "polygon") == "1 polygon row, the box around taken: valid/images/b.png line 1"
 
 
 def test_empty_and_missing_labels(make: Make) -> None:
     data = load_dataset(make(valid__a="", valid__b=None, valid__c="0 .5 .5 .1 .1"))
     assert [len(s.boxes) for s in data] == [0, 0, 1]  # type: ignore[arg-type]
-    assert note(data, "(s) without objects: ") == "2 picture(s) without objects: valid/images/a.png, valid/images/b.png"
-    missing = "1 picture(s) without a label file, taken as without objects: valid/images/b.png"
+    assert note(data, "without objects: ") == "2 pictures without objects: valid/images/a.png, valid/images/b.png"
+    missing = "1 picture without a label file, taken as without objects: valid/images/b.png"
     assert note(data, "label file") == missing
 
 
@@ -106,9 +106,9 @@ def test_boxes_outside_and_without_area(make: Make) -> None:
     data = load_dataset(make(valid__b="\n".join([*rows, rows[1]])))
     assert boxes(data)[0][1] == [[0, 2.5, 5, 7.5], [0, 0, 20, 10]]
     assert note(data, "clipped").startswith(
-        "1 box(es) partly outside the picture, clipped: valid/images/b.png line 1 (bee -5 "
+        "1 box partly outside the picture, clipped: valid/images/b.png line 1 (bee -5 "
     )
-    assert note(data, "twice") == "1 box(es) dropped, written twice: valid/images/b.png"
+    assert note(data, "twice") == "1 box dropped, written twice: valid/images/b.png"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_keypoints_are_not_part_of_the_box(make: Make) -> None:
     config = PLAIN + "kpt_shape: [2, 2]\n"
     data = load_dataset(make(config, valid__b="1 0.5 0.5 0.2 0.4 0.05 0.05 0.95 0.95\n0 .5 .5 .1 .1"))
     assert boxes(data)[0][1] == [[8, 3, 12, 7], [9, 4.5, 11, 5.5]]
-    assert note(data, "keypoints") == "1 row(s) with keypoints, which are not read: valid/images/b.png line 1"
+    assert note(data, "keypoints") == "1 row with keypoints, which are not read: valid/images/b.png line 1"
     three = PLAIN + "kpt_shape:\n  - 2\n  - 3\n"
     data = load_dataset(
         make(three, valid__b="1 0.5 0.5 0.2 0.4 0.05 0.05 2 0.95 0.95 0", valid__c="0 .5 .5 .1 .1 .2 .2")
@@ -275,7 +275,7 @@ def test_the_real_set() -> None:
     assert (train.box_counts, valid.box_counts) == ((613, 663), (144, 55))
     empties = [sum(not len(s.boxes) for s in d) for d in (train, valid)]  # type: ignore[arg-type]
     assert empties == [16, 3]
-    assert note(train, "polygon").startswith("1 polygon row(s)")
+    assert note(train, "polygon").startswith("1 polygon row")
     assert not any("dropped" in n or "clipped" in n or "unreadable" in n for n in (*train.notes, *valid.notes))
     assert len(load_dataset(REAL / "hornets-yolo", split="all")) == 666
     assert len(load_dataset(REAL / "hornets-yolo" / "valid")) == 73

@@ -11,6 +11,7 @@ from edgekit.api.benching.parts import Parts, Say, Written, case
 from edgekit.benchmark.schema import Case, Report
 from edgekit.data.classes.class_map import ClassMap, class_map
 from edgekit.errors import UsageError
+from edgekit.screen import as_typed
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def run_suite_file(
         attack=attack,
         say=places.say,
     )
-    settings = {**asked.model_dump(mode="json"), "pictures": [str(p) for p in paths], "attack": str(attack)}
+    settings = {**asked.model_dump(mode="json"), "pictures": [as_typed(p) for p in paths], "attack": str(attack)}
     if parts.classes_map is not None:
         settings["map"] = parts.classes_map.pairs
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgekit.benchmark.machine.environment import IDENTITY
 from edgekit.benchmark.schema import Report, Row, Timing
-from edgekit.errors import InputError, UsageError
+from edgekit.errors import InputError, RegressionError, UsageError
 from edgekit.metrics.percentiles import enough, percentile
 from edgekit.metrics.statistics import Interval, t_quantile
 from edgekit.tasks import TASKS
@@ -109,6 +109,13 @@ class Comparison:
     def regressions(self) -> tuple[str, ...]:
         """One sentence each; empty when nothing got worse than allowed."""
         return (*(str(c) for c in self.changes if c.verdict == "regression"), *self.lost)
+
+    def check(self) -> None:
+        """Raises RegressionError where something got worse than allowed."""
+        if self.regressions:
+            raise RegressionError(
+                "It got worse than allowed.", got="; ".join(self.regressions), fix="--fail-on says what is allowed"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

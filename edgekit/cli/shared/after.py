@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from edgekit.cli.shared.options import next_command
+from edgekit.cli.shared.options import next_command, pasted
 
 # what a foreign checkpoint does not say of itself
 DESCRIBED = ("classes", "preprocess", "norm", "arch", "weights_key", "multi_label")
@@ -157,7 +157,7 @@ def _words(parameter: Any, value: object) -> list[str]:
 
 
 def _text(value: object) -> str:
-    return str(value.value) if isinstance(value, Enum) else str(value)
+    return str(value.value) if isinstance(value, Enum) else pasted(value)
 
 
 def _safe(word: str) -> str:

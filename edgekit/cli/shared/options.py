@@ -18,7 +18,7 @@ import typer
 from edgekit.cli.shared.helptext import DATA, MODEL, OUTPUT, RUNTIME
 from edgekit.cli.shared.interrupt import INTERRUPTION
 from edgekit.errors import UsageError
-from edgekit.screen import printable, quoted
+from edgekit.screen import as_typed, printable, quoted
 
 if TYPE_CHECKING:
     from edgekit.artifacts.opening import CheckpointOptions
@@ -129,7 +129,7 @@ def print_json(value: Any) -> None:
 def next_command(*words: str | os.PathLike[str]) -> None:
     """Ends a command with the next one to copy."""
     given = [*program(), *words[1:]] if words[0] == "edgekit" else list(words)
-    say("next: " + " ".join(quoted(_pasted(word)) for word in given))
+    say("next: " + " ".join(quoted(pasted(word)) for word in given))
 
 
 def program() -> list[str]:
@@ -145,11 +145,11 @@ def _by_name(name: str, started: Path) -> str:
     return name if found is not None and Path(found).absolute() == started.absolute() else str(started)
 
 
-def _pasted(word: str | os.PathLike[str]) -> str:
+def pasted(word: object) -> str:
     """A word as a command takes it: Path drops a slash of synthetic:// and the ./ before a name that begins with -."""
     text = str(word)
     if isinstance(word, os.PathLike):
-        text = re.sub("^synthetic:/+", "synthetic://", f"./{text}" if text.startswith("-") else text)
+        text = as_typed(f"./{text}" if text.startswith("-") else text)
     return text
 
 

@@ -66,7 +66,7 @@ def mapped(dataset: Dataset, classes: Sequence[str], given: ClassMap, strict: bo
         raise UsageError("The map leaves no picture.", got=given.text(), expected="a class of the data that is kept")
     notes = (*dataset.notes, *_notes(names, classes, places, counts, unit))
     if twice:
-        notes += (f"{twice} box(es) dropped: classes that are one now have the same box",)
+        notes += (f"{count_of(twice, 'box')} dropped: classes that are one now have the same box",)
     return replace(dataset, samples=tuple(samples), classes=tuple(classes), notes=notes)
 
 

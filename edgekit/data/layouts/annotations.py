@@ -15,7 +15,7 @@ from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
 from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError, SplitError
-from edgekit.screen import count_of, some
+from edgekit.screen import count_of, note_of, some
 from edgekit.vision.boxes import clip
 from edgekit.vision.find import scan
 from edgekit.vision.image import picture_problem
@@ -105,7 +105,7 @@ class Collector:
         self._said: dict[str, list[str]] = {}
 
     def say(self, what: str, where: str) -> None:
-        """Counts `where` under the note `what`."""
+        """Counts `where` under the note `what`, which `note_of` tells."""
         self._said.setdefault(what, []).append(where)
 
     def name(self, path: Path) -> str:
@@ -115,7 +115,7 @@ class Collector:
         """The size of a picture that can be used; else None, and it is noted."""
         name = self.name(path)
         if (real := path.resolve()) in self._taken:
-            self.say("picture(s) listed again, taken once", name)
+            self.say("{picture} listed again, taken once", name)
             return None
         self._taken.add(real)
         problem = picture_problem(path)
@@ -142,7 +142,7 @@ class Collector:
                     fix=proposal(self._unknown, self.classes),
                 )
             if (key := (index, box.xyxy, box.ignored)) in seen:
-                self.say("box(es) dropped, written twice", name)
+                self.say("{box} dropped, written twice", name)
                 continue
             seen.add(key)
             cut = self._cut(name, box, size)
@@ -174,7 +174,7 @@ class Collector:
         Raises:
             DataError: no picture could be used.
         """
-        said = [f"{len(where)} {what}: {some(where)}" for what, where in self._said.items()]
+        said = [f"{note_of(len(where), what)}: {some(where)}" for what, where in self._said.items()]
         warnings = (*written_differently(self.found), *alike(self.classes))
         if not self.samples:
             raise DataError(
@@ -208,7 +208,7 @@ class Collector:
         if not (rounded[2:] > rounded[:2]).all():
             return f"{where}: without area)"
         if np.abs(cut - np.array(box.xyxy)).max() > _OUTSIDE:
-            self.say("box(es) partly outside the picture, clipped", f"{where})")
+            self.say("{box} partly outside the picture, clipped", f"{where})")
         return cut
 
 
@@ -222,10 +222,11 @@ def counted(dataset: Dataset) -> Iterator[str]:
         yield f"{len(absent)} of {len(classes)} classes have no objects: {some(absent)}"
     empty = [s.name for s in dataset if not _len(s.boxes)]
     if empty:
-        yield f"{len(empty)} picture(s) without objects: {some(empty)}"
+        yield f"{count_of(len(empty), 'picture')} without objects: {some(empty)}"
     ignored = [s.name for s in dataset for _ in range(_len(s.ignored_boxes))]
     if ignored:
-        yield f"{len(ignored)} box(es) set aside (crowds or difficult objects), in {some(sorted(set(ignored)))}"
+        aside = count_of(len(ignored), "box")
+        yield f"{aside} set aside (crowds or difficult objects), in {some(sorted(set(ignored)))}"
 
 
 def _len(boxes: NDArray[np.float32] | None) -> int:

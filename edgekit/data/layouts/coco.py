@@ -148,7 +148,7 @@ def _add(
     boxes: dict[str, list[dict[str, Any]]] = {coco_id(image["id"]): [] for image in data["images"]}
     for item in data["annotations"]:
         if coco_id(item["image_id"]) not in boxes:
-            collector.say("annotation(s) of a picture that is not listed, left out", f"id {item.get('id')}")
+            collector.say("{annotation} of a picture that is not listed, left out", f"id {item.get('id')}")
             continue
         boxes[coco_id(item["image_id"])].append(item)
     listed: dict[Path, list[dict[str, Any]]] = {}
@@ -170,15 +170,15 @@ def _add(
             continue
         found = {coco_id(image["id"]): image for image in images}
         if len(found) > 1:
-            collector.say("picture(s) listed under several ids, the objects of all taken", collector.name(path))
+            collector.say("{picture} listed under several ids, the objects of all taken", collector.name(path))
         own = [_box(item, dense, size, collector, path) for key in found for item in boxes[key]]
         stated = (images[0].get("width"), images[0].get("height"))
         if size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height):
-            collector.say("box(es) turned upright with the picture (EXIF)", collector.name(path))
+            collector.say("{box} turned upright with the picture (EXIF)", collector.name(path))
             own = [replace(box, xyxy=upright(box.xyxy, size)) for box in own]
         elif None not in stated and stated != (size.width, size.height):
             text = f"{collector.name(path)} ({stated[0]} x {stated[1]} stated, {size.width} x {size.height} found)"
-            collector.say("picture(s) of another size than their labels state", text)
+            collector.say("{picture} of another size than the labels state", text)
         collector.add(path, size, own)
 
 
@@ -203,7 +203,7 @@ def _box(item: dict[str, Any], dense: dict[str, int], size: Size, collector: Col
     xyxy, area, from_mask = coco_shape(item)
     where = f"annotation {item.get('id')}"
     if from_mask:
-        collector.say("object(s) without a box, the one around their mask taken", f"{collector.name(path)} {where}")
+        collector.say("{object} without a box, the one around the mask taken", f"{collector.name(path)} {where}")
     return Box(xyxy, dense[coco_id(item["category_id"])], area, is_crowd(item), where)
 
 

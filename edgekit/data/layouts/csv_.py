@@ -16,7 +16,7 @@ from edgekit.data.pictures import in_two_classes, left_out, readable
 from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError
 from edgekit.reading import is_file
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.clutter import clutter_note
 from edgekit.vision.find import scan
 
@@ -69,7 +69,7 @@ def load_csv(path: Path, classes: Sequence[str] | None = None) -> Dataset:
     doubled = len(rows) - len(labels)
     samples, unreadable = readable(Sample(files[f], None, label, f) for f, label in labels.items())
     if doubled:
-        notes += (f"{doubled} row(s) list a picture again; each picture is taken once",)
+        notes += (f"{count_of(doubled, 'row')} of a picture that is listed before; each picture is taken once",)
     if not by_index:
         notes += written_differently(r.value for r in rows) + (alike(names or ()) if classes is None else ())
     notes += in_two_classes(samples, names)

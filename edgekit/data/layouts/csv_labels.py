@@ -21,7 +21,7 @@ from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError
 from edgekit.reading import is_file, read_text
 from edgekit.reading.limits import LIST
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.clutter import clutter_note
 from edgekit.vision.find import scan
 
@@ -116,7 +116,8 @@ def load_labels(table: Table, classes: Sequence[str] | None = None) -> Dataset:
         for name, (there, unknown) in labels.items()
     )
     if len(labels) < len(table.rows):
-        notes += (f"{len(table.rows) - len(labels)} row(s) list a picture again; each picture is taken once",)
+        doubled = len(table.rows) - len(labels)
+        notes += (f"{count_of(doubled, 'row')} of a picture that is listed before; each picture is taken once",)
     if list_at is None:
         notes += _unused(table, names)
     elif classes is None:

@@ -13,7 +13,7 @@ from edgekit.data.names import ALL, alike, plain, written_differently
 from edgekit.data.pictures import in_two_classes, left_out, load_pictures, readable
 from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.find import holds_pictures, scan
 
@@ -84,7 +84,7 @@ def _load(roots: Sequence[Path], base: Path, classes: Sequence[str] | None, note
     notes += left_out(sorted(outside), base, "outside the class folders")
     notes += left_out(others, base, "not pictures by their suffix")
     if empty:
-        notes += (f"{len(empty)} folder(s) without pictures: {some(empty)}",)
+        notes += (f"{count_of(len(empty), 'folder')} without pictures: {some(empty)}",)
     absent = [c for i, c in enumerate(names) if i not in set(indices.values())]
     if absent:
         notes += (f"{len(absent)} of {len(names)} classes have no pictures: {some(absent)}",)

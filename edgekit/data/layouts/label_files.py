@@ -21,7 +21,7 @@ from edgekit.data.pictures import left_out
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError, LayoutError
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ def load_label_files(path: Path, classes: Sequence[str] | None = None, split: st
     for picture in track(chosen, "reading labels"):
         add(collector, picture, known.entries.get(picture, []), index)
     for text in known.lost:
-        collector.say("label(s) without a picture, left out", text)
+        collector.say("{label} without a picture, left out", text)
     for text in known.unreadable:
-        collector.say("label file(s) that cannot be read", text)
+        collector.say("{label file} that cannot be read", text)
     unlisted = [] if found.format.missing_is_empty else [p for p in found.pictures if p not in known.entries]
     notes += left_out(unlisted, found.root, f"no label file ({found.format.about}) tells of them")
     return collector.dataset(found.format.name, notes)
@@ -106,7 +106,7 @@ def no_objects(known: Found) -> LayoutError:
     said = [*known.unreadable, *known.lost] or ["no object in any of them"]
     return LayoutError(
         f"{known.survey.root} has label files without an object that can be used.",
-        got=f"{len(known.survey.files)} file(s) ({known.survey.format.about}): {some(said)}",
+        got=f"{count_of(len(known.survey.files), 'file')} ({known.survey.format.about}): {some(said)}",
         expected="boxes with class names",
     )
 
@@ -208,17 +208,17 @@ def add(collector: Collector, picture: Path, said: Sequence[tuple[Path, Entry]],
         collector.say("left out, labels that cannot be read", f"{name} ({problem})")
         return
     if not said:
-        collector.say("picture(s) without a label file, taken as without objects", name)
+        collector.say("{picture} without a label file, taken as without objects", name)
     boxes: list[Box] = []
     for _, entry in said:
         if entry.ignore:
             collector.say(entry.ignore, name)
         turned = is_turned(entry, size)
         if turned:
-            collector.say("box(es) turned upright with the picture (EXIF)", name)
+            collector.say("{box} turned upright with the picture (EXIF)", name)
         elif entry.size and min(entry.size) > 0 and entry.size != (size.width, size.height):
             text = f"{name} ({entry.size[0]:g} x {entry.size[1]:g} stated, {size.width} x {size.height} found)"
-            collector.say("picture(s) of another size than their labels state", text)
+            collector.say("{picture} of another size than the labels state", text)
         for shape in entry.shapes:
             if shape.note:
                 collector.say(shape.note, f"{name} {shape.where}".strip())

@@ -151,10 +151,10 @@ def _add(collector: Collector, picture: Path, root: Element, size: Size, names: 
     stated = tuple(number_in(root.find("size"), tag) for tag in ("width", "height"))
     turned = size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height)
     if turned:
-        collector.say("box(es) turned upright with the picture (EXIF)", name)
+        collector.say("{box} turned upright with the picture (EXIF)", name)
     elif min(stated) > 0 and stated != (size.width, size.height):
         text = f"{name} ({stated[0]:g} x {stated[1]:g} stated, {size.width} x {size.height} found)"
-        collector.say("picture(s) of another size than their labels state", text)
+        collector.say("{picture} of another size than the labels state", text)
     boxes = []
     for item in root.iter("object"):
         xyxy, kind = corners(item)
@@ -177,10 +177,10 @@ def corners(item: Element) -> tuple[tuple[float, float, float, float], str]:
             return (math.nan, math.nan, math.nan, math.nan), ""
         xs, ys = [x for x, _ in points], [y for _, y in points]
         ends = [min(xs), min(ys), max(xs), max(ys)]
-        kind = "object(s) with an outline and no box, taken as its bounding box"
+        kind = "{object} with an outline and no box, the box around taken"
     x1, y1, x2, y2 = ends
     if x1 > x2 or y1 > y2:
-        kind = "box(es) with swapped corners, swapped"
+        kind = "{box} with swapped corners, swapped"
         x1, y1, x2, y2 = min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
     # Equal ends would be one pixel in VOC's counting; every tool that writes them means a click that was no box
     return ((x1 - 1, y1 - 1, x2, y2) if x2 > x1 and y2 > y1 else (x1 - 1, y1 - 1, x2 - 1, y2 - 1)), kind

@@ -209,7 +209,7 @@ def _add(collector: Collector, picture: Path, config: Config) -> bool:
         return False
     name, file = collector.name(picture), label_file(picture)
     if not is_file(file):
-        collector.say("picture(s) without a label file, taken as without objects", name)
+        collector.say("{picture} without a label file, taken as without objects", name)
         collector.add(picture, size, ())
         return True
     boxes: list[Box] = []

@@ -30,7 +30,7 @@ def yolo_box(cells: list[str], size: Size, keypoints: int, line: int) -> tuple[B
     if polygon:
         x, y = np.array(numbers[1::2]) * w, np.array(numbers[2::2]) * h
         hull = (float(x.min()), float(y.min()), float(x.max()), float(y.max()))
-        return Box(hull, int(numbers[0]), where=where), "polygon row(s), taken as their bounding boxes"
+        return Box(hull, int(numbers[0]), where=where), "{polygon row}, the box around taken"
     cx, cy, bw, bh = numbers[1] * w, numbers[2] * h, numbers[3] * w, numbers[4] * h
     box = Box((cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2), int(numbers[0]), where=where)
-    return box, "row(s) with keypoints, which are not read" if pose else ""
+    return box, "{row} with keypoints, which are not read" if pose else ""

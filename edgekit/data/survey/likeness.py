@@ -72,15 +72,15 @@ def problems_of(found: Alike) -> tuple[str, ...]:
     """Warnings about pictures that cannot be decoded, or are in two splits, and what was not compared."""
     told: list[str] = []
     if found.unread:
-        told.append(f"WARNING: {len(found.unread)} picture(s) cannot be decoded: {some(found.unread)}")
+        told.append(f"WARNING: {count_of(len(found.unread), 'picture')} that cannot be decoded: {some(found.unread)}")
     of: dict[tuple[str, str], dict[str, str]] = {}
     for pair in found.between:
         text = f"{pair.other} ~ {pair.name} ({pair.correlation:.2f})"
         of.setdefault((pair.split, pair.other_split), {}).setdefault(pair.other, text)
     for (split, other), pictures in of.items():
         told.append(
-            f"WARNING: {len(pictures)} picture(s) of {other} are nearly the same as one of {split}, copies or frames "
-            f"of one view, so a figure measured there is too good: {some(list(pictures.values()))}"
+            f"WARNING: {count_of(len(pictures), 'picture')} of {other} nearly the same as one of {split}, copies or "
+            f"frames of one view, so a figure measured there is too good: {some(list(pictures.values()))}"
         )
     if found.compared < found.decoded:
         told.append(

@@ -15,7 +15,7 @@ from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import InputError
 from edgekit.metrics.percentiles import percentile_if_enough
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 PERCENTS = (5, 50, 95)
 _SMALL, _MEDIUM = 32**2, 96**2  # square pixels: COCO's limits (cocodataset.org/#detection-eval)
@@ -83,7 +83,7 @@ def masks_of(part: Dataset) -> tuple[Counts, tuple[str, ...]]:
         except InputError as error:
             bad.append(f"{sample.name} ({error.got})")
     names = part.classes or tuple(map(str, range(max(labels, default=-1) + 1)))
-    told = (f"WARNING: {len(bad)} mask(s) cannot be used: {some(bad)}",) if bad else ()
+    told = (f"WARNING: {count_of(len(bad), 'mask')} that cannot be used: {some(bad)}",) if bad else ()
     return Counts(len(part), 0, 0, 0, {name: labels[i] for i, name in enumerate(names)}), told
 
 

@@ -10,7 +10,7 @@ from edgekit.data.names import split_of
 from edgekit.data.sample import Dataset, Sample
 from edgekit.data.survey.measures import Counts
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 _RARE = 20  # times as many of one class as of another are worth a word
 
@@ -31,13 +31,13 @@ def copies(parts: Mapping[str, Dataset]) -> tuple[str, ...]:
     found: list[str] = []
     if between:
         found.append(
-            f"WARNING: {len(between)} picture(s) are in two splits, byte by byte, so a figure measured on one of them "
-            f"is too good: {some(between)}"
+            f"WARNING: {count_of(len(between), 'picture')} in two splits, byte by byte, so a figure measured on one of "
+            f"them is too good: {some(between)}"
         )
     if other:
-        found.append(f"WARNING: {len(other)} picture(s) are there twice with different labels: {some(other)}")
+        found.append(f"WARNING: {count_of(len(other), 'picture')} there twice with different labels: {some(other)}")
     if within:
-        found.append(f"{len(within)} picture(s) are there again in their own split, byte by byte: {some(within)}")
+        found.append(f"{count_of(len(within), 'picture')} there again in the same split, byte by byte: {some(within)}")
     return tuple(found)
 
 
@@ -66,7 +66,8 @@ def class_problems(parts: Mapping[str, Dataset], counts: Mapping[str, Counts]) -
     rare = [f"{name} {n}" for n, name in there if _RARE * n <= many]
     if rare:
         found.append(
-            f"WARNING: {len(rare)} class(es) have a twentieth of the {many} {unit} of {common} or fewer: {some(rare)}"
+            f"WARNING: {count_of(len(rare), 'class')} with a twentieth of the {many} {unit} of {common} or fewer: "
+            f"{some(rare)}"
         )
     return tuple(found)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgekit.data.drawn_mask import Outline
 from edgekit.data.writing.picture import Layout, Placed
+from edgekit.screen import count_of
 
 
 def _texts(pictures: Sequence[Placed], classes: Sequence[str]) -> dict[Path, str]:
@@ -60,7 +61,7 @@ def _segmentation(outline: Outline | None) -> Any:
 
 def _lost(pictures: Sequence[Placed], classes: Sequence[str]) -> tuple[str, ...]:
     n = sum(one.unmatched for one in pictures)
-    return (f"{n} outline(s) are not carried: no box is the one around them",) if n else ()
+    return (f"{count_of(n, 'outline')} not carried, without a box that is the one around",) if n else ()
 
 
 COCO = Layout("coco", Path, _texts, _lost)

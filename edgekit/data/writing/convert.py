@@ -27,7 +27,7 @@ from edgekit.data.writing.voc import VOC
 from edgekit.data.writing.yolo import YOLO
 from edgekit.errors import DataError, OutputError, UsageError
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 from edgekit.vision.image import encode_picture
 
 LAYOUTS = {layout.name: layout for layout in (YOLO, COCO, VOC)}
@@ -135,7 +135,7 @@ def write_sets(
     renamed = [f"{o.sample.name} to {o.file}" for o in placed if Path(o.sample.name).name != o.file and o.sample.path]
     notes: tuple[str, ...] = ()
     if renamed:
-        notes += (f"{len(renamed)} picture(s) renamed, for their names to be told apart: {some(renamed)}",)
+        notes += (f"{count_of(len(renamed), 'picture')} renamed, so that each has a name of its own: {some(renamed)}",)
     return Written(out, to, pictures, objects, layout.lost(placed, classes), notes)
 
 

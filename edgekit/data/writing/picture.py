@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.data.drawn_mask import Outline
 from edgekit.data.sample import Sample
+from edgekit.screen import count_of
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,12 @@ def areas_lost(pictures: Sequence[Placed], layout: str) -> tuple[str, ...]:
             n += int((abs(areas - whole) > 1e-4 * whole).sum())
     if not n:
         return ()
-    return (f"the areas of {n} object(s)' own masks are not held by {layout}: the areas of their boxes count",)
+    return (
+        f"the areas of the masks of {count_of(n, 'object')} are not held by {layout}: the areas of their boxes count",
+    )
 
 
 def outlines_lost(pictures: Sequence[Placed], layout: str) -> tuple[str, ...]:
     """The sentence about outlines, which only COCO holds beside boxes, or none."""
     n = sum(outline is not None for one in pictures for outline in one.outlines) + sum(o.unmatched for o in pictures)
-    return (f"the outlines of {n} object(s) are not held by {layout}: boxes are written",) if n else ()
+    return (f"the outlines of {count_of(n, 'object')} are not held by {layout}: boxes are written",) if n else ()

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from edgekit.data.writing.picture import Layout, Placed, areas_lost, outlines_lost
 from edgekit.errors import DataError
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 _LEAST = (
     1.001  # pixels: a narrower box has its ends in the wrong order, or on one pixel, which readers take for a click
@@ -80,13 +80,13 @@ def _lost(pictures: Sequence[Placed], classes: Sequence[str]) -> tuple[str, ...]
     thin = [one.file for one in pictures for box, _, _ in _objects(one) if min(_sides(box)) <= _LEAST]
     if thin:
         notes += (
-            f"{len(thin)} box(es) of a pixel or less in width or height were widened to a little over one: Pascal VOC "
-            f"counts whole pixels. In {some(sorted(set(thin)))}",
+            f"{count_of(len(thin), 'box')} of a pixel or less in width or height, widened to a little over one: Pascal "
+            f"VOC counts whole pixels. In {some(sorted(set(thin)))}",
         )
     there = {label for one in pictures for _, label, _ in _objects(one)}
     absent = [name for i, name in enumerate(classes) if i not in there]
     if absent:
-        notes += (f"{len(absent)} class(es) without objects are not held by Pascal VOC: {some(absent)}",)
+        notes += (f"{count_of(len(absent), 'class')} without objects not held by Pascal VOC: {some(absent)}",)
     left = [name for i, name in enumerate(classes) if i in there]
     if left != sorted(left):
         notes += ("Pascal VOC does not hold the order of classes: it is read in that of the alphabet",)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from edgekit.data.writing.picture import Layout, Placed, areas_lost, outlines_lost
 from edgekit.errors import DataError
-from edgekit.screen import some
+from edgekit.screen import count_of, some
 
 # One part in 10^12 of a picture of 100,000 pixels is 10^-7 of a pixel; the six that most tools write are 0.05 of one
 _DIGITS = 12
@@ -84,7 +84,7 @@ def _lost(pictures: Sequence[Placed], classes: Sequence[str]) -> tuple[str, ...]
     notes = areas_lost(pictures, "YOLO") + outlines_lost(pictures, "YOLO")
     if aside:
         notes += (
-            f"{len(aside)} box(es) set aside (crowds or difficult objects) are not held by YOLO and were left out, in "
+            f"{count_of(len(aside), 'box')} set aside (crowds or difficult objects), not held by YOLO and left out, in "
             f"{some(sorted(set(aside)))}: what they show now counts as background",
         )
     return notes

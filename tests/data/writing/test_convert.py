@@ -168,7 +168,7 @@ def test_outlines_are_carried_by_coco_and_said_elsewhere(through: str | None, tm
     (first / "annotations" / "instances_val.json").write_text(json.dumps(content))
     written = convert_data(first, tmp_path / "second", to=through or "coco")
     if through not in (None, "coco"):
-        assert "the outlines of 3 object(s) are not held" in " ".join(written.lost)
+        assert "the outlines of 3 objects are not held" in " ".join(written.lost)
         return
     assert written.lost == ()
     convert_data(tmp_path / "second", tmp_path / "third", to="coco")
@@ -204,9 +204,9 @@ def test_voc_says_what_it_does_not_hold(made: Sets, tmp_path: Path) -> None:
     more = replace(with_more(made), classes=(*CLASSES, "wasp"))
     lost = write_sets(more, tmp_path / "out", "voc").lost
     assert [line.split(":")[0][:40] for line in lost] == [
-        "the areas of 9 object(s)' own masks are ",
-        "1 box(es) of a pixel or less in width or",
-        "1 class(es) without objects are not held",
+        "the areas of the masks of 9 objects are ",
+        "1 box of a pixel or less in width or",
+        "1 class without objects not held",
     ]
     assert "wasp" in lost[2]
     samples = {s.name: s for s in read_sets(tmp_path / "out").parts["train"]}
@@ -229,7 +229,7 @@ def test_names_that_label_files_cannot_tell_apart_are_changed_and_said(made: Set
     files = sorted(p.name for p in (tmp_path / "out" / "JPEGImages").iterdir())
     assert len({Path(f).stem.casefold() for f in files}) == len(files) == 9
     assert {"a_x.png", "b_x.png", "x.jpg", "X-2.png", "it's 1.png", "é & _b_ 50%.png", "y 1.png"} <= set(files)
-    assert written.notes[0].startswith("4 picture(s) renamed")
+    assert written.notes[0].startswith("4 pictures renamed")
 
 
 def test_a_set_without_splits_is_all_training(made: Sets, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ class FilesGrabber(Grabber):
     def _nothing(self) -> SourceError | PictureError:
         """Why there was not one frame."""
         if not self._problems:
-            return SourceError("The source holds no frame.", got=f"{self._files} file(s), none with a frame")
+            return SourceError("The source holds no frame.", got=f"{count_of(self._files, 'file')}, none with a frame")
         first = self._problems[0]
         if self._files > 1:
             first.got = f"{first.got}; and none of the other {count_of(self._files - 1, 'file')} can be read either"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import DataError, SourceError
+from edgekit.screen import count_of
 from edgekit.vision.find import SUFFIXES, scan
 
 # what cameras and people's programs write; a file that is named itself may have any suffix
@@ -95,7 +96,7 @@ def find_media(place: str) -> Media:
     if not found:
         raise DataError(
             f"{place} holds no pictures and no videos.",
-            got=f"{len(left_out)} other file(s)" if left_out else "none of them",
+            got=count_of(len(left_out), "other file") if left_out else "none of them",
             expected="files ending in " + " ".join(sorted(SUFFIXES | VIDEO_SUFFIXES)),
         )
     return Media(tuple(dict.fromkeys(found)), tuple(left_out))

@@ -69,7 +69,7 @@ def _shape(item: dict[str, Any], names: dict[str, str]) -> Shape:
             expected="one of " + some(list(names), 10),
         )
     xyxy, area, from_mask = coco_shape(item)
-    note = "object(s) without a box, the one around their mask taken" if from_mask else ""
+    note = "{object} without a box, the one around the mask taken" if from_mask else ""
     where = f"annotation {item.get('id')}"
     return Shape(names[category], xyxy, where, area, is_crowd(item), _outline(item), note)
 

@@ -87,7 +87,7 @@ def _shape(item: Element, name: str) -> Shape:
         ]
         xyxy = around(ends)  # type: ignore[arg-type]
     outline = Outline((tuple(v for point in ring for v in point),)) if len(ring) > 2 and kind != "polyline" else None
-    note = "" if kind == "box" and not ring else f"{kind}(s), taken as the box around"
+    note = "" if kind == "box" and not ring else f"{{{kind}}}, taken as the box around"
     return Shape(name.strip(), around(ring) if ring else xyxy, where, outline=outline, note=note)
 
 
@@ -95,7 +95,7 @@ def _mask(item: Element, name: str, where: str) -> Shape:
     """CVAT's runs go along the rows of the mask's own box."""
     left, top, width, height = (int(float(item.get(key, "nan"))) for key in ("left", "top", "width", "height"))
     xyxy = (float(left), float(top), float(left + width), float(top + height))
-    return Shape(name, xyxy, where, note="mask(s), taken as the box around")
+    return Shape(name, xyxy, where, note="{mask}, taken as the box around")
 
 
 FORMAT = Format("cvat", frozenset({".xml"}), _fits, _read, "CVAT's annotations.xml")

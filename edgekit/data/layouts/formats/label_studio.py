@@ -40,7 +40,7 @@ def _task(task: dict[str, Any], number: int) -> Entry:
         kept = [a for a in done if isinstance(a, dict) and not a.get("was_cancelled")]
         results = kept[0].get("result") or [] if kept else []
         problem = "" if kept else f"task {number} is not labelled yet"
-        ignore = "picture(s) with several annotations, the first taken" if len(kept) > 1 else ""
+        ignore = "{picture} with several annotations, the first taken" if len(kept) > 1 else ""
     else:  # MIN: the fields of the data beside lists of objects
         data, ways, problem, ignore = task, [], "", ""
         results = [{"value": one, **one} for value in task.values() if isinstance(value, list) for one in value

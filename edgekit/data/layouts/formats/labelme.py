@@ -55,7 +55,7 @@ def _shape(item: Any, number: int) -> Shape:
         ring = tuple((float(p[0]), float(p[1])) for p in pairs)
     outlined = kind in ("polygon", "circle", "rotation", "ellipse")
     outline = Outline((tuple(v for p in ring for v in p),)) if outlined else None
-    return Shape(name, around(ring), where, outline=outline, note=f"{kind}(s), taken as the box around")
+    return Shape(name, around(ring), where, outline=outline, note=f"{{{kind}}}, taken as the box around")
 
 
 FORMAT = Format("labelme", frozenset({".json"}), _fits, _read, "labelme's JSON of each picture", each=True)

@@ -54,7 +54,7 @@ def _shape(item: dict[str, Any], number: int) -> Shape:
         raise ValueError(f"{where} has no classTitle")
     points = (item.get("points") or {}).get("exterior") or []
     if kind == "bitmap":
-        return Shape(name, _bitmap(item.get("bitmap") or {}), where, note="bitmap(s), taken as the box around")
+        return Shape(name, _bitmap(item.get("bitmap") or {}), where, note="{bitmap}, taken as the box around")
     if kind == "rectangle":
         return Shape(name, around(points), where)
     if kind == "point" or (len(points) < 2 and kind != "ellipse"):
@@ -62,7 +62,7 @@ def _shape(item: dict[str, Any], number: int) -> Shape:
     if kind == "ellipse":
         points = disc(*(float(v) for v in (*item["center"], *item["radius"])))
     outline = Outline((tuple(float(v) for p in points for v in p),)) if kind in ("polygon", "ellipse") else None
-    return Shape(name, around(points), where, None, False, outline, f"{kind}(s), taken as the box around")
+    return Shape(name, around(points), where, None, False, outline, f"{{{kind}}}, taken as the box around")
 
 
 def _bitmap(given: dict[str, Any]) -> Corners:

@@ -81,7 +81,7 @@ def via_shape(given: dict[str, Any], name: str, where: str) -> Shape:
         ring = disc(cx, cy, float(given.get("rx", given.get("r"))), float(given.get("ry", given.get("r"))))  # type: ignore[arg-type]
     outline = Outline((tuple(v for p in ring for v in p),)) if len(ring) > 2 and kind != "polyline" else None
     return Shape(
-        name, around(ring) if ring else UNUSABLE, where, None, False, outline, f"{kind}(s), taken as the box around"
+        name, around(ring) if ring else UNUSABLE, where, None, False, outline, f"{{{kind}}}, taken as the box around"
     )
 
 

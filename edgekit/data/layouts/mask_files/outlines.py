@@ -17,7 +17,7 @@ from edgekit.data.pictures import left_out
 from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError
 from edgekit.progress import track
-from edgekit.screen import some
+from edgekit.screen import note_of, some
 from edgekit.vision.image import picture_problem
 
 _LOOKED_INTO = 64  # label files that are read to see whether there are outlines
@@ -72,9 +72,9 @@ def load_outlines(path: Path, classes: Sequence[str] | None = None, split: str |
         drawn = [one for entry in entries for shape in entry.shapes if (one := _drawn(entry, shape, size, index))]
         boxes = sum(shape.outline is None for entry in entries for shape in entry.shapes)
         if boxes:
-            said.setdefault("picture(s) with boxes that have no outline, taken as their whole area", []).append(name)
+            said.setdefault("{picture} with boxes that have no outline, taken as their whole area", []).append(name)
         samples.append(Sample(picture, None, None, name, mask=DrawnMask(size.height, size.width, tuple(drawn), around)))
-    counted = tuple(f"{len(where)} {what}: {some(where)}" for what, where in said.items())
+    counted = tuple(f"{note_of(len(where), what)}: {some(where)}" for what, where in said.items())
     if not samples:
         raise DataError(f"None of the pictures in {path} can be used.", got="; ".join(counted) or "no pictures")
     notes += left_out([p for p in found.pictures if p not in known.entries], found.root, "without outlines")
