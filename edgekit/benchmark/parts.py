@@ -36,6 +36,16 @@ class Expected(Part):
         return f"{same}; not as expected: {'; '.join(self.problems)}"
 
 
+class Decided(Part):
+    """What to deploy of one model, why, and how sure that is, as the report's page says it."""
+
+    model: str = Field(description="its net; empty where the report has no other")
+    text: str = Field(description="the sentence")
+    level: Literal["good", "warn", "bad"] = Field(
+        description="warn: something speaks against the figures; bad: there is nothing to deploy"
+    )
+
+
 class Packed(Part):
     """The bench pack that a report was measured from."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from edgekit.benchmark.parts import Bounded, Expected, Packed, Part, Scenario
+from edgekit.benchmark.parts import Bounded, Decided, Expected, Packed, Part, Scenario
 from edgekit.errors import EdgekitError
 from edgekit.tasks import TASKS
 
@@ -301,6 +301,7 @@ class Report(Part):
     data: dict[str, Data] = Field(description="by task")
     rows: list[Row]
     ratios: list[Ratio] = Field(default=[])
+    decisions: list[Decided] = Field(default=[], description="a sentence a model; reports of before 0.2.0 have none")
     bounded: list[Bounded] = Field(default=[])
     pack: Packed | None = None
     peak: Peak | None = None

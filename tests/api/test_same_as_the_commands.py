@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import edgekit
+from edgekit.benchmark.report.decision import decisions
 from edgekit.data import made_pictures
 from edgekit.errors import DataError, EdgekitError, UsageError
 from tests.conftest import Cli
@@ -51,7 +52,10 @@ def test_bench(good: Path, tmp_path: Path) -> None:
     options = edgekit.BenchOptions(turns=1, warmup=0.0, iterations=2, cold=False)
     report = edgekit.bench(str(good), out=str(tmp_path / "bench"), pictures=0, batch=(1, 2), options=options)
     assert [(row.case.batch, row.failure) for row in report.rows] == [(1, None), (2, None)]
-    assert json.loads((tmp_path / "bench" / "bench.json").read_text())["complete"]
+    content = json.loads((tmp_path / "bench" / "bench.json").read_text())
+    assert content["complete"]
+    assert [one["text"] for one in content["decisions"]] == [one.text for one in decisions(report)]
+    assert content["decisions"] == [one.model_dump() for one in report.decisions] != []
     with pytest.raises(EdgekitError, match="holds a report"):
         edgekit.bench(good, out=tmp_path / "bench")
 

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgekit.benchmark.parts import Bounded, Expected, Scenario
 from edgekit.benchmark.report.page import as_html
 from edgekit.benchmark.report.rows import short_names
 from edgekit.benchmark.report.text import as_csv, as_markdown
@@ -50,14 +52,28 @@ def report() -> Report:
             attacks={"fgsm": {"0": 0.9, "4": 0.1}},
         )  # fmt: skip
         made = [LayerCost(name=f"conv{i}", kind="Conv", ms=0.5, macs=10**7, bytes=10**5) for i in range(4)]
+        row.expected = Expected(by="another", n=16, identical=16, passed=True, figures="max|d| 0")
         row.layers = Layers(source="a profiler", layers=made, total_ms=2.0, gmacs_per_second=20, share_of_peak=0.2)
+    assert rows[2].expected is not None
+    rows[2].expected = rows[2].expected.model_copy(update={"identical": 3, "passed": False, "problems": ["wrong"]})
+    short = ["2.0 s of 600 s"]
+    rows[1].scenarios = [
+        Scenario(name="SingleStream", queries=200, samples=200, seconds=2, percentile=90, latency_ms=7.5,
+                 throughput=140.0, short=short),
+        Scenario(name="Offline", queries=1, samples=300, seconds=2, throughput=150.0, short=["2.1 s of 600 s"]),
+    ]  # fmt: skip
+    asked: dict[str, Any] = {"bound_ms": 50, "percentile": 90}
+    bounded = [
+        Bounded(model="net.onnx", runtime="onnxruntime", row="a", throughput=99.5, latency_ms=9.25, **asked),
+        Bounded(model="net.int8.onnx", runtime="openvino", row=None, **asked),
+    ]
     broken = made_row("gone <b>", noisy(3))
     broken.status, broken.timing = "failed", None
     broken.failure = Failure(kind="ArtifactError", what="It cannot be read.", got="<script>")
     rejected = made_row("rejected", noisy(4, 1.0))
     rejected.verified = False
     peak = Peak(gmacs={"fp32": 100.0, "int8": 400.0}, copy_gb=20.0, how="Measured.")
-    return made_report(*rows, broken, rejected, peak=peak)
+    return made_report(*rows, broken, rejected, peak=peak, bounded=bounded)
 
 
 class Checker(HTMLParser):
@@ -105,7 +121,10 @@ def test_every_figure_is_there(report: Report) -> None:
         "Roofline", "Environment and method",
     ):  # fmt: skip
         assert f"<h3>{title}" in page or f">{title}</h2>" in page, title
-    assert page.count("<svg") == 2 * page.count("<figure class=")
+    figures, left_out = page.count("<figure class="), page.count('<figure class="card screen"')
+    assert page.count("<svg") == 3 * figures - left_out - page.count('<figure class="card full screen"')
+    assert left_out == 1  # the table of corruptions has it
+    assert "Not on paper: what costs most, over the time." in page
     assert page.index('class="decide"') < page.index('class="chips"')  # what to do comes first
 
 
@@ -122,7 +141,7 @@ def test_a_rejected_file_has_no_speed(report: Report) -> None:
     row = next(m for m in re.finditer(r"<tr>.*?</tr>", page) if "not verified" in m.group())
     assert "rejected" in row.group()
     assert "not verified: no speed shown" in row.group()
-    assert row.group().count(">–</td>") == 12  # and no figure but accuracy
+    assert row.group().count(">–</td>") == 13  # and no figure but accuracy
     names = short_names(report.rows)
     assert all(w.row.name != report.rows[-1].name for w in judged(report.rows, names).winners)
     markdown = next(line for line in as_markdown(report).splitlines() if "| rejected" in line)
@@ -133,8 +152,32 @@ def test_a_rejected_file_has_no_speed(report: Report) -> None:
 
 
 def test_energy_is_not_zero(report: Report) -> None:
-    assert "not measured" in as_html(report)
+    assert "Energy: not measured" in as_html(report)
+    assert "J/picture" not in as_html(report)
     assert "Energy: not measured" in as_markdown(report)
+    timing = report.rows[0].timing
+    assert timing is not None
+    rows = [row.model_copy(deep=True) for row in report.rows]
+    assert rows[0].timing is not None
+    rows[0].timing.energy = {**timing.energy, "joules_per_inference": 0.5}
+    assert '<td data-l="J/picture">0.5</td>' in as_html(report.model_copy(update={"rows": rows}))
+
+
+def test_what_rows_were_held_against_stands_at_the_table(report: Report) -> None:
+    page = as_html(report)
+    assert '<span class="chip bad">2 of 3 cases as expected</span>' in page
+    assert re.search(
+        r"<li><b>net · \S+ · \w+, net\.int8 · [^<]*onnxruntime</b>: all 16 answers are those of another, bit for bit\.",
+        page,
+    )
+    assert '<td data-l="SingleStream p90 ms">7.50<span class="iv">200 queries</span></td>' in page
+    assert page.count('<td data-l="Offline samples/s">–</td>') == 3
+    assert "SingleStream and Offline: by MLPerf Inference's rules, with less than they ask: 2.0 s of 600 s" in page
+    assert "Most pictures a second: net.onnx · onnxruntime within 50 ms (p90 of a run): 99.5 pictures/s" in page
+    assert "Not within 50 ms (p90 of a run), however measured: net.int8.onnx · openvino" in page
+    bare = report.model_copy(update={"rows": [made_row("net", noisy(0))], "bounded": []})
+    for words in ("as expected", "MLPerf", "a second: "):
+        assert words not in as_html(bare)
 
 
 def test_only_what_is_shown_to_be_best_has_a_card(report: Report) -> None:

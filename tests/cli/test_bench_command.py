@@ -57,6 +57,18 @@ def test_a_report_in_four_forms(base: Path) -> None:
     assert sorted(p.name for p in base.iterdir()) == ["bench.csv", "bench.html", "bench.json", "bench.md"]
 
 
+def test_json_says_what_to_deploy(cli: Any, good: Path, tmp_path: Path) -> None:
+    printed = json.loads(cli("bench", good, "--out", tmp_path, *QUICK, "--format", "json").out)
+    (told,) = printed["decisions"]
+    assert told["text"].startswith("tiny.onnx · onnxruntime is the only case: ")
+    assert told["text"] in (tmp_path / "bench.md").read_text().replace("**", "")
+    content = json.loads((tmp_path / "bench.json").read_text())
+    assert content["decisions"] == printed["decisions"]
+    del content["decisions"]  # as reports were before
+    (tmp_path / "older.json").write_text(json.dumps(content))
+    assert read_report(tmp_path / "older.json").decisions == []
+
+
 def test_a_cold_start_is_one_of_a_process(cli: Any, good: Path, tmp_path: Path) -> None:
     done = cli("bench", good, "--out", tmp_path, "--iterations", 8, "--turns", 2, "--warmup", 0.1)
     assert done.code == 0, done.text

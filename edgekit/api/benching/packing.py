@@ -182,6 +182,7 @@ def bench_pack(
         ArtifactError: no pack, or a broken one.
     """
     from edgekit.benchmark.pack.read import open_pack
+    from edgekit.benchmark.report.decision import decide
 
     asked = asked or PackAsked()
     pack = open_pack(path)
@@ -199,7 +200,9 @@ def bench_pack(
         """The models as the pack calls them, wherever it was unpacked."""
         cases = [row.case.model_copy(update={"model": model_file(Path(row.case.model).name)}) for row in report.rows]
         rows = [row.model_copy(update={"case": one}) for row, one in zip(report.rows, cases, strict=True)]
-        return report.model_copy(update={"rows": rows, "pack": pack.describe()})
+        copy = report.model_copy(update={"rows": rows, "pack": pack.describe()})
+        decide(copy)
+        return copy
 
     def group(cases: Sequence[Case], done: Callable[[Report], None]) -> Report:
         return parts.measure(cases, suite.settings(), done, suite.title)

@@ -50,10 +50,12 @@ def writer(out: Path) -> Written:
     make_folder(out)
 
     def write(report: Report) -> None:
+        from edgekit.benchmark.report.decision import decide
         from edgekit.benchmark.report.page import as_html
         from edgekit.benchmark.report.text import as_csv, as_markdown
         from edgekit.benchmark.report_file import write_report
 
+        decide(report)
         write_report(out / "bench.json", report, overwrite=True)
         for name, text in (("html", as_html(report)), ("md", as_markdown(report)), ("csv", as_csv(report))):
             write_bytes(out / f"bench.{name}", text.encode(), overwrite=True)
@@ -97,6 +99,8 @@ class Parts:
 
     def measure(self, cases: Sequence[Case], settings: Settings, written: Written, title: str = "") -> Report:
         """One Bench of `cases`, written down whenever there is more."""
+        from edgekit.benchmark.report.decision import decide
+
         pictures = self.pictures or Pictures(self.data, self.split, self.say, self.classes_map)
         pictures.check([Path(model) for model in dict.fromkeys(c.model for c in cases)])
         hooks = Hooks(
@@ -111,7 +115,9 @@ class Parts:
             done=written,
         )
         names = None if self.classes_map is None else self.classes_map.table()
-        return Bench(cases, replace(settings, map=names), hooks, title or _title(cases)).run()
+        report = Bench(cases, replace(settings, map=names), hooks, title or _title(cases)).run()
+        decide(report)
+        return report
 
     def open(self, case: Case) -> Predictor:
         """A predictor of the case. Raises EdgekitError of the kind that says why not."""

@@ -14,19 +14,27 @@ from edgekit.benchmark.report.winners import share_of
 from edgekit.benchmark.schema import Disagreement, Report, Row
 from edgekit.tasks import Metric, Task, metric_named, task_of
 
-HALF, FULL, PHONE = 520.0, 1090.0, 326.0
+HALF, FULL, PHONE, PAPER = 520.0, 1090.0, 326.0, 250.0
 SHOWN_CLASSES = 16
+FEW = 20  # pictures of a class: with fewer one weighs much
+PRINTED = 3  # pictures of a card on paper
 
 BARS = "Bars are 95 % intervals"
 Draw = Callable[[float], str]
 Names = Mapping[str, str]
 
 
-def card(title: str, note: str, draw: Draw, full: bool = False, extra: str = "") -> str:
-    """A figure twice: for a wide page and for a phone; the style sheet shows one."""
+def card(title: str, note: str, draw: Draw, full: bool = False, extra: str = "", printed: bool = True) -> str:
+    """A figure for a wide page, for a phone and for paper, of which the style sheet shows one.
+
+    Args:
+        printed: False leaves it out on paper, where something else says the same.
+    """
+    sized = {"wide": FULL if full else HALF, "narrow": PHONE, **({"paper": PAPER} if printed else {})}
+    drawn = "".join(f'<div class="{kind}">{draw(width)}</div>' for kind, width in sized.items())
+    more = (" full" if full else "") + ("" if printed else " screen")
     return (
-        f'<figure class="card{" full" if full else ""}"><h3>{escape(title)}</h3><p class="note">{escape(note)}</p>'
-        f'<div class="wide">{draw(FULL if full else HALF)}</div><div class="narrow">{draw(PHONE)}</div>{extra}</figure>'
+        f'<figure class="card{more}"><h3>{escape(title)}</h3><p class="note">{escape(note)}</p>{drawn}{extra}</figure>'
     )
 
 
@@ -76,7 +84,8 @@ def over_time(rows: Sequence[Row], names: Names) -> str:
     if not blocks:
         return ""
     note = "The cases take turns, so that what else the machine does meets all of them. Bars are each turn's median."
-    return card("Over the time", note, lambda w: charts.time_series(blocks, w, "Latency over the time"), full=True)
+    draw = partial(charts.time_series, blocks, title="Latency over the time")
+    return card("Over the time", note, lambda w: draw(width=w), full=True, printed=False)
 
 
 def stages(rows: Sequence[Row], names: Names) -> str:
@@ -112,11 +121,12 @@ def classes(rows: Sequence[Row], names: Names) -> str:
         if len(changes) > len(shown):
             note += f"; {len(changes) - len(shown)} others left out"
         counts = [row.accuracy.class_counts.get(k, 0) for k in shown]
-        if max(counts) < 20:
+        if max(counts) < FEW:
             few = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
             note += f". Only {few} a class were seen: one picture weighs much"
         draw = partial(charts.bars, shown, title="Changes per class", unit="", digits=1, series=i % 8 + 1)
-        out += card(f"Per class: {names[row.name]}", note + ".", lambda w, d=draw: d(width=w))  # type: ignore[misc]
+        title, printed = f"Per class: {names[row.name]}", max(counts) >= FEW
+        out += card(title, note + ".", lambda w, d=draw: d(width=w), printed=printed)  # type: ignore[misc]
     return out
 
 
@@ -147,6 +157,7 @@ def robustness(rows: Sequence[Row], names: Names) -> str:
         f"What costs most: {names[held[0][0].name]}",
         f"Mean change of {metric} over five severities{named.unit}.",
         lambda w: charts.bars(ordered, w, "Cost of each corruption", ""),
+        printed=False,  # the table has them
     )
     return chart + drop
 
@@ -157,8 +168,7 @@ def corruptions(rows: Sequence[Row], names: Names) -> str:
     if not held:
         return ""
     metric = metric_named(held[0][1].metric)
-    kinds = list(held[0][1].corruptions)
-    heads = ("clean", "mean", "worst", *kinds)
+    heads = ("clean", "mean", "worst", *(kind.replace("_", " ") for kind in held[0][1].corruptions))
     lines = ""
     for row, r in held:
         cells = [r.clean, r.average, r.worst, *(sum(v) / len(v) for v in r.corruptions.values())]
@@ -170,7 +180,8 @@ def corruptions(rows: Sequence[Row], names: Names) -> str:
     head = "".join(f"<th>{escape(h)}</th>" for h in ("case", *heads))
     note = f"{metric.label} of {held[0][1].n} pictures, the mean of five severities."
     if metric.rate:
-        note += " Below it the 95 % interval, as wide as so many pictures make it."
+        note += " Below it the 95 % interval, as wide as so many pictures make it"
+        note += '<span class="onpaper">, on paper of clean, mean and worst alone</span>.'
     return (
         f'<div class="card full table-card"><h3>By corruption</h3><p class="note">{note}</p><div class="table">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>"
@@ -223,9 +234,11 @@ def disagreements(rows: Sequence[Row], names: Names) -> str:
         told = Task.disagreements if row.accuracy is None else task_of(row.accuracy.task).disagreements
         figures = "".join(map(_picture, row.agreement.worst))
         full = " full" if len(row.agreement.worst) > 2 else ""
+        left = len(row.agreement.worst) - PRINTED
+        more = f'<p class="note onpaper">{left} more on the page.</p>' if left > 0 else ""
         out += (
             f'<div class="card{full}"><h3>Disagreements: {escape(names[row.name])}</h3><p class="note">{told}</p>'
-            f'<div class="worst">{figures}</div></div>'
+            f'<div class="worst">{figures}</div>{more}</div>'
         )
     return out
 

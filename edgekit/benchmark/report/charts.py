@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgekit.benchmark.report.svg import (
+    SMALL,
     Canvas,
     Scale,
     Titles,
@@ -17,6 +18,7 @@ from edgekit.benchmark.report.svg import (
     legend,
     number,
     padded,
+    plot_height,
     shortened,
     text_width,
 )
@@ -40,7 +42,7 @@ def lines(
     names = list(series)
     canvas = Canvas(width, 0, titles.chart)
     top = legend(canvas, names, LEFT, 12, width - LEFT - RIGHT) + 16
-    canvas.height = top + 190 + BOTTOM
+    canvas.height = top + plot_height(width, 190) + BOTTOM
     scale = 100.0 if percent else 1.0
     every = [p for points in series.values() for p in points]
     bars = {name: [clopper_pearson(round(b * n), n) for _, b in series[name]] for name, n in (pictures or {}).items()}
@@ -84,9 +86,8 @@ def time_series(blocks: Mapping[str, Sequence[tuple[float, float, Sequence[float
         colour = i % 8 + 1
         for start, long, ms in blocks[name]:
             at = np.linspace(start, start + long, len(ms)) if len(ms) > 1 else np.array([start])
-            step = max(
-                1, len(ms) // 160
-            )  # of many dots that would lie on each other, every n-th and each of the largest
+            # of many dots that would lie on each other, every n-th and each of the largest
+            step = max(1, len(ms) // 160)
             keep = {*range(0, len(ms), step), *np.argsort(ms)[-3:].tolist()}
             d = "".join(f"M{x(at[j]):.1f} {y(ms[j]):.1f}h.01" for j in sorted(keep))
             canvas.add("path", d=d, cls=f"p s{colour}")
@@ -99,7 +100,7 @@ def time_series(blocks: Mapping[str, Sequence[tuple[float, float, Sequence[float
 def distributions(samples: Mapping[str, Sequence[float]], width: float, title: str) -> str:
     """One row a case: the outline of its density, with p50, p95, p99 and the largest marked. The axis is logarithmic
     where the largest is more than ten times the smallest."""
-    row, label = 54.0, 20.0
+    row, label = 54.0 if width >= SMALL else 38.0, 20.0
     canvas = Canvas(width, TOP + row * len(samples) + BOTTOM, title)
     values = [v for ms in samples.values() for v in ms]
     log = max(values) / min(values) > 10

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from edgekit.benchmark.parts import Decided
 from edgekit.benchmark.report.rows import (
     groups,
     inference,
@@ -59,6 +60,11 @@ def decisions(report: Report) -> list[Decision]:
         return [Decision("", "Nothing to deploy", f"none of {_cases(len(report.rows))} could be measured", "bad")]
     several = len(by_model) > 1
     return [_decision(report, rows, name.split()[0] if several else "") for name, rows in by_model.items()]
+
+
+def decide(report: Report) -> None:
+    """Writes the decisions into the report, for who reads its JSON."""
+    report.decisions = [Decided(model=d.model, text=d.text, level=d.level) for d in decisions(report)]
 
 
 def _decision(report: Report, rows: Sequence[Row], model: str) -> Decision:

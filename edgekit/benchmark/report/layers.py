@@ -12,7 +12,7 @@ from edgekit.benchmark.report.rows import groups, short_names
 from edgekit.benchmark.report.scatter import Work
 from edgekit.benchmark.schema import LayerCost, Layers, Report, Row
 
-SHOWN = 12
+SHOWN, PRINTED = 12, 4
 Names = Mapping[str, str]
 
 
@@ -62,10 +62,10 @@ def _table(a: Row, b: Row | None, names: Names) -> str:
         return _alone(a.layers, names[a.name]) + _alone(b.layers, names[b.name])
     both.sort(key=lambda pair: -max(pair[0].ms, pair[1].ms))
     shown, rest = both[:SHOWN], both[SHOWN:]
-    mine, other = (escape(names[row.name]) for row in (a, b))
+    mine, other = map(escape, _apart(names[a.name], names[b.name]))
     errors = any(y.error is not None for _, y in both)
     heads = ["layer", f"ms, {mine}", f"ms, {other}", "times as fast", f"MB moved, {mine}", f"MB moved, {other}"]
-    lines = "".join(_line(_named(x, y), x, y, heads, errors) for x, y in shown)
+    lines = _printed([_line(_named(x, y), x, y, heads, errors) for x, y in shown])
     total = (a.layers.total_ms, b.layers.total_ms)
     sums = [sum(x.ms for x, _ in both), sum(y.ms for _, y in both)]
     if rest:
@@ -77,11 +77,20 @@ def _table(a: Row, b: Row | None, names: Names) -> str:
     )
     lines += _sums("all", *total, heads, errors, "sum")
     head = "".join(f"<th>{h}</th>" for h in (*heads, *(["error"] if errors else [])))
-    note = f"Convolutions and products, the slowest first. {escape(a.layers.source)}"
+    note = f"Convolutions and products, slowest first. {escape(a.layers.source)}"
     note += f"; {escape(b.layers.source)}." if b.layers.source != a.layers.source else "."
     if errors:
-        note += " Error: of the layer's output, the difference's root mean square over the output's own."
-    return _card(f"Layer by layer: {mine} and {other}", note, head, lines)
+        note += " Error: the difference's root mean square over that of the output."
+    return _card(f"Layer by layer: {escape(names[a.name])} and {escape(names[b.name])}", note, head, lines)
+
+
+def _apart(a: str, b: str) -> tuple[str, str]:
+    """What differs of two rows' names: of `fp32 · openvino` and `int8 · openvino` the precision."""
+    mine, other = a.split(" · "), b.split(" · ")
+    if len(mine) != len(other) or mine == other:
+        return a, b
+    differ = [(x, y) for x, y in zip(mine, other, strict=True) if x != y]
+    return " · ".join(x for x, _ in differ), " · ".join(y for _, y in differ)
 
 
 def _named(x: LayerCost, y: LayerCost) -> str:
@@ -112,6 +121,16 @@ def _row(name: str, cells: Sequence[str], heads: Sequence[str], errors: bool, cl
     return f"<tr{mark}><td>{name}</td>{shown}</tr>"
 
 
+def _printed(lines: Sequence[str]) -> str:
+    """The rows, of which paper has the first, and a line that says where the others are."""
+    left = len(lines) - PRINTED
+    if left < 2:
+        return "".join(lines)
+    rest = (line.replace("<tr>", '<tr class="screen">', 1) for line in lines[PRINTED:])
+    told = f'<tr class="onpaper"><td class="l" colspan="9">the next {left} are on the page and in bench.json</td></tr>'
+    return "".join((*lines[:PRINTED], *rest, told))
+
+
 def _times(before: float, now: float) -> str:
     if before <= 0 or now <= 0:
         return "–"
@@ -126,11 +145,12 @@ def _alone(layers: Layers, name: str) -> str:
     longest = sorted(layers.layers, key=lambda layer: -layer.ms)
     shown, rest = longest[:SHOWN], longest[SHOWN:]
     heads = ["layer", "ms", "of all", "MB moved"]
-    lines = ""
+    dearest = []
     for layer in shown:
         title = f'{escape(layer.name)}<span class="iv">{escape(layer.kind)}</span>'
         cells = [f"{layer.ms:.3f}", f"{layer.ms / layers.total_ms:.1%}", _mb(layer.bytes)]
-        lines += _row(title, cells, heads, False)
+        dearest.append(_row(title, cells, heads, False))
+    lines = _printed(dearest)
     if rest:
         spent = sum(layer.ms for layer in rest)
         lines += _row(f"{len(rest)} more", [f"{spent:.3f}", f"{spent / layers.total_ms:.1%}", ""], heads, False)
@@ -171,16 +191,16 @@ def roofline(report: Report) -> str:
             if row.layers.gmacs_per_second and row.layers.share_of_peak:
                 shares += f"<dt>{escape(name)}</dt><dd>{escape(_share(row.layers))}</dd>"
         draw = partial(scatter.roofline, series, peak.gmacs, peak.copy_gb, title=f"Roofline: {model}", rings=rings)
-        note = "Marks are layers, their area the share of the time" + (
-            f"; rings are {runtimes[1][0]}'s" if rings else ""
-        )
+        note = "Marks are layers, their area the share of the time"
+        note += f"; rings are {runtimes[1][0]}'s" if rings else ""
+        note += "; the roofs as in the first." if charts else f". {peak.how}"
         title = f"Roofline: {model.split()[0]}" if len(held) > 1 else "Roofline"
-        charts += card(title, f"{note}. {peak.how}", lambda w, d=draw: d(width=w), extra=f"<dl>{shares}</dl>")  # type: ignore[misc]
+        charts += card(title, note, lambda w, d=draw: d(width=w), extra=f"<dl>{shares}</dl>")  # type: ignore[misc]
     return charts
 
 
 def _share(layers: Layers) -> str:
-    told = f"{layers.gmacs_per_second:.1f}e9 multiply-adds a second over all layers, "
+    told = f"{layers.gmacs_per_second:.1f}e9 a second over all layers, "
     told += f"{layers.share_of_peak:.0%} of the measured {layers.peak} peak"
     over = layers.share_of_peak is not None and layers.share_of_peak > 1
     return told + (": the machine was busier when the peak was measured" if over else "")

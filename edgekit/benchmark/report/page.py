@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from edgekit.benchmark.report import cards, layers
+from edgekit.benchmark.report import cards, held, layers
 from edgekit.benchmark.report.decision import Decision, decisions
 from edgekit.benchmark.report.rows import groups, main_metric, short_names
 from edgekit.benchmark.report.style import CSS
@@ -62,6 +63,7 @@ def _head(report: Report, by_model: Mapping[str, Sequence[Row]]) -> str:
         chips.append(("bad", f"{failed} failed"))
     if unverified:
         chips.append(("bad", f"{unverified} not verified"))
+    chips += held.chips(report)
     if not report.complete:
         chips.append(("bad", "interrupted: not complete"))
     chips += [("", f"{pictures_of(d)}, {'made in code' if d.made else d.name}") for d in report.data.values()]
@@ -99,16 +101,18 @@ def _doubts(report: Report, lost: Sequence[Row]) -> str:
         by_row: dict[str, list[str]] = {}
         for name, finding in doubts:
             by_row.setdefault(name, []).append(finding)
+        many = ' class="screen"' if len(by_row) > FEW else ""
         items += "".join(
-            f"<li><b>{escape(name)}</b> {escape('; '.join(all_of))}</li>" for name, all_of in by_row.items()
+            f"<li{many}><b>{escape(name)}</b> {escape('; '.join(all_of))}</li>" for name, all_of in by_row.items()
         )
+        items += '<li class="onpaper">what was seen of each: on the page and in bench.json</li>' if many else ""
         heading = "Notes"
         if doubts:
             cases = len({name for name, _ in doubts})
             heading = (
                 f"The machine was not settled in {cases} of {len(report.rows)} cases: read their timings as ratios"
             )
-        parts.append(f'<details class="call"{" open" if len(doubts) < 7 else ""}><summary>{heading}</summary>'
+        parts.append(f'<details class="call"{" open" if len(doubts) <= SHORT else ""}><summary>{heading}</summary>'
                      f"<ul>{items}</ul></details>")  # fmt: skip
     return "".join(parts)
 
@@ -134,8 +138,12 @@ def _model(report: Report, model: str, rows: Sequence[Row], at: int) -> str:
         layers.tables(timed, names),
     ]
     head = f'<h2 id="m{at}">{escape(model)}</h2><p class="note">{escape(_summary(rows))}</p>'
-    grid = f'<div class="grid">{"".join(figures)}</div>'
-    return head + wins + _table(report, rows, names) + grid
+    drawn = "".join(figures)
+    notes = held.notes(report, good, names)
+    if apart := dict.fromkeys(re.findall(r'<figure class="card[^"]* screen"><h3>([^<:]+)', drawn)):
+        notes.append(f'<li class="onpaper">Not on paper: {", ".join(apart).lower()}.</li>')
+    told = f'<ul class="note">{"".join(notes)}</ul>' if notes else ""
+    return f'<div class="top">{head}{wins}{_table(report, rows, names)}</div>{told}<div class="grid">{drawn}</div>'
 
 
 def _win(w: Winner) -> str:
@@ -155,30 +163,36 @@ def _summary(rows: Sequence[Row]) -> str:
     return ", ".join(facts)
 
 
+SHORT, FEW = 6, 3  # doubts that stand there unasked, and those that do on paper too
 HEADS = (
     "case", "accuracy", "same answer as reference", "p50 ms", "p95", "p99", "session p50", "speed-up", "pictures/s",
-    "CPU ms outside", "first result ms", "peak MB", "file MB", "J/picture",
+    "CPU ms outside", "first result ms", "peak MB", "file MB",
 )  # fmt: skip
+JOULES = "J/picture"
 
 
 def _table(report: Report, rows: Sequence[Row], names: Mapping[str, str]) -> str:
     speed = {r.row: r.speedup for r in report.ratios if r.stage == "inference"}
+    more = held.heads(rows)
+    heads = [*HEADS, *([JOULES] if any(map(_joules, rows)) else []), *more]
     lines = []
     for i, row in enumerate(rows):
         title = f'<span class="sw s{i % 8 + 1}"></span>{escape(names[row.name])}'
         if row.status == "failed":
             why = escape(row.failure.what if row.failure else "")
-            lines.append(f'<tr class="failed"><td>{title}</td><td class="l" colspan="{len(HEADS) - 1}">{why}</td></tr>')
+            lines.append(f'<tr class="failed"><td>{title}</td><td class="l" colspan="{len(heads) - 1}">{why}</td></tr>')
             continue
         if row.verified is False:
             title += '<span class="tag">not verified: no speed shown</span>'
         elif row.timing and not row.timing.stability.stable:
             title += '<span class="tag warn">unstable</span>'
         cells = [_accuracy(row), _agreement(row), *_figures(row, speed.get(row.name))]
+        cells += ["–" if (joules := _joules(row)) is None else f"{joules:.3g}"] if JOULES in heads else []
+        cells += held.cells(row, more)
         wide = {HEADS[2]: ' class="w"'}
-        shown = (f'<td{wide.get(h, "")} data-l="{escape(h)}">{c}</td>' for h, c in zip(HEADS[1:], cells, strict=True))
+        shown = (f'<td{wide.get(h, "")} data-l="{escape(h)}">{c}</td>' for h, c in zip(heads[1:], cells, strict=True))
         lines.append(f"<tr><td>{title}</td>{''.join(shown)}</tr>")
-    head = "".join(f"<th>{escape(h)}</th>" for h in HEADS)
+    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
     return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
@@ -188,7 +202,6 @@ def _figures(row: Row, speed: Span | None) -> list[str]:
         return ["–"] * (len(HEADS) - 3)
     t, c = row.timing, row.cold
     whole, span = t.stages["end_to_end"], t.intervals["end_to_end.p50"]
-    joules = t.energy.get("joules_per_inference")
     return [
         f"{whole.p50:.2f}{_iv(f'{span.low:.1f}–{span.high:.1f}')}",
         number(whole.p95, "–"),
@@ -200,8 +213,11 @@ def _figures(row: Row, speed: Span | None) -> list[str]:
         f"{c.first_result:.0f}" if c and c.first_result else "–",
         f"{c.peak_mb:.0f}" if c and c.peak_mb else "–",
         f"{row.file_bytes / 1e6:.1f}" if row.file_bytes else "–",
-        "not measured" if joules is None else f"{joules:.3g}",
     ]
+
+
+def _joules(row: Row) -> float | None:
+    return None if row.timing is None or row.verified is False else row.timing.energy.get("joules_per_inference")
 
 
 def _accuracy(row: Row) -> str:

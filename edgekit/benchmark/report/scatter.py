@@ -16,6 +16,7 @@ from edgekit.benchmark.report.svg import (
     number,
     padded,
     place_labels,
+    plot_height,
     shortened,
 )
 
@@ -48,7 +49,7 @@ def scatter(
         weights: what the area of a bubble stands for.
         percent: y is a share, shown in percent.
     """
-    height = 300.0 if width < 500 else 340.0
+    height = 340.0 if width >= 500 else plot_height(width, 300)
     canvas = Canvas(width, height, titles.chart)
     scale = 100.0 if percent else 1.0
     xs = [v for p in points for v in (p.x, p.x_low, p.x_high) if v is not None and v > 0]
@@ -134,7 +135,7 @@ def roofline(
     """
     canvas = Canvas(width, 0, title)
     top = legend(canvas, list(series), LEFT, 12, width - LEFT - RIGHT, rings) + 16
-    canvas.height = top + 240 + BOTTOM
+    canvas.height = top + plot_height(width, 240) + BOTTOM
     works = [w for layers in series.values() for w in layers if w.gmacs > 0 and w.intensity > 0]
     ridge = [p / copy_gb for p in peaks.values()]
     x = Scale(*padded([*(w.intensity for w in works), *ridge], True, 0.06), LEFT, width - RIGHT, True)

@@ -13,7 +13,7 @@ CSS = """
 html{-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;
 font-variant-numeric:tabular-nums}
-main{max-width:1160px;margin:0 auto;padding:28px 24px 64px}
+main{max-width:1200px;margin:0 auto;padding:28px 24px 64px}
 header{margin-bottom:20px}
 h1{font-size:26px;line-height:1.2;margin:0 0 4px;letter-spacing:-.01em}
 h2{font-size:19px;margin:44px 0 4px;padding-top:20px;border-top:1px solid var(--rule);letter-spacing:-.01em}
@@ -48,7 +48,7 @@ margin:16px 0;font-size:13.5px;overflow-wrap:anywhere}
 .win .tie{font-size:12px;color:var(--faint)}
 .table{overflow-x:auto;border:1px solid var(--rule);border-radius:10px;background:var(--card)}
 table{border-collapse:collapse;width:100%;font-size:12.5px}
-th,td{padding:7px 8px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
+th,td{padding:7px 5px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--rule)}
 tr:last-child td{border-bottom:0}
 th{font-weight:600;color:var(--soft);font-size:11.5px;vertical-align:bottom;white-space:normal;line-height:1.25}
 .w .iv{white-space:normal;min-width:96px}td:last-child,td .tag{white-space:normal}
@@ -65,7 +65,7 @@ tr.failed td{color:var(--bad);white-space:normal}
 .pair{display:grid;grid-template-columns:minmax(0,1fr);gap:14px}
 svg{display:block;max-width:100%;height:auto;font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;
 font-variant-numeric:tabular-nums}
-.narrow{display:none}
+.narrow,.paper,.onpaper,.table tr.onpaper{display:none}
 svg .k{fill:var(--soft)}svg .n{fill:var(--faint);font-size:11.5px}svg .hl{fill:var(--ink)}
 svg .hl{paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
 svg .in{fill:#fff;font-size:11px;font-weight:600}
@@ -104,23 +104,39 @@ grid-template-columns:repeat(3,minmax(0,1fr));gap:6px 10px}.table tr:last-child{
 .table td{border:0;padding:0;text-align:left;white-space:normal}
 .table td:first-child,.table tr.failed td{grid-column:1/-1}
 .table td[data-l]::before{content:attr(data-l);display:block;font-size:11px;color:var(--faint);font-weight:400}}
-@media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--faint:#666;--rule:#ccc;
---grid:#e8e8e8;--axis:#999}
-@page{size:A4 landscape;margin:10mm}
+@media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#333;--faint:#555;--rule:#ccc;
+--grid:#e8e8e8;--axis:#999;--accent:#2a78d6;--good:#0a7a3d;--good-bg:#e6f4ea;--warn:#8a5a00;--warn-bg:#fdf3dc;
+--bad:#b3261e;--bad-bg:#fbe9e7;--s1:#2a78d6;--s2:#e2622b;--s3:#159a6c;--s4:#7a4fc9;--s5:#d9a100;--s6:#d6498f;
+--s7:#5b7f12;--s8:#7c7f86}
+@page{size:A4 landscape;margin:8mm}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
-body{font-size:11px;line-height:1.35}main{max-width:none;padding:0}nav,footer{display:none}
-h1{font-size:20px}h2{margin:14px 0 2px;padding-top:8px;font-size:15px;break-after:avoid}h3{font-size:12px}
-.decide{font-size:13px;margin-top:8px}.decide p{margin:6px 12px}
-.note,.call,dl{font-size:10.5px}.call{margin:8px 0;padding:6px 12px}
-.wins{grid-template-columns:repeat(4,minmax(0,1fr));margin:8px 0;gap:8px}.win{padding:6px 10px}
-.win .value{font-size:15px}.table{overflow:visible}table{font-size:9.5px}th{font-size:9px}th,td{padding:2px 5px}
-td .iv{display:inline;font-size:8.5px;margin-left:3px}.w .iv{min-width:0}
-.grid{display:block;columns:4;column-gap:8px;margin-top:8px}
-.last{columns:4;column-gap:8px}.last .grid{columns:auto}.last h2{margin:0}
-.card{padding:8px 10px;margin:0 0 8px;border-radius:6px}.card.table-card,.pair{column-span:all}
-.pair{grid-template-columns:repeat(2,minmax(0,1fr));gap:8px}.pair th,.pair td{padding:1px 3px;font-size:8.5px}
-.card .wide{display:none}.card .narrow{display:block}
-.card,.win,figure,tr{break-inside:avoid}.card.table-card{break-inside:auto}thead{display:table-header-group}
-.worst{grid-template-columns:repeat(2,minmax(0,1fr));gap:6px}.worst figure{font-size:9.5px}dl{gap:1px 12px}
+.screen,.wide,.narrow,.table tr.screen,nav,footer{display:none}.paper,.onpaper{display:block}
+.table tr.onpaper{display:table-row}span.onpaper{display:inline}li.onpaper{display:list-item}
+body{font-size:10px;line-height:1.3}main{max-width:none;padding:0}header{margin:0}
+h1{font-size:18px}h2{margin:7px 0 0;padding-top:4px;font-size:13px;break-after:avoid}h3{font-size:10.5px}
+.decide{font-size:11px;margin-top:5px;padding:0}.decide p{margin:3px 10px}
+.note,.call,dl{font-size:9px;line-height:1.25}.note{margin:0 0 4px}.chips{margin-top:5px;gap:4px}.chip{font-size:9.5px}
+.call{margin:5px 0;padding:3px 10px}.call ul{columns:2;column-gap:28px;margin-top:2px;font-size:8.5px}
+.wins{grid-template-columns:repeat(auto-fill,minmax(280px,1fr));margin:5px 0;gap:6px}.win{padding:4px 8px}
+.win .goal,.win .who,.win .tie{font-size:9px;line-height:1.25}.win .value{font-size:13px}
+.table{overflow:visible;border-radius:5px}table{font-size:9px}th{font-size:8.5px}th,td{padding:1.5px 3px}
+td .iv{display:inline;font-size:8px;margin-left:3px}.w .iv{min-width:0}.tag{font-size:8px;padding:0 4px}
+.sw{width:7px;height:7px;margin-right:4px}
+.grid{grid-template-columns:repeat(5,minmax(0,1fr));gap:6px;margin-top:5px;align-items:start}
+.last{columns:5;column-gap:6px;margin-top:6px}.last .grid{display:block;margin:0}
+.card.full{grid-column:auto}.card.table-card,.pair{grid-column:1/-1}
+.last h2{margin:0 0 4px}
+.card{padding:5px 8px;margin:0;border-radius:5px}.last .card{margin:0 0 6px}.card .note{font-size:8.5px;line-height:1.2}
+.pair{grid-template-columns:repeat(2,minmax(0,1fr));gap:6px}
+.pair th,.pair td,.table-card th,.table-card td{padding:1px 3px;font-size:8px}
+.table-card td:nth-child(n+5) .iv,.pair td .iv{display:none}
+.top td,.top td .iv,.pair td:first-child,.table-card td:first-child{white-space:nowrap;min-width:0}
+.top,.card,.win,figure,tr{break-inside:avoid}.last div.card{break-inside:auto}thead{display:table-header-group}
+.worst{grid-template-columns:repeat(3,minmax(0,1fr));gap:4px;margin-top:4px}.worst figure{font-size:8px;line-height:1.2}
+.worst figure:nth-child(n+4){display:none}.triple{gap:4px;font-size:8px;margin-top:4px;line-height:1.2}
+figure dl{display:block}figure dt,figure dd{display:inline}figure dd::before{content:' '}
+figure dd::after{content:'';display:block}
+dl{font-size:8.5px;line-height:1.15;gap:0 8px;margin-top:4px;grid-template-columns:fit-content(48%) minmax(0,1fr)}
+ul{margin:3px 0;padding-left:14px}.last li{font-size:8.5px;line-height:1.2}.call li{break-inside:avoid}
 details::details-content{content-visibility:visible;height:auto}}
 """

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 SIZE = 12.0  # pixels of text
+SMALL = 300.0  # a drawing less wide is for paper, and less high too
 _NARROW = set("iljtfrI.,:;'|!()[]·- ")
 _WIDE = set("mwMW%@—")
 
@@ -62,6 +63,11 @@ def number(value: float) -> str:
     if size >= 100 or value == int(value):
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def plot_height(width: float, usual: float) -> float:
+    """Of a drawing of this width: lower on paper, so that more stand on a page."""
+    return usual if width >= SMALL else round(0.5 * usual)
 
 
 @dataclass(frozen=True)
@@ -236,7 +242,8 @@ def axes(canvas: Canvas, x: Scale, y: Scale, x_title: str, y_title: str, x_unit:
             canvas.text(at, bottom + 17, shown, "k", "middle")
             last = at + half
     canvas.line(left, bottom, right, bottom, "a")
-    canvas.text((left + right) / 2, bottom + 34, x_title, "n", "middle")
+    half = text_width(x_title, 11.5) / 2
+    canvas.text(max(half, min((left + right) / 2, canvas.width - half)), bottom + 34, x_title, "n", "middle")
     canvas.text(2, top - 10, y_title, "n")
 
 
@@ -250,18 +257,18 @@ def legend(
     canvas: Canvas, names: Sequence[str], x: float, y: float, width: float, hollow: Collection[str] = ()
 ) -> float:
     """Squares with names, in as many lines as it takes; the y below them. Colours are the classes s1, s2, ..."""
-    at = x
+    at, line = x, 18 if canvas.width >= SMALL else 15
     for i, name in enumerate(names):
         shown = shortened(name, width - 20)
         need = 18 + text_width(shown) + 14
         if at > x and at + need - 14 > x + width:
-            at, y = x, y + 18
+            at, y = x, y + line
         canvas.add(
             "rect", x=at, y=y - 9, width=10, height=10, rx=2, cls=f"{'r' if name in hollow else 'f'} s{i % 8 + 1}"
         )
         canvas.text(at + 15, y, shown, "k", tip=name)
         at += need
-    return y + 18
+    return y + line
 
 
 def _name(key: str) -> str:
