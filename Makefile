@@ -10,6 +10,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# what Python compiled is kept, also where the environment says otherwise: every process would compile it again
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test slow check docs bench arm64 sbom setup clean
 
 demo: $(READY)

@@ -33,7 +33,7 @@ MEASURED = ("--iterations", "24", "--turns", "2", "--warmup", "0.1", "--no-cold"
 # A pasted line is only made to end sooner. 4 of a comparison is its answer, about a machine that is not quiet now.
 SOONER: dict[str, tuple[str, ...]] = {
     "bench": (*MEASURED, "--pictures", "4"),
-    "camera": ("--seconds", "4", "--set", "web.port=0"),
+    "camera": ("--seconds", "2", "--set", "web.port=0"),
     "export": ("--pictures", "3"),
     "label": ("--seconds", "0.3", "--port", "0"),
     "train": ("--set", "schedule.epochs=1", "--set", "data.cache_mb=0"),
@@ -75,22 +75,6 @@ def terminal(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Termi
     folder.mkdir()
     monkeypatch.chdir(folder)
     return Terminal(cli, folder)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The narrow net: this file exports it and copies it beside each command."""
-    path = tmp_path_factory.mktemp("narrow") / "tiny.pt"
-    save_checkpoint(path, Checkpoint(NARROW, lively(NARROW).state_dict()))
-    return path
-
-
-@pytest.fixture(scope="module")
-def good(cli: Cli, checkpoint: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("good")
-    outcome = cli("export", checkpoint, "--data", pictures, "--out", out)
-    assert outcome.code == 0, outcome.text
-    return out / "tiny.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -424,13 +408,13 @@ def test_the_program_is_called_as_it_can_be_found(tmp_path: Path, monkeypatch: p
     assert called("/x/edgekit/__main__.py")[1:] == ["-m", "edgekit"]
 
 
-def test_the_fix_of_an_error_is_pasted_too(terminal: Terminal, there: Path, net: Any, spec: Any) -> None:
+def test_the_fix_of_an_error_is_pasted_too(terminal: Terminal, there: Path) -> None:
     """Where it is a whole command: the export that belongs to a checkpoint that was trained on."""
     export = there / "my model.onnx"
     shutil.copy(there / "it's.onnx", export)
-    weights = {k: v * 1.01 if k == "fc.bias" else v for k, v in net.state_dict().items()}
+    weights = {k: v * 1.01 if k == "fc.bias" else v for k, v in lively(NARROW).state_dict().items()}
     (there / "my model.pt").unlink()
-    save_checkpoint(there / "my model.pt", Checkpoint(spec, weights))
+    save_checkpoint(there / "my model.pt", Checkpoint(NARROW, weights))
     done = terminal.cli("verify", "my model.pt", "my model.onnx")
     assert done.code == 5, done.text
     fix = next(line.split("fix:")[1] for line in done.err.splitlines() if "fix:" in line)

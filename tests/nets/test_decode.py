@@ -20,6 +20,7 @@ from edgekit.graph.lint import lint
 from edgekit.nets.centernet import CenterNet, LtrbMaps, Maps, OffsetSizeMaps
 from edgekit.nets.decoding.decode import Decode, DetectionTensors
 from edgekit.training.targets import ENCODERS, OffsetSizeTargets, Targets
+from tests.exports import once_registered
 
 HEADS = ("offset_size", "ltrb")
 
@@ -199,6 +200,7 @@ def test_ltrb_decodes_a_smaller_box_up_to_the_middle_of_its_pixel() -> None:
 # --- in the exported graph
 
 
+@once_registered
 def exported(module: nn.Module, inputs: dict[str, Tensor], shapes: Any) -> onnx.ModelProto:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

@@ -246,7 +246,7 @@ def test_how_many_pictures_are_missing_is_said(
         (("--precision", "fp16", "--max-drop", "1"), 2, "--max-drop is for int8"),
         (("--precision", "int8", "--pictures", "40"), 1, "too few pictures to calibrate on"),
         (("--precision", "int8", "--calibrate", "8"), 2, "--calibrate takes too few pictures"),
-        (("--precision", "int8", "--data", "synthetic://hive?n=80"), 1, "made in code"),
+        (("--precision", "int8", "--data", "synthetic://hive?n=60&height=96&width=160"), 1, "made in code"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
