@@ -12,6 +12,8 @@ READY  := $(VENV)/.ready
 
 # what Python compiled is kept, also where the environment says otherwise: every process would compile it again
 export PYTHONDONTWRITEBYTECODE =
+# the files that have tests to run alone: to collect all the others takes as long as these
+ALONE  = $(if $(PYTEST),$(PYTEST),$(shell grep -rl --include='*.py' 'mark\.alone' tests))
 
 .PHONY: demo test slow check docs bench arm64 sbom setup clean
 
@@ -22,11 +24,11 @@ demo: $(READY)
 # OpenBLAS's threads would only wait for each other: a process has one CPU
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not alone" $(PYTEST)
-	$(BIN)/python -m pytest -m "alone and not slow" $(PYTEST)
+	$(BIN)/python -m pytest -m "alone and not slow" $(ALONE)
 
 slow: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not alone" $(PYTEST)
-	$(BIN)/python -m pytest -m "slow and alone" $(PYTEST)
+	$(BIN)/python -m pytest -m "slow and alone" $(ALONE)
 
 check: $(READY)
 	$(BIN)/ruff check .
