@@ -13,7 +13,7 @@ import onnx
 from edgekit.artifacts.onnx_file import Artifact
 from edgekit.benchmark.machine.emulation import emulator
 from edgekit.config.target import Target
-from edgekit.graph.passes.long_rows import LongRows
+from edgekit.graph.passes.space_to_depth import SpaceToDepth
 from edgekit.metrics.statistics import Interval, paired_ratio
 from edgekit.pipeline.embed_metadata import session_options
 from edgekit.predictor import Frame, Predictor
@@ -63,7 +63,7 @@ class Speed:
 
 
 def laid_out(quantized: Quantized, target: Target) -> Quantized:
-    """The same graph, bit for bit in its answers, as the target's runtime likes it (`LongRows`).
+    """The same graph, bit for bit in its answers, as the target's runtime likes it (`SpaceToDepth`).
 
     For onnxruntime on x86 alone: OpenVINO and TensorRT have kernels for three channels, on ARM nothing was measured.
     """
@@ -71,7 +71,7 @@ def laid_out(quantized: Quantized, target: Target) -> Quantized:
         return quantized
     model = onnx.ModelProto()
     model.CopyFrom(quantized.model)
-    return replace(quantized, model=model) if LongRows()(model) else quantized
+    return replace(quantized, model=model) if SpaceToDepth()(model) else quantized
 
 
 def foreign(target: Target) -> str | None:
