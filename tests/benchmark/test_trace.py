@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.benchmark.parts import Bounded, Expected, Scenario
 from edgekit.benchmark.report.page import as_html
 from edgekit.benchmark.schema import Agreement, Cold, LayerCost, Layers, Peak, Ratio, Report, Robustness, Span
 from tests.benchmark.conftest import made_report, made_row, noisy
@@ -28,6 +29,12 @@ def report() -> Report:
         row.file_bytes = 46_767_487 if row.precision == "fp32" else 11_812_345
         kinds = {k: (rng.integers(0, 37, 5) / 37).tolist() for k in ("noise", "fog")}
         every = [v for values in kinds.values() for v in values]
+        row.expected = Expected(by="another runtime", n=17, identical=17 - 3 * i, passed=True, figures="max|d| 0.0031")
+        row.scenarios = [
+            Scenario(name="SingleStream", queries=1543 + i, samples=1543 + i, seconds=2.2, percentile=90,
+                     latency_ms=31.43 / (i + 1), throughput=33.9 * (i + 1), short=["2.2 s of the 600 s"]),
+            Scenario(name="Offline", queries=1, samples=24577, seconds=2.3, throughput=41.7 * (i + 1)),
+        ]  # fmt: skip
         row.robustness = Robustness(
             metric="top1", n=37, clean=33 / 37, corruptions=kinds, average=float(np.mean(every)), worst=min(every),
             attacks={"fgsm": {"0": 33 / 37, "4": 4 / 37}}, attacked={"fgsm": 37},
@@ -55,7 +62,10 @@ def report() -> Report:
         for stage in ("end_to_end", "inference")
     ]
     peak = Peak(gmacs={"fp32": 94.7, "int8": 411.3}, copy_gb=21.3, how="Measured.")
-    return made_report(*rows, peak=peak, ratios=ratios)
+    bounded = [Bounded(model="net.onnx", runtime=runtime, bound_ms=73, percentile=90, row=row, throughput=throughput,
+                       latency_ms=latency) for runtime, row, throughput, latency in
+               (("onnxruntime", "net", 34.56, 65.43), ("openvino", None, None, None))]  # fmt: skip
+    return made_report(*rows, peak=peak, ratios=ratios, bounded=bounded)
 
 
 COLUMNS: dict[str, Any] = {
@@ -69,6 +79,8 @@ COLUMNS: dict[str, Any] = {
     "first result ms": lambda r, s: [r["cold"]["first_result"]],
     "peak MB": lambda r, s: [r["cold"]["peak_mb"]],
     "file MB": lambda r, s: [r["file_bytes"] / 1e6],
+    "SingleStream p90 ms": lambda r, s: [r["scenarios"][0]["latency_ms"], r["scenarios"][0]["queries"]],
+    "Offline samples/s": lambda r, s: [r["scenarios"][1]["throughput"], r["scenarios"][1]["samples"]],
 }  # fmt: skip
 
 

@@ -67,6 +67,7 @@ def numbers(texts: Sequence[str], content: dict[str, Any]) -> list[tuple[str, st
     named = {k for row in content["rows"] if row["accuracy"] for k in row["accuracy"]["classes"]}
     words = {str(v) for v in leaves(content) if isinstance(v, str) and re.search(r"\d", v)} | named
     words |= {w for v in list(words) for w in (v.replace("T", " "), v.rsplit("/", 1)[-1])}
+    words |= {v[:12] for v in words if re.fullmatch("[0-9a-f]{64}", v)}
     every = "|".join(re.escape(w) for w in sorted(words, key=len, reverse=True) if re.search(r"[^\d.]", w))
     known = re.compile(rf"(?<![\w.])(?:{every})(?![\w.]*\d)")
     found = []
@@ -95,6 +96,12 @@ def pool(content: dict[str, Any]) -> np.ndarray:
         figures += [float(v) for v in leaves(content[part]) if isinstance(v, (int, float))]
     for row in rows:
         figures += of_row(row)
+    held = [row["expected"] for row in rows if row["expected"]]
+    figures += [len(held), sum(one["passed"] for one in held)]
+    for part in content["bounded"]:
+        figures += [
+            float(part[k]) for k in ("bound_ms", "percentile", "throughput", "latency_ms") if part[k] is not None
+        ]
     for ratio in content["ratios"]:
         figures += ratio["speedup"].values()
     for a, b in itertools.permutations(timed, 2):
@@ -130,6 +137,10 @@ def of_row(row: dict[str, Any]) -> list[float]:
             agreed["p_value"] or 0.0,
             *(100 * v for k in ("share", "difference") if agreed[k] for v in agreed[k].values()),
         ]
+    if (known := row["expected"]) is not None:
+        found += [known["n"], known["identical"]]
+    keys = ("percentile", "latency_ms", "throughput", "queries", "samples")
+    found += [float(one[k]) for one in row["scenarios"] for k in keys if one[k] is not None]
     return found + robust(row["robustness"]) + layered(row["layers"])
 
 
@@ -193,6 +204,15 @@ def pair(a: dict[str, Any], b: dict[str, Any]) -> list[float]:
         classes = [(v, b["accuracy"]["classes"].get(k)) for k, v in a["accuracy"]["classes"].items()]
         found += [100 * (x - y) for x, y in classes if x is not None and y is not None]
     return [*found, (a["file_bytes"] or 1) / (b["file_bytes"] or 1)]
+
+
+def apart(a: dict[str, Any], b: dict[str, Any]) -> list[float]:
+    """How many times as fast row a is as b, of another machine: Welch's interval of the turns of both."""
+    x, y = (np.log([middle(k["end_to_end"]) for k in row["timing"]["blocks"]]) for row in (a, b))
+    parts = [float(np.var(v, ddof=1)) / len(v) for v in (x, y)]
+    freedom = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, (x, y), strict=True))
+    half = t_quantile(max(1, int(freedom))) * math.sqrt(sum(parts))
+    return [math.exp(float(np.mean(y) - np.mean(x)) + k * half) for k in (-1, 0, 1)]
 
 
 def middle(values: Sequence[float]) -> float:

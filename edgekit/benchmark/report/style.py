@@ -21,6 +21,7 @@ h3{font-size:14px;margin:0 0 2px;font-weight:600}
 p{margin:6px 0}
 .sub{color:var(--soft);margin:0}
 .note{color:var(--soft);font-size:13px;margin:0 0 10px}
+ul.note{margin:8px 0 10px;padding-left:18px}
 .chips{display:flex;flex-wrap:wrap;gap:6px;margin:12px 0 0}
 .chip{font-size:12.5px;padding:2px 10px;border-radius:99px;background:var(--card);border:1px solid var(--rule);
 color:var(--soft)}

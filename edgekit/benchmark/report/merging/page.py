@@ -10,6 +10,7 @@ from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.benchmark.report import charts
 from edgekit.benchmark.report.cards import card
 from edgekit.benchmark.report.decision import decisions
+from edgekit.benchmark.report.held import chips
 from edgekit.benchmark.report.merging.match import Machine, Merged, Shared, accuracy_text
 from edgekit.benchmark.report.page import document
 from edgekit.benchmark.report.rows import speed_of
@@ -52,7 +53,9 @@ def _decided(merged: Merged) -> str:
         for d in decisions(machine.report):
             told = f"{escape(d.opening)}<b>{escape(d.lead)}</b>: {escape(d.reason)}."
             lines += f'<p class="{d.level}"><b>{escape(machine.name)}</b>: {told}</p>'
-    return f'<div class="decide">{lines}</div>'
+    held = [(cls, f"{m.name}: {text}") for m in merged.machines for cls, text in chips(m.report)]
+    shown = "".join(f'<span class="chip {cls}">{escape(text)}</span>' for cls, text in held)
+    return f'<div class="decide">{lines}</div>' + (f'<div class="chips">{shown}</div>' if shown else "")
 
 
 def _heads(merged: Merged) -> list[str]:
