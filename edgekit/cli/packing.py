@@ -47,7 +47,7 @@ def write(context: typer.Context, pack: Path) -> int:
     manifest = write_suite_pack(pack, suite, root, pictures, force=given["force"], say=say)
     count = sum(len(one.pictures) for one in manifest.sets)
     size = pack.stat().st_size / 1e6
-    typer.echo(f"{pack}: {len(manifest.models)} models, {count} pictures, {size:.1f} MB")
+    typer.echo(f"{pack}: {count_of(len(manifest.models), 'model')}, {count_of(count, 'picture')}, {size:.1f} MB")
     for name, model in manifest.models.items():
         typer.echo(f"  {name}: the answers of {model.answers.by} to {count_of(len(model.answers.pictures), 'picture')}")
     next_command("edgekit", "bench", str(pack))

@@ -193,6 +193,10 @@ SPREAD = 0.05  # blocks whose medians differ by more are not one figure
 STALL = 0.05  # share of timings above twice the median from which on the tail is the machine's
 
 
+def _ms(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
 def stability(blocks: Sequence[ArrayLike], starts: Sequence[float]) -> Stability:
     """Whether blocks of timings of the same thing agree.
 
@@ -214,8 +218,8 @@ def stability(blocks: Sequence[ArrayLike], starts: Sequence[float]) -> Stability
     trend = _drift(medians)
     if spread > SPREAD:
         note = "" if spread > 4 * chance else "; the blocks are short for their scatter"
-        findings.append(f"{len(held)} blocks differ by {spread:.0%} (p50 {medians.min():.3g} to {medians.max():.3g} ms)"
-                        f"{note}: not stable")  # fmt: skip
+        middles = f"p50 {_ms(medians.min())} to {_ms(medians.max())} ms"
+        findings.append(f"{len(held)} blocks differ by {spread:.0%} ({middles}){note}: not stable")
     if trend is not None:
         where, ratio = trend
         word = "slowed down" if ratio > 1 else "sped up"

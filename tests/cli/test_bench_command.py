@@ -80,6 +80,15 @@ def test_a_cold_start_is_one_of_a_process(cli: Any, good: Path, tmp_path: Path) 
     assert 30 < row.cold.steady_mb <= row.cold.peak_mb < 2000
 
 
+def test_the_next_line_names_a_made_set_as_it_was_typed(cli: Any, tmp_path: Path) -> None:
+    made = "synthetic://hive?n=2&val=2"  # of which Path drops a slash
+    done = cli("bench", "centernet-tiny", "--data", made, "--out", tmp_path, *QUICK)
+    assert done.code == 0, done.text
+    assert f"--data '{made}'" in done.err.splitlines()[-1]
+    refused = cli("eval", "centernet-tiny", "--data", "synthetic://hive?bees=2")
+    assert "synthetic://hive?bees=2 is not a data set that edgekit makes." in refused.err
+
+
 def test_a_report_is_not_replaced_unasked(cli: Any, good: Path, base: Path) -> None:
     done = cli("bench", good, "--out", base, *QUICK)
     assert done.code == 1

@@ -15,6 +15,7 @@ from edgekit.benchmark.pack.manifest import CHECKED, FILES, Answers, Manifest, m
 from edgekit.benchmark.suite import Suite, group_cases, run_suite
 from edgekit.data import Dataset, sample_evenly
 from edgekit.errors import DataError, PictureError, UsageError
+from edgekit.screen import count_of
 
 if TYPE_CHECKING:
     from edgekit.benchmark.pack.read import Unpacked
@@ -188,8 +189,8 @@ def bench_pack(
     pack = open_pack(path)
     matrix = tuple(one.model_copy(update=dict(asked.matrix)) for one in pack.manifest.suite.matrix)
     suite = pack.manifest.suite.model_copy(update={**asked.suite, "matrix": matrix})
-    say(f"unpacking {path.name}: {len(pack.manifest.models)} models, "
-        f"{sum(len(one.pictures) for one in pack.manifest.sets)} pictures")  # fmt: skip
+    say(f"unpacking {path.name}: {count_of(len(pack.manifest.models), 'model')}, "
+        f"{count_of(sum(len(one.pictures) for one in pack.manifest.sets), 'picture')}")  # fmt: skip
     unpacked = pack.unpack(out / UNPACKED)
     groups = [group_cases(one, unpacked.models, case) for one in suite.matrix]
     board = PackPictures(unpacked)

@@ -12,6 +12,7 @@ from edgekit.benchmark.report.scatter import Point
 from edgekit.benchmark.report.svg import Titles
 from edgekit.benchmark.report.winners import share_of
 from edgekit.benchmark.schema import Disagreement, Report, Row
+from edgekit.screen import count_of
 from edgekit.tasks import Metric, Task, metric_named, task_of
 
 HALF, FULL, PHONE, PAPER = 520.0, 1090.0, 326.0, 250.0
@@ -143,7 +144,7 @@ def robustness(rows: Sequence[Row], names: Names) -> str:
         means = [sum(s) / len(s) for s in by_severity]
         curves[names[row.name]] = [(0.0, r.clean), *((i + 1.0, mean) for i, mean in enumerate(means))]
     spans = {names[row.name]: r.n for row, r in held} if named.rate else {}
-    note = f"Mean {metric} over all corruptions, by severity; 0 is clean. {held[0][1].n} pictures."
+    note = f"Mean {metric} over all corruptions, by severity; 0 is clean. {count_of(held[0][1].n, 'picture')}."
     note += f" {BARS}." if spans else f" {metric} has no interval here: small differences mean nothing."
     chart = card(
         "What a camera meets",
@@ -178,7 +179,7 @@ def corruptions(rows: Sequence[Row], names: Names) -> str:
         shown = "".join(f'<td data-l="{escape(h)}">{c}</td>' for h, c in zip(heads, texts, strict=True))
         lines += f"<tr><td>{escape(names[row.name])}</td>{shown}</tr>"
     head = "".join(f"<th>{escape(h)}</th>" for h in ("case", *heads))
-    note = f"{metric.label} of {held[0][1].n} pictures, the mean of five severities."
+    note = f"{metric.label} of {count_of(held[0][1].n, 'picture')}, the mean of five severities."
     if metric.rate:
         note += " Below it the 95 % interval, as wide as so many pictures make it"
         note += '<span class="onpaper">, on paper of clean, mean and worst alone</span>.'
@@ -208,7 +209,7 @@ def attacks(rows: Sequence[Row], names: Names) -> str:
         draw = partial(charts.lines, curves, titles=Titles(kind, unit, "top-1"), percent=True, pictures=counts)
         note = "Made on the checkpoint, scored on every file."
         if counts:
-            note += f" {min(counts.values())} pictures. {BARS}."
+            note += f" {count_of(min(counts.values()), 'picture')}. {BARS}."
         out += card(titles.get(kind, kind), note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
     example = next((e for _, r in held for e in r.examples), None)
     if example is not None:

@@ -116,7 +116,7 @@ def distributions(samples: Mapping[str, Sequence[float]], width: float, title: s
         held = np.asarray(ms, dtype=np.float64)
         known = {f"p{q}": value for q in (50, 95, 99) if (value := percentile_if_enough(held, q)) is not None}
         marks = [(mark, value) for mark, value in known.items() if width > 400 or mark != "p95"]
-        tail = "  ".join(f"{mark} {value:.3g}" for mark, value in marks)
+        tail = "  ".join(f"{mark} {number(value)}" for mark, value in marks)
         canvas.text(12, base - row + label + 1, shortened(name, width - 40 - text_width(tail)), "k hl", tip=name)
         canvas.text(width - RIGHT, base - row + label + 1, tail, "k hl", "end")
         places = np.array([x(v) for v in held])
@@ -130,7 +130,12 @@ def distributions(samples: Mapping[str, Sequence[float]], width: float, title: s
         for q in known.values():
             canvas.line(x(q), base + 3, x(q), base - (row - label - 6), f"q s{i % 8 + 1}")
         canvas.add(
-            "circle", tip=f"largest {held.max():.3g} ms", cx=x(float(held.max())), cy=base, r=2.5, cls=f"d s{i % 8 + 1}"
+            "circle",
+            tip=f"largest {number(float(held.max()))} ms",
+            cx=x(float(held.max())),
+            cy=base,
+            r=2.5,
+            cls=f"d s{i % 8 + 1}",
         )
     return canvas.render()
 
@@ -148,13 +153,13 @@ def stacked(rows: Mapping[str, Mapping[str, float]], width: float, title: str, u
         for i, part in enumerate(parts):
             long = values.get(part, 0.0) / longest * room
             if long > 0.05:
-                canvas.add("rect", tip=f"{part}: {values[part]:.3g} {unit}", x=at, y=y + 16, height=16,
+                canvas.add("rect", tip=f"{part}: {number(values[part])} {unit}", x=at, y=y + 16, height=16,
                            width=max(0.3, long - (1.5 if long > 4 else 0)), rx=2, cls=f"f s{i % 8 + 1}")  # fmt: skip
-            shown = f"{values.get(part, 0.0):.3g}"
+            shown = number(values.get(part, 0.0))
             if long > text_width(shown, 11) + 8:
                 canvas.text(at + long / 2, y + 28, shown, "in", "middle")
             at += long
-        canvas.text(at + 6, y + 28, f"{sum(values.values()):.3g} {unit}", "k mono")
+        canvas.text(at + 6, y + 28, f"{number(sum(values.values()))} {unit}", "k mono")
         y += 44
     canvas.height = y + 4
     return canvas.render()

@@ -20,6 +20,7 @@ from edgekit.benchmark.report.rows import (
 )
 from edgekit.benchmark.schema import Report, Row, Span
 from edgekit.benchmark.timing import OTHERS
+from edgekit.screen import count_of
 from edgekit.tasks import metric_named
 
 AGAIN = "measure again"
@@ -57,7 +58,9 @@ def decisions(report: Report) -> list[Decision]:
     """One for each model that a row was measured of; one that says so where none was."""
     by_model = {name: rows for name, rows in groups(report).items() if any(row.status == "ok" for row in rows)}
     if not by_model:
-        return [Decision("", "Nothing to deploy", f"none of {_cases(len(report.rows))} could be measured", "bad")]
+        return [
+            Decision("", "Nothing to deploy", f"none of {count_of(len(report.rows), 'case')} could be measured", "bad")
+        ]
     several = len(by_model) > 1
     return [_decision(report, rows, name.split()[0] if several else "") for name, rows in by_model.items()]
 
@@ -142,7 +145,7 @@ def _accuracy(report: Report, row: Row, first: Row) -> tuple[str, bool]:
         return "its accuracy not measured: name labelled pictures with --data", False
     named, span = metric_named(metric[0]), metric[1]
     data = report.data.get(row.accuracy.task)
-    pictures = f"{row.accuracy.n} pictures" + (" made in code" if data is not None and data.made else "")
+    pictures = count_of(row.accuracy.n, "picture") + (" made in code" if data is not None and data.made else "")
     value = f"{named.label} {named.text(span.value)} [{named.text(span.low)}, {named.text(span.high)}]"
     told = row.agreement
     if row is first or told is None:
@@ -170,10 +173,6 @@ def _doubt(rows: Sequence[Row]) -> str:
 
 def _p50(row: Row) -> float:
     return row.timing.stages["end_to_end"].p50 if row.timing else float("inf")
-
-
-def _cases(n: int) -> str:
-    return f"{n} case{'s' * (n != 1)}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from edgekit.benchmark.report.style import CSS
 from edgekit.benchmark.report.text import number, pictures_of, where
 from edgekit.benchmark.report.winners import Winner, judged
 from edgekit.benchmark.schema import Report, Row, Span
+from edgekit.screen import count_of
 from edgekit.tasks import metric_named
 
 METHOD = (
@@ -56,7 +57,7 @@ def _head(report: Report, by_model: Mapping[str, Sequence[Row]]) -> str:
     steady = sum(row.timing.stability.stable for row in timed if row.timing)
     failed = sum(row.status == "failed" for row in report.rows)
     unverified = sum(row.verified is False for row in report.rows)
-    chips = [("", f"{len(report.rows)} case{'s' * (len(report.rows) != 1)}")]
+    chips = [("", count_of(len(report.rows), "case"))]
     if timed:
         chips.append(("good" if steady == len(timed) else "warn", f"{steady} of {len(timed)} stable"))
     if failed:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from edgekit.benchmark.report.decision import decisions
 from edgekit.benchmark.report.rows import main_metric, speed_of
 from edgekit.benchmark.schema import Data, Report, Row
+from edgekit.screen import count_of
 from edgekit.tasks import metric_named
 
 COLUMNS = (
@@ -58,7 +59,7 @@ def number(value: float | None, missing: str = "-") -> str:
 def pictures_of(data: Data) -> str:
     """How many pictures stand behind a report's accuracy, and of how many."""
     some = "" if data.measured in (None, data.pictures) else f"{data.measured} of "
-    return f"{some}{data.pictures} pictures"
+    return some + count_of(data.pictures, "picture")
 
 
 def _cell(value: object) -> object:

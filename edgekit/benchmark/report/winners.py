@@ -130,7 +130,7 @@ def _robust(rows: Sequence[Row], names: dict[str, str]) -> Winner | str:
     known = [(row, r) for row in _distinct(rows) if (r := row.robustness) is not None and r.average is not None]
     if len(known) < 2:
         return ""
-    metric, pictures = metric_named(known[0][1].metric), f"{known[0][1].n} pictures"
+    metric, pictures = metric_named(known[0][1].metric), count_of(known[0][1].n, "picture")
     if not metric.rate:
         return f"most robust ({metric.label} of {pictures} has no interval)"
     spans = {row.name: share_of(r.average or 0.0, r.n) for row, r in known}
@@ -171,7 +171,7 @@ def _reaches(span: Span, best: Span, larger: bool) -> bool:
 
 
 def _pictures(row: Row) -> str:
-    return f"{row.accuracy.n if row.accuracy else 0} pictures"
+    return count_of(row.accuracy.n if row.accuracy else 0, "picture")
 
 
 def _few(rows: Sequence[Row], names: dict[str, str]) -> str:

@@ -53,7 +53,8 @@ def mapped(dataset: Dataset, classes: Sequence[str], given: ClassMap, strict: bo
         unknown = [names[i] for i in nowhere]
         raise UsageError(
             "The data has classes that are none of the model's.",
-            got=f"{len(nowhere)} of {len(names)}: " + some([f"{names[i]} ({counts[i]} {unit})" for i in nowhere], 10),
+            got=f"{len(nowhere)} of {len(names)}: "
+            + some([f"{names[i]} ({count_of(counts[i], unit.removesuffix('s'))})" for i in nowhere], 10),
             expected="one of " + some(classes, 10),
             fix=proposal(unknown, classes, given),
         )
