@@ -8,7 +8,8 @@ hornet for half a minute in every five, with clips. /proc is read every ten seco
 
 Growth is the median slope of all pairs of readings from the second half (Theil and Sen), with the interval that holds
 95 % of the slopes between blocks of five minutes drawn with replacement. Bytes are those that the process gave to the
-block layer (`write_bytes`, proc(5)). A day in minutes is `python -m tests.camera.day`.
+block layer (`write_bytes`, proc(5)), as many a day as in the second half: an hour of clips says nothing of a day, whose
+clips have a bound. A day in minutes is `python -m tests.camera.day`.
 """
 
 from __future__ import annotations
