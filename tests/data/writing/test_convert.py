@@ -205,8 +205,8 @@ def test_voc_says_what_it_does_not_hold(made: Sets, tmp_path: Path) -> None:
     lost = write_sets(more, tmp_path / "out", "voc").lost
     assert [line.split(":")[0][:40] for line in lost] == [
         "the areas of the masks of 9 objects are ",
-        "1 box of a pixel or less in width or",
-        "1 class without objects not held",
+        "1 box of a pixel or less in width or hei",
+        "1 class without objects not held by Pasc",
     ]
     assert "wasp" in lost[2]
     samples = {s.name: s for s in read_sets(tmp_path / "out").parts["train"]}
