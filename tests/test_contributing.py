@@ -146,6 +146,7 @@ def test_a_recipe_touches_what_it_promises(recipe: Recipe) -> None:
     assert commands([recipe]) == [["python", "-m", "pytest", tests[0]]], "it ends with its own test"
 
 
+@pytest.mark.slow
 def test_the_recipes_work_and_need_their_lines(tmp_path: Path) -> None:
     """All in one copy: first without the tables' lines, where each test must fail, then by the whole text."""
     tree = copy_of_the_tree(tmp_path)

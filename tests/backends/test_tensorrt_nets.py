@@ -66,7 +66,12 @@ class Net:
     seen: Calibration
 
 
-@pytest.fixture(scope="module", params=SPECS)
+SLOW = {"resnet18", "centernet-offset_size"}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in SPECS]
+)
 def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Net:
     """Folded, exported and calibrated, with random weights."""
     spec = SPECS[request.param]

@@ -200,6 +200,7 @@ def test_tune_writes_what_to_run(cli: Any, good: Path, labelled: Path, tmp_path:
     assert cli("tune", good, "--out", tmp_path / "o").code == 1  # not replaced unasked
 
 
+@pytest.mark.slow
 def test_what_tune_wrote_is_a_model_for_the_other_commands(
     cli: Any, good: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -263,6 +263,7 @@ DEFECTS: dict[str, tuple[Callable[[Patch], None], str]] = {
 
 # each of them is a graph that torch exports for itself; the other ways to decode wrongly are caught at the same stage
 SLOW = {
+    "neighbours of peaks count",
     "half a feature pixel beside",
     "classes in another order",
     "x and y are swapped",

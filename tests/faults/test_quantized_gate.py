@@ -213,6 +213,7 @@ def test_a_stale_calibration_is_not_used(export: Export, tmp_path: Path, monkeyp
     assert cache.read_bytes() != stale
 
 
+@pytest.mark.slow
 def test_indices_in_float16(export: Export, tmp_path: Path, monkeypatch: Patch) -> None:
     """A converter that takes the whole graph: 3072 places, of which float16 tells 2048 apart."""
     spec = replace(spec_of("fpn", "ltrb"), preprocess=PreprocessSpec(192, 256, "letterbox", None))

@@ -47,7 +47,10 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", NETS)
+SLOW = {"tf_efficientnet_lite0", "swin_tiny_patch4_window7_224"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NETS])
 def test_it_is_exported_equal_and_a_defect_would_show(name: str) -> None:
     arguments, side, head, counts = NETS[name]
     torch.manual_seed(0)

@@ -268,6 +268,7 @@ def test_pictures_and_a_target_that_has_the_precision_are_needed(cli: Any, check
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_detector_keeps_its_operating_points(cli: Any, many: Path, target: Path, tmp_path: Path) -> None:
     from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
     from tests.faults.test_detector_gate import lively, spec_of

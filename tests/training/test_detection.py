@@ -151,6 +151,7 @@ def test_the_alarm_has_its_own_threshold_at_a_limit_of_false_alarms(monkeypatch:
     assert spec.alarm_thresholds[0] == spec.thresholds[0] == 0.5
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_the_weights_are_equal_bit_for_bit(tmp_path: Path) -> None:
     recipe = small()
     train(make_task(recipe, Path(HIVE)), recipe, tmp_path / "whole")

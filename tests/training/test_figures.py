@@ -163,6 +163,7 @@ def test_last_pt_in_mid_epoch_has_no_figures_of_other_weights(
     assert load_checkpoint(run / LAST).metrics == {"step": 8}  # two steps after it was evaluated
 
 
+@pytest.mark.slow
 def test_of_both_files_of_a_detector(cli: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
     changes = ("epochs=2", "batch=8", "lr_head=2e-3", "lr_trunk=2e-3", "save_steps=3")
