@@ -113,7 +113,7 @@ grid-template-columns:repeat(3,minmax(0,1fr));gap:6px 10px}.table tr:last-child{
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 .screen,.wide,.narrow,.table tr.screen,nav,footer{display:none}.paper,.onpaper{display:block}
 .table tr.onpaper{display:table-row}span.onpaper{display:inline}li.onpaper{display:list-item}
-body{font-size:10px;line-height:1.3}main{max-width:none;padding:0}header{margin:0}
+body{font-size:10px;line-height:1.3}main{max-width:none;padding:0;zoom:.92}header{margin:0}
 h1{font-size:18px}h2{margin:7px 0 0;padding-top:4px;font-size:13px;break-after:avoid}h3{font-size:10.5px}
 .decide{font-size:11px;margin-top:5px;padding:0}.decide p{margin:3px 10px}
 .note,.call,dl{font-size:9px;line-height:1.25}.note{margin:0 0 4px}.chips{margin-top:5px;gap:4px}.chip{font-size:9.5px}
