@@ -28,6 +28,7 @@ from edgekit.benchmark.timing import best_of, per_picture, span, timing
 from edgekit.cores import cpu_numbers
 from edgekit.data import Dataset
 from edgekit.errors import EdgekitError
+from edgekit.graph.passes.space_to_depth import blocks_for
 from edgekit.metrics.statistics import paired_ratio
 from edgekit.predictor import Predictor
 from edgekit.screen import count_of
@@ -252,6 +253,10 @@ class Bench:
             row.verified = artifact.metadata.verification.get("passed") is True
             counted = costs(artifact.model)
             row.params, row.macs = counted.params, counted.macs
+            if (doubt := blocks_for(artifact.model, row.case.backend)) and not any(
+                doubt in n for n in self.report.notes
+            ):
+                notes.append(f"{row.name}: {doubt}")
 
     def _reference(self, row: Row) -> Row | None:
         for case in self.cases:

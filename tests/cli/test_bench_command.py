@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from edgekit import loading
+from edgekit.artifacts.onnx_file import embed, read_onnx
 from edgekit.benchmark.report_file import read_report
+from edgekit.config.schemes import scheme_named
+from edgekit.graph.passes.space_to_depth import SpaceToDepth
 from edgekit.predictor import Predictor
+from edgekit.quantize.place import quantize
+from edgekit.quantize.plan import plan
 
 QUICK = ("--iterations", 60, "--turns", 4, "--warmup", 0.3, "--no-cold")
 
@@ -247,3 +254,16 @@ def test_streams_share_a_session(cli: Any, good: Path, tmp_path: Path, monkeypat
     done = cli("bench", good, "--streams", 1, "--streams", 2, "--pictures", 0, *QUICK, "--out", tmp_path / "b")
     assert done.code == 0, done.text
     assert opened == [1, 2]
+
+
+def test_a_graph_laid_out_for_another_runtime_is_said_to_be(cli: Any, good: Path, tmp_path: Path) -> None:
+    artifact = read_onnx(good)
+    tensors = plan(artifact.model, scheme_named("int8-x86")).tensors
+    rounded = quantize(artifact.model, dict.fromkeys(tensors, (0.5, 0)), "int8-x86")
+    assert SpaceToDepth()(rounded.model)
+    embed(rounded.model, replace(artifact.metadata, precision="int8-x86"))
+    onnx.save(rounded.model, tmp_path / "small.onnx")
+    done = cli("bench", tmp_path / "small.onnx", "-b", "openvino", "-b", "onnxruntime", "-o", tmp_path / "o", *QUICK)
+    assert done.code == 0, done.text
+    notes = [note for note in read_report(tmp_path / "o" / "bench.json").notes if "x86-openvino" in note]
+    assert [note.partition(":")[0] for note in notes] == ["small.onnx · openvino"]

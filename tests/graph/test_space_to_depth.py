@@ -12,6 +12,7 @@ from edgekit.backends import open_session
 from edgekit.config.schemes import scheme_named
 from edgekit.config.target import load_target
 from edgekit.graph import lint
+from edgekit.graph.passes.space_to_depth import blocks_for
 from edgekit.pipeline.quicker import laid_out
 from edgekit.quantize.place import Quantized, quantize
 from edgekit.quantize.plan import plan
@@ -107,6 +108,9 @@ def test_the_answers_are_the_same_bit_for_bit(arguments: dict[str, object], kern
     after = laid_out(before, X86)
     assert stem(after.model) == (kernel, [1, 1])
     assert stem(before.model)[0] != kernel, "what it was made from is not changed"
+    assert "--target x86-openvino" in blocks_for(after.model, "openvino")
+    assert not blocks_for(after.model, "onnxruntime")
+    assert not blocks_for(before.model, "openvino")
     was, now = answers(before.model), answers(after.model)
     assert sorted(was) == sorted(now)
     for name, value in was.items():

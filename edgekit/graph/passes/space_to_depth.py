@@ -19,6 +19,7 @@ from edgekit.graph.lint.graph import Graph
 from edgekit.graph.passes.base import Pass
 
 CHANNELS = 4  # more than these are rows that are long enough
+BLOCKS = ".blocks"  # behind the convolution's name
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class SpaceToDepth(Pass):
         return ""
 
 
+def blocks_for(model: onnx.ModelProto, backend: str) -> str:
+    """What is to be said of a graph with such a convolution on another runtime than onnxruntime, or an empty string."""
+    made = any(node.op_type == "SpaceToDepth" and node.name.endswith(BLOCKS) for node in model.graph.node)
+    if not made or backend != "openvino":
+        return ""
+    return "its first convolution is as onnxruntime likes it; --target x86-openvino makes it as OpenVINO does"
+
+
 def _stem(graph: Graph, conv: onnx.NodeProto) -> _Stem | None:
     """A convolution of few channels with all that must be known of it, or None."""
     dequantize = graph.producer(conv.input[0], "DequantizeLinear")
@@ -116,7 +125,7 @@ def _rewrite(model: onnx.ModelProto, stem: _Stem) -> None:
     conv, quantize = named[stem.conv], named[stem.quantize]
     stored = next(tensor for tensor in graph.initializer if tensor.name == stem.weight)
     down, across = stem.axes
-    name = f"{conv.name}.blocks"
+    name = f"{conv.name}{BLOCKS}"
     blocks = helper.make_node("SpaceToDepth", [quantize.input[0]], [name], name, blocksize=stem.stride)
     quantize.input[0] = name
     stored.CopyFrom(numpy_helper.from_array(_weight(numpy_helper.to_array(stored), stem), stored.name))
