@@ -253,9 +253,8 @@ class Bench:
             row.verified = artifact.metadata.verification.get("passed") is True
             counted = costs(artifact.model)
             row.params, row.macs = counted.params, counted.macs
-            if (doubt := blocks_for(artifact.model, row.case.backend)) and not any(
-                doubt in n for n in self.report.notes
-            ):
+            doubt, notes = blocks_for(artifact.model, row.case.backend), self.report.notes
+            if doubt and not any(doubt in note for note in notes):
                 notes.append(f"{row.name}: {doubt}")
 
     def _reference(self, row: Row) -> Row | None:

@@ -96,7 +96,8 @@ def test_polygons_become_boxes(make: Make) -> None:
 def test_empty_and_missing_labels(make: Make) -> None:
     data = load_dataset(make(valid__a="", valid__b=None, valid__c="0 .5 .5 .1 .1"))
     assert [len(s.boxes) for s in data] == [0, 0, 1]  # type: ignore[arg-type]
-    assert note(data, "pictures without objects: ") == "2 pictures without objects: valid/images/a.png, valid/images/b.png"
+    empty = "2 pictures without objects: valid/images/a.png, valid/images/b.png"
+    assert note(data, "pictures without objects: ") == empty
     missing = "1 picture without a label file, taken as without objects: valid/images/b.png"
     assert note(data, "label file") == missing
 
