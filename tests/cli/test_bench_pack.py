@@ -24,7 +24,7 @@ def pack(cli: Any, good: Path, labelled: Path, tmp_path_factory: pytest.TempPath
     out = tmp_path_factory.mktemp("pack") / "p.zip"
     done = cli("bench", good, "--data", labelled, "--pack", out, *QUICK)
     assert done.code == 0, done.text
-    assert "1 models, 14 pictures" in done.out
+    assert "1 model, 14 pictures" in done.out
     assert f"bench {out}" in done.text, "the next command measures it"
     return out
 
