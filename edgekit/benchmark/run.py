@@ -254,8 +254,8 @@ class Bench:
             counted = costs(artifact.model)
             row.params, row.macs = counted.params, counted.macs
             doubt, notes = blocks_for(artifact.model, row.case.backend), self.report.notes
-            if doubt and not any(doubt in note for note in notes):
-                notes.append(f"{row.name}: {doubt}")
+            if doubt and (note := f"{path.name}: {doubt}") not in notes:  # once a file
+                notes.append(note)
 
     def _reference(self, row: Row) -> Row | None:
         for case in self.cases:

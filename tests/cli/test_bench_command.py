@@ -263,7 +263,9 @@ def test_a_graph_laid_out_for_another_runtime_is_said_to_be(cli: Any, good: Path
     assert SpaceToDepth()(rounded.model)
     embed(rounded.model, replace(artifact.metadata, precision="int8-x86"))
     onnx.save(rounded.model, tmp_path / "small.onnx")
-    done = cli("bench", tmp_path / "small.onnx", "-b", "openvino", "-b", "onnxruntime", "-o", tmp_path / "o", *QUICK)
+    shutil.copyfile(tmp_path / "small.onnx", tmp_path / "other.onnx")
+    files = (tmp_path / "small.onnx", tmp_path / "other.onnx")
+    done = cli("bench", *files, "-b", "openvino", "-b", "onnxruntime", "-o", tmp_path / "o", *QUICK)
     assert done.code == 0, done.text
     notes = [note for note in read_report(tmp_path / "o" / "bench.json").notes if "x86-openvino" in note]
-    assert [note.partition(":")[0] for note in notes] == ["small.onnx · openvino"]
+    assert [note.partition(":")[0] for note in notes] == ["small.onnx", "other.onnx"]
