@@ -87,6 +87,8 @@ def tune(
             typer.echo(f"  {value:.2f} times as fast as the reference [{low:.2f}, {high:.2f}]")
         if not found.stable:
             typer.echo("  the machine was not stable meanwhile: measure again when it is free")
+        for note in report.notes:
+            typer.echo(f"  doubtful: {note}")
         for refusal in found.refused:
             typer.echo(f"  left out: {refusal.row}: {refusal.why}")
     say(f"report: {(out / 'bench.html').resolve()}")

@@ -14,6 +14,7 @@ import pytest
 
 from edgekit import loading
 from edgekit.artifacts.onnx_file import embed, read_onnx
+from edgekit.benchmark import run as bench_run
 from edgekit.benchmark.report_file import read_report
 from edgekit.config.schemes import scheme_named
 from edgekit.graph.passes.space_to_depth import SpaceToDepth
@@ -195,7 +196,10 @@ def test_a_suite(cli: Any, good: Path, tmp_path: Path) -> None:
     assert read_report(tmp_path / "o" / "bench.json").rows == report.rows
 
 
-def test_tune_writes_what_to_run(cli: Any, good: Path, labelled: Path, tmp_path: Path) -> None:
+def test_tune_writes_what_to_run(
+    cli: Any, good: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_run, "blocks_for", lambda model, backend: f"made for another than {backend}")
     done = cli("tune", good, "--data", labelled, "--seconds", 0.4, "--backend", "onnxruntime", "--out", tmp_path / "o")
     assert done.code == 0, done.text
     found = json.loads((tmp_path / "o" / "deployment.json").read_text())
@@ -204,6 +208,7 @@ def test_tune_writes_what_to_run(cli: Any, good: Path, labelled: Path, tmp_path:
     assert found["runtime"]["backend"] == "onnxruntime"
     assert found["drop"] == 0
     assert "best: tiny.onnx" in done.out
+    assert "doubtful: tiny.onnx: made for another than onnxruntime" in done.out
     assert cli("tune", good, "--out", tmp_path / "o").code == 1  # not replaced unasked
 
 
