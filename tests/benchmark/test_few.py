@@ -10,8 +10,8 @@ import re
 import numpy as np
 import pytest
 
-from edgekit.benchmark.report import charts
 from edgekit.benchmark.report.compare import compare, parse_limits
+from edgekit.benchmark.report.drawing import charts
 from edgekit.benchmark.report.page import as_html
 from edgekit.benchmark.report.rows import short_names
 from edgekit.benchmark.report.text import as_csv, as_markdown

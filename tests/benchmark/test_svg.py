@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.benchmark.report import charts, scatter
-from edgekit.benchmark.report.scatter import Point, Work, pareto
-from edgekit.benchmark.report.svg import (
+from edgekit.benchmark.report.drawing import charts, scatter
+from edgekit.benchmark.report.drawing.scatter import Point, Work, pareto
+from edgekit.benchmark.report.drawing.svg import (
     Box,
     Canvas,
     Scale,

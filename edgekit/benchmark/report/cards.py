@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 
-from edgekit.benchmark.report import charts, scatter
+from edgekit.benchmark.report.drawing import charts, scatter
+from edgekit.benchmark.report.drawing.scatter import Point
+from edgekit.benchmark.report.drawing.svg import Titles
 from edgekit.benchmark.report.rows import main_metric
-from edgekit.benchmark.report.scatter import Point
-from edgekit.benchmark.report.svg import Titles
 from edgekit.benchmark.report.winners import share_of
 from edgekit.benchmark.schema import Disagreement, Report, Row
 from edgekit.screen import count_of

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
 
-from edgekit.benchmark.report import scatter
 from edgekit.benchmark.report.cards import card
+from edgekit.benchmark.report.drawing import scatter
+from edgekit.benchmark.report.drawing.scatter import Work
 from edgekit.benchmark.report.rows import groups, short_names
-from edgekit.benchmark.report.scatter import Work
 from edgekit.benchmark.schema import LayerCost, Layers, Report, Row
 
 SHOWN, PRINTED = 12, 4

@@ -7,9 +7,9 @@ from html import escape
 from typing import Any
 
 from edgekit.artifacts.onnx_file import file_sha256
-from edgekit.benchmark.report import charts
 from edgekit.benchmark.report.cards import card
 from edgekit.benchmark.report.decision import decisions
+from edgekit.benchmark.report.drawing import charts
 from edgekit.benchmark.report.held import chips
 from edgekit.benchmark.report.merging.match import Machine, Merged, Shared, accuracy_text
 from edgekit.benchmark.report.page import document

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgekit.benchmark.report.svg import (
+from edgekit.benchmark.report.drawing.svg import (
     SMALL,
     Canvas,
     Scale,

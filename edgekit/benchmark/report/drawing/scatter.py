@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgekit.benchmark.report.svg import (
+from edgekit.benchmark.report.drawing.svg import (
     Box,
     Canvas,
     Scale,

@@ -1,0 +1,1 @@
+"""Charts as SVG: no report is known here."""
