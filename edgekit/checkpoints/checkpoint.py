@@ -8,7 +8,6 @@ runs code from a file: what needs it to load is refused.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.checkpoints.ctdet import read_ctdet
 from edgekit.checkpoints.foreign import Told, read_foreign
 from edgekit.checkpoints.pictures import Pictures
+from edgekit.checkpoints.quantization import Quantization
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.nets.empty import without_memory
@@ -37,35 +37,6 @@ from edgekit.tasks import task_of
 from edgekit.version import __version__
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """What an int8 graph rounds to, as a net was trained with it.
-
-    Attributes:
-        scheme: a name of `edgekit.config.schemes`.
-        parameters: tensor -> its scale and zero point.
-        before: the metric that counts, by name, and what the float32 net reached in it on the same validation pictures;
-            None where nothing could be measured.
-    """
-
-    scheme: str
-    parameters: Mapping[str, tuple[float, int]]
-    before: tuple[str, float] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        parameters = {k: list(v) for k, v in self.parameters.items()}
-        return {"scheme": self.scheme, "parameters": parameters, "before": self.before and list(self.before)}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Quantization:
-        """Raises KeyError, TypeError or ValueError for something else."""
-        pairs = {str(k): (float(scale), int(zero)) for k, (scale, zero) in content["parameters"].items()}
-        if not all(math.isfinite(scale) and scale > 0 for scale, _ in pairs.values()):
-            raise ValueError("a scale that is not above 0")
-        name, value = content.get("before") or ("", 0)
-        return cls(str(content["scheme"]), pairs, (str(name), float(value)) if name else None)
 
 
 @dataclass(frozen=True)

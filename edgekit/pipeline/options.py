@@ -13,7 +13,8 @@ from edgekit.errors import UsageError, VerificationError
 from edgekit.pipeline.precision import precision_name, require_drop
 
 if TYPE_CHECKING:
-    from edgekit.checkpoints.checkpoint import Checkpoint, Quantization
+    from edgekit.checkpoints.checkpoint import Checkpoint
+    from edgekit.checkpoints.quantization import Quantization
 
 PICTURES = 64
 CALIBRATE = 96

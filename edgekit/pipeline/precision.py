@@ -37,7 +37,7 @@ from edgekit.tasks import task_of
 from edgekit.vision.preprocess import preprocess
 
 if TYPE_CHECKING:
-    from edgekit.checkpoints.checkpoint import Quantization
+    from edgekit.checkpoints.quantization import Quantization
 
 Say = Callable[[str], None]
 SEARCHED = 256  # pictures that a search measures on

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgekit.checkpoints.checkpoint import Checkpoint, Quantization
+from edgekit.checkpoints.checkpoint import Checkpoint
+from edgekit.checkpoints.quantization import Quantization
 from edgekit.config.recipe import Recipe
 from edgekit.data import Dataset, sample_evenly
 from edgekit.errors import UsageError

@@ -14,7 +14,8 @@ from onnx import numpy_helper
 from edgekit import nets
 from edgekit.api import train as training
 from edgekit.backends.onnxruntime_ import run_once
-from edgekit.checkpoints.checkpoint import Checkpoint, Quantization, load_checkpoint, save_checkpoint
+from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgekit.checkpoints.quantization import Quantization
 from edgekit.data import load_dataset
 from edgekit.errors import ArtifactError, CheckpointError, UsageError, VerificationError
 from edgekit.graph.fold_bn import fold_bn
