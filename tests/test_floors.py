@@ -60,7 +60,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "reading": ({"*"},),
     "refit": ({"fit", "layer"}, {"*"}),
     "serving": ({"*"},),
-    "tasks": ({"evaluation", "stage"}, {"base"}, {"*"}),
+    "tasks": ({"evaluation", "protocols", "stage"}, {"base"}, {"*"}),
     "training": (
         {"augment", "measured", "task", "temperature"}, {"loop", "*"},
         {"classification", "detection", "segmentation"}, {"tasks"},

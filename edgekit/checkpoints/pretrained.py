@@ -14,7 +14,7 @@ from edgekit.artifacts.kinds import weights_file
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from edgekit.checkpoints.fitting.naming import plain_name
 from edgekit.checkpoints.tensors import read_tensors
-from edgekit.config.recipe import key_of
+from edgekit.config.net import key_of
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.nets.weights import load_weights
 

@@ -3,124 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
+from edgekit.config.input import Input, sides
+from edgekit.config.net import Net
 from edgekit.config.tables import ClassNames, Kind, Table
 from edgekit.errors import InputError
-from edgekit.spec import IMAGENET_MEAN, IMAGENET_STD, PreprocessSpec, Suppression
+from edgekit.spec import Suppression
 from edgekit.tasks import TaskName, task_of
 
-LINE = r"^[^\x00-\x1f\x7f]*$"  # a text without line breaks or other control characters
-ARGUMENTS = ("norm", "trunk", "neck", "head", "width")
-
-
-class Net(Table):
-    """Which net, and what it starts from.
-
-    `norm`, `trunk`, `neck`, `head`, `width` and `arguments` are the net's own: what is not said is not passed to it,
-    and one that it does not take is refused (`edgekit.nets`).
-    """
-
-    arch: str = "resnet18"
-    norm: Literal["batch", "group", "layer", "instance", "none"] = Field("batch", description="of a ResNet")
-    trunk: str = Field("timm:tf_efficientnet_lite0", description="of the nets `centernet` and `unet`: timm:NAME")
-    neck: Literal["fpn", "deconv"] = Field("fpn", description="of a CenterNet")
-    head: Literal["ltrb", "offset_size"] = Field("ltrb", description="of a CenterNet")
-    width: float = Field(1.0, gt=0, le=4, description="factor on all channels of a ResNet, CenterNet or U-Net")
-    arguments: dict[str, bool | int | float | str] = Field({}, description="of another net, by their names")
-    max_detections: int = Field(100, ge=1, le=3840, description="detections a picture")
-    weights: str = Field("none", description="imagenet (torchvision's, fetched when asked), none, or a file")
-
-    def asked(self) -> dict[str, Any]:
-        """The keyword arguments that were asked for: by name, without what was left out."""
-        return {**{name: getattr(self, name) for name in ARGUMENTS if name in self.model_fields_set}, **self.arguments}
-
-    @model_serializer(mode="wrap")
-    def _without_what_was_left_out(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A net has its own defaults: those above would be said of one that has others."""
-        left = {name for name in (*ARGUMENTS, "arguments") if name not in self.model_fields_set}
-        return {name: value for name, value in plain(self).items() if name not in left}
-
-    @model_validator(mode="after")
-    def _said_once(self) -> Net:
-        if twice := [name for name in ARGUMENTS if name in self.arguments]:
-            raise ValueError(f"{', '.join(twice)} beside arch, not among the arguments")
-        return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _names_written_once(cls, values: Any) -> Any:
-        return names_of_today(values) if isinstance(values, dict) else values
-
-
-def key_of(argument: str) -> str:
-    """Where a recipe says an argument of its net: `net.norm`, `net.arguments.depth`."""
-    return f"net.{argument}" if argument in ARGUMENTS else f"net.arguments.{argument}"
-
-
-def names_of_today(net: Mapping[str, Any]) -> dict[str, Any]:
-    """The table [net] of a recipe or run that was written before, and says `keep` and `c22`."""
-    renamed = dict(net)
-    if "keep" in renamed and "max_detections" not in renamed:
-        renamed["max_detections"] = renamed.pop("keep")
-    return {**renamed, "head": "offset_size"} if renamed.get("head") == "c22" else renamed
-
-
-_Side = Annotated[int, Field(ge=8, le=4096)]
-
-
-class Input(Table):
-    """Sizes in pixels. A net trained on crops likes to be run a little larger (Touvron et al. 2019, FixRes).
-
-    A size is one number for a square, or [height, width].
-    """
-
-    train_size: _Side | tuple[_Side, _Side] = Field(224, description="of the augmented pictures")
-    size: _Side | tuple[_Side, _Side] = Field(224, description="of the net's input in evaluation and on the device")
-    resize: Literal["crop", "letterbox", "stretch"] = "crop"
-    shorter_side: int | None = Field(None, description="before the crop; none: the larger side * 8 / 7")
-    interpolation: Literal["bilinear", "bicubic", "area", "pyramid"] = Field(
-        "bilinear", description="antialiased; with area a camera's resize costs half, with pyramid a sixth"
-    )
-
-    mean: tuple[float, float, float] | None = Field(None, description="RGB, of white = 1; none: the net's own")
-    std: tuple[float, float, float] | None = Field(None, description="as mean")
-
-    def preprocess(self) -> PreprocessSpec:
-        """What evaluation and the device do. Raises InputError for sizes that contradict each other."""
-        height, width = sides(self.size)
-        shorter = self.shorter_side
-        if self.resize == "crop" and shorter is None:
-            shorter = round(max(height, width) * 8 / 7)
-        mean, std = self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD
-        return PreprocessSpec(height, width, self.resize, shorter, self.interpolation, mean=mean, std=std)
-
-    def as_published(self, usual: PreprocessSpec) -> Input:
-        """With what the recipe does not say as the net's published weights have it.
-
-        Where the recipe says a size and nothing of the shorter side, its share of the crop is kept.
-        """
-        size = (usual.height, usual.width)
-        own: dict[str, Any] = {
-            "train_size": size,
-            "size": size,
-            "resize": usual.resize,
-            "interpolation": usual.interpolation,
-        }
-        own |= {"mean": usual.mean, "std": usual.std}
-        update = {name: value for name, value in own.items() if name not in self.model_fields_set}
-        if usual.shorter_side is not None and "shorter_side" not in self.model_fields_set and self.resize == "crop":
-            share = max(sides(self.size if "size" in self.model_fields_set else size)) / max(size)
-            update["shorter_side"] = round(usual.shorter_side * share)
-        return self.model_copy(update=update)
-
-
-def sides(size: int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of a size as recipes write it."""
-    return (size, size) if isinstance(size, int) else size
+_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"  # without line breaks or other control characters
 
 
 class Data(Table):
@@ -135,7 +30,7 @@ class Data(Table):
     credit: str = Field(
         "",
         max_length=200,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
+        pattern=_ONE_LINE,
         description="whose pictures, under which licence: goes into files",
     )
     cache_mb: int = Field(1024, ge=0, description="memory for decoded pictures")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,79 +17,12 @@ from numpy.typing import NDArray
 from edgekit.errors import DataError, UsageError
 from edgekit.metrics.alarm import AlarmSetting
 from edgekit.tasks.evaluation import Answered, Evaluation, Metric, Pictures
+from edgekit.tasks.protocols import GateLimits, Spec
 from edgekit.tasks.stage import Stage
 from edgekit.vision.results import Result
-from edgekit.vision.spec import PreprocessSpec, TensorSpec, require
+from edgekit.vision.spec import TensorSpec, require
 
 Outputs = Mapping[str, NDArray[Any]]  # the model's outputs by name, [N, ...] each
-
-
-class Spec(Protocol):
-    """What a task reads of a `edgekit.spec.ModelSpec`."""
-
-    @property
-    def arch(self) -> str: ...
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def preprocess(self) -> PreprocessSpec: ...
-
-    @property
-    def temperature(self) -> float: ...
-
-    @property
-    def max_detections(self) -> int: ...
-
-    @property
-    def thresholds(self) -> tuple[float, ...]: ...
-
-    @property
-    def dimensions(self) -> int: ...
-
-    @property
-    def alarm_thresholds(self) -> tuple[float, ...]: ...
-
-
-class GateLimits(Protocol):
-    """What the gate allows; `edgekit.config.target.Limits` says what each means."""
-
-    @property
-    def max_abs(self) -> float: ...
-
-    @property
-    def top1_agreement(self) -> float: ...
-
-    @property
-    def boxes(self) -> str: ...
-
-    @property
-    def box_iou(self) -> float: ...
-
-    @property
-    def boxes_matched(self) -> float: ...
-
-    @property
-    def score_shift(self) -> float: ...
-
-    @property
-    def features_shift(self) -> float: ...
-
-    @property
-    def cosine(self) -> float: ...
-
-    @property
-    def pixels_equal(self) -> float: ...
-
-    @property
-    def inner_pixels_equal(self) -> float: ...
-
-    @property
-    def class_iou(self) -> float: ...
-
-    @property
-    def scores_beyond(self) -> float: ...
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from edgekit.errors import DataError
 from edgekit.metrics.classification import classification_report
-from edgekit.tasks.base import Asked, GateLimits, Outputs, Spec, Task
+from edgekit.tasks.base import Asked, Outputs, Task
 from edgekit.tasks.classification_compare import compare_logits
 from edgekit.tasks.classification_quality import ClassificationEvaluation
 from edgekit.tasks.evaluation import Answered, Metric, Pictures
+from edgekit.tasks.protocols import GateLimits, Spec
 from edgekit.tasks.stage import Stage
 from edgekit.vision.decode import classify, softmax
 from edgekit.vision.results import Classification

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.tasks.base import GateLimits
+from edgekit.tasks.protocols import GateLimits
 from edgekit.tasks.stage import Stage
 
 # Logits nearer than this are a tie, whatever a precision's limit allows: with int8's, every flip would be one.

@@ -13,8 +13,9 @@ from edgekit.errors import DataError
 from edgekit.metrics.classification import Rate, rate
 from edgekit.metrics.statistics import Interval, mcnemar
 from edgekit.screen import count_of
-from edgekit.tasks.base import Asked, GateLimits, Outputs, Spec, Task
+from edgekit.tasks.base import Asked, Outputs, Task
 from edgekit.tasks.evaluation import Answered, Evaluation, Metric, MetricValues, Pictures, SideBySide, rate_text
+from edgekit.tasks.protocols import GateLimits, Spec
 from edgekit.tasks.stage import Stage
 from edgekit.vision.spec import TensorSpec, require
 from edgekit.vision.vector import Features

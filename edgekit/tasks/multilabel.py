@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from edgekit.errors import DataError
 from edgekit.metrics.labels import NO, UNKNOWN, YES, label_report
-from edgekit.tasks.base import Asked, GateLimits, Outputs, Spec, Task
+from edgekit.tasks.base import Asked, Outputs, Task
 from edgekit.tasks.evaluation import Answered, Metric, Pictures, Truth
 from edgekit.tasks.multilabel_quality import LabelEvaluation
+from edgekit.tasks.protocols import GateLimits, Spec
 from edgekit.tasks.stage import Stage
 from edgekit.vision.decode import softmax
 from edgekit.vision.labels import DEFAULT_SCORE, Labels, labels_of

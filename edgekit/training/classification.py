@@ -13,7 +13,8 @@ from torchvision import tv_tensors
 
 from edgekit import nets
 from edgekit.checkpoints.pretrained import read_weights, start_from
-from edgekit.config.recipe import Recipe, sides
+from edgekit.config.input import sides
+from edgekit.config.recipe import Recipe
 from edgekit.data import Dataset
 from edgekit.data.sample import Sample
 from edgekit.errors import DataError, PictureError

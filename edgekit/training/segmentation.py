@@ -14,7 +14,8 @@ from torchvision.transforms import v2
 
 from edgekit import nets
 from edgekit.checkpoints.pretrained import read_weights, start_from
-from edgekit.config.recipe import Recipe, sides
+from edgekit.config.input import sides
+from edgekit.config.recipe import Recipe
 from edgekit.data import Dataset
 from edgekit.errors import DataError, UsageError
 from edgekit.metrics.segmentation.report import segmentation_report

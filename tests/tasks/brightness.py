@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.metrics.statistics import Interval
-from edgekit.tasks.base import Asked, Outputs, Spec, Task
+from edgekit.tasks.base import Asked, Outputs, Task
 from edgekit.tasks.evaluation import Answered, Evaluation, Metric, MetricValues
+from edgekit.tasks.protocols import Spec
 from edgekit.vision.draw import with_label
 from edgekit.vision.image import Frame
 from edgekit.vision.results import Classification, Result

@@ -12,7 +12,8 @@ import torch
 from edgekit.api.train import train
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from edgekit.checkpoints.pretrained import read_weights
-from edgekit.config.recipe import Compete, Input, Recipe, parse_recipe
+from edgekit.config.input import Input
+from edgekit.config.recipe import Compete, Recipe, parse_recipe
 from edgekit.data import Dataset
 from edgekit.errors import EdgekitError, OutputError, UsageError
 from edgekit.nets.library import preprocess

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgekit.metrics.matching import NOBODY, take_turns
-from edgekit.tasks.base import GateLimits, Outputs
+from edgekit.tasks.base import Outputs
+from edgekit.tasks.protocols import GateLimits
 from edgekit.tasks.stage import FoundShare, Stage
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.decode import DEFAULT_SCORE

@@ -13,10 +13,11 @@ from edgekit.errors import DataError, UsageError
 from edgekit.metrics.alarm import AlarmSetting
 from edgekit.metrics.detection import detection_report
 from edgekit.metrics.ground_truth import predictions_of
-from edgekit.tasks.base import Asked, GateLimits, Outputs, Spec, Task
+from edgekit.tasks.base import Asked, Outputs, Task
 from edgekit.tasks.detection.compare import compare_found
 from edgekit.tasks.detection.quality import DetectionEvaluation
 from edgekit.tasks.evaluation import Answered, Evaluation, Metric, Pictures
+from edgekit.tasks.protocols import GateLimits, Spec
 from edgekit.tasks.stage import Stage
 from edgekit.vision.decode import DEFAULT_SCORE, detections
 from edgekit.vision.preprocess import geometry

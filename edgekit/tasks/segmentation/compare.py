@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.metrics.segmentation.confusion import intersection_over_union, mean_of_known
-from edgekit.tasks.base import GateLimits, Outputs
+from edgekit.tasks.base import Outputs
+from edgekit.tasks.protocols import GateLimits
 from edgekit.tasks.stage import Stage
 
 # A class with fewer pixels on both sides together says nothing by its IoU: one at an edge is a percent of it

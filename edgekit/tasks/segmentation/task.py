@@ -10,8 +10,9 @@ import numpy as np
 from edgekit.errors import DataError, UsageError
 from edgekit.metrics.segmentation.report import Counter, segmentation_report
 from edgekit.screen import count_of
-from edgekit.tasks.base import ANY, Asked, GateLimits, Outputs, Spec, Task
+from edgekit.tasks.base import ANY, Asked, Outputs, Task
 from edgekit.tasks.evaluation import Answered, Metric, Pictures
+from edgekit.tasks.protocols import GateLimits, Spec
 from edgekit.tasks.segmentation.compare import between, compare_masks
 from edgekit.tasks.segmentation.quality import SegmentationEvaluation, packed
 from edgekit.tasks.stage import Stage

@@ -19,7 +19,8 @@ import torch
 from edgekit.artifacts.atomic import atomic, reason
 from edgekit.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from edgekit.checkpoints.tensors import read_tensors
-from edgekit.config.recipe import Compete, Net, Recipe, names_of_today
+from edgekit.config.net import Net, names_of_today
+from edgekit.config.recipe import Compete, Recipe
 from edgekit.errors import CheckpointError, OutputError, UsageError
 from edgekit.spec import ModelSpec
 from edgekit.training.loop.ema import Ema
