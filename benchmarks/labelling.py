@@ -9,8 +9,9 @@
 100 pictures of the training split, drawn by a seed, are the ones that somebody labelled; the boxes of the others are
 hidden, and known to this script alone. `model` offers a detector's proposals on some of those at several thresholds,
 and replays somebody who only corrects, with the keys and drags that the page has (`Hand`).
-`folders` knows of each picture only whether it shows the thing. `accepted` writes a YOLO set of what would have been
-accepted, to train on. Pictures of one clip are on both sides, as where somebody labels a part of their own.
+`folders` knows of each picture only whether it shows the thing. `accepted` writes two YOLO sets to train on: of what
+would have been accepted, and of the true boxes. Pictures of one clip are on both sides, as where somebody labels a part
+of their own.
 """
 
 from __future__ import annotations
@@ -184,24 +185,31 @@ def prepare(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def accepted(asked: argparse.Namespace) -> dict[str, Any]:
-    """The labelled pictures with their boxes and the hidden ones with the proposals that are right."""
+    """Two sets to train on: the hidden pictures with the proposals that are right, or with their true boxes.
+
+    The labelled pictures have their boxes in both, and the same of them are held back.
+    """
     data = drawn(asked.data)
     classes = list(data.classes or ())
-    rows = [(s, s.ground_truth().boxes, s.ground_truth().labels) for s in data.samples[:LABELLED]]
+    true = [(s, s.ground_truth().boxes, s.ground_truth().labels) for s in data.samples]
+    rows, offers = true[:LABELLED], 0
     with open_predictor(asked.model, threads=1) as predictor:
         propose = DetectorProposer(predictor, asked.threshold)
         for sample in data.samples[LABELLED:]:
             truth, offered = sample.ground_truth(), propose(sample.read())
+            offers += len(offered)
             boxes = np.array([one.box for one in offered], np.float64).reshape(-1, 4)
             labels = np.array([classes.index(one.label or "") for one in offered], np.int64)
             fits = np.where(labels[:, None] == truth.labels, iou_matrix(boxes, truth.boxes), -np.inf)
             (taken,) = take_turns(fits, [0.5])
             rows.append((sample, boxes[taken != NOBODY], labels[taken != NOBODY]))
-    write(rows[:-HELD], asked.out / "train")
-    write(rows[-HELD:], asked.out / "valid")
-    describe(asked.out, data)
-    return {"pictures": len(rows), "boxes": int(sum(len(boxes) for _, boxes, _ in rows)),
-            "true_boxes": int(sum(len(s.ground_truth().boxes) for s in data))}  # fmt: skip
+    report: dict[str, Any] = {"pictures": len(rows), "offered": offers}
+    for name, of in (("accepted", rows), ("true", true)):
+        write(of[LABELLED - HELD : LABELLED], asked.out / name / "valid")
+        write(of[: LABELLED - HELD] + of[LABELLED:], asked.out / name / "train")
+        describe(asked.out / name, data)
+        report[f"boxes_{name}"] = int(sum(len(boxes) for _, boxes, _ in of))
+    return report
 
 
 def describe(out: Path, data: Dataset) -> None:

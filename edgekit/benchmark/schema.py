@@ -144,6 +144,14 @@ def _known_task(name: str) -> str:
     return name
 
 
+class Operating(Part):
+    """What a threshold does to a class's boxes, matched at an IoU of 0.5."""
+
+    threshold: float
+    recall: float
+    precision: float
+
+
 class Accuracy(Part):
     """How right, on `n` pictures; `metrics` by name (top1, top5, or ap, ap50, ...), with intervals where known."""
 
@@ -153,6 +161,8 @@ class Accuracy(Part):
     classes: dict[str, float | None]
     class_counts: dict[str, int]
     unread: list[str]
+    curves: dict[str, list[Operating]] = Field(default={}, description="of a detector's classes, at some thresholds")
+    operating: dict[str, Operating] = Field(default={}, description="of these classes, at the model's own")
 
 
 class Disagreement(Part):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,14 @@ class Metric:
         return self.scale * worse
 
 
+class Shown(NamedTuple):
+    """What a threshold does to a class's boxes: recall and precision in 0..1, with score >= threshold shown."""
+
+    threshold: float
+    recall: float
+    precision: float
+
+
 @dataclass(frozen=True)
 class MetricValues:
     """An evaluation as a report shows it.
@@ -119,11 +127,15 @@ class MetricValues:
         n: pictures.
         metrics: by name, with 95 % intervals; what was not measured is not among them.
         class_counts: of each class how many pictures or objects there were.
+        curves: of each class that has objects, what some thresholds do; none where a task has no thresholds.
+        operating: of these classes, what the model's own threshold does.
     """
 
     n: int
     metrics: Mapping[str, Interval]
     class_counts: Mapping[str, int] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[Shown]] = field(default_factory=dict)
+    operating: Mapping[str, Shown] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

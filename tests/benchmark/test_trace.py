@@ -10,7 +10,18 @@ import pytest
 
 from edgekit.benchmark.parts import Bounded, Expected, Scenario
 from edgekit.benchmark.report.page import as_html
-from edgekit.benchmark.schema import Agreement, Cold, LayerCost, Layers, Peak, Ratio, Report, Robustness, Span
+from edgekit.benchmark.schema import (
+    Agreement,
+    Cold,
+    LayerCost,
+    Layers,
+    Operating,
+    Peak,
+    Ratio,
+    Report,
+    Robustness,
+    Span,
+)
 from tests.benchmark.conftest import made_report, made_row, noisy
 from tests.benchmark.traced import Page, content_of, holds, numbers, pool
 
@@ -25,6 +36,9 @@ def report() -> Report:
     ]
     rng = np.random.default_rng(5)
     for i, row in enumerate(rows):
+        assert row.accuracy is not None
+        row.accuracy.curves = {"bee": [Operating(threshold=0.3, recall=91 / 123, precision=57 / (83 + i))]}
+        row.accuracy.operating = {"bee": Operating(threshold=0.37, recall=88 / 123, precision=61 / (77 + i))}
         row.cold = Cold(first_result=3131.0 + 77 * i, load=100, peak_mb=150.4 + 13 * i, steady_mb=120)
         row.file_bytes = 46_767_487 if row.precision == "fp32" else 11_812_345
         kinds = {k: (rng.integers(0, 37, 5) / 37).tolist() for k in ("noise", "fog")}

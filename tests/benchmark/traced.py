@@ -17,7 +17,7 @@ from edgekit.metrics.statistics import t_quantile
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\d.]*\d)")
 # the page's own words that hold digits: how things are measured, names of figures, units
-WORDS = re.compile(r"95 %|top-\d|1e9|\b3 %|255ths|0 is clean|need 10, 20, 100 and 1000|A4|x86")
+WORDS = re.compile(r"95 %|top-\d|1e9|\b3 %|255ths|0 is clean|need 10, 20, 100 and 1000|A4|x86|IoU of 0\.5")
 
 
 class Page(HTMLParser):
@@ -132,6 +132,10 @@ def of_row(row: dict[str, Any]) -> list[float]:
     if row["accuracy"]:
         found += [row["accuracy"]["n"], *row["accuracy"]["class_counts"].values()]
         found += [100 * v for span in row["accuracy"]["metrics"].values() for v in span.values()]
+        curves = [*itertools.chain.from_iterable(row["accuracy"]["curves"].values())]
+        found += [
+            100 * at[k] for at in (*curves, *row["accuracy"]["operating"].values()) for k in ("recall", "precision")
+        ]
     if (agreed := row["agreement"]) is not None:
         found += [
             agreed["p_value"] or 0.0,

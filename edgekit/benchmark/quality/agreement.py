@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.benchmark.schema import Accuracy, Agreement, Disagreement, Span
+from edgekit.benchmark.schema import Accuracy, Agreement, Disagreement, Operating, Span
 from edgekit.data import Dataset, Sample
 from edgekit.errors import PictureError
 from edgekit.metrics.statistics import Interval
-from edgekit.tasks.evaluation import DifferingPicture, Evaluation
+from edgekit.tasks.evaluation import DifferingPicture, Evaluation, Shown
 from edgekit.vision.image import Frame, encode_picture
 
 THUMBNAIL = 176  # pixels, the longer side
@@ -38,6 +38,8 @@ def accuracy(answers: Answers) -> Accuracy:
         classes=dict(evaluation.classes),
         class_counts=dict(found.class_counts),
         unread=list(evaluation.unread),
+        curves={name: [_operating(shown) for shown in points] for name, points in found.curves.items()},
+        operating={name: _operating(shown) for name, shown in found.operating.items()},
     )
 
 
@@ -103,3 +105,7 @@ def _frame(sample: Sample) -> Frame | None:
 
 def _span(value: Interval) -> Span:
     return Span(value=value.value, low=value.low, high=value.high)
+
+
+def _operating(shown: Shown) -> Operating:
+    return Operating(threshold=shown.threshold, recall=shown.recall, precision=shown.precision)

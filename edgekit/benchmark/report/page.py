@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from edgekit.benchmark.report import cards, held, layers
+from edgekit.benchmark.report import cards, held, layers, robustness
 from edgekit.benchmark.report.decision import Decision, decisions
 from edgekit.benchmark.report.rows import groups, main_metric, short_names
 from edgekit.benchmark.report.style import CSS
@@ -131,11 +131,12 @@ def _model(report: Report, model: str, rows: Sequence[Row], at: int) -> str:
         cards.distribution(timed, names),
         cards.stages(timed, names),
         cards.classes(good, names),
-        cards.robustness(good, names),
-        cards.attacks(good, names),
+        cards.thresholds(good, names),
+        robustness.robustness(good, names),
+        robustness.attacks(good, names),
         cards.disagreements(good, names),
         cards.over_time(timed, names),
-        cards.corruptions(good, names),
+        robustness.corruptions(good, names),
         layers.tables(timed, names),
     ]
     head = f'<h2 id="m{at}">{escape(model)}</h2><p class="note">{escape(_summary(rows))}</p>'

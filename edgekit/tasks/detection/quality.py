@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,10 @@ from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.detection import DetectionReport
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.matching import best_pairs
+from edgekit.metrics.operating_point import BoxPoint
 from edgekit.screen import count_of
 from edgekit.tasks.detection.text import report_lines
-from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide
+from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, Shown, SideBySide
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.decode import DEFAULT_SCORE
 from edgekit.vision.image import Frame
@@ -54,10 +56,14 @@ class DetectionEvaluation(Evaluation):
             value = getattr(found.mean, name)
             if value is not None:
                 metrics[name] = ap_interval(self._parts(name == "ap50"), value)
+        curves = {points[0].label: drawn for points in found.curves if (drawn := _drawn(points))}
+        operating = {point.label: own for point in found.operating for own in _drawn([point])}
         return MetricValues(
             n=found.n,
             metrics=metrics,
             class_counts={name: n for (name, _), n in zip(found.classes, found.objects, strict=True)},
+            curves=curves,
+            operating=operating,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,6 +112,15 @@ class DetectionEvaluation(Evaluation):
 
     def _parts(self, only_half: bool) -> Parts:
         return matched_parts(self.truths, self.founds, len(self.report.classes), only_half)
+
+
+def _drawn(points: Sequence[BoxPoint]) -> list[Shown]:
+    """Those that have a recall and a precision: there are objects, and some box is shown."""
+    return [
+        Shown(point.threshold, point.recall.value, point.precision.value)
+        for point in points
+        if point.recall.value is not None and point.precision.value is not None
+    ]
 
 
 def matches(a: Predictions, b: Predictions) -> tuple[float, float]:

@@ -32,19 +32,21 @@ DENSITY = 120  # points of a distribution's outline
 def lines(
     series: Mapping[str, Sequence[tuple[float, float]]], width: float, titles: Titles,
     *, percent: bool = False, pictures: Mapping[str, int] | None = None,
+    rings: Mapping[str, tuple[float, float]] | None = None,
 ) -> str:  # fmt: skip
     """Series over a common x, with a legend.
 
     Args:
         percent: y is a share, shown in percent.
         pictures: of each series how many a share was counted on: its exact intervals are drawn as bars.
+        rings: of some series a place that is marked with a ring.
     """
     names = list(series)
     canvas = Canvas(width, 0, titles.chart)
     top = legend(canvas, names, LEFT, 12, width - LEFT - RIGHT) + 16
     canvas.height = top + plot_height(width, 190) + BOTTOM
     scale = 100.0 if percent else 1.0
-    every = [p for points in series.values() for p in points]
+    every = [p for points in (*series.values(), (rings or {}).values()) for p in points]
     bars = {name: [clopper_pearson(round(b * n), n) for _, b in series[name]] for name, n in (pictures or {}).items()}
     ys = [p[1] * scale for p in every] + [end * scale for spans in bars.values() for span in spans for end in span]
     x_values = [p[0] for p in every]
@@ -63,6 +65,10 @@ def lines(
         for (px, py), (a, b) in zip(points, series[name], strict=True):
             tip = f"{name}: {number(b * scale)}{'%' if percent else ''} at {number(a)}"
             canvas.add("circle", tip=tip, cx=px, cy=py, r=3.2, cls=f"d s{colour}")
+        if rings and name in rings:
+            a, b = rings[name]
+            canvas.add("circle", tip=f"{name}: {number(b * scale)}{'%' if percent else ''} at {number(a)}",
+                       cx=x(a), cy=y(b * scale), r=7, cls=f"r s{colour}")  # fmt: skip
     return canvas.render()
 
 
