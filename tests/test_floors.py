@@ -56,7 +56,9 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "nets": ({"*"}, {"decoding"}, {"detector"}),
     "pipeline": ({"*"}, {"adopting"}),
     "qat": ({"*"},),
-    "quantize": ({"*"},),
+    "quantize": (
+        {"activation_tap", "calibrate", "calibration", "observers", "plan", "weights"}, {"rounding"}, {"*"},
+    ),
     "reading": ({"*"},),
     "refit": ({"fit", "layer"}, {"*"}),
     "serving": ({"*"},),

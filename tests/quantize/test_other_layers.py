@@ -19,7 +19,8 @@ from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.fp16 import to_fp16
 from edgekit.quantize.place import quantize
 from edgekit.quantize.plan import layers_of
-from edgekit.quantize.rounding import geometries, rounder
+from edgekit.quantize.rounding import rounder
+from edgekit.quantize.rounding.geometry import geometries
 from edgekit.vision.preprocess import normalise, preprocess
 from tests.quantize.conftest import SMALL, net
 

@@ -16,20 +16,13 @@ from edgekit.backends.onnxruntime_ import run_once
 from edgekit.data import Dataset, made_pictures
 from edgekit.errors import DataError
 from edgekit.graph.lint.graph import Graph
-from edgekit.quantize import rounding
 from edgekit.quantize.calibrate import calibrate
 from edgekit.quantize.calibration import Calibration
 from edgekit.quantize.place import quantize
-from edgekit.quantize.rounding import (
-    InputStatistics,
-    Moments,
-    Rounder,
-    geometries,
-    left_over,
-    output_error,
-    round_rows,
-    rounder,
-)
+from edgekit.quantize.rounding import Moments, Rounder, rounder
+from edgekit.quantize.rounding.geometry import geometries, geometry_of
+from edgekit.quantize.rounding.gptq import left_over, round_rows
+from edgekit.quantize.rounding.moments import InputStatistics
 from edgekit.quantize.weights import half_scale, quantize_bias, quantize_weight, room_for_bias, weight_scales
 from tests.quantize.conftest import SMALL
 
@@ -46,6 +39,12 @@ def problem(inputs: int = 40, outputs: int = 12, seed: int = 0) -> tuple[np.ndar
     moments.add(mixed[:300].astype(np.float32))
     moments.add(mixed[300:].astype(np.float32))
     return rows, weight_scales(rows.astype(np.float32), 0), moments
+
+
+def output_error(rows: np.ndarray, steps: np.ndarray, scales: np.ndarray, moments: InputStatistics) -> float:
+    """Mean squared error of the outputs, over channels and places."""
+    lost = rows - steps * scales[:, None]
+    return float(np.einsum("ck,kl,cl->c", lost, moments.mean_second(), lost, optimize=True).mean())
 
 
 @pytest.mark.parametrize("inputs", [1, 7, 40, 300])
@@ -114,12 +113,12 @@ def convolution(text: str, *weight: int) -> onnx.ModelProto:
 def test_patches_are_what_the_convolution_sees(
     conv: str, groups: int, channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounding, "PLACES", 10_000)  # all of them
+    monkeypatch.setattr("edgekit.quantize.rounding.geometry.PLACES", 10_000)  # all of them
     model = convolution(conv, channels, 4 // groups, 3, 3)
     x = np.random.default_rng(4).normal(size=(1, 4, 11, 13)).astype(np.float32)
     want = run_once(model.SerializeToString(), {"x": x})["y"][0].reshape(channels, -1)
     graph = Graph(model)
-    geometry, weight = rounding.geometry_of(graph, graph.nodes[0]), graph.constant("w0")
+    geometry, weight = geometry_of(graph, graph.nodes[0]), graph.constant("w0")
     assert geometry is not None
     assert weight is not None
     patches = geometry.patches(x[0]).reshape(-1, groups, geometry.inputs)
