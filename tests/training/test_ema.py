@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgekit.training.loop.ema import Ema
+from edgekit.training.loop.steps.ema import Ema
 
 
 def net() -> nn.Sequential:

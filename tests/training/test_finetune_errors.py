@@ -19,9 +19,9 @@ from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.errors import CheckpointError, DataError, EdgekitError, OutputError, PictureError, UsageError
 from edgekit.training.loop import run
-from edgekit.training.loop.batches import order_for
 from edgekit.training.loop.result import BEST, LAST, STATE
 from edgekit.training.loop.run import train
+from edgekit.training.loop.steps.batches import order_for
 from edgekit.training.pictures import Pictures
 from edgekit.training.splits import load_splits
 from edgekit.training.task import Training

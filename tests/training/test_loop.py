@@ -19,10 +19,10 @@ from torch import nn
 from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.config.recipe import Recipe
 from edgekit.spec import ModelSpec
-from edgekit.training.loop.batches import Feed, Order, order_for
 from edgekit.training.loop.result import BEST, LAST, STATE, TrainResult
 from edgekit.training.loop.run import train
-from edgekit.training.loop.sync_norm import SharedBatchNorm2d
+from edgekit.training.loop.steps.batches import Feed, Order, order_for
+from edgekit.training.loop.steps.sync_norm import SharedBatchNorm2d
 from edgekit.training.task import normalised
 from edgekit.training.tasks import make_task
 from edgekit.vision.preprocess import normalise
@@ -294,7 +294,7 @@ def test_two_processes_learn_what_one_does(pictures: Path, tmp_path: Path, chang
 
 def test_the_shared_norm_is_batchnorm_where_there_is_one_process() -> None:
     """Its own formula against torch's, with a sum over one process instead of several."""
-    import edgekit.training.loop.sync_norm as module
+    import edgekit.training.loop.steps.sync_norm as module
 
     torch.manual_seed(0)
     x = torch.randn(6, 5, 7, 7) * 3 + 1

@@ -17,13 +17,13 @@ from edgekit.data import hive_pictures
 from edgekit.errors import EdgekitError
 from edgekit.training.detection import DetectionTraining
 from edgekit.training.loop import run as run_module
-from edgekit.training.loop.batches import Feed, order_for
-from edgekit.training.loop.ema import Ema
-from edgekit.training.loop.pending import Pending, Step
 from edgekit.training.loop.result import BEST, LAST, STATE
 from edgekit.training.loop.run import train
 from edgekit.training.loop.schedule import make_optimizer
-from edgekit.training.loop.step import Stepper, make_accelerator
+from edgekit.training.loop.steps.batches import Feed, order_for
+from edgekit.training.loop.steps.ema import Ema
+from edgekit.training.loop.steps.pending import Pending, Step
+from edgekit.training.loop.steps.step import Stepper, make_accelerator
 from edgekit.training.task import Training
 from edgekit.training.tasks import make_task
 from tests.training.conftest import TINY, MakeRecipe

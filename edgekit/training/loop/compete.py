@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from edgekit.artifacts.atomic import write_bytes
 from edgekit.checkpoints.checkpoint import load_checkpoint
@@ -24,7 +23,8 @@ from edgekit.errors import UsageError
 from edgekit.training.loop.choice import Choice, Labels, Logits, choose
 from edgekit.training.loop.result import LAST, START, STATE
 from edgekit.training.loop.run import train
-from edgekit.training.loop.step import full_precision
+from edgekit.training.loop.steps.ema import between
+from edgekit.training.loop.steps.step import full_precision
 from edgekit.training.task import Training
 
 CHOICE = "competition.json"
@@ -128,11 +128,3 @@ def _answers(task: Training, run: Path, known: tuple[Way, ...]) -> tuple[dict[st
                 task.start(net)
             logits[way.name], labels = task.answers(net)
     return logits, labels
-
-
-def between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """`end` with `share` of `start` (Wortsman et al. 2022, sec. 3, WiSE-FT); counters are those of `end`."""
-    return {
-        name: value.lerp(start[name].to(value), share) if value.is_floating_point() else value
-        for name, value in end.items()
-    }

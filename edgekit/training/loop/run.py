@@ -6,11 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
-from torch import nn
 
 from edgekit.artifacts.atomic import make_folder
 from edgekit.checkpoints.checkpoint import load_checkpoint
@@ -19,16 +18,15 @@ from edgekit.cores import usable_cpus
 from edgekit.memory import kept_when_freed
 from edgekit.screen import count_of, some
 from edgekit.spec import ModelSpec
-from edgekit.training.loop.batches import Feed, LoadedBatch, order_for
-from edgekit.training.loop.ema import Ema
 from edgekit.training.loop.interrupt import Interrupt, Stopped
 from edgekit.training.loop.journal import Journal
-from edgekit.training.loop.pending import EVERY, Pending, Step
 from edgekit.training.loop.result import BEST, LAST, START, STATE, TrainResult
-from edgekit.training.loop.schedule import RatePlan, freeze, make_optimizer, require_parts, set_rates
+from edgekit.training.loop.schedule import RatePlan
 from edgekit.training.loop.state import Progress, check_state, load_state, restore_random, save_state, write_checkpoint
-from edgekit.training.loop.step import NORM, Stepper, compiling, full_precision, make_accelerator, require_finite
-from edgekit.training.loop.sync_norm import shared_norms
+from edgekit.training.loop.steps.batches import Feed, LoadedBatch, order_for
+from edgekit.training.loop.steps.learner import Learner
+from edgekit.training.loop.steps.pending import EVERY, Pending, Step
+from edgekit.training.loop.steps.step import NORM, full_precision, make_accelerator, require_finite
 from edgekit.training.task import Score, Training
 
 
@@ -89,28 +87,16 @@ class _Run:
         )  # fmt: skip
         beginning = (schedule.freeze_epochs, schedule.warmup)
         self.plan = RatePlan(self.order.steps, schedule.epochs, *beginning, schedule.cosine, schedule.drops)
-        require_parts(task.net, schedule.frozen)
-        net = shared_norms(task.net, self.processes, self.device)
-        self.net = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.learner = Learner(task, schedule, self.plan, self.accelerator)
         self.progress = Progress()
         content: Mapping[str, Any] | None = None
         if resume:
             content, self.progress = load_state(state, recipe.model_dump(mode="json"), task.digest())
-            self.net.load_state_dict(content["net"])
-        self.ema = Ema(self.net, schedule.ema)
-        optimizer = make_optimizer(self.net, schedule, task.heads)
-        self.optimizer = self.accelerator.prepare_optimizer(optimizer, device_placement=False)
-        self.stepper = Stepper(task, self.net, self.optimizer, self.accelerator, schedule.clip)
-        if content is not None:
-            self.ema.load_state_dict(content["ema"])
-            self.optimizer.load_state_dict(content["optimizer"])
-            if self.accelerator.scaler is not None and content["scaler"]:
-                self.accelerator.scaler.load_state_dict(content["scaler"])
+            self.learner.load_state_dict(content)
             restore_random(content["random"])
         self.journal = Journal(out, active=self.first, say=self.say, total=self.plan.steps, step=self.progress.step)
         self.spec = task.spec if content is None else ModelSpec.from_dict(content["spec"])
         self.metrics: Mapping[str, float] = {} if content is None else content["metrics"]
-        self.wrapped: nn.Module | None = None
         self.pending = Pending(EVERY if on_gpu else 1)
         self.interrupt = Interrupt(active=self.processes == 1)
         self.busy, self.seen = 0.0, 0
@@ -175,8 +161,8 @@ class _Run:
         """
         torch.manual_seed(self.recipe.schedule.seed)
         with self.interrupt.harmless():
-            self.task.start(self.net)
-        self.ema = Ema(self.net, self.recipe.schedule.ema)
+            self.task.start(self.learner.net)
+        self.learner.follow()
         if self.recipe.schedule.probe_views or self.task.scores_start:
             self.progress.rows[:], self.progress.best = [{"epoch": 0.0, "step": 0.0}], None
             self._score(0)
@@ -211,7 +197,7 @@ class _Run:
         if progress.rows[-1].get("refitted"):
             progress.rows.pop()  # it was interrupted before it was scored
         with self.interrupt.harmless():
-            self.task.start(self.ema.net)
+            self.task.start(self.learner.ema.net)
         number = progress.step // self.plan.epoch_steps + 1
         progress.rows.append({"epoch": float(number), "step": float(progress.step), "refitted": 1.0})
         self._score(number)
@@ -226,11 +212,7 @@ class _Run:
         progress, share = self.progress, self.recipe.schedule.mix
         if progress.rows[-1].get("mixed"):
             progress.rows.pop()  # it was interrupted before it was scored
-        start = load_checkpoint(self.out / START).state_dict
-        with torch.no_grad():
-            for name, value in self.ema.net.state_dict().items():
-                if value.is_floating_point():
-                    value.lerp_(start[name].to(value), share)
+        self.learner.mix(load_checkpoint(self.out / START).state_dict, share)
         number = progress.step // max(1, self.plan.epoch_steps) + 1
         progress.rows.append({"epoch": float(number), "step": float(progress.step), "mixed": share})
         self._score(number)
@@ -239,17 +221,12 @@ class _Run:
 
     def _epoch(self, epoch: int) -> None:
         schedule, plan, progress = self.recipe.schedule, self.plan, self.progress
-        freeze(self.net, schedule, self.task.heads, trunk=epoch < plan.frozen_epochs)
-        if self.wrapped is None or (self.processes > 1 and epoch == plan.frozen_epochs):
-            # wrapped anew when the trunk thaws: a DDP module fixes what learns when it is made
-            wrapped = self.accelerator.prepare_model(self.net) if self.processes > 1 else self.net
-            # what is compiled shares the parameters and is only called: checkpoints come from the net itself
-            self.wrapped = cast(nn.Module, torch.compile(wrapped)) if schedule.compile else wrapped
+        self.learner.begin(epoch)
         done = progress.step % plan.epoch_steps
         began, seen = time.monotonic(), 0
         for part in self.feed.epoch(epoch, done):
             self._note_unread(part)
-            rates = set_rates(self.optimizer, plan, progress.step)
+            rates = self.learner.rates(progress.step)
             self._step(part, epoch, rates)
             seen += len(part.indices) * self.processes
             if progress.step % plan.epoch_steps:  # else the epoch's row is still to come
@@ -266,11 +243,8 @@ class _Run:
         progress.sums, progress.count = {}, 0
 
     def _step(self, part: LoadedBatch, epoch: int, rates: tuple[float, float]) -> None:
-        assert self.wrapped is not None
         plan, progress = self.plan, self.progress
-        with compiling(self.recipe.schedule.compile):
-            values = self.stepper(self.wrapped, part)
-        self.ema.update(self.net)
+        values = self.learner.learn(part)
         place = f"epoch {epoch + 1}, batch {progress.step % plan.epoch_steps + 1} of {plan.epoch_steps}"
         progress.step += 1
         self.changed = True
@@ -304,7 +278,7 @@ class _Run:
         """Evaluates the mean; its figures go into the last row, and where they are the best the net into best.pt."""
         progress = self.progress
         with self.interrupt.harmless(), full_precision():
-            held: list[Any] = [self.task.evaluate(self.ema.net) if self.first else None]
+            held: list[Any] = [self.task.evaluate(self.learner.ema.net) if self.first else None]
         if self.processes > 1:
             broadcast_object_list(held)
         score: Score = held[0]
@@ -340,10 +314,7 @@ class _Run:
             "digest": self.task.digest(),
             "spec": self.spec.to_dict(),
             "metrics": dict(self.metrics),
-            "net": self.net.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {},
+            **self.learner.state_dict(),
         }
         save_state(self.out / STATE, content, self.progress)
         self._write(LAST)
@@ -355,5 +326,5 @@ class _Run:
         # between two evaluations the figures at hand are those of other weights
         figures = {**self.metrics, "epoch": self.progress.rows[-1]["epoch"]} if self._scored else {}
         write_checkpoint(
-            self.out / name, self.task, self.recipe, self.spec, self.ema, figures | {"step": self.progress.step}
+            self.out / name, self.task, self.recipe, self.spec, self.learner.ema, figures | {"step": self.progress.step}
         )

@@ -23,7 +23,7 @@ from edgekit.config.net import Net, names_of_today
 from edgekit.config.recipe import Compete, Recipe
 from edgekit.errors import CheckpointError, OutputError, UsageError
 from edgekit.spec import ModelSpec
-from edgekit.training.loop.ema import Ema
+from edgekit.training.loop.steps.ema import Ema
 from edgekit.training.task import Training
 
 FORMAT = 1

@@ -17,8 +17,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from edgekit.errors import DataError, EdgekitError, UsageError
 from edgekit.screen import some
-from edgekit.training.loop.batches import LoadedBatch
 from edgekit.training.loop.result import BEST, LAST
+from edgekit.training.loop.steps.batches import LoadedBatch
 from edgekit.training.task import Training
 
 NORM = "gradient"  # the gradient's length among a step's values

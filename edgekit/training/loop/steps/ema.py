@@ -58,5 +58,13 @@ class Ema:
         self.net.load_state_dict(net)
 
 
+def between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """`end` with `share` of `start` (Wortsman et al. 2022, sec. 3, WiSE-FT); counters are those of `end`."""
+    return {
+        name: value.lerp(start[name].to(value), share) if value.is_floating_point() else value
+        for name, value in end.items()
+    }
+
+
 def _tensors(net: nn.Module) -> list[Tensor]:
     return [tensor.detach() for tensor in (*net.parameters(), *net.buffers())]

@@ -1,0 +1,1 @@
+"""One step after another: batches, what learns from them, and what each step gave."""
