@@ -20,7 +20,7 @@ from tests.training.conftest import TINY, MakeRecipe
 from tests.training.test_resume import assert_same_run
 
 pytestmark = pytest.mark.usefixtures("tiny_net", "ctrl_c")
-CHANGES = ("schedule.epochs=2", "schedule.probe_views=2", "schedule.refit_head=true", "schedule.save_steps=1000")
+CHANGES = ("epochs=2", "probe_views=2", "refit_head=true", "mix=0.3", "save_steps=1000")
 
 
 @pytest.fixture
@@ -64,13 +64,14 @@ def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         (_Run, "_step", 10, 10),  # the last step of all
         (ClassificationTraining, "start", 2, 10),  # the refit
         (ClassificationTraining, "evaluate", 4, 10),
+        (ClassificationTraining, "evaluate", 5, 10),  # the starting weights were mixed in
     ],
 )
 def test_ctrl_c_at_any_moment_and_resumed_the_run_is_the_same(
     kind: type, name: str, call: int, step: int, pictures: Path, tmp_path: Path, recipe: MakeRecipe,
     whole: dict[str, Path], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    chosen = recipe(*CHANGES)
+    chosen = recipe(*(f"schedule.{change}" for change in CHANGES))
     if not whole["out"].exists():
         train(make_task(chosen, pictures), chosen, whole["out"])
     lines: list[str] = []

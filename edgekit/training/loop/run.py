@@ -188,35 +188,40 @@ class _Run:
         self.interrupt.check()
 
     def _refit(self) -> None:
-        """Fits the mean's head to features at the evaluation's size, which gives a row of its own.
+        """Fits the mean's head to features at the evaluation's size.
 
         A trunk trained on crops sees other statistics on whole, larger pictures (Touvron et al. 2019, "Fixing the
         train-test resolution discrepancy").
         """
-        progress = self.progress
-        if progress.rows[-1].get("refitted"):
-            progress.rows.pop()  # it was interrupted before it was scored
-        with self.interrupt.harmless():
-            self.task.start(self.learner.ema.net)
-        number = progress.step // self.plan.epoch_steps + 1
-        progress.rows.append({"epoch": float(number), "step": float(progress.step), "refitted": 1.0})
-        self._score(number)
-        progress.refitted = True
-        self.journal.epoch(progress.rows)
+
+        def fit() -> None:
+            with self.interrupt.harmless():
+                self.task.start(self.learner.ema.net)
+
+        self._end_with("refitted", 1.0, fit)
+        self.progress.refitted = True
 
     def _mix(self) -> None:
-        """Mixes the starting weights, with the fitted head, into the mean, which gives a row of its own.
+        """Mixes the starting weights, with the fitted head, into the mean.
 
         Between the two lie weights that often are better than either (Wortsman et al. 2022, sec. 3, WiSE-FT).
         """
-        progress, share = self.progress, self.recipe.schedule.mix
-        if progress.rows[-1].get("mixed"):
-            progress.rows.pop()  # it was interrupted before it was scored
-        self.learner.mix(load_checkpoint(self.out / START).state_dict, share)
-        number = progress.step // max(1, self.plan.epoch_steps) + 1
-        progress.rows.append({"epoch": float(number), "step": float(progress.step), "mixed": share})
+        share = self.recipe.schedule.mix
+        start = load_checkpoint(self.out / START).state_dict
+        self._end_with("mixed", share, lambda: self.learner.mix(start, share))
+        self.progress.mixed = True
+
+    def _end_with(self, mark: str, value: float, change: Callable[[], None]) -> None:
+        """Changes the mean after the last epoch and scores it, in a row of its own whose `mark` says that it is done.
+
+        Where the row is there the run was interrupted while it was scored.
+        """
+        progress = self.progress
+        number = progress.step // self.plan.epoch_steps + 1
+        if mark not in progress.rows[-1]:
+            change()
+            progress.rows.append({"epoch": float(number), "step": float(progress.step), mark: value})
         self._score(number)
-        progress.mixed = True
         self.journal.epoch(progress.rows)
 
     def _epoch(self, epoch: int) -> None:
