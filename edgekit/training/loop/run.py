@@ -17,12 +17,12 @@ from edgekit.config.recipe import Recipe
 from edgekit.cores import usable_cpus
 from edgekit.memory import kept_when_freed
 from edgekit.screen import count_of, some
-from edgekit.spec import ModelSpec
+from edgekit.training.loop.files import RunFiles
 from edgekit.training.loop.interrupt import Interrupt, Stopped
 from edgekit.training.loop.journal import Journal
 from edgekit.training.loop.result import BEST, LAST, START, STATE, TrainResult
 from edgekit.training.loop.schedule import RatePlan
-from edgekit.training.loop.state import Progress, check_state, load_state, restore_random, save_state, write_checkpoint
+from edgekit.training.loop.state import Progress, check_state, load_state, restore_random
 from edgekit.training.loop.steps.batches import Feed, LoadedBatch, order_for
 from edgekit.training.loop.steps.learner import Learner
 from edgekit.training.loop.steps.pending import EVERY, Pending, Step
@@ -75,18 +75,18 @@ class _Run:
         self.accelerator.wait_for_everyone()
         check_state(state, resume)
         self.device = self.accelerator.device
-        self.processes, self.rank = self.accelerator.num_processes, self.accelerator.process_index
-        self.order = order_for(task, schedule.batch, self.processes, schedule.seed)
+        self.processes = self.accelerator.num_processes
+        order = order_for(task, schedule.batch, self.processes, schedule.seed)
         on_gpu = self.device.type == "cuda"
         workers = recipe.data.workers
         if workers is None:
             workers = max(1, usable_cpus() - 1) if on_gpu else 0
         self.feed = Feed(
-            task, self.order, epochs=schedule.epochs, rank=self.rank, processes=self.processes, workers=workers,
-            pinned=on_gpu,
+            task, order, epochs=schedule.epochs, rank=self.accelerator.process_index, processes=self.processes,
+            workers=workers, pinned=on_gpu,
         )  # fmt: skip
         beginning = (schedule.freeze_epochs, schedule.warmup)
-        self.plan = RatePlan(self.order.steps, schedule.epochs, *beginning, schedule.cosine, schedule.drops)
+        self.plan = RatePlan(order.steps, schedule.epochs, *beginning, schedule.cosine, schedule.drops)
         self.learner = Learner(task, schedule, self.plan, self.accelerator)
         self.progress = Progress()
         content: Mapping[str, Any] | None = None
@@ -95,12 +95,10 @@ class _Run:
             self.learner.load_state_dict(content)
             restore_random(content["random"])
         self.journal = Journal(out, active=self.first, say=self.say, total=self.plan.steps, step=self.progress.step)
-        self.spec = task.spec if content is None else ModelSpec.from_dict(content["spec"])
-        self.metrics: Mapping[str, float] = {} if content is None else content["metrics"]
+        self.files = RunFiles(out, task, recipe, self.learner, self.progress, content, active=self.first)
         self.pending = Pending(EVERY if on_gpu else 1)
         self.interrupt = Interrupt(active=self.processes == 1)
         self.busy, self.seen = 0.0, 0
-        self.changed = False  # since it was saved
 
     def run(self) -> TrainResult:
         progress, plan = self.progress, self.plan
@@ -119,7 +117,7 @@ class _Run:
             self.say(f"stopped at step {progress.step} of {plan.steps}; the same command with --resume goes on")
             raise
         self.accelerator.wait_for_everyone()
-        of_best, of_last = self._figures()
+        of_best, of_last = self.files.figures()
         return TrainResult(
             best=self.out / BEST,
             last=self.out / LAST,
@@ -139,7 +137,7 @@ class _Run:
         progress, plan, schedule = self.progress, self.plan, self.recipe.schedule
         if progress.step == 0:
             self._start()
-        elif progress.count == 0 and not self._scored and not ({"refitted", "mixed"} & set(progress.rows[-1])):
+        elif progress.count == 0 and not progress.scored and not ({"refitted", "mixed"} & set(progress.rows[-1])):
             self._end_epoch(progress.step // plan.epoch_steps - 1)
         for epoch in range(progress.step // plan.epoch_steps, plan.epochs):
             if progress.stopped:
@@ -150,7 +148,7 @@ class _Run:
             self._refit()
         if schedule.mix and not progress.mixed:
             self._mix()
-        if self.changed:
+        if self.files.changed:
             self._save()
         self.interrupt.check()
 
@@ -168,7 +166,7 @@ class _Run:
             self._score(0)
             self.journal.epoch(self.progress.rows)
         if self.keep_start:
-            self._write(START)
+            self.files.write(START)
 
     def _end_epoch(self, epoch: int) -> None:
         """Evaluates where that is due; all of it can be done again."""
@@ -252,7 +250,7 @@ class _Run:
         values = self.learner.learn(part)
         place = f"epoch {epoch + 1}, batch {progress.step % plan.epoch_steps + 1} of {plan.epoch_steps}"
         progress.step += 1
-        self.changed = True
+        self.files.changed = True
         self.pending.add(Step(progress.step, f"{epoch + 1}/{plan.epochs}", place, part.indices, rates), values)
         if self.pending.due:
             self._settle()
@@ -287,7 +285,7 @@ class _Run:
         if self.processes > 1:
             broadcast_object_list(held)
         score: Score = held[0]
-        self.spec, self.metrics, self.changed = score.spec, score.metrics, True
+        self.files.scored(score)
         progress.rows[-1] |= {**score.metrics, "scored": 1.0}
         last = self.recipe.schedule.best == "last"
         if progress.best is None or last or not score.key or list(score.key) > progress.best:
@@ -295,41 +293,8 @@ class _Run:
             for row in progress.rows:
                 row.pop("best", None)
             progress.rows[-1]["best"] = 1.0
-            self._write(BEST)
-
-    @property
-    def _scored(self) -> bool:
-        """Whether the last row's figures are those of the mean as it is now."""
-        progress = self.progress
-        return progress.count == 0 and bool(progress.rows) and "scored" in progress.rows[-1]
-
-    def _figures(self) -> tuple[Mapping[str, float], Mapping[str, float]]:
-        """What best.pt and last.pt say of themselves."""
-        if self.first:
-            return load_checkpoint(self.out / BEST).metrics, load_checkpoint(self.out / LAST).metrics
-        rows = [row for row in self.progress.rows if row.get("scored")]  # its disk may be another machine's
-        return next((row for row in rows if row.get("best")), rows[-1]), rows[-1]
+            self.files.write(BEST)
 
     def _save(self) -> None:
         self._settle()
-        if not self.first:
-            return
-        content = {
-            "recipe": self.recipe.model_dump(mode="json"),
-            "digest": self.task.digest(),
-            "spec": self.spec.to_dict(),
-            "metrics": dict(self.metrics),
-            **self.learner.state_dict(),
-        }
-        save_state(self.out / STATE, content, self.progress)
-        self._write(LAST)
-        self.changed = False
-
-    def _write(self, name: str) -> None:
-        if not self.first:
-            return
-        # between two evaluations the figures at hand are those of other weights
-        figures = {**self.metrics, "epoch": self.progress.rows[-1]["epoch"]} if self._scored else {}
-        write_checkpoint(
-            self.out / name, self.task, self.recipe, self.spec, self.learner.ema, figures | {"step": self.progress.step}
-        )
+        self.files.save()

@@ -72,6 +72,11 @@ class Progress:
     refitted: bool = False
     mixed: bool = False
 
+    @property
+    def scored(self) -> bool:
+        """Whether the last row's figures are those of the mean as it is now."""
+        return self.count == 0 and bool(self.rows) and "scored" in self.rows[-1]
+
 
 def random_state() -> dict[str, Any]:
     """The state of every generator a net or a task may use, as plain data."""
