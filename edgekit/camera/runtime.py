@@ -8,12 +8,10 @@ from collections.abc import Callable
 from edgekit.camera.config import CameraConfig
 from edgekit.camera.deliver.base import no_update
 from edgekit.camera.deliver.listener import Listener
-from edgekit.camera.deliver.live_view import LiveView
 from edgekit.camera.detect.lookahead import streams_of
 from edgekit.camera.event_writer import EventWriter
 from edgekit.camera.events.counts import QuarterCounts
-from edgekit.camera.events.visits import Visit
-from edgekit.camera.health import Health, notify_systemd
+from edgekit.camera.health import notify_systemd
 from edgekit.camera.housekeeping import Housekeeping
 from edgekit.camera.looking.held_model import HeldModel
 from edgekit.camera.looking.lookout import Lookout
@@ -145,26 +143,8 @@ class Camera:
 
     @property
     def lookout(self) -> Lookout:
-        """The camera; where there are several the first, as with `health`, `view`, `visits` and `classes`."""
+        """The camera; where there are several the first."""
         return next(iter(self.lookouts.values()))
-
-    @property
-    def health(self) -> Health:
-        return self.lookout.health
-
-    @property
-    def view(self) -> LiveView:
-        return self.lookout.view
-
-    @property
-    def visits(self) -> tuple[Visit, ...]:
-        """Those that are going on."""
-        return self.lookout.visits
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Of the model at work."""
-        return self.lookout.classes
 
     @property
     def frames(self) -> int:

@@ -191,7 +191,7 @@ def lived(clock: SimulatedTime, options: argparse.Namespace, folder: Path) -> di
         **judged(readings),
         "hours": options.hours,
         "came": options.visits,
-        "looks": camera.health.inferred,
+        "looks": camera.lookout.health.inferred,
         "events": camera.writer.events,
         "posted": posted,
         "rows": rows,

@@ -89,11 +89,11 @@ def main(name: str) -> None:
     thread = threading.Thread(target=camera.run, daemon=True)
     thread.start()
     time.sleep(4)
-    before: dict[str, Any] = {"told": len(told), "sent": len(sent), "looks": camera.health.inferred}
+    before: dict[str, Any] = {"told": len(told), "sent": len(sent), "looks": camera.lookout.health.inferred}
     relieve = SCENARIOS[name](folder)
     time.sleep(_LASTS)
     meanwhile = {"told": len(told) - before["told"], "sent": len(sent) - before["sent"],
-                 "looks": camera.health.inferred - before["looks"], "why": camera.ready()[1]}  # fmt: skip
+                 "looks": camera.lookout.health.inferred - before["looks"], "why": camera.ready()[1]}  # fmt: skip
     relieve()
     began = time.monotonic()
     while not camera.ready()[0] and time.monotonic() - began < 90:

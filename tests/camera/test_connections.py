@@ -83,7 +83,7 @@ def test_silent_connections_lock_nobody_out(site: Site, links: Any) -> None:
         assert site.get(path)[0] == 200
     held = descriptors() - before - len(silent)
     assert held < connections.CONNECTIONS + 2 * connections.ACCEPTED  # the page's side of them
-    assert site.camera.health.alive()[0]
+    assert site.camera.lookout.health.alive()[0]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_who_is_being_answered_keeps_the_place() -> None:
 def test_viewers_that_stop_reading_free_their_places(site: Site, links: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "STUCK", 2.0)  # a busy machine lets four in meanwhile
     big = os.urandom(400_000)  # as if the pictures were large, so that buffers are soon full
-    monkeypatch.setattr(site.camera.view, "newest", lambda after=0, timeout=0: (after + 1, big))
+    monkeypatch.setattr(site.camera.lookout.view, "newest", lambda after=0, timeout=0: (after + 1, big))
     for _ in range(4):
         links(site, b"GET /live.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n", buffer=4096).recv(100)
     assert site.page.streams.viewers == 4

@@ -74,9 +74,9 @@ def test_systemd_hears_nothing_of_a_process_whose_loop_hangs(monkeypatch: pytest
     camera = Camera(config, model_of(SpotDetector()), opener=lambda *_: ListGrabber([]), say=lambda _: None)
     for heard in (["WATCHDOG=1"], ["WATCHDOG=1"]):
         camera._chores.soon()
-        camera._chores.regularly(None, camera.health.alive()[0])
+        camera._chores.regularly(None, camera.lookout.health.alive()[0])
         assert told == heard
-        camera.health._beat -= 31
+        camera.lookout.health._beat -= 31
 
 
 # --- who may read the store ---

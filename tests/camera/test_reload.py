@@ -40,9 +40,9 @@ class Watching(Running):
         before = len(self.said)
         self.camera.reload(config)
         wait_for(lambda: any("configuration" in line for line in self.said[before:]), 20)
-        looked = self.camera.health.inferred
-        wait_for(lambda: self.camera.health.inferred > looked + 3, 20)
-        assert self.camera.health.model_problem == ""
+        looked = self.camera.lookout.health.inferred
+        wait_for(lambda: self.camera.lookout.health.inferred > looked + 3, 20)
+        assert self.camera.lookout.health.model_problem == ""
         return next(line for line in self.said[before:] if "configuration" in line)
 
 
@@ -78,7 +78,7 @@ def test_a_broken_or_missing_file_leaves_the_model_at_work_and_says_so(good: Pat
     put(good, model)
     config = file_config(model)
     with Watching(config) as running:
-        wait_for(lambda: running.camera.health.inferred > 0, 20)
+        wait_for(lambda: running.camera.lookout.health.inferred > 0, 20)
         for content in (good.read_bytes()[:-1000], b"", None):
             model.unlink()
             if content is not None:
@@ -103,7 +103,7 @@ def test_a_model_of_other_classes_is_refused_where_rules_name_labels(good: Path,
     put(good, model)
     named = file_config(model, "visits.labels=['moth']")
     with Watching(named, noted) as running:
-        wait_for(lambda: running.camera.health.inferred > 0, 20)
+        wait_for(lambda: running.camera.lookout.health.inferred > 0, 20)
         put(other, model)
         said = running.reloaded(named)
         assert "labels that the model does not have" in said
@@ -124,7 +124,7 @@ def test_a_deployment_written_anew_at_its_path_is_taken(good: Path, other: Path,
 
     deploy(good, 1)
     with Watching(file_config(deployment)) as running:
-        wait_for(lambda: running.camera.health.inferred > 0, 20)
+        wait_for(lambda: running.camera.lookout.health.inferred > 0, 20)
         deploy(other, 1)
         assert file_sha256(other)[:12] in running.reloaded(file_config(deployment))
         deploy(other, 2)
@@ -159,11 +159,11 @@ def test_whatever_opening_raises_the_loop_goes_on(error: Exception) -> None:
         return _model()
 
     with Running(live_config(), opened, moving) as running:
-        wait_for(lambda: running.camera.health.inferred > 3, 5)
+        wait_for(lambda: running.camera.lookout.health.inferred > 3, 5)
         running.camera.reload(live_config())
         wait_for(lambda: any("was not taken" in line for line in running.said), 5)
-        looked = running.camera.health.inferred
-        wait_for(lambda: running.camera.health.inferred > looked + 3, 5)
+        looked = running.camera.lookout.health.inferred
+        wait_for(lambda: running.camera.lookout.health.inferred > looked + 3, 5)
 
 
 def test_a_signal_while_a_file_is_half_there_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,10 +122,10 @@ def test_no_password_in_events_store_or_status(
     running = threading.Thread(target=camera.run)
     running.start()
     wait_for(lambda: any(e["type"] == "start" for e in events), 15)  # the ball is bright and taken for a hornet
-    status = [camera.health.status()]
+    status = [camera.lookout.health.status()]
     server.kill()
-    wait_for(lambda: camera.health.status()["source"]["state"] == "offline", 6)
-    status.append(camera.health.status())
+    wait_for(lambda: camera.lookout.health.status()["source"]["state"] == "offline", 6)
+    status.append(camera.lookout.health.status())
     camera.stop()
     running.join(15)
     assert events[-1]["type"] == "end"

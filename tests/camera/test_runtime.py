@@ -177,11 +177,11 @@ def test_a_lost_camera_ends_the_visit_and_a_new_one_begins_when_it_is_back(monke
 
     with Running(live_config(), SpotDetector(), grabber) as running:
         wait_for(lambda: [e["type"] for e in running.events] == ["start"], 5)
-        assert running.camera.health.ready() == (True, "")
+        assert running.camera.lookout.health.ready() == (True, "")
         gone.set()
         wait_for(lambda: len(running.events) == 2, 5)
         assert running.events[1]["end_reason"] == "camera_offline"
-        ready, why = running.camera.health.ready()
+        ready, why = running.camera.lookout.health.ready()
         assert not ready
         assert "offline" in why
         gone.clear()
@@ -212,13 +212,13 @@ class BrokenDetector(Detector):
 def test_a_model_that_fails_is_told_and_recovers() -> None:
     detector = BrokenDetector()
     with Running(live_config(), detector, moving) as running:
-        wait_for(lambda: running.camera.health.model_errors > 3, 5)
-        ready, why = running.camera.health.ready()
+        wait_for(lambda: running.camera.lookout.health.model_errors > 3, 5)
+        ready, why = running.camera.lookout.health.ready()
         assert not ready
         assert "out of memory" in why
         assert sum("out of memory" in line for line in running.said) == 1
         detector.broken = False
-        wait_for(lambda: running.camera.health.ready()[0], 5)
+        wait_for(lambda: running.camera.lookout.health.ready()[0], 5)
 
 
 def test_the_gate_saves_the_model_while_nothing_moves() -> None:
@@ -256,21 +256,21 @@ def test_a_reload_changes_rules_and_keeps_what_cannot_change() -> None:
         wait_for(lambda: any("configuration taken" in line for line in running.said), 5)
         assert any("after a restart also: web" in line for line in running.said)
         wait_for(lambda: len(running.events) == 2, 5)
-        processed = running.camera.health.inferred
-        wait_for(lambda: running.camera.health.inferred > processed + 10, 5)
+        processed = running.camera.lookout.health.inferred
+        wait_for(lambda: running.camera.lookout.health.inferred > processed + 10, 5)
         assert len(running.events) == 2  # hornets make no visits any more
         running.camera.reload(live_config("visits.labels=['wolf']"))
         wait_for(lambda: any("was not taken" in line for line in running.said), 5)
         assert running.camera.config.visits.labels == ("bee",)
-        wait_for(lambda: running.camera.health.inferred > processed + 20, 5)
+        wait_for(lambda: running.camera.lookout.health.inferred > processed + 20, 5)
 
 
 def test_a_reload_takes_another_source() -> None:
     with Running(live_config(), SpotDetector(), moving) as running:
-        wait_for(lambda: running.camera.health.inferred > 3, 5)
+        wait_for(lambda: running.camera.lookout.health.inferred > 3, 5)
         running.camera.reload(live_config("source.uri=rtsp://127.0.0.1:2/other"))
-        wait_for(lambda: running.camera.health.status()["source"]["name"].endswith("other"), 5)
-        wait_for(lambda: running.camera.health.status()["source"]["processed"] > 3, 5)
+        wait_for(lambda: running.camera.lookout.health.status()["source"]["name"].endswith("other"), 5)
+        wait_for(lambda: running.camera.lookout.health.status()["source"]["processed"] > 3, 5)
 
 
 def test_unknown_labels_are_refused() -> None:
@@ -281,9 +281,9 @@ def test_unknown_labels_are_refused() -> None:
 def test_heat_pauses_and_readiness_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgekit.camera.housekeeping.hottest", lambda: 99.0)
     with Running(live_config(), SpotDetector(), moving) as running:
-        wait_for(lambda: running.camera.health.status()["rate"]["mode"] == "paused", 5)
-        assert "99 degrees" in running.camera.health.ready()[1]
-        assert running.camera.health.alive() == (True, "")
+        wait_for(lambda: running.camera.lookout.health.status()["rate"]["mode"] == "paused", 5)
+        assert "99 degrees" in running.camera.lookout.health.ready()[1]
+        assert running.camera.lookout.health.alive() == (True, "")
         assert any("looking not at all" in line for line in running.said)
 
 
@@ -292,7 +292,7 @@ def test_a_slow_disk_costs_pictures_and_no_events(monkeypatch: pytest.MonkeyPatc
     config = live_config(f"output.video={tmp_path / 'v.avi'}", "visits.update_every=0.2")
     with Running(config, SpotDetector(), moving) as running:
         wait_for(lambda: running.camera.writer.skipped > 5, 15)
-        status = running.camera.health.status()
+        status = running.camera.lookout.health.status()
         assert status["age"]["ms_p50"] < 400  # a frame that waited for the disk would be 500
     kinds = [e["type"] for e in running.events]
     assert kinds[0] == "start"
@@ -302,18 +302,18 @@ def test_a_slow_disk_costs_pictures_and_no_events(monkeypatch: pytest.MonkeyPatc
 
 def test_a_hung_loop_is_not_alive() -> None:
     camera = Camera(live_config(), model_of(SpotDetector()), opener=lambda *_: moving(), say=lambda _: None)
-    assert camera.health.alive() == (True, "")
-    camera.health._beat -= 31
-    alive, why = camera.health.alive()
+    assert camera.lookout.health.alive() == (True, "")
+    camera.lookout.health._beat -= 31
+    alive, why = camera.lookout.health.alive()
     assert not alive
     assert "31 s" in why
-    assert camera.health.ready() == (False, why)
+    assert camera.lookout.health.ready() == (False, why)
 
 
 def test_nothing_is_ready_before_the_first_frame() -> None:
     camera = Camera(live_config(), model_of(SpotDetector()), opener=lambda *_: moving(), say=lambda _: None)
-    assert camera.health.ready()[0] is False
-    assert camera.health.status()["source"]["state"] == "connecting"
+    assert camera.lookout.health.ready()[0] is False
+    assert camera.lookout.health.status()["source"]["state"] == "connecting"
 
 
 def test_systemd_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_looks_at_once_give_the_same_events_in_the_same_order() -> None:
 
 def test_a_look_ahead_that_fails_is_that_frames_failure_only() -> None:
     camera, events = watched(BusyDetector(stops_at=5), [spot(20 + 5 * i, 50) for i in range(16)], "model.streams=2")
-    assert camera.health.inferred == 15
+    assert camera.lookout.health.inferred == 15
     assert events
 
 

@@ -103,13 +103,13 @@ class Watched:
             self.error = error
 
     def looks(self) -> int:
-        return self.camera.health.inferred
+        return self.camera.lookout.health.inferred
 
     def more_looks(self) -> float:
         """When five more frames were looked at."""
-        before, health = self.looks(), self.camera.health
-        wait_for(lambda: self.camera.health is not health or self.looks() >= before + 5)
-        if self.camera.health is not health:
+        before, health = self.looks(), self.camera.lookout.health
+        wait_for(lambda: self.camera.lookout.health is not health or self.looks() >= before + 5)
+        if self.camera.lookout.health is not health:
             wait_for(lambda: self.looks() >= 5)
         return time.monotonic()
 

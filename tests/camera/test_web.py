@@ -94,7 +94,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("site"))
-    wait_for(lambda: site.camera.health.inferred > 5, 10)
+    wait_for(lambda: site.camera.lookout.health.inferred > 5, 10)
     yield site
     site.close()
 
@@ -103,7 +103,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(tmp_path_factory.mktemp("guarded"), token=True)
     site.page.auth._throttle = TokenThrottle(sleep=lambda _: asyncio.sleep(0))  # its waits: test_connections.py
-    wait_for(lambda: site.camera.health.inferred > 5, 10)
+    wait_for(lambda: site.camera.lookout.health.inferred > 5, 10)
     yield site
     site.close()
 
@@ -198,7 +198,7 @@ def test_the_live_picture_moves(site: Site) -> None:
 def test_a_clip_plays_in_the_page_and_is_a_file(tmp_path: Path) -> None:
     site = Site(tmp_path, "visits.clip=true", "visits.pre_roll=0.5", "visits.post_roll=0.1")
     try:
-        wait_for(lambda: site.camera.health.inferred > 20, 10)
+        wait_for(lambda: site.camera.lookout.health.inferred > 20, 10)
         site.gone = True
         wait_for(lambda: [v["type"] for v in site.json("/api/visits")] == ["end"], 10)
         site.gone = False  # its clip ends with a later frame
@@ -282,8 +282,8 @@ def test_ready_and_alive_tell_the_truth(tmp_path: Path, monkeypatch: pytest.Monk
         assert site.json("/api/status")["ready"] is False
         site.gone = False
         wait_for(lambda: site.get("/readyz")[0] == 200, 5)
-        site.camera.health._beat -= 1000
-        site.camera.health.beat = lambda: None  # type: ignore[method-assign] - the loop hangs
+        site.camera.lookout.health._beat -= 1000
+        site.camera.lookout.health.beat = lambda: None  # type: ignore[method-assign] - the loop hangs
         assert site.get("/livez")[0] == 503
     finally:
         site.close()
@@ -405,7 +405,7 @@ def test_in_a_browser(site: Site, size: tuple[int, int], tmp_path: Path) -> None
 def test_a_click_plays_the_clip_in_a_browser(tmp_path: Path) -> None:
     site = Site(tmp_path / "store", "visits.clip=true", "visits.pre_roll=0.5", "visits.post_roll=0.1")
     try:
-        wait_for(lambda: site.camera.health.inferred > 60, 20)
+        wait_for(lambda: site.camera.lookout.health.inferred > 60, 20)
         site.gone = True
         wait_for(lambda: [v["type"] for v in site.json("/api/visits")] == ["end"], 10)
         site.gone = False

@@ -41,7 +41,7 @@ class Watched(Running):
         super().__enter__()
         camera = self.camera
         self.watch.start(
-            lambda: seen_of(camera.model_sha256, [camera.health], camera.config.motion),
+            lambda: seen_of(camera.model_sha256, [camera.lookout.health], camera.config.motion),
             lambda: camera.reload(camera.config),
         )
         return self
@@ -72,7 +72,7 @@ def hive(good: Path, key: Path, tmp_path: Path) -> Hive:
 
 def test_it_takes_the_new_model_without_a_restart_and_keeps_it(hive: Hive, package: Path, newer: Path) -> None:
     with Watched(hive) as running:
-        wait_for(lambda: running.camera.health.inferred > 3)
+        wait_for(lambda: running.camera.lookout.health.inferred > 3)
         install(package, hive.config, passes)
         wait_for(lambda: running.heard("better.onnx is kept"))
         assert running.camera.model_sha256 == file_sha256(newer)
@@ -87,12 +87,12 @@ def test_a_model_that_fails_there_is_given_back_within_half_a_minute(hive: Hive,
         return replace(found, make=lambda *_: Broken(0)) if broken else found
 
     with Watched(hive, opened) as running:
-        wait_for(lambda: running.camera.health.inferred > 3)
+        wait_for(lambda: running.camera.lookout.health.inferred > 3)
         install(package, hive.config, passes)
         took = wait_for(lambda: running.heard("is given back: it failed on"))
         took += wait_for(lambda: running.camera.model_sha256 == file_sha256(good))
-        looked = running.camera.health.inferred
-        took += wait_for(lambda: running.camera.health.inferred > looked)
+        looked = running.camera.lookout.health.inferred
+        took += wait_for(lambda: running.camera.lookout.health.inferred > looked)
     assert took < 30
     assert hive.used() == "tiny.onnx"
 

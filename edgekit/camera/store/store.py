@@ -24,7 +24,7 @@ from edgekit.camera.store.pending.outbox import Outbox
 from edgekit.camera.store.pending.unwritten import Unwritten
 from edgekit.camera.store.permissions import close_to_others
 from edgekit.camera.store.pictures import Pictures
-from edgekit.camera.store.quota import Removed, orders, orders_of, walk
+from edgekit.camera.store.quota import Removed, orders, orders_of
 from edgekit.errors import EdgekitError
 
 _WAITING = 2000  # events that are kept in memory while they cannot be written
@@ -212,10 +212,6 @@ class Store:
         self._unwritten.clips.update(finished)
         self.flush()
         return halves
-
-    def used(self) -> int:
-        """Bytes of everything in the folder."""
-        return sum(size for _, size in walk(self.folder))
 
     def close(self) -> None:
         """Writes what waits and lets another process have the store. What cannot be written is lost, and counted."""
