@@ -136,7 +136,7 @@ def test_it_starts_on_a_full_disk_and_writes_when_there_is_room(
 
 
 def test_what_waits_is_bounded_and_the_loss_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_WAITING", 10)
+    monkeypatch.setattr("edgekit.camera.store.pending.unwritten.MOST", 10)
     store = opened(tmp_path)
     store._retry_at = time.monotonic() + 100
     idents = [uuid7() for _ in range(8)]

@@ -21,13 +21,12 @@ from edgekit.camera.store.dropped import StoreProblems
 from edgekit.camera.store.leftovers import put_right
 from edgekit.camera.store.locked_database import LockedDatabase
 from edgekit.camera.store.pending.outbox import Outbox
-from edgekit.camera.store.pending.unwritten import Unwritten
+from edgekit.camera.store.pending.unwritten import MOST, Unwritten
 from edgekit.camera.store.permissions import close_to_others
 from edgekit.camera.store.pictures import Pictures
 from edgekit.camera.store.quota import Removed, orders, orders_of
 from edgekit.errors import EdgekitError
 
-_WAITING = 2000  # events that are kept in memory while they cannot be written
 _RETRY = 5.0  # seconds
 _LOOK = 1.0  # seconds between two looks whether everything is where it was
 
@@ -125,10 +124,9 @@ class Store:
         self._locked.lock.cover(self.seq)
         over = event["type"] in ("end", *OF_A_CAMERA)
         (self._mine.discard if over else self._mine.add)(event["id"])
-        self._outbox.promise(event, owed)
-        self._unwritten.events.append(event)
-        if len(self._unwritten.events) > _WAITING:
-            self._give_up()
+        if not self._unwritten.add(event, owed):
+            self.dropped.events_lost += 1
+            self._problems.once(f"error: more than {MOST} events wait to be written: the oldest are lost")
         self.flush()
 
     def name_clip(self, ident: str, path: str) -> None:
@@ -224,11 +222,6 @@ class Store:
             self._unwritten.give_up_all()
         self._locked.close()
         self._locked.lock.release()
-
-    def _give_up(self) -> None:
-        self._unwritten.give_up()
-        self.dropped.events_lost += 1
-        self._problems.once(f"error: more than {_WAITING} events wait to be written: the oldest are lost")
 
     def _opened(self) -> sqlite3.Connection | None:
         """The database; None while it cannot be opened. On a disk too full for that the oldest pictures make room."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
+from collections.abc import Collection
 from pathlib import Path
 
 from edgekit.camera.store.database import Event, insert_counts, insert_event, name_files
 from edgekit.camera.store.pending.outbox import Outbox
 from edgekit.camera.store.quota import forget
+
+MOST = 2000  # events that are kept in memory while they cannot be written
 
 
 class Unwritten:
@@ -30,6 +33,15 @@ class Unwritten:
     def __bool__(self) -> bool:
         rows = self.events or self.clips or self.most or self.watched or self._nameless
         return bool(rows) or self._outbox.due
+
+    def add(self, event: Event, owed: Collection[str]) -> bool:
+        """Takes an event, which the deliveries `owed` owe to somebody; False where another one had to go for it."""
+        self._outbox.promise(event, owed)
+        self.events.append(event)
+        if len(self.events) <= MOST:
+            return True
+        self._give_up()
+        return False
 
     def count(self, camera: str, most: list[tuple[str, int, int]], watched: list[tuple[int, float]]) -> None:
         """Adds a camera's counts, as `QuarterCounts.take` gives them."""
@@ -62,13 +74,13 @@ class Unwritten:
         for part in (self.events, self.clips, self.most, self.watched, self._nameless):
             part.clear()
 
-    def give_up(self) -> None:
-        """One event goes, an update first: a later event of its visit says more."""
-        index = next((i for i, event in enumerate(self.events) if event["type"] == "update"), 0)
-        self._outbox.give_up(self.events[index]["seq"])
-        del self.events[index]
-
     def give_up_all(self) -> None:
         """No event will be written any more."""
         while self.events:
             self._outbox.give_up(self.events.popleft()["seq"])
+
+    def _give_up(self) -> None:
+        """One event goes, an update first: a later event of its visit says more."""
+        index = next((i for i, event in enumerate(self.events) if event["type"] == "update"), 0)
+        self._outbox.give_up(self.events[index]["seq"])
+        del self.events[index]
