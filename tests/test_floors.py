@@ -36,7 +36,7 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "artifacts": ({"*"},),
     "backends": ({"base"}, {"cuda", "*"}, {"trt"}, {"tensorrt_"}),
     "benchmark": (
-        {"parts"}, {"schema"}, {"*"}, {"machine", "quality", "layers", "scenarios"}, {"measure", "timing"}, {"run"},
+        {"schema"}, {"*"}, {"machine", "quality", "layers", "scenarios"}, {"measure", "timing"}, {"run"},
         {"report"}, {"suite", "tune"}, {"pack"},
     ),
     "camera": (

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from edgekit.api.benching.parts import Parts, case, writer
 from edgekit.benchmark.measure import MeasurementPlan
-from edgekit.benchmark.parts import ScenarioName
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.scenarios.rules import SECONDS
-from edgekit.benchmark.schema import Report
+from edgekit.benchmark.schema import Report, ScenarioName
 from edgekit.benchmark.suite import refuse_existing_report
 from edgekit.data.classes.class_map import ClassMapLike, class_map
 

@@ -17,12 +17,24 @@ from edgekit.benchmark.layers.operations import costs
 from edgekit.benchmark.machine import reference_workload
 from edgekit.benchmark.machine.environment import condition_notes, conditions, environment
 from edgekit.benchmark.measure import END_TO_END, MeasurementPlan, Run, measure
-from edgekit.benchmark.parts import Expected, ScenarioName
 from edgekit.benchmark.pictures import name_of, timed_pictures
 from edgekit.benchmark.quality.answering import Answering
 from edgekit.benchmark.scenarios.rules import SECONDS
 from edgekit.benchmark.scenarios.run import run_scenarios, within_bound
-from edgekit.benchmark.schema import Case, Cold, Data, Failure, Layers, Peak, Ratio, Report, Robustness, Row
+from edgekit.benchmark.schema import (
+    Case,
+    Cold,
+    Data,
+    Expected,
+    Failure,
+    Layers,
+    Peak,
+    Ratio,
+    Report,
+    Robustness,
+    Row,
+    ScenarioName,
+)
 from edgekit.benchmark.subject import Subject
 from edgekit.benchmark.timing import best_of, per_picture, span, timing
 from edgekit.cores import cpu_numbers

@@ -13,12 +13,11 @@ from edgekit.artifacts.atomic import make_folder
 from edgekit.artifacts.kinds import weights_file
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.benchmark.measure import MeasurementPlan
-from edgekit.benchmark.parts import ScenarioName
 from edgekit.benchmark.report_file import read_report, write_report
 from edgekit.benchmark.run import Settings
 from edgekit.benchmark.scenarios.rules import SECONDS
 from edgekit.benchmark.scenarios.run import within_bound
-from edgekit.benchmark.schema import Case, Report
+from edgekit.benchmark.schema import Case, Report, ScenarioName
 from edgekit.config.tables import ClassNames, Kind, Table
 from edgekit.errors import EdgekitError, InputError
 from edgekit.screen import count_of

@@ -11,20 +11,22 @@ from typing import Any
 
 import pytest
 
-from edgekit.benchmark.parts import Bounded, Expected, Scenario
 from edgekit.benchmark.report.page import as_html
 from edgekit.benchmark.report.rows import short_names
 from edgekit.benchmark.report.text import as_csv, as_markdown
 from edgekit.benchmark.report.winners import judged
 from edgekit.benchmark.schema import (
     Agreement,
+    Bounded,
     Cold,
+    Expected,
     Failure,
     LayerCost,
     Layers,
     Peak,
     Report,
     Robustness,
+    Scenario,
     Span,
     Steadiness,
 )

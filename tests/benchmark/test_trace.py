@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.benchmark.parts import Bounded, Expected, Scenario
 from edgekit.benchmark.report.page import as_html
 from edgekit.benchmark.schema import (
     Agreement,
+    Bounded,
     Cold,
+    Expected,
     LayerCost,
     Layers,
     Operating,
@@ -20,6 +21,7 @@ from edgekit.benchmark.schema import (
     Ratio,
     Report,
     Robustness,
+    Scenario,
     Span,
 )
 from tests.benchmark.conftest import made_report, made_row, noisy

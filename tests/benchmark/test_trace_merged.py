@@ -10,11 +10,10 @@ import pytest
 
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.benchmark.machine.environment import environment
-from edgekit.benchmark.parts import Expected
 from edgekit.benchmark.report.merging.match import merge
 from edgekit.benchmark.report.merging.page import as_html
 from edgekit.benchmark.report_file import write_report
-from edgekit.benchmark.schema import Agreement, Report, Span
+from edgekit.benchmark.schema import Agreement, Expected, Report, Span
 from tests.benchmark.conftest import made_report, made_row, noisy
 from tests.benchmark.traced import Page, apart, content_of, holds, numbers, pool
 

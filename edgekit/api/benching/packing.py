@@ -20,8 +20,7 @@ from edgekit.screen import count_of
 if TYPE_CHECKING:
     from edgekit.benchmark.pack.read import Unpacked
     from edgekit.benchmark.pack.write import PackedModel, PackedSet
-    from edgekit.benchmark.parts import Expected
-    from edgekit.benchmark.schema import Case, Report
+    from edgekit.benchmark.schema import Case, Expected, Report
     from edgekit.predictor import Predictor
 
 _ANY_BOARD = "x86-cpu"  # whose limits count for a model of a target that is not known here

@@ -15,8 +15,8 @@ from edgekit.tasks import task_of
 
 if TYPE_CHECKING:
     from edgekit.artifacts.onnx_file import Artifact
-    from edgekit.benchmark.parts import Expected
     from edgekit.benchmark.quality.robustness import Attacked
+    from edgekit.benchmark.schema import Expected
     from edgekit.benchmark.suite import Suite
     from edgekit.data import Dataset
     from edgekit.data.classes.class_map import ClassMap

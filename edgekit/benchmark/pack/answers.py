@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.benchmark.pack.manifest import Answers
-from edgekit.benchmark.parts import Expected
+from edgekit.benchmark.schema import Expected
 from edgekit.data import Dataset
 from edgekit.errors import ArtifactError
 from edgekit.predictor import Predictor

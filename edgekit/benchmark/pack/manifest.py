@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from edgekit.benchmark.parts import Part
+from edgekit.benchmark.schema import Part
 from edgekit.benchmark.suite import Suite
 from edgekit.config.target import Limits
 from edgekit.vision.find import SUFFIXES

@@ -23,7 +23,7 @@ from edgekit.benchmark.pack.manifest import (
     answers_of,
     truth_of,
 )
-from edgekit.benchmark.parts import Packed
+from edgekit.benchmark.schema import Packed
 from edgekit.data import Dataset, Sample
 from edgekit.errors import ArtifactError, DataError
 from edgekit.progress import track

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgekit.benchmark.parts import Expected
 from edgekit.benchmark.quality.accuracy import evaluate
 from edgekit.benchmark.quality.agreement import Answers, accuracy, agreement, read_samples
-from edgekit.benchmark.schema import Case, Data, Row
+from edgekit.benchmark.schema import Case, Data, Expected, Row
 from edgekit.data import Dataset, sample_evenly
 from edgekit.errors import VerificationError
 from edgekit.predictor import Predictor

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgekit.benchmark.parts import Decided
 from edgekit.benchmark.report.rows import (
     groups,
     inference,
@@ -18,7 +17,7 @@ from edgekit.benchmark.report.rows import (
     spoken,
     times_as_fast,
 )
-from edgekit.benchmark.schema import Report, Row, Span
+from edgekit.benchmark.schema import Decided, Report, Row, Span
 from edgekit.benchmark.timing import OTHERS
 from edgekit.screen import count_of
 from edgekit.tasks import metric_named

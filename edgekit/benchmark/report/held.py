@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from edgekit.benchmark.parts import Scenario
-from edgekit.benchmark.schema import Report, Row
+from edgekit.benchmark.schema import Report, Row, Scenario
 from edgekit.screen import count_of
 
 Names = Mapping[str, str]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgekit.benchmark.parts import ScenarioName
+from edgekit.benchmark.schema import ScenarioName
 
 SECONDS = 600.0  # at least, of every scenario
 OFFLINE_SAMPLES = 24_576  # at least, or the whole data set where it is smaller

@@ -10,9 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.benchmark.parts import Bounded, Scenario, ScenarioName
 from edgekit.benchmark.scenarios.rules import PERCENTILE, QUERY, estimate, shortcomings
-from edgekit.benchmark.schema import Case, Row
+from edgekit.benchmark.schema import Bounded, Case, Row, Scenario, ScenarioName
 from edgekit.benchmark.subject import TAKE_UP, Subject
 from edgekit.progress import working
 from edgekit.tasks import ANY
