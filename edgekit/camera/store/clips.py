@@ -34,29 +34,37 @@ class DayOfClips:
 
     Args:
         most: bytes a day.
-        say: told once a day that no more clips are begun.
+        say: told once a day that clips end early, and that no more are begun.
     """
 
     def __init__(self, folder: Path, most: float, say: Callable[[str], None] = lambda _: None) -> None:
         self._folder, self._most, self._say = folder / "clips", most, say
-        self._day, self._spent, self._told = "", 0.0, False
+        self._day, self._spent = "", 0.0
+        self._told: set[str] = set()
 
     def share(self, day: str) -> float:
         """Bytes that a clip of that day may take; 0 where it should not be begun."""
         if day != self._day:  # what an earlier process wrote today counts too
             written = sum(size for _, size in walk(self._folder / day))
-            self._day, self._spent, self._told = day, float(written), False
+            self._day, self._spent, self._told = day, float(written), set()
         share = _SHARE * (self._most - self._spent)
         if share >= _LEAST:
             return share
-        if not self._told:
-            self._told = True
-            self._say(f"no more clips today: {self._spent / MB:.0f} MB are written (store.clips_mb_a_day = "
-                      f"{self._most / MB:g}); visits go on, with their pictures")  # fmt: skip
+        self._tell("no more clips today", "visits go on, with their pictures")
         return 0.0
 
     def spend(self, size: int) -> None:
         self._spent += size
+
+    def cut(self) -> None:
+        """A clip ends before its visit does, since its share is used up."""
+        self._tell("clips end early today", f"each takes {_SHARE:.0%} of what is left")
+
+    def _tell(self, what: str, then: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            written = f"{self._spent / MB:.0f} MB are written (store.clips_mb_a_day = {self._most / MB:g})"
+            self._say(f"{what}: {written}; {then}")
 
 
 class Clips:
@@ -144,6 +152,7 @@ class Clips:
             return
         if len(jpeg) > clip.left:  # as at `longest_clip`, what comes after it is not in it
             clip.cut = True
+            self._today.cut()
             return
         if not self._room(len(jpeg)):
             clip.cut = True
