@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from edgekit.api.evaluate import evaluate
 from edgekit.api.model import Model, load
+from edgekit.benchmark.quality.accuracy import readable
 from edgekit.benchmark.quality.false_alarms import ClipScores, FalseAlarms, Moment, PictureScores, of_class
 from edgekit.camera.config import CameraConfig, SourceConfig, VisitConfig
 from edgekit.camera.detect.detectors import make_detector
@@ -26,7 +27,7 @@ from edgekit.data.classes.class_map import ClassMap, ClassMapLike, class_map
 from edgekit.data.load import has_boxes
 from edgekit.data.made import is_made
 from edgekit.data.sample import class_index
-from edgekit.errors import DataError, PictureError, SourceError, UsageError
+from edgekit.errors import DataError, SourceError, UsageError
 from edgekit.predictor import Predictor
 from edgekit.progress import track
 from edgekit.screen import as_typed, some
@@ -160,18 +161,8 @@ class _Looked:
 
     def _pictures(self, samples: Sequence[Sample]) -> None:
         known: list[Sample] = []
-
-        def frames() -> Iterator[Frame]:
-            for sample in track(samples, "looking at pictures"):
-                try:
-                    frame = sample.read()
-                except PictureError as error:
-                    self.unread.append(f"{sample.name}: {error.got or error.what}")
-                    continue
-                known.append(sample)
-                yield frame
-
-        for count, found in enumerate(self._predictor.results(frames(), _EVERYTHING, _BATCH)):
+        frames = readable(samples, known, self.unread)
+        for count, found in enumerate(self._predictor.results(frames, _EVERYTHING, _BATCH)):
             sample = known[count]
             there = [labels.tolist() for labels in (sample.box_labels, sample.ignored_labels) if labels is not None]
             present = frozenset(label for labels in there for label in labels)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from edgekit.errors import OutputError
 
@@ -115,6 +116,11 @@ def write_bytes(path: Path, data: bytes, *, overwrite: bool = False, mode: int =
     """`data` under `path`, atomically; arguments and errors are `atomic`'s."""
     with atomic(path, overwrite=overwrite, mode=mode) as stream:
         stream.write(data)
+
+
+def write_json(path: Path, content: Any, *, mode: int = 0o666) -> None:
+    """Plain data as JSON in place of what was there; errors are `atomic`'s."""
+    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode(), overwrite=True, mode=mode)
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -247,17 +247,6 @@ def require_fit(engine: Engine, place: Place, *, lean_runtime: bool = False) -> 
         )
 
 
-def require_source(engine: Engine, onnx: Path, onnx_sha256: str) -> None:
-    """Raises ArtifactError when an engine was not built from this ONNX file."""
-    if engine.card.onnx_sha256 != onnx_sha256:
-        raise ArtifactError(
-            f"{engine.path} was not built from {onnx}.",
-            got=f"ONNX {engine.card.onnx_sha256[:12]} ({engine.card.onnx_name}) in the engine",
-            expected=f"ONNX {onnx_sha256[:12]}",
-            fix=engine.card.rebuild(),
-        )
-
-
 def changes(card: Card, onnx_sha256: str, version: str, options: BuildOptions) -> list[Difference]:
     """What would be different in an engine built now; empty when the key is the same."""
     found = []

@@ -11,6 +11,16 @@ from numpy.typing import ArrayLike, DTypeLike
 from onnx import helper, numpy_helper
 
 
+def fresh(base: str, taken: set[str]) -> str:
+    """`base`, or with a number where that is taken; taken then."""
+    name, number = base, 0
+    while name in taken:
+        number += 1
+        name = f"{base}_{number}"
+    taken.add(name)
+    return name
+
+
 class Builder:
     """Writes behind what is in a graph already.
 

@@ -17,7 +17,7 @@ from edgekit.errors import ArtifactError, DataError
 from edgekit.quantize.activation_tap import ActivationTap
 from edgekit.quantize.calibration import Calibration, Key, load_calibration, save_calibration
 from edgekit.quantize.observers import Histogram
-from edgekit.screen import count_of
+from edgekit.screen import count_of, some
 from edgekit.spec import PreprocessSpec
 from edgekit.vision.preprocess import preprocess
 
@@ -136,5 +136,4 @@ def _missing(dataset: Dataset) -> tuple[str, ...]:
     names = [name for i, name in enumerate(dataset.classes) if i not in have]
     if not names:
         return ()
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return (f"no picture of {len(names)} of {count_of(len(dataset.classes), 'class')} to calibrate on: {shown}",)
+    return (f"no picture of {len(names)} of {count_of(len(dataset.classes), 'class')} to calibrate on: {some(names)}",)

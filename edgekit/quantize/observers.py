@@ -145,13 +145,8 @@ def percentile(seen: Histogram, grid: Grid) -> tuple[float, float]:
     return max(float(low), seen.low), min(float(high), seen.high)
 
 
-def squared_error(seen: Histogram, grid: Grid, low: float, high: float) -> float:
-    """Sum of (value - its grid point)^2 over all values, for the range low..high."""
-    at, count = seen.middles()
-    return _squared_error(at, count, grid, low, high)
-
-
-def _squared_error(at: Floats, count: Floats, grid: Grid, low: float, high: float) -> float:
+def squared_error(at: Floats, count: Floats, grid: Grid, low: float, high: float) -> float:
+    """Sum of (value - its grid point)^2 over all values, which are at `at` so often, for the range low..high."""
     scale, zero = grid.parameters(low, high)
     steps = np.clip(np.rint(at / scale) + zero, grid.low, grid.high) - zero
     return float(count @ (at - steps * scale) ** 2)
@@ -172,7 +167,7 @@ def mse(seen: Histogram, grid: Grid) -> tuple[float, float]:
         else:
             pairs = [(f, g) for f in ends[0] for g in ends[1]]
         for f, g in pairs:
-            error = _squared_error(at, count, grid, float(low * f), float(high * g))
+            error = squared_error(at, count, grid, float(low * f), float(high * g))
             if error < best_error:
                 best, best_error = (float(f), float(g)), error
     return low * best[0], high * best[1]

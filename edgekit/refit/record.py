@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifacts.atomic import write_bytes
+from edgekit.artifacts.atomic import write_json
 from edgekit.artifacts.onnx_file import file_sha256
 from edgekit.reading import load_json
 
@@ -24,8 +23,8 @@ def record(folder: Path, digest: str, of: str, file: Path, found: Mapping[str, A
         found: `passed` and whatever else is to be read back.
     """
     if found["passed"]:
-        _write(folder / CURRENT, {"of": of, "file": file.name, "sha256": file_sha256(file)})
-    _write(folder / LAST, {**found, "digest": digest})
+        write_json(folder / CURRENT, {"of": of, "file": file.name, "sha256": file_sha256(file)}, mode=0o600)
+    write_json(folder / LAST, {**found, "digest": digest}, mode=0o600)
 
 
 def recorded(folder: Path, digest: str) -> dict[str, Any] | None:
@@ -41,10 +40,6 @@ def current(folder: Path, of: str) -> Path | None:
     if found.get("of") != of or file.parent != folder or not file.is_file():
         return None
     return file if file_sha256(file) == found.get("sha256") else None
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode(), overwrite=True, mode=0o600)
 
 
 def _read(path: Path) -> dict[str, Any]:

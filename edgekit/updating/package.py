@@ -7,18 +7,18 @@ the hash of every other file; nothing of the zip is used before both were checke
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from edgekit.artifacts.archive import opened, unpack
 from edgekit.artifacts.atomic import atomic, make_folder, reason, write_bytes
 from edgekit.artifacts.engine import sidecar_of
 from edgekit.artifacts.onnx_file import file_sha256
@@ -26,7 +26,6 @@ from edgekit.config.target import Limits
 from edgekit.errors import ArtifactError, VerificationError
 from edgekit.loading import ENGINE
 from edgekit.reading import RefusedError, load_json, read_bytes
-from edgekit.reading.archive import copied, opened_stored
 from edgekit.reading.limits import CARD, GB
 from edgekit.screen import count_of
 from edgekit.updating.keys import SIGNATURE, SigningKey, is_signed
@@ -138,17 +137,17 @@ class Package:
         make_folder(folder / GOLDEN)
         write_bytes(folder / MANIFEST, self.text, mode=0o600)
         write_bytes(folder / SIGNED, self.signature, mode=0o600)
-        with _opened(self.path) as archive:
+        with opened(self.path, LARGEST, _broken) as archive:
             for name, part in sorted(self.manifest.files.items()):
-                with archive.open(name) as source, atomic(folder / name, mode=0o600) as stream:
-                    found = copied(source, stream, part.bytes)
-                    if found != (part.sha256, part.bytes):  # while it has no name yet
-                        raise ArtifactError(
-                            f"{self.path} is not as it was signed: {name} was changed.",
-                            got=f"sha256 {found[0][:12]}, {found[1]} bytes",
-                            expected=f"sha256 {part.sha256[:12]}, {part.bytes} bytes",
-                            fix="copy it again, or sign the model again",
-                        )
+                unpack(
+                    archive,
+                    name,
+                    part,
+                    folder / name,
+                    other=f"{self.path} is not as it was signed: {name} was changed.",
+                    fix="copy it again, or sign the model again",
+                    mode=0o600,
+                )
 
 
 def open_package(path: Path, keys: Sequence[str]) -> Package:
@@ -158,7 +157,7 @@ def open_package(path: Path, keys: Sequence[str]) -> Package:
         ArtifactError: no package, a broken one, or one with files that the manifest does not name.
         VerificationError: none of the keys signed it.
     """
-    with _opened(path) as archive:
+    with opened(path, LARGEST, _broken) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         for name, most in ((MANIFEST, CARD), (SIGNED, SIGNATURE)):
             if name not in entries or entries[name].file_size > most:
@@ -190,17 +189,6 @@ def model_in(folder: Path, ident: str, keys: Sequence[str]) -> Path:
     if not good or hashlib.sha256(text).hexdigest() != ident:
         raise _broken(folder, "a model whose bytes were changed on the disk" if not good else "another update")
     return folder / manifest.model
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with opened_stored(path, LARGEST) as archive:
-            yield archive
-    except RefusedError as error:
-        raise _broken(path, str(error)) from error
-    except OSError as error:
-        raise _broken(path, reason(error)) from error
 
 
 def _trusted(path: Path, text: bytes, signature: bytes, keys: Sequence[str]) -> Manifest:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from edgekit.artifacts.atomic import reason, sync_folder, write_bytes
+from edgekit.artifacts.atomic import reason, sync_folder, write_json
 from edgekit.camera.clock import boot_id, iso
 from edgekit.errors import BusyError, OutputError
 from edgekit.reading import RefusedError, load_json, read_bytes
@@ -185,7 +184,7 @@ def note(models: Path, outcome: Outcome, model: str, ident: str, why: str) -> No
     """Keeps what came of the last update, for people: `last.json`. Nothing depends on it."""
     told = {"outcome": outcome, "model": model, "update": ident, "why": why, "at": iso(time.time())}
     with contextlib.suppress(OutputError):
-        _write_json(models / LAST, told)
+        write_json(models / LAST, told, mode=0o600)
 
 
 def last_outcome(models: Path) -> dict[str, str]:
@@ -231,8 +230,4 @@ def locked(models: Path, name: str, wait: bool = True) -> Iterator[None]:
 
 
 def _write(models: Path, record: Record) -> None:
-    _write_json(models / CURRENT, asdict(record))
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_bytes(path, (json.dumps(content, indent=1) + "\n").encode(), overwrite=True, mode=0o600)
+    write_json(models / CURRENT, asdict(record), mode=0o600)

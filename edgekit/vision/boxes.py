@@ -30,13 +30,6 @@ def cxcywh_from_xyxy(boxes: ArrayLike) -> Floats:
     return np.concatenate([(low + high) / 2, high - low], axis=-1)
 
 
-def xyxy_from_cxcywh(boxes: ArrayLike) -> Floats:
-    """Inverse of `cxcywh_from_xyxy`, to rounding."""
-    centred = _boxes(boxes)
-    centre, half = centred[..., :2], centred[..., 2:] / 2
-    return np.concatenate([centre - half, centre + half], axis=-1)
-
-
 def iou_matrix(a: ArrayLike, b: ArrayLike, crowd: ArrayLike | None = None) -> Floats:
     """Intersection over union of every box of `a` with every one of `b`: float64 [N, M] in 0..1.
 

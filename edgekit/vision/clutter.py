@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgekit.screen import some
+
 # Windows, macOS, Synology, QNAP, Linux' file check and Python; all that begins with a dot is hidden, and goes with them
 # (.ipynb_checkpoints, .Trash-1000, .DS_Store, "._x.jpg" of macOS, .trashed-1-x.jpg of Android)
 _NAMES = frozenset(
@@ -39,5 +41,4 @@ def clutter_note(found: Sequence[Path], root: Path) -> tuple[str, ...]:
     if not found:
         return ()
     names = [p.relative_to(root).as_posix() + ("/" if p.is_dir() else "") for p in found]
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return (f"{len(names)} ignored, hidden or a system's own: {', '.join(names[:5])}{more}",)
+    return (f"{len(names)} ignored, hidden or a system's own: {some(names)}",)

@@ -116,12 +116,12 @@ def test_mse_is_as_good_as_brute_force(grid: Grid, kind: str) -> None:
         "tail": np.random.default_rng(3).standard_t(3, 20_000).astype(np.float32),
     }[kind]
     histogram = seen(values)
-    found = squared_error(histogram, grid, *choose_range(histogram, "mse", grid))
+    found = squared_error(*histogram.middles(), grid, *choose_range(histogram, "mse", grid))
     factors = np.linspace(0.05, 1, 20)
     pairs = itertools.product(factors, factors) if kind != "relu" else zip(factors, factors, strict=True)
-    best = min(squared_error(histogram, grid, histogram.low * f, histogram.high * g) for f, g in pairs)
+    best = min(squared_error(*histogram.middles(), grid, histogram.low * f, histogram.high * g) for f, g in pairs)
     assert found <= best * 1.02
-    everything = squared_error(histogram, grid, histogram.low, histogram.high)
+    everything = squared_error(*histogram.middles(), grid, histogram.low, histogram.high)
     assert found <= everything
     if kind == "tail":
         assert found < 0.95 * everything
@@ -133,7 +133,7 @@ def test_the_error_of_a_histogram_is_that_of_the_values(grid: Grid) -> None:
     scale, zero = grid.parameters(-2.5, 2.0)
     steps = np.clip(np.rint(values / scale) + zero, grid.low, grid.high) - zero
     want = ((values - steps * scale) ** 2).sum()
-    assert squared_error(seen(values), grid, -2.5, 2.0) == pytest.approx(want, rel=0.02)
+    assert squared_error(*seen(values).middles(), grid, -2.5, 2.0) == pytest.approx(want, rel=0.02)
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edgekit.artifacts.kinds import is_checkpoint
 from edgekit.benchmark.run import Bench, Hooks, Settings
 from edgekit.benchmark.schema import Case, Cold, Layers, Peak, Report, Robustness
+from edgekit.screen import some
 from edgekit.tasks import task_of
 
 if TYPE_CHECKING:
@@ -287,5 +288,4 @@ def _has_cuda() -> bool:
 
 
 def _title(cases: Sequence[Case]) -> str:
-    names = list(dict.fromkeys(Path(c.model).stem for c in cases))
-    return "Benchmark of " + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return "Benchmark of " + some(list(dict.fromkeys(Path(c.model).stem for c in cases)), 3)

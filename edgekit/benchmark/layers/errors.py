@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.backends.onnxruntime_ import run_once
 from edgekit.benchmark.schema import Layers, Row
+from edgekit.graph.passes.expose import with_outputs
 
 PICTURES = 4  # that the errors are taken over
 Feeds = Sequence[Mapping[str, NDArray[Any]]]
@@ -34,7 +35,8 @@ def layer_errors(reference: Artifact, candidate: Artifact, feeds: Feeds) -> dict
     common = [name for name in nodes if name in theirs]
     if not common:
         return {}
-    models = [_exposed(a.model, [held[n] for n in common]) for a, held in ((reference, theirs), (candidate, nodes))]
+    sides = ((reference.model, theirs), (candidate.model, nodes))
+    models = [with_outputs(model, [held[n] for n in common]).SerializeToString() for model, held in sides]
     wrong, whole = dict.fromkeys(common, 0.0), dict.fromkeys(common, 0.0)
     for feed in feeds:
         a, b = (run_once(model, feed) for model in models)
@@ -81,11 +83,3 @@ class LayerErrors:
 
 def _computing(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.op_type in _COMPUTES and node.output]
-
-
-def _exposed(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    have = {value.name for value in copy.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)
-    return bytes(copy.SerializeToString())

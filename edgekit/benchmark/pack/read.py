@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
 from pydantic import ValidationError
 
-from edgekit.artifacts.atomic import atomic, make_folder, reason
+from edgekit.artifacts.archive import opened, unpack
+from edgekit.artifacts.atomic import make_folder
 from edgekit.benchmark.pack.manifest import (
     ARRAYS,
     MANIFEST,
@@ -27,8 +25,8 @@ from edgekit.benchmark.schema import Packed
 from edgekit.data import Dataset, Sample
 from edgekit.errors import ArtifactError, DataError
 from edgekit.progress import track
-from edgekit.reading import RefusedError, load_json
-from edgekit.reading.archive import copied, opened_stored, read_npz
+from edgekit.reading import load_json
+from edgekit.reading.archive import read_npz
 from edgekit.reading.limits import CARD, GB, PAIRS
 from edgekit.vision.image import read_picture
 
@@ -61,17 +59,17 @@ class Pack:
         """
         for place in {(folder / name).parent for name in self.manifest.files}:
             make_folder(place)
-        with _opened(self.path) as archive:
+        with opened(self.path, LARGEST, _broken) as archive:
             for name, file in track(sorted(self.manifest.files.items()), "unpacking", len(self.manifest.files)):
-                with archive.open(name) as source, atomic(folder / name, overwrite=True) as stream:
-                    found = copied(source, stream, file.bytes)
-                    if found != (file.sha256, file.bytes):  # while it has no name yet
-                        raise ArtifactError(
-                            f"{name} in {self.path} is not what its manifest says.",
-                            got=f"sha256 {found[0][:12]}, {found[1]} bytes",
-                            expected=f"sha256 {file.sha256[:12]}, {file.bytes} bytes",
-                            fix="copy the pack again, or write it anew with edgekit bench --pack",
-                        )
+                unpack(
+                    archive,
+                    name,
+                    file,
+                    folder / name,
+                    other=f"{name} in {self.path} is not what its manifest says.",
+                    fix="copy the pack again, or write it anew with edgekit bench --pack",
+                    overwrite=True,
+                )
         return Unpacked(self, folder)
 
 
@@ -132,7 +130,7 @@ def open_pack(path: Path) -> Pack:
     Raises:
         ArtifactError: no pack, a broken one, one of another version, or one with files that the manifest has not.
     """
-    with _opened(path) as archive:
+    with opened(path, LARGEST, _broken) as archive:
         entries = {entry.filename: entry.file_size for entry in archive.infolist()}
         if MANIFEST not in entries or entries[MANIFEST] > CARD:
             raise _broken(path, f"no {MANIFEST}" if MANIFEST not in entries else f"a {MANIFEST} that is too large")
@@ -166,17 +164,6 @@ def _manifest(path: Path, text: bytes) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise _broken(path, f"{MANIFEST}: {f'{where}: ' if where else ''}{first['msg']}") from error
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[ZipFile]:
-    try:
-        with opened_stored(path, LARGEST) as archive:
-            yield archive
-    except RefusedError as error:
-        raise _broken(path, str(error)) from error
-    except OSError as error:
-        raise _broken(path, reason(error)) from error
 
 
 def _broken(path: Path, got: str) -> ArtifactError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from edgekit.data import Dataset, Sample
@@ -29,15 +29,15 @@ def evaluate(predictor: Predictor, dataset: Dataset) -> Evaluation:
 
 def _answered(predictor: Predictor, dataset: Dataset, known: list[Sample], unread: list[str]) -> Iterator[Answered]:
     count = 0
-    for count, (outputs, shape) in enumerate(predictor.rows(_frames(dataset, known, unread)), 1):
+    for count, (outputs, shape) in enumerate(predictor.rows(readable(dataset, known, unread)), 1):
         yield Answered(outputs, shape, known[count - 1])
     if not count:
         raise DataError("None of the pictures can be read.", got="; ".join(unread[:3]), expected="readable pictures")
 
 
-def _frames(dataset: Dataset, known: list[Sample], unread: list[str]) -> Iterator[Frame]:
+def readable(samples: Iterable[Sample], known: list[Sample], unread: list[str]) -> Iterator[Frame]:
     """The frames that can be read; `known` gets their samples, `unread` the names of the others."""
-    for sample in track(dataset, "looking at pictures"):
+    for sample in track(samples, "looking at pictures"):
         try:
             frame = sample.read()
         except PictureError as error:

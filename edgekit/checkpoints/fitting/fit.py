@@ -21,7 +21,7 @@ from edgekit.checkpoints.fitting.layout import Layout, Shape, layout_of, numbers
 from edgekit.checkpoints.fitting.names import behind_dropout, unwrapped
 from edgekit.checkpoints.fitting.remap import remaps
 from edgekit.errors import CheckpointError, UsageError
-from edgekit.screen import count_of
+from edgekit.screen import count_of, some
 
 _STATISTICS = re.compile(r"(^|\.)running_(mean|var)$")
 _TRAINING_ONLY = re.compile(r"^(aux\w*|AuxLogits|aux_head|mask_token|head_aux)(\.|\d|$)")
@@ -220,7 +220,7 @@ class _Fitting:
         for name in dropped:
             del self.found[name]
         if dropped:
-            self.notes.append(f"left out, since answers do not depend on them: {_some(dropped)}")
+            self.notes.append(f"left out, since answers do not depend on them: {some(dropped, 3)}")
         lacking = [n for n in shapes if n not in self.found and n not in self.layout.learned]
         counters = [name for name in lacking if name.endswith("num_batches_tracked")]
         self.found.update({name: torch.zeros((), dtype=torch.long) for name in counters})
@@ -229,14 +229,14 @@ class _Fitting:
         if computed and not rest and (self.classes or not self.layout.heads):
             own = numbers_of(self.layout, self.classes)
             self.found.update({name: own[name] for name in computed})
-            self.notes.append(f"not in the file, computed as the net does: {_some(computed)}")
+            self.notes.append(f"not in the file, computed as the net does: {some(computed, 3)}")
 
     def _misfit(
         self, missing: Sequence[str], strange: Sequence[str], other: Sequence[str], shapes: Mapping[str, Shape]
     ) -> MisfitError:
         parts = [
-            f"{len(missing)} missing ({_some(missing)})" if missing else "",
-            f"{len(strange)} that it does not have ({_some(strange)})" if strange else "",
+            f"{len(missing)} missing ({some(missing, 3)})" if missing else "",
+            f"{len(strange)} that it does not have ({some(strange, 3)})" if strange else "",
             f"{len(other)} of another shape ({', '.join(_shaped(n, self.found[n], shapes[n]) for n in other[:2])})"
             if other
             else "",
@@ -269,7 +269,3 @@ def _refuse_other_channels(arch: str, name: str, tensor: Tensor, shape: Shape) -
 
 def _shaped(name: str, tensor: Tensor, shape: Shape) -> str:
     return f"{name} {list(tensor.shape)} for {list(shape)}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -22,7 +22,7 @@ from edgekit.checkpoints.fitting.guess import behind, starts_of_known
 from edgekit.checkpoints.fitting.layout import Layout
 from edgekit.checkpoints.fitting.names import BESIDE, NORMALIZE, behind_dropout, unwrapped
 from edgekit.errors import CheckpointError, UsageError
-from edgekit.screen import count_of
+from edgekit.screen import count_of, some
 
 WRAPPERS = (
     "state_dict_ema", "model_ema", "ema", "ema_state_dict", "params_ema", "state_dict", "model_state_dict",
@@ -148,8 +148,7 @@ def find_weights(content: Mapping[str, Any], path: Path, kind: Wanted, wanted: s
     elif chosen.key:
         notes.append(f"weights: those under {chosen.key}")
     if dropped:
-        more = f" and {len(dropped) - 4} more" if len(dropped) > 4 else ""
-        notes.append(f"left out, since they belong to no layer: {', '.join(dropped[:4])}{more}")
+        notes.append(f"left out, since they belong to no layer: {some(dropped, 4)}")
     return Weights(headed(state, notes), buffers, tuple(notes))
 
 

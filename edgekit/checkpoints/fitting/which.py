@@ -17,6 +17,7 @@ from edgekit.checkpoints.fitting.naming import Named, SaidOfItself, misnamed, na
 from edgekit.checkpoints.fitting.unwrap import Weights, any_known, find_weights, one_of, ours
 from edgekit.errors import CheckpointError
 from edgekit.nets.library import without_tag
+from edgekit.screen import some
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _inferred(found: Weights, path: Path, said: Named, stated: Mapping[str, Any]
         arch, width, arguments = nets.infer(found.state, stated)
     except CheckpointError as error:  # which net it is is told from keys; which file it was is not known there
         if said.archs and candidates(found.state):
-            raise misnamed(said, _listed(candidates(found.state)), path) from error
+            raise misnamed(said, some(candidates(found.state), 12), path) from error
         raise CheckpointError(f"{path}: {error.what}", got=error.got, expected=error.expected, fix=error.fix) from error
     head = f"{nets.find(arch).head}.weight"
     return Which(arch, arguments, width, head, found.state, found.buffers, said.by, found.notes)
@@ -124,7 +125,7 @@ def _library(content: Mapping[str, Any], path: Path, claims: SaidOfItself, said:
             return _of(arch, made, found, said.by, (*notes, *found.notes))
     nearest = min(misfits, key=lambda one: one.distance)
     known = candidates(find_weights(content, path, any_known(), key).state)
-    raise misnamed(said, _listed(known) if known else str(nearest.expected), path, "" if known else str(nearest.got))
+    raise misnamed(said, some(known, 12) if known else str(nearest.expected), path, "" if known else str(nearest.got))
 
 
 def _tried(layout: Layout, claims: SaidOfItself) -> list[dict[str, Any]]:
@@ -163,7 +164,7 @@ def _guessed(
     if fits:
         raise CheckpointError(
             f"{path} does not say which net it is of, and its keys and shapes fit {len(fits)}.",
-            got=_listed(tuple(fits)),
+            got=some(tuple(fits), 12),
             expected="one net: several have these keys, and other functions",
             fix=f"--arch {next(iter(fits))}, or another of these; --expect PAIRS.npz proves it",
         ) from own
@@ -177,7 +178,7 @@ def _nearly(names: tuple[str, ...], state: Mapping[str, Tensor], path: Path) -> 
     try:
         fit(names[0], state)
     except MisfitError as misfit:
-        what = f"{path} is nearly a {_listed(names)}."
+        what = f"{path} is nearly a {some(names, 12)}."
         return CheckpointError(what, got=misfit.got, expected=misfit.expected, fix=misfit.fix)
     return None
 
@@ -186,7 +187,3 @@ def _of(arch: str, fitted: Fit, found: Weights, by: str, notes: tuple[str, ...])
     return Which(
         arch, fitted.arguments, fitted.classes, fitted.head, fitted.state, found.buffers, by, (*notes, *fitted.notes)
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

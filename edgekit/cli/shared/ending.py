@@ -47,12 +47,12 @@ def tell(summary: Summary, config: CameraConfig, output_format: Format) -> None:
 
 def keep(events: list[dict[str, Any]], summary: Summary, out: Path) -> None:
     """Writes a file's events and summary beside its video."""
-    from edgekit.artifacts.atomic import make_folder, write_bytes
+    from edgekit.artifacts.atomic import make_folder, write_bytes, write_json
 
     make_folder(out)
     lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events)
     write_bytes(out / "events.jsonl", lines.encode(), overwrite=True)
-    write_bytes(out / "summary.json", (json.dumps(_as_json(summary), indent=1) + "\n").encode(), overwrite=True)
+    write_json(out / "summary.json", _as_json(summary))
     say(f"events: {out / 'events.jsonl'}")
     say(f"summary: {out / 'summary.json'}")
 

@@ -16,6 +16,7 @@ from edgekit.artifacts.onnx_file import KEY
 from edgekit.errors import ArtifactError
 from edgekit.graph.foreign.external import merge
 from edgekit.graph.foreign.refuse import refuse, tensors_of
+from edgekit.graph.lint.graph import opset_of
 from edgekit.reading import RefusedError, read_bytes, regular_size
 from edgekit.reading.limits import ONNX
 from edgekit.reading.protobuf import check_fields
@@ -113,11 +114,6 @@ def read_foreign(path: str | os.PathLike[str]) -> Foreign:
         notes.append("its weights lay in files beside it; the hash is of all of them")
     props = {entry.key: entry.value for entry in model.metadata_props}
     return Foreign(path, model, sha, props, tuple(notes))
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    """Version of ONNX's own operators."""
-    return max(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))
 
 
 def _producer(model: onnx.ModelProto) -> str:

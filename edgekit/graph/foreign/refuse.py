@@ -14,6 +14,7 @@ from onnx import TensorProto
 from edgekit.artifacts.onnx_file import STANDARD_DOMAINS, graphs_of
 from edgekit.errors import ArtifactError
 from edgekit.graph.foreign.external import is_outside
+from edgekit.graph.lint.graph import opset_of, title
 from edgekit.reading.limits import FIELDS, ONNX, size
 from edgekit.reading.protobuf import tensor_problem
 from edgekit.screen import count_of
@@ -118,7 +119,7 @@ def _functions(model: onnx.ModelProto, path: Path) -> None:
     }  # fmt: skip
     if len(called) != len(model.functions):
         raise _refused(path, "two functions of one name", "a name twice", "names of their own", "export it again")
-    opset = max(int(o.version) for o in model.opset_import if o.domain in STANDARD_DOMAINS)
+    opset = opset_of(model)
     for function in model.functions:
         other = {int(o.version) for o in function.opset_import if o.domain in STANDARD_DOMAINS} - {opset}
         if other or function.domain in STANDARD_DOMAINS:
@@ -164,17 +165,17 @@ def _operators(nodes: Sequence[onnx.NodeProto], local: set[tuple[str, str]], pat
         )
     for node in nodes:
         if node.op_type in FLOW:
-            raise _refused(path, f"a {node.op_type}, which runs as often as the picture asks for", _title(node),
+            raise _refused(path, f"a {node.op_type}, which runs as often as the picture asks for", title(node)[:80],
                            "a graph without loops", "unroll it in the module, and export it again")  # fmt: skip
         if node.op_type in RANDOM:
-            raise _refused(path, "a node that gives other numbers in every run", f"{node.op_type} {_title(node)}",
+            raise _refused(path, "a node that gives other numbers in every run", f"{node.op_type} {title(node)[:80]}",
                            "a graph that can be proven equal", "model.eval() before the export")  # fmt: skip
         if node.op_type in NOT_TENSORS or (node.op_type.startswith("Sequence") and node.op_type != PART):
-            raise _refused(path, "sequences, optionals or texts", f"{node.op_type} {_title(node)}",
+            raise _refused(path, "sequences, optionals or texts", f"{node.op_type} {title(node)[:80]}",
                            "tensors of numbers only", "give the module plain tensors to take and make")  # fmt: skip
         training = [a.name for a in node.attribute if a.name == "training_mode" and a.i]
         if training:
-            raise _refused(path, "a node in training mode", f"{node.op_type} {_title(node)}", "inference",
+            raise _refused(path, "a node in training mode", f"{node.op_type} {title(node)[:80]}", "inference",
                            "model.eval() before the export")  # fmt: skip
 
 
@@ -278,10 +279,6 @@ def _interface(value: onnx.ValueInfoProto, path: Path) -> None:
         kind = "strings" if which == "tensor_type" else str(which).removesuffix("_type")
         raise _refused(path, "sequences, optionals or texts", f"{name} is {kind}", "tensors of numbers only",
                        "give the module plain tensors to take and return")  # fmt: skip
-
-
-def _title(node: onnx.NodeProto) -> str:
-    return (node.name or next((o for o in node.output if o), node.op_type))[:80]
 
 
 def _refused(path: Path, what: str, got: str, expected: str, fix: str) -> ArtifactError:

@@ -153,6 +153,11 @@ def title(node: onnx.NodeProto) -> str:
     return node.name or next((o for o in node.output if o), node.op_type)
 
 
+def opset_of(model: onnx.ModelProto) -> int:
+    """Version of ONNX's own operators."""
+    return max(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))
+
+
 def type_name(dtype: int) -> str:
     name: str = TensorProto.DataType.Name(dtype)
     return name.lower()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import onnx
 
 from edgekit.graph.passes.base import Pass, names_of
@@ -48,4 +50,13 @@ def exposed(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     Expose()(copy)
+    return copy
+
+
+def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """A copy that gives these tensors as outputs too."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    have = set(names_of(copy.graph.output))
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)
     return copy

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import onnx
 
+from edgekit.graph.builder import fresh
 from edgekit.graph.passes.base import Pass, names_of
 
 SCOPES = "pkg.torch.onnx.name_scopes"
@@ -45,17 +46,17 @@ class NameByModule(Pass):
         renamed: dict[str, str] = {}
         taken = set(fixed)
         for tensor in graph.initializer:
-            renamed[tensor.name] = _fresh(tensor.name.removeprefix(self.strip), taken)
+            renamed[tensor.name] = fresh(tensor.name.removeprefix(self.strip), taken)
             tensor.name = renamed[tensor.name]
         names: set[str] = set()
         changed = bool(graph.value_info)
         for node in graph.node:
             base = _module_name(node, self.strip)
-            name = _fresh(base, names)
+            name = fresh(base, names)
             changed, node.name = changed or name != node.name, name
             for i, output in enumerate(node.output):
                 if output and output not in fixed:
-                    renamed[output] = _fresh(base if len(node.output) == 1 else f"{base}.{i}", taken)
+                    renamed[output] = fresh(base if len(node.output) == 1 else f"{base}.{i}", taken)
         for node in graph.node:
             node.input[:] = [renamed.get(name, name) for name in node.input]
             node.output[:] = [renamed.get(name, name) for name in node.output]
@@ -83,12 +84,3 @@ def _module_name(node: onnx.NodeProto, strip: str) -> str:
     path = f"{path}.".removeprefix(strip).removesuffix(".")
     leaf = len(classes) >= 2 and str(classes[-2]).startswith("torch.nn.modules.")
     return path if leaf else f"{path}.{kind}".removeprefix(".")
-
-
-def _fresh(base: str, taken: set[str]) -> str:
-    name, i = base, 0
-    while name in taken:
-        i += 1
-        name = f"{base}_{i}"
-    taken.add(name)
-    return name

@@ -16,9 +16,8 @@ from edgekit.graph.decoders import Reading
 from edgekit.graph.foreign import Foreign, refuse_bombs
 from edgekit.graph.passes.half_weights import is_stored_half
 from edgekit.graph.wrap import layout_of, picture_of
-from edgekit.pipeline.adopting.own_pictures import prepared
 from edgekit.predictor import Answers
-from edgekit.spec import PreprocessSpec, Suppression, TensorSpec
+from edgekit.spec import Suppression, TensorSpec
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -96,10 +95,6 @@ class Original:
             for picture in pictures
         ]
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-
-    def of_frames(self, frames: Iterable[NDArray[np.uint8]], spec: PreprocessSpec, decoding: Decoding) -> Answers:
-        """As `answers`, from uint8 [h, w, 3] BGR frames, prepared as `spec` says."""
-        return self.answers((prepared(frame, spec) for frame in frames), decoding)
 
 
 def _first(values: NDArray[Any], batch: int) -> NDArray[Any]:

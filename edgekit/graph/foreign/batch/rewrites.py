@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from edgekit.graph.builder import fresh
 from edgekit.graph.foreign.batch.rows import COUNT, Place, Rewrite, Rows, StuckError
-from edgekit.graph.foreign.steps.work import array, attribute, drop_attributes, fresh, title
+from edgekit.graph.foreign.steps.work import array, attribute, drop_attributes, title
 
 
 def _reshape(rows: Rows, node: onnx.NodeProto) -> bool:

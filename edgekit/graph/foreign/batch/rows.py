@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgekit.graph.foreign.steps.work import fresh, inferred, shape_of, title
+from edgekit.graph.builder import fresh
+from edgekit.graph.foreign.steps.work import inferred, shape_of, title
+from edgekit.graph.lint.graph import opset_of
 
 COUNT = 7  # of rows, to see where they go; a net has few sevens beside ones
 
@@ -114,7 +116,7 @@ class Rows:
         lost = next((name for name, kind in kinds.items() if kind is None), None)
         if lost is not None:
             raise StuckError(f"the shape of {lost} is not known")
-        version = max(int(o.version) for o in self.model.opset_import if o.domain in ("", "ai.onnx"))
+        version = opset_of(self.model)
         small = {name: self.weights[name] for name in node.input
                  if name in self.weights and prod(self.weights[name].dims) <= 4096}  # fmt: skip
         try:

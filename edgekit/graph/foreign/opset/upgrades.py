@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from edgekit.errors import ArtifactError
-from edgekit.graph.foreign.steps.work import Work, array, attribute, drop_attributes, fresh, shape_of, title
+from edgekit.graph.builder import fresh
+from edgekit.graph.foreign.steps.work import Work, array, attribute, drop_attributes, shape_of, title
 
 
 class Upgrade:

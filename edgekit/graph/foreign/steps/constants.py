@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.errors import ArtifactError
+from edgekit.graph.builder import fresh
 from edgekit.graph.foreign.run import run
-from edgekit.graph.foreign.steps.work import Work, array, attribute, fresh, shape_of, title, type_of
+from edgekit.graph.foreign.steps.work import Work, array, attribute, shape_of, title, type_of
 from edgekit.reading.limits import MB, size
 from edgekit.screen import count_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from edgekit.graph.foreign.steps.work import Work, fresh
+from edgekit.graph.builder import fresh
+from edgekit.graph.foreign.steps.work import Work
 
 _PLAIN = re.compile(r"[\w./:\-]{1,120}", re.ASCII)
 _NUMBER = re.compile(r"\d*|onnx::\w+_\d+")  # the second are what torch calls a weight that it changed

@@ -15,9 +15,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from edgekit.graph.builder import fresh
 from edgekit.graph.foreign.run import difference, run
-from edgekit.graph.foreign.steps.work import FoldedNorm, Work, array, attribute, drop_attributes, fresh, joined, title
-from edgekit.screen import count_of
+from edgekit.graph.foreign.steps.work import FoldedNorm, Work, array, attribute, drop_attributes, title
+from edgekit.graph.passes.expose import with_outputs
+from edgekit.screen import count_of, some
 
 Float64 = NDArray[np.float64]
 BEFORE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -57,7 +59,7 @@ def norms(work: Work) -> None:
         work.tell(f"{len(done)} BatchNormalizations were folded into their layers")
     if len(done) < len(found):
         left = [norm for norm in work.folded if not norm.into]
-        names = joined([f"{norm.name} ({norm.reason})" for norm in left], 3)
+        names = some([f"{norm.name} ({norm.reason})" for norm in left], 3)
         work.tell(f"{len(left)} BatchNormalizations stay: {names}")
 
 
@@ -226,7 +228,7 @@ def _measured(work: Work, before: onnx.ModelProto, done: list[_Folding]) -> list
     """What comes out behind each, before and after, on a random picture."""
     feed = {work.image: random_picture(work.model)}
     names = list(dict.fromkeys(folding.tensor for folding in done))
-    seen = [run(exposed(model, names), feed, names) for model in (before, work.model)]
+    seen = [run(with_outputs(model, names), feed, names) for model in (before, work.model)]
     found = []
     for folding in done:
         d, scale = difference(seen[1][folding.tensor], seen[0][folding.tensor])
@@ -242,12 +244,3 @@ def random_picture(model: onnx.ModelProto, batch: int = 1, seed: int = 0) -> NDA
     if kind.elem_type == onnx.TensorProto.UINT8:
         return rng.integers(0, 256, shape, dtype=np.uint8)
     return rng.normal(size=shape).astype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-
-
-def exposed(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
-    """A copy that gives these tensors as outputs too."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    have = {value.name for value in copy.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in have)
-    return copy

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgekit.graph.foreign.steps.work import Work, fresh
+from edgekit.graph.builder import fresh
+from edgekit.graph.foreign.steps.work import Work
 from edgekit.graph.lint.graph import Graph
 from edgekit.graph.lint.norms import WrittenNorm, written_norms
 

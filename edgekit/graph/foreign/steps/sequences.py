@@ -7,7 +7,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgekit.errors import ArtifactError
-from edgekit.graph.foreign.steps.work import Work, array, attribute, fresh, shape_of, title
+from edgekit.graph.builder import fresh
+from edgekit.graph.foreign.steps.work import Work, array, attribute, shape_of, title
 
 READ = "SequenceAt"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from edgekit.graph.lint.graph import opset_of
 
 _SMALL = 4096  # numbers; larger weights say nothing about shapes
 SIZED = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
@@ -70,7 +72,7 @@ class Work:
 
     def version(self) -> int:
         """Opset of ONNX's own operators, as it is now."""
-        return max(int(o.version) for o in self.model.opset_import if o.domain in ("", "ai.onnx"))
+        return opset_of(self.model)
 
     def weights(self) -> dict[str, TensorProto]:
         return {tensor.name: tensor for tensor in self.graph.initializer}
@@ -145,16 +147,6 @@ def array(tensor: TensorProto | None) -> NDArray[Any] | None:
     return None if tensor is None else np.asarray(numpy_helper.to_array(tensor))
 
 
-def fresh(base: str, taken: set[str]) -> str:
-    """`base`, or with a number where that is taken; taken then."""
-    name, number = base, 0
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    taken.add(name)
-    return name
-
-
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
 
@@ -169,7 +161,3 @@ def drop_attributes(node: onnx.NodeProto, *names: str) -> None:
 
 def title(node: onnx.NodeProto) -> str:
     return str(node.name or next((o for o in node.output if o), node.op_type))[:80]
-
-
-def joined(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
