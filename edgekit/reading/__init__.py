@@ -4,13 +4,14 @@ Everything here raises OSError where a file cannot be read, and ValueError (most
 cannot be used; who calls says what the file should have been, as one of `edgekit.errors`.
 """
 
-from edgekit.reading.files import exists, is_file, is_folder, read_bytes, read_text, regular_size
+from edgekit.reading.files import exists, in_utf8, is_file, is_folder, read_bytes, read_text, regular_size
 from edgekit.reading.limits import RefusedError
 from edgekit.reading.structured import load_json, load_toml, read_json, read_toml
 
 __all__ = [
     "RefusedError",
     "exists",
+    "in_utf8",
     "is_file",
     "is_folder",
     "load_json",

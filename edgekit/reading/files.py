@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -75,10 +76,24 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def read_text(path: Path, limit: int) -> str:
-    """A UTF-8 text of at most `limit` bytes, with or without a byte-order mark, which editors on Windows write.
+    """A text of at most `limit` bytes, in UTF-8 or in what its byte-order mark says (`in_utf8`).
 
     Raises:
         OSError: it cannot be read.
-        ValueError: larger (RefusedError), or not UTF-8 (UnicodeDecodeError).
+        RefusedError: larger, or in another encoding.
     """
-    return read_bytes(path, limit).decode("utf-8-sig")
+    try:
+        return in_utf8(read_bytes(path, limit)).decode()
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise RefusedError(f"byte {error.start} is 0x{byte:02x}, which is not UTF-8: save it as UTF-8") from error
+
+
+def in_utf8(data: bytes) -> bytes:
+    """A text's bytes in UTF-8 without a byte-order mark; UTF-16, which Windows writes, is told by its mark.
+
+    Half a character at the end of UTF-16 that was cut off is left out.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace" if len(data) % 2 == 0 else "ignore").encode()
+    return data.removeprefix(codecs.BOM_UTF8)

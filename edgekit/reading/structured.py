@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.reading.files import read_bytes, read_text
+from edgekit.reading.files import in_utf8, read_bytes, read_text
 from edgekit.reading.limits import DEPTH, DIGITS, SETTINGS, RefusedError, over, size
 
 if sys.version_info >= (3, 11):
@@ -37,7 +37,7 @@ def read_json(path: Path, limit: int, *, exact: bool = True) -> Any:
 
 
 def load_json(data: bytes | str, *, exact: bool = True) -> Any:
-    """The value of a JSON text in UTF-8, with or without a byte-order mark.
+    """The value of a JSON text in UTF-8, or in what its byte-order mark says.
 
     Args:
         exact: refuse also what JSON has not but Python reads: NaN, Infinity and 1e999, a key twice, whole numbers of
@@ -46,7 +46,7 @@ def load_json(data: bytes | str, *, exact: bool = True) -> Any:
     Raises:
         ValueError: not JSON, not UTF-8, or over a limit: brackets deeper than 64, more lists and objects than fit.
     """
-    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else in_utf8(data)
     _check_brackets(raw)
     try:
         text = raw.decode("utf-8-sig")

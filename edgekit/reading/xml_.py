@@ -50,9 +50,22 @@ def read_xml(file: Path, limit: int, marked: Collection[str] = ()) -> Element:
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
+    data = read_bytes(file, limit)
     try:
-        parser.Parse(read_bytes(file, limit), True)
+        parser.Parse(data, True)
         root: Element = builder.close()
     except expat.ExpatError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{error}{_encoding_of(data)}") from error
     return root
+
+
+def _encoding_of(data: bytes) -> str:
+    """What is wrong with the encoding of a text that no parser takes, or ""."""
+    if b"encoding=" in data[:200] or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return ""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        return f"; byte {error.start} is 0x{byte:02x}, which is not UTF-8, and no other encoding is declared"
+    return ""

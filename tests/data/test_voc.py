@@ -144,7 +144,7 @@ def test_swapped_corners_are_swapped_and_said(make: Make) -> None:
             "<polygon><pt><x>3</x><y>2</y></pt><pt><x>9</x><y>4</y></pt><pt><x>5</x><y>7</y></pt></polygon>",
             [2, 1, 9, 7],
         ),
-        ("<robndbox><cx>10</cx><cy>5</cy><w>4</w><h>2</h><angle>1.5707963</angle></robndbox>", [8, 2, 11, 7]),
+        ("<robndbox><cx>10</cx><cy>5</cy><w>4</w><h>2</h><angle>1.5707963</angle></robndbox>", [9, 3, 11, 7]),
     ],
 )
 def test_outlines_become_boxes(make: Make, outline: str, box: list[float]) -> None:

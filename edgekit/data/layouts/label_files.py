@@ -103,7 +103,13 @@ def load_label_files(path: Path, classes: Sequence[str] | None = None, split: st
 
 def no_objects(known: Found) -> LayoutError:
     """The error about label files without a single object."""
-    said = [*known.unreadable, *known.lost] or ["no object in any of them"]
+    problems = [
+        f"{p.relative_to(known.survey.root).as_posix()} ({entry.problem})"
+        for p, said in known.entries.items()
+        for _, entry in said
+        if entry.problem
+    ]
+    said = [*known.unreadable, *problems, *known.lost] or ["no object in any of them"]
     return LayoutError(
         f"{known.survey.root} has label files without an object that can be used.",
         got=f"{count_of(len(known.survey.files), 'file')} ({known.survey.format.about}): {some(said)}",

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.data.layouts.files.parts import PARTS
 from edgekit.data.names import split_of
 from edgekit.errors import LayoutError
-from edgekit.reading import is_file
+from edgekit.reading import in_utf8, is_file
 from edgekit.screen import count_of, some
 from edgekit.vision.find import scan
 
@@ -25,11 +25,11 @@ _BY_NAME = frozenset({"obj.data", "obj.names", "classes.txt", "notes.json"})
 _MARKS = {
     ".xml": re.compile(rb"<(annotation|annotations|dataset|object|bndbox|box)\b"),
     ".json": re.compile(
-        rb'(?i)"(shapes|imagePath|annotations|categories|regions|labels|bbox|box2d|bounding_?box|boxes|polygon|objects)"\s*:'
+        rb'(?i)"(\w*annotations|shapes|imagePath|categories|regions|labels|topX|\w*bbox|box2d|bounding_?box|\w*boxes|polygon|objects)"\s*:'
     ),
-    ".csv": re.compile(rb"(?i)\b(xmin|x_min|x1|bbox)\b"),
-    # a row of numbers, as many programs write them
-    ".txt": re.compile(rb"^\s*(?:[A-Za-z_-]+\s+)?(?:[-+.\deE]+[ ,\t]+){4,}", re.MULTILINE),
+    ".csv": re.compile(rb"(?i)\b(xmin|x_min|x1|bbox|rectanglelabels|polygonlabels)\b"),
+    # a row of four numbers or more, perhaps behind a class or a picture, as many programs write them
+    ".txt": re.compile(rb"^[ \t]*(?:[^\d\s][^\n]*?[ \t,])?(?:[-+]?[.\d]+[ ,\t]+){3,}[-+]?[.\d]+", re.MULTILINE),
 }
 _MARKS |= dict.fromkeys((".jsonl", ".ndjson", ".manifest", ".odgt"), _MARKS[".json"])
 # containers whose pictures and boxes are packed into one file, and what to do about each
@@ -61,7 +61,7 @@ def refuse_unread(path: Path, folders: Sequence[Path] = ()) -> None:
     pictures, others, _ = scan(path)
     packed = [p for p in others if _packed(p)]
     named = [p for p in others if p.name.casefold() in _BY_NAME]
-    tried = [p for p in others if p not in named and p.suffix.lower() in _MARKS][:_TRIED]
+    tried = [p for p in others if p not in named and p.suffix.lower() in _MARKS and not _is_readme(p)][:_TRIED]
     marked = [p for p in tried if is_file(p) and _marked(p)]
     if packed and not (pictures and any(_packed(p) == _PACKED[".zip"] for p in packed)):
         raise unread(path, [p.relative_to(path).as_posix() for p in packed], len(pictures), _packed(packed[0]))
@@ -84,9 +84,13 @@ def unread(path: Path, seen: Sequence[str], pictures: int, fix: str = "") -> Lay
     )
 
 
+def _is_readme(file: Path) -> bool:
+    return file.name.casefold().startswith(("readme", "license"))
+
+
 def _marked(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
-            return _MARKS[file.suffix.lower()].search(stream.read(_HEAD)) is not None
+            return _MARKS[file.suffix.lower()].search(in_utf8(stream.read(_HEAD))) is not None
     except OSError:
         return False

@@ -178,6 +178,8 @@ def corners(item: Element) -> tuple[tuple[float, float, float, float], str]:
         xs, ys = [x for x, _ in points], [y for _, y in points]
         ends = [min(xs), min(ys), max(xs), max(ys)]
         kind = "{object} with an outline and no box, the box around taken"
+        if item.find("polygon") is None:  # a centre and sides are no pixels that are counted
+            return (ends[0], ends[1], ends[2], ends[3]), kind
     x1, y1, x2, y2 = ends
     if x1 > x2 or y1 > y2:
         kind = "{box} with swapped corners, swapped"

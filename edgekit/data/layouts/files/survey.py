@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,7 +12,7 @@ from edgekit.data.layouts.files.entry import Format
 from edgekit.data.layouts.files.parts import PARTS, root_of
 from edgekit.data.layouts.split_folders import subfolders
 from edgekit.data.names import split_of
-from edgekit.reading import is_file
+from edgekit.reading import in_utf8, is_file
 from edgekit.vision.find import holds_pictures, scan
 
 # Formats of label files, in the order that they are tried: each a file NAME in formats/ with its FORMAT
@@ -97,8 +98,9 @@ def _head(file: Path, known: dict[Path, bytes]) -> bytes:
                 size = os.fstat(stream.fileno()).st_size
                 if size > _HEAD:
                     stream.seek(max(_HEAD, size - _TAIL))
-                    data += b"\n" + stream.read(_TAIL)
+                    wide = data[:2] if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else b""
+                    data = in_utf8(data) + b"\n" + in_utf8(wide + stream.read(_TAIL))
         except OSError:
             data = b""
-        known[file] = data.removeprefix(b"\xef\xbb\xbf")
+        known[file] = in_utf8(data)
     return known[file]

@@ -19,7 +19,7 @@ from edgekit.data.layouts.formats.rows.columns import Row, by_content, by_header
 from edgekit.data.layouts.formats.via import class_key, via_shape
 from edgekit.data.names import plain, split_of
 from edgekit.errors import DataError
-from edgekit.reading import read_text
+from edgekit.reading import in_utf8, read_text
 from edgekit.reading.limits import LIST
 
 _ONE = "object"  # what objects are in a table without a column of classes
@@ -51,7 +51,7 @@ def is_table_of_boxes(file: Path) -> bool:
     """Whether a table is one of boxes. False for what cannot be read."""
     try:
         with file.open("rb") as stream:
-            return _fits(file, stream.read(16384).removeprefix(b"\xef\xbb\xbf"))
+            return _fits(file, in_utf8(stream.read(16384)))
     except OSError:
         return False
 
