@@ -51,6 +51,15 @@ class Outcome(NamedTuple):
 Cli = Callable[..., Outcome]
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch on one thread: layers of a few numbers are done before another one has woken."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def spec() -> ModelSpec:
     return SPEC

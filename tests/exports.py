@@ -3,7 +3,7 @@
 Most of an export's time is torch's, and the tests export few structures, again and again: with other weights, pictures,
 precisions or defects behind it. Here an earlier export is taken only where everything is known that the graph was made
 of: the layers with their settings, and every function that they run, so that a defect planted into one of them is
-exported for itself. What the export itself does is tested in tests/graph/test_to_onnx.py, where nothing is kept.
+exported for itself. What the export itself does is tested in tests/graph/test_to_onnx*.py, where nothing is kept.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ from edgekit.graph.lint import lint
 from edgekit.graph.to_onnx import onnx_from_torch
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 timm = pytest.importorskip("timm")
 pytest.importorskip("onnxruntime")
@@ -37,14 +38,6 @@ NETS: dict[str, tuple[dict[str, Any], int, str, tuple[int, int, int]]] = {
     ),
     "densenet121": ({"block_config": (2, 2), "growth_rate": 8}, 32, "classifier", (5, 6, 0)),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 SLOW = {"tf_efficientnet_lite0", "swin_tiny_patch4_window7_224"}

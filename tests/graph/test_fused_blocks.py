@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,19 +12,13 @@ from torch.nn import functional
 
 from edgekit.errors import FoldError
 from edgekit.graph.fold_bn import fold_bn
-from tests.graph.test_fold_bn import shaken
+from tests.graph.norms import shaken
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 timm = pytest.importorskip("timm")
 
 SIDE = 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def blocks() -> dict[str, Callable[[], nn.Module]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -20,17 +19,11 @@ from edgekit.nets.resnet import LAYOUTS, ResNet, Trunk, scaled
 from edgekit.training.losses import LOSSES
 from edgekit.training.targets import ENCODERS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 R18 = "centernet-resnet18"
 VARIANTS = list(product(["deconv", "fpn"], ["offset_size", "ltrb"]))
 each_variant = pytest.mark.parametrize(("neck", "head"), VARIANTS)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def tiny(neck: str = "fpn", head: str = "ltrb", classes: int = 3, arch: str = R18, width: float = 0.125) -> CenterNet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,15 +21,9 @@ from edgekit.nets.decoding.decode import Decode, DetectionTensors
 from edgekit.training.targets import ENCODERS, OffsetSizeTargets, Targets
 from tests.exports import once_registered
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 HEADS = ("offset_size", "ltrb")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def random_maps(head: str, n: int = 2, classes: int = 3, h: int = 16, w: int = 24, seed: int = 0) -> Maps:

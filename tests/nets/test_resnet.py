@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 import torchvision
@@ -16,6 +14,8 @@ from edgekit.nets.blocks import NORMS, BasicBlock, Bottleneck
 from edgekit.nets.resnet import LAYOUTS, ResNet
 from edgekit.spec import ModelSpec, PreprocessSpec
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PARAMETERS = {  # He et al. 2015 give these nets; the counts are torchvision's, 1000 classes
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
@@ -23,15 +23,6 @@ PARAMETERS = {  # He et al. 2015 give these nets; the counts are torchvision's, 
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small pictures: threads that wait for each other on a busy machine cost more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def shaken(net: nn.Module, seed: int = 0) -> nn.Module:
