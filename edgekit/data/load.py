@@ -19,7 +19,7 @@ from edgekit.data.layouts.folder import load_folder
 from edgekit.data.layouts.formats.rows.tables import is_table_of_boxes
 from edgekit.data.layouts.mask_files.names import names_numbers
 from edgekit.data.layouts.split_folders import split_folders, subfolders
-from edgekit.data.layouts.unread_labels import refuse_unread
+from edgekit.data.layouts.unread_labels import refuse_packed, refuse_unread
 from edgekit.data.layouts.yolo import load_yolo
 from edgekit.data.made import is_made, load_made
 from edgekit.data.names import ALL, split_of
@@ -112,6 +112,7 @@ def _load(path: Path, classes: Sequence[str] | None, split: str | None, truth: s
         if suffix in (".csv", ".json"):
             _no_split(path, split)
             return load_csv(path, classes) if suffix == ".csv" else load_coco(path, classes)
+        refuse_packed(path)
         _no_split(path, split)
         return load_pictures(path)
     if not is_folder(path):

@@ -42,6 +42,10 @@ _PACKED = {
     ".h5": "HDF5 is not read: write the pictures as files and the boxes as COCO JSON",
     ".zip": "unpack it first",
     ".tar": "unpack it first",
+    ".tgz": "unpack it first",
+    ".gz": "unpack it first",
+    ".7z": "unpack it first",
+    ".rar": "unpack it first",
 }
 _RECORD = re.compile(r"(?i)\.(tfrecords?|records?|tfrec)(-\d+-of-\d+)?$")
 _TRIED, _HEAD = 64, 65536  # files looked into, and bytes of each
@@ -67,6 +71,12 @@ def refuse_unread(path: Path, folders: Sequence[Path] = ()) -> None:
         raise unread(path, [p.relative_to(path).as_posix() for p in packed], len(pictures), _packed(packed[0]))
     if marked or any(p.name.startswith("obj.") for p in named):
         raise unread(path, [p.relative_to(path).as_posix() for p in (*named, *marked)], len(pictures))
+
+
+def refuse_packed(file: Path) -> None:
+    """Raises LayoutError for one file that packs a data set."""
+    if fix := _packed(file):
+        raise LayoutError(f"{file} is a data set packed into one file.", got=file.suffix, expected=KNOWN, fix=fix)
 
 
 def _packed(file: Path) -> str:

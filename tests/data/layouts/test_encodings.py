@@ -55,11 +55,11 @@ def test_what_is_no_unicode_is_told_with_the_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        ("boxes.jsonl", '{"picture": "a.png", "boundingBoxAnnotations": []}'),
-        ("boxes.odgt", '{"ID": "a", "gtboxes": []}'),
-        ("azure.jsonl", '{"image_url": "a.png", "label": [{"topX": 0.1}]}'),
-        ("a.txt", "honey bee 1 2 3 4\n"),
-        ("all.txt", "a.png 1,2,3,4,0\n"),
+        ("boxes.jsonl", '{"picture": "a.png", "bbox": []}'),
+        ("boxes.ndjson", '{"ID": "a", "gtboxes": []}'),
+        ("azure.ndjson", '{"image_url": "a.png", "label": [{"topX": 0.1}]}'),
+        ("a.txt", "1 2 3 4 honey bee\n"),
+        ("all.txt", "a.png: 1,2,3,4,0;\n"),
     ],
 )
 def test_labels_that_no_format_reads_are_not_looked_over(file: str, content: str, tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ FORMATS = (
     "rows.visdrone",
     "rows.wider",
     "rows.frames",
+    "rows.picture_lines",
+    "rows.records",
+    "rows.named",
 )
 _TRIED = 64  # files of one suffix that are looked into before a format is given up
 _HEAD, _TAIL = 256 * 1024, 64 * 1024  # bytes of a file that a format sees

@@ -1,10 +1,12 @@
-"""Label Studio's JSON, whole or "MIN": boxes in per cent of the picture.
+"""Label Studio's JSON, whole or "MIN", and its CSV with that in cells: boxes in per cent of the picture.
 
 Format: labelstud.io/guide/export and labelstud.io/tags/rectanglelabels.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import re
 from collections.abc import Iterator
@@ -13,10 +15,10 @@ from typing import Any
 
 from edgekit.data.drawn_mask import Outline
 from edgekit.data.layouts.files.entry import UNUSABLE, Corners, Entry, Format, Read, Shape, around, disc
-from edgekit.reading import read_json
+from edgekit.reading import load_json, read_json, read_text
 from edgekit.reading.limits import LIST
 
-_KINDS = re.compile(rb'"(rectanglelabels|polygonlabels|ellipselabels|brushlabels|keypointlabels|original_width)"\s*:')
+_KINDS = re.compile(rb'"(rectanglelabels|polygonlabels|ellipselabels|brushlabels|keypointlabels|original_width)"+\s*:')
 _LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "labels")
 _PICTURE = re.compile(r"(?i)\.(jpe?g|png|bmp|tiff?|webp|p[gpb]m)\b")
 
@@ -26,9 +28,21 @@ def _fits(file: Path, head: bytes) -> bool:
 
 
 def _read(file: Path, root: Path) -> Read:
-    tasks = read_json(file, LIST, exact=False)
+    tasks = _cells(file) if file.suffix.lower() == ".csv" else read_json(file, LIST, exact=False)
     tasks = tasks if isinstance(tasks, list) else [tasks]
     return Read([_task(task, i) for i, task in enumerate(tasks, 1) if isinstance(task, dict)])
+
+
+def _cells(file: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV: as MIN has them once the cells that are lists are read."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(file, LIST), newline="")))
+    except csv.Error as error:
+        raise ValueError(f"no CSV: {error}") from error
+    return [
+        {key: load_json(cell, exact=False) if str(cell).startswith("[") else cell for key, cell in row.items() if key}
+        for row in rows
+    ]
 
 
 def _task(task: dict[str, Any], number: int) -> Entry:
@@ -106,4 +120,4 @@ def _turned(
     return tuple(moved)
 
 
-FORMAT = Format("label studio", frozenset({".json"}), _fits, _read, "Label Studio's JSON")
+FORMAT = Format("label studio", frozenset({".json", ".csv"}), _fits, _read, "Label Studio's JSON or CSV")

@@ -1,0 +1,75 @@
+"""One JSON object a line for each picture: Vertex AI's and Azure's import files, CrowdHuman's odgt.
+
+Formats: cloud.google.com/vertex-ai/docs/image-data/object-detection/prepare-data, learn.microsoft.com "Data schemas to
+train computer vision models with automated machine learning", and the readme of CrowdHuman (Shao et al. 2018).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, around, corners, ordered
+from edgekit.data.names import split_of
+from edgekit.reading import load_json, read_text
+from edgekit.reading.limits import LIST
+
+_MARKS = re.compile(rb'"(?:boundingBoxAnnotations|gtboxes|topX)"\s*:')
+
+
+def _fits(file: Path, head: bytes) -> bool:
+    return _MARKS.search(head) is not None
+
+
+def _read(file: Path, root: Path) -> Read:
+    return Read(list(_entries(read_text(file, LIST))))
+
+
+def _entries(text: str) -> Iterator[Entry]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            item = load_json(line, exact=False)
+            kind = _vertex if "imageGcsUri" in item else _azure if "image_url" in item else _crowdhuman
+            yield kind(item)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"line {number}: {error!r}") from error
+
+
+def _vertex(item: dict[str, Any]) -> Entry:
+    use = str((item.get("dataItemResourceLabels") or {}).get("aiplatform.googleapis.com/ml_use", ""))
+    shapes = tuple(
+        Shape(str(one["displayName"]), ordered(*(one.get(k) for k in ("xMin", "yMin", "xMax", "yMax"))), f"object {i}")
+        for i, one in enumerate(item.get("boundingBoxAnnotations") or (), 1)
+    )
+    return Entry((str(item["imageGcsUri"]),), shapes, split=split_of(use) or "", parts=True)
+
+
+def _azure(item: dict[str, Any]) -> Entry:
+    shapes = []
+    for i, one in enumerate(item["label"], 1):
+        xyxy = ordered(*(one.get(k) for k in ("topX", "topY", "bottomX", "bottomY")))
+        if "topX" not in one:  # polygons of x y x y
+            xyxy = around((x, y) for ring in one["polygon"] for x, y in zip(ring[::2], ring[1::2], strict=True))
+        shapes.append(Shape(str(one["label"]), xyxy, f"object {i}", ignored=bool(one.get("isCrowd"))))
+    return Entry((str(item["image_url"]),), tuple(shapes), parts=True)
+
+
+def _crowdhuman(item: dict[str, Any]) -> Entry:
+    shapes = tuple(
+        Shape(
+            str(one["tag"]),
+            corners(*one["fbox"]),
+            f"object {i}",
+            ignored=one["tag"] == "mask" or (one.get("extra") or {}).get("ignore") == 1,
+        )
+        for i, one in enumerate(item["gtboxes"], 1)
+    )
+    # an ID may have commas and dots, and no suffix: 273271,1a0d6000b9e1f5b7
+    return Entry((f"{item['ID']}.jpg",), shapes)
+
+
+FORMAT = Format("records", frozenset({".jsonl", ".odgt"}), _fits, _read, "a JSON object a line for each picture")
