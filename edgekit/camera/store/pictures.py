@@ -16,7 +16,7 @@ from edgekit.camera.problems import one_line
 from edgekit.camera.store.clips import DayOfClips
 from edgekit.camera.store.dropped import StoreProblems
 from edgekit.camera.store.permissions import FILE, private_folder
-from edgekit.camera.store.quota import ROOM, Removed, free_bytes, make_room, win_room
+from edgekit.camera.store.quota import ROOM, Removed, free_bytes, make_room, orders, win_room
 from edgekit.errors import EdgekitError, OutputError
 
 _PART = "pictures"
@@ -114,16 +114,16 @@ class Pictures:
         self._count(removed)
         return removed
 
-    def win_room(self, known: Callable[[], dict[str, int | None]]) -> bool:
+    def win_room(self, known: Callable[[], dict[str, int | None]] | None = None) -> bool:
         """Whether pictures went to make room for rows, on a disk that is full.
 
         Args:
-            known: as `room.orders`.
+            known: as `quota.orders`; of the open database and of rows that wait where it is left out.
         """
         try:
             if free_bytes(self._folder) >= ROOM:
                 return False
-            removed = win_room(self._folder, known())
+            removed = win_room(self._folder, (known or self._orders)())
         except OSError:
             return False
         self._count(removed)
@@ -143,6 +143,14 @@ class Pictures:
             except (EdgekitError, OSError):
                 return
             self._problems.works(_PART)
+
+    def _orders(self) -> dict[str, int | None]:
+        db = self._database()
+        try:
+            written = orders(db) if db is not None else {}
+        except sqlite3.Error:
+            written = {}
+        return {**written, **dict.fromkeys(self._waiting())}
 
     @property
     def _no_room(self) -> str:

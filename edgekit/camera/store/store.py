@@ -24,7 +24,7 @@ from edgekit.camera.store.pending.outbox import Outbox
 from edgekit.camera.store.pending.unwritten import MOST, Unwritten
 from edgekit.camera.store.permissions import close_to_others
 from edgekit.camera.store.pictures import Pictures
-from edgekit.camera.store.quota import Removed, orders, orders_of
+from edgekit.camera.store.quota import Removed, orders_of
 from edgekit.errors import EdgekitError
 
 _RETRY = 5.0  # seconds
@@ -266,17 +266,10 @@ class Store:
             self._begin_anew(0)
         elif type(error) is sqlite3.DatabaseError:  # malformed, or no database any more
             self._replace(str(error))
-        elif not self.pictures.win_room(self._orders):
+        elif not self.pictures.win_room():
             self._later(f"the database cannot be written: {error}")
             if "full" not in str(error):  # an I/O error sticks to a connection
                 self._locked.close()
-
-    def _orders(self) -> dict[str, int | None]:
-        try:
-            known = orders(self._locked.db) if self._locked.db is not None else {}
-        except sqlite3.Error:
-            known = {}
-        return {**known, **dict.fromkeys(event["id"] for event in self._unwritten.events)}
 
     def _begin_anew(self, unwritten: int) -> None:
         """The folder or its database was deleted or replaced under way: events go on in what is there now.
