@@ -11,6 +11,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from edgekit.artifacts.onnx_file import graphs_of
+
 Array: TypeAlias = npt.NDArray[Any]
 
 # A Constant's value is held in one of these attributes (ONNX operator specification, Constant).
@@ -36,7 +38,7 @@ class Graph:
             self.inference_error = " ".join(str(error).split())
             model = onnx.shape_inference.infer_shapes(model)
         self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
-        self.scopes = tuple(_scopes(model.graph))
+        self.scopes = tuple(graphs_of(model.graph))
         self.nodes = tuple(node for scope in self.scopes for node in scope.node)
         self.initializers = {t.name: t for scope in self.scopes for t in scope.initializer}
         # Before IR version 4 initializers had to be listed as inputs too; nobody feeds those.
@@ -121,20 +123,12 @@ class Graph:
                 yield from (name for name in node.output if self.dtype(name) in dtypes)
 
 
-def _scopes(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for node in graph.node:
-        for a in node.attribute:
-            for inner in (*([a.g] if a.HasField("g") else []), *a.graphs):
-                yield from _scopes(inner)
-
-
 def _value(tensor: TensorProto) -> Array | None:
     external = tensor.data_location == TensorProto.EXTERNAL
     return None if external else np.asarray(numpy_helper.to_array(tensor))
 
 
-def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
     """An attribute's value, or the default that the operator's specification gives it."""
     return next((onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
 

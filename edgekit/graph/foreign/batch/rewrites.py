@@ -10,7 +10,8 @@ from onnx import helper
 
 from edgekit.graph.builder import fresh
 from edgekit.graph.foreign.batch.rows import COUNT, Place, Rewrite, Rows, StuckError
-from edgekit.graph.foreign.steps.work import array, attribute, drop_attributes, title
+from edgekit.graph.foreign.steps.work import array, drop_attributes, title
+from edgekit.graph.lint.graph import attribute
 
 
 def _reshape(rows: Rows, node: onnx.NodeProto) -> bool:

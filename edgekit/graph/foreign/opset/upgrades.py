@@ -16,7 +16,8 @@ from onnx import helper, numpy_helper
 
 from edgekit.errors import ArtifactError
 from edgekit.graph.builder import fresh
-from edgekit.graph.foreign.steps.work import Work, array, attribute, drop_attributes, shape_of, title
+from edgekit.graph.foreign.steps.work import Work, array, drop_attributes, shape_of, title
+from edgekit.graph.lint.graph import attribute
 
 
 class Upgrade:

@@ -16,7 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edgekit.errors import ArtifactError
 from edgekit.graph.builder import fresh
 from edgekit.graph.foreign.run import run
-from edgekit.graph.foreign.steps.work import Work, array, attribute, shape_of, title, type_of
+from edgekit.graph.foreign.steps.work import Work, array, shape_of, title, type_of
+from edgekit.graph.lint.graph import attribute
 from edgekit.reading.limits import MB, size
 from edgekit.screen import count_of
 

@@ -17,7 +17,8 @@ from onnx import numpy_helper
 
 from edgekit.graph.builder import fresh
 from edgekit.graph.foreign.run import difference, run
-from edgekit.graph.foreign.steps.work import FoldedNorm, Work, array, attribute, drop_attributes, title
+from edgekit.graph.foreign.steps.work import FoldedNorm, Work, array, drop_attributes, title
+from edgekit.graph.lint.graph import attribute
 from edgekit.graph.passes.expose import with_outputs
 from edgekit.screen import count_of, some
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from edgekit.graph.foreign.steps.work import Work, array, attribute, shape_of, type_of
+from edgekit.graph.foreign.steps.work import Work, array, shape_of, type_of
+from edgekit.graph.lint.graph import attribute
 from edgekit.screen import count_of
 
 # give what they are given where the shape comes out as it went in, for one picture as for many

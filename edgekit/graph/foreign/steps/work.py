@@ -147,10 +147,6 @@ def array(tensor: TensorProto | None) -> NDArray[Any] | None:
     return None if tensor is None else np.asarray(numpy_helper.to_array(tensor))
 
 
-def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
-
-
 def drop_attributes(node: onnx.NodeProto, *names: str) -> None:
     """Takes attributes out of a node, where it has them."""
     kept = [a for a in node.attribute if a.name not in names]
