@@ -17,13 +17,14 @@ from edgekit.config.input import sides
 from edgekit.config.recipe import Recipe
 from edgekit.data import Dataset
 from edgekit.data.sample import Sample
-from edgekit.errors import DataError, PictureError
+from edgekit.errors import DataError
 from edgekit.metrics.classification import classification_report, mean_recall
 from edgekit.nets import library
 from edgekit.progress import track
 from edgekit.screen import count_of, some
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.augment.variations import cropped, mixed_seed, seeded
+from edgekit.training.measured.reading import readable
 from edgekit.training.pictures import Pictures
 from edgekit.training.probe import features, fit_head, lift, linear_head
 from edgekit.training.task import Batch, Score, Training, normalised, origin, stacked
@@ -189,15 +190,10 @@ class _Validation:
 
     def __init__(self, samples: Sequence[Sample], spec: ModelSpec, limit: int, say: Callable[[str], None]) -> None:
         self.spec = spec
-        self.unread: list[str] = []
         self._samples = list(samples)
         self._kept: list[tuple[Frame, int]] | None = None
         if len(samples) * spec.preprocess.height * spec.preprocess.width * 3 <= limit:
-            self._kept = list(self._read())
-            if not self._kept:
-                raise DataError("None of the validation pictures can be read.", got=some(self.unread))
-            if self.unread:
-                say(f"{len(self.unread)} unreadable in validation, left out: {some(self.unread)}")
+            self._kept = list(self._read(say))
 
     def logits(self, net: nn.Module) -> tuple[np.ndarray, np.ndarray]:
         """float32 [N, C] and int64 [N]."""
@@ -222,14 +218,8 @@ class _Validation:
             run()
         return np.concatenate(rows), np.asarray(labels)
 
-    def _read(self) -> Iterator[tuple[Frame, int]]:
-        self.unread.clear()
-        for sample in track(self._samples, "reading the validation pictures"):
-            try:
-                frame = sample.read()
-            except PictureError as error:
-                self.unread.append(f"{sample.name} ({error.got or error.what})")
-                continue
+    def _read(self, say: Callable[[str], None] = lambda _: None) -> Iterator[tuple[Frame, int]]:
+        for sample, frame in readable(self._samples, Sample.read, say):
             yield preprocess(frame, self.spec.preprocess), _label(sample)
 
 

@@ -11,11 +11,12 @@ from torch import nn
 
 from edgekit.data.sample import Sample
 from edgekit.data.survey.sheet import Cell, write_sheet
-from edgekit.errors import DataError, InputError, PictureError
+from edgekit.errors import InputError
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, predictions_of
 from edgekit.progress import track
 from edgekit.screen import some
 from edgekit.spec import ModelSpec
+from edgekit.training.measured.reading import readable
 from edgekit.vision.decode import detections
 from edgekit.vision.draw import with_boxes
 from edgekit.vision.image import Frame
@@ -35,21 +36,11 @@ class Validation:
         self.pixels: list[Frame] = []
         self.shapes: list[tuple[int, ...]] = []
         self.names: list[str] = []
-        unread = []
-        for sample in track(samples, "reading the validation pictures"):
-            try:
-                frame = sample.read()
-            except PictureError as error:
-                unread.append(f"{sample.name} ({error.got or error.what})")
-                continue
+        for sample, frame in readable(samples, Sample.read, say):
             self.pixels.append(preprocess(frame, spec.preprocess))
             self.shapes.append(frame.shape)
             self.names.append(sample.name)
             self.truths.append(sample.ground_truth())
-        if not self.pixels:
-            raise DataError("None of the validation pictures can be read.", got=some(unread))
-        if unread:
-            say(f"{len(unread)} unreadable in validation, left out: {some(unread)}")
 
     def found(self, detector: nn.Module) -> list[Predictions] | None:
         """What `detector` finds in each, in the picture's own pixels, or None where its answers are not finite."""

@@ -12,11 +12,11 @@ from torch import nn
 
 from edgekit.data.sample import Sample
 from edgekit.data.survey.sheet import Cell, write_sheet
-from edgekit.errors import DataError, InputError, PictureError
+from edgekit.errors import InputError
 from edgekit.metrics.segmentation.report import Counter, PictureCounts
 from edgekit.progress import track
-from edgekit.screen import some
 from edgekit.spec import ModelSpec
+from edgekit.training.measured.reading import readable
 from edgekit.vision.image import Frame
 from edgekit.vision.preprocess import geometry, normalise, preprocess
 from edgekit.vision.segmentation.masks import Masks, masks_of
@@ -34,20 +34,10 @@ class MaskValidation:
         self.pixels: list[Frame] = []
         self.truths: list[NDArray[np.int16]] = []
         self.samples: list[Sample] = []
-        unread = []
-        for sample in track(samples, "reading the validation pictures"):
-            try:
-                frame, mask = sample.read(), sample.read_mask()
-            except PictureError as error:
-                unread.append(f"{sample.name} ({error.got or error.what})")
-                continue
+        for sample, (frame, mask) in readable(samples, lambda one: (one.read(), one.read_mask()), say):
             self.pixels.append(preprocess(frame, spec.preprocess))
             self.truths.append(mask)
             self.samples.append(sample)
-        if not self.pixels:
-            raise DataError("None of the validation pictures can be read.", got=some(unread))
-        if unread:
-            say(f"{len(unread)} unreadable in validation, left out: {some(unread)}")
 
     def counts(self, net: nn.Module) -> PictureCounts | None:
         """What `net`, with its decoding, gets right, at each picture's own size; None for answers that are none."""
