@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgekit.data.layouts.annotations import Box, Collector, choose_split, unlisted
+from edgekit.data.layouts.files.corners import corners, four
 from edgekit.data.layouts.files.parts import root_of
 from edgekit.data.layouts.files.pictures import Pictures
 from edgekit.data.layouts.files.split_names import split_of_path
@@ -29,6 +30,7 @@ from edgekit.vision.find import scan
 from edgekit.vision.masks import mask_bounds
 
 ROBOFLOW = "_annotations.coco.json"
+_NOTE = "edgekit.note"  # of an annotation, set where it was read otherwise than it stands
 
 
 def is_coco(path: Path) -> bool:
@@ -200,10 +202,10 @@ def _box(item: dict[str, Any], dense: dict[str, int], size: Size, collector: Col
             got=str(item["category_id"]),
             expected="one of " + some(list(dense), 10),
         )
-    xyxy, area, from_mask = coco_shape(item)
+    xyxy, area, note = coco_shape(item)
     where = f"annotation {item.get('id')}"
-    if from_mask:
-        collector.say("{object} without a box, the one around the mask taken", f"{collector.name(path)} {where}")
+    if note:
+        collector.say(note, f"{collector.name(path)} {where}")
     return Box(xyxy, dense[coco_id(item["category_id"])], area, is_crowd(item), where)
 
 
@@ -212,8 +214,8 @@ def is_crowd(item: dict[str, Any]) -> bool:
     return str(item.get("iscrowd") or 0).strip().casefold() in ("1", "1.0", "true")
 
 
-def coco_shape(item: dict[str, Any]) -> tuple[tuple[float, float, float, float], float | None, bool]:
-    """An annotation's x1 y1 x2 y2 (NaN where it has no four numbers and no mask), its area, and whether a mask's."""
+def coco_shape(item: dict[str, Any]) -> tuple[tuple[float, float, float, float], float | None, str]:
+    """An annotation's x1 y1 x2 y2 (NaN where it has no four numbers and no mask), its area, and a note or none."""
     given = item.get("bbox", ())
     try:
         x, y, w, h = (float(v) for v in (given.strip("[]() ").split(",") if isinstance(given, str) else given))
@@ -226,7 +228,8 @@ def coco_shape(item: dict[str, Any]) -> tuple[tuple[float, float, float, float],
         area = float(item["area"])
     except (TypeError, ValueError, LookupError, OverflowError):
         area = math.nan
-    return outline or xyxy, area if 0 <= area < math.inf else None, outline is not None
+    note = "{object} without a box, the one around the mask taken" if outline is not None else item.get(_NOTE, "")
+    return outline or xyxy, area if 0 <= area < math.inf else None, note
 
 
 def _places(root: Path, file: Path) -> list[Path]:
@@ -242,7 +245,7 @@ def _folder(root: Path, file: Path) -> Path | None:
 
 
 def read_coco(file: Path) -> dict[str, Any]:
-    """The JSON of a COCO file, with the fields that it must have.
+    """The JSON of a COCO file, with the fields that it must have; boxes that are corners have become x y w h.
 
     Raises:
         DataError: it has them not, or gives one image id to two pictures.
@@ -271,4 +274,10 @@ def read_coco(file: Path) -> dict[str, Any]:
                 expected="an id of its own for each picture",
                 fix="before two exports are put into one file, number the pictures of one anew, in its annotations too",
             )
+    if why := corners(data):
+        for item in data["annotations"]:
+            if (box := four(item.get("bbox"))) is not None:
+                x1, y1, x2, y2 = box
+                item["bbox"] = [x1, y1, x2 - x1, y2 - y1]
+                item[_NOTE] = f"{{box}} read as x1 y1 x2 y2, which COCO does not have ({why})"
     return data  # type: ignore[no-any-return]

@@ -68,8 +68,7 @@ def _shape(item: dict[str, Any], names: dict[str, str]) -> Shape:
             got=category,
             expected="one of " + some(list(names), 10),
         )
-    xyxy, area, from_mask = coco_shape(item)
-    note = "{object} without a box, the one around the mask taken" if from_mask else ""
+    xyxy, area, note = coco_shape(item)
     where = f"annotation {item.get('id')}"
     return Shape(names[category], xyxy, where, area, is_crowd(item), _outline(item), note)
 
