@@ -20,10 +20,11 @@ ALONE  = $(if $(PYTEST),$(PYTEST),$(shell grep -rl --include='*.py' 'mark\.alone
 demo: $(READY)
 	$(BIN)/edgekit demo --out demo-output
 
-# two processes, a file of tests in one of them; then alone those that time things or load the machine. torch's and
-# OpenBLAS's threads would only wait for each other: a process has one CPU
+# three processes, a file of tests in one of them: on two CPUs the third works while another's test waits for a server, a
+# clock or a process. Then alone those that time things or load the machine. torch's and OpenBLAS's threads would only
+# wait for each other: a process has one
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not alone" $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not alone" $(PYTEST)
 	$(BIN)/python -m pytest -m "alone and not slow" $(ALONE)
 
 slow: $(READY)
