@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from edgekit.errors import DataError, InputError, PictureError, UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.tasks import ANY, Asked, task_of
 from edgekit.tasks.segmentation.compare import near_edges, near_ties
+from edgekit.vision.segmentation.overlay import with_masks
 from tests.tasks.painter import CLASSES, SIZE, opened, painter, scene, scenes, spec_of
 
 TASK = task_of("segmentation")
@@ -114,6 +115,25 @@ def test_what_is_less_sure_than_asked_for_is_no_class() -> None:
     score = np.array([[0.2, 0.8], [0.5, 0.9]])
     found = decoded([[0, 1], [2, 3]], stretch(2, 2), (2, 2, 3), Asked(threshold=0.5), score)
     assert found.mask.tolist() == [[-1, 1], [2, 3]]
+
+
+def test_what_is_around_the_things_is_not_painted_over() -> None:
+    class Part(NamedTuple):
+        label: str
+        index: int
+        share: float
+
+    frame = np.full((120, 160, 3), 90, np.uint8)
+    mask = np.zeros((120, 160), np.int16)
+    mask[70:74, 100:105], mask[80, 80] = 1, -1
+    areas = [Part("Background", 0, 0.999), Part("bee", 1, 20 / 19200)]
+    painted = (with_masks(frame, mask, areas) != frame).any(axis=2)
+    assert painted[70:74, 100:105].all()
+    assert not painted[40:70].any()
+    assert painted[:40].any()  # the bee's line
+    assert not (with_masks(frame, mask, areas[:1]) != frame).any()
+    as_sky = [Part("sky", 0, 0.999), areas[1]]
+    assert (with_masks(frame, mask, as_sky) != frame).any(axis=2)[mask >= 0].all()
 
 
 def test_it_is_drawn_and_written() -> None:

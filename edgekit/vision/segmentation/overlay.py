@@ -14,6 +14,7 @@ from edgekit.vision.segmentation.png import colour_of
 
 _COVER = 0.5  # of the picture's own colours, that a mask covers
 _LINES = 8  # classes that are named
+_AROUND = frozenset({"background", "_background_", "__background__"})  # what is around the things, left as it is
 _SMALLEST = (60, 80)  # height, width: below it no name can be read
 
 
@@ -34,7 +35,7 @@ def with_masks(frame: Frame, mask: NDArray[np.int16], areas: Sequence[Area]) -> 
     """A copy of uint8 [h, w, 3] BGR, each class in a colour of its own, and the largest ones named with their share.
 
     Args:
-        mask: int [h, w] of class indices; -1 leaves the picture as it is.
+        mask: int [h, w] of class indices; -1, and a class called background, leave the picture as it is.
         areas: the classes that are there, the largest first.
 
     Raises:
@@ -49,12 +50,15 @@ def with_masks(frame: Frame, mask: NDArray[np.int16], areas: Sequence[Area]) -> 
         )
     top = max((area.index for area in areas), default=0)
     colours = np.zeros((top + 2, 3), np.float32)  # the last one is for -1
-    for area in areas:
+    covers = np.zeros(top + 2, np.float32)
+    things = [area for area in areas if area.label.casefold() not in _AROUND]
+    for area in things:
         colours[area.index] = colour_of(area.index)[::-1]
-    cover = np.where(mask >= 0, np.float32(_COVER), np.float32(0))[..., None]
+        covers[area.index] = _COVER
+    cover = covers[mask][..., None]
     picture: Frame = np.rint(frame * (1 - cover) + colours[mask] * cover).astype(np.uint8)
     if picture.shape[0] >= _SMALLEST[0] and picture.shape[1] >= _SMALLEST[1]:
-        _name(picture, areas[:_LINES])
+        _name(picture, things[:_LINES])
     return picture
 
 
@@ -72,7 +76,7 @@ def _name(picture: Frame, areas: Sequence[Area]) -> None:
         top = line * high
         if top + high > height:
             return
-        text = f"{ascii_only(area.label)} {area.share:.0%}"
+        text = f"{ascii_only(area.label)} {area.share:.{int(area.share < 0.095)}%}"
         (w, _), _ = cv2.getTextSize(text, face, scale, 1)
         colour = colour_of(area.index)[::-1]
         cv2.rectangle(picture, (0, top), (min(width, w + high + 2 * pad), top + high), (24, 20, 18), cv2.FILLED)
