@@ -85,15 +85,19 @@ def read_text(path: Path, limit: int) -> str:
     try:
         return in_utf8(read_bytes(path, limit)).decode()
     except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise RefusedError(f"byte {error.start} is 0x{byte:02x}, which is not UTF-8: save it as UTF-8") from error
+        byte, told = error.object[error.start], "UTF-16, as its mark says" if "16" in error.encoding else "UTF-8"
+        raise RefusedError(f"byte {error.start} is 0x{byte:02x}, which is not {told}: save it as UTF-8") from error
 
 
-def in_utf8(data: bytes) -> bytes:
+def in_utf8(data: bytes, part: bool = False) -> bytes:
     """A text's bytes in UTF-8 without a byte-order mark; UTF-16, which Windows writes, is told by its mark.
 
-    Half a character at the end of UTF-16 that was cut off is left out.
+    Args:
+        part: of a file, which may end, or be torn, within a character: what is none is left out.
+
+    Raises:
+        UnicodeDecodeError: a mark of UTF-16 before what is none; not of a part.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", "replace" if len(data) % 2 == 0 else "ignore").encode()
+        return data.decode("utf-16", "ignore" if part else "strict").encode()
     return data.removeprefix(codecs.BOM_UTF8)

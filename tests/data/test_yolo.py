@@ -142,7 +142,8 @@ def test_a_picture_with_a_box_that_cannot_be_used_is_left_out_and_listed(make: M
         ("0.5 .5 .5 .1 .1", "5 numbers"),
         ("nan .5 .5 .1 .1", "5 numbers"),
         ("0 340 220 30 40", "but pixels?"),
-        (b"\xff\xfe", "decode"),
+        (b"\xff\xfe0", "not UTF-16, as its mark says"),
+        (b"0 .5 .5 .1 .1 \xe4", "not UTF-8"),
     ],
 )
 def test_labels_that_cannot_be_read_leave_the_picture_out(make: Make, row: str | bytes, why: str) -> None:

@@ -53,7 +53,7 @@ OPTIONS: tuple[tuple[str, Make, int, tuple[str, ...]], ...] = (
     ("no names in the file", classes_file(b""), 2, ("not a list of class names", "no names")),
     ("a name twice", classes_file(b"a\nb\na\n"), 2, ("twice: a",)),
     ("an empty line", classes_file(b"a\n\nb\n"), 2, ("empty line",)),
-    ("names that are not text", classes_file(b"\xff\xfe\x00\x01"), 2, ("cannot be read as class names",)),
+    ("names that are not text", classes_file(b"\xff\xfe\x00\x01\x02"), 2, ("cannot be read as class names",)),
     ("names that are not there", lambda room: ["--classes", room / "none.txt"], 2, ("none.txt", "No such file")),
     ("unknown target", lambda room: ["--target", "jetson-orin-nanu"], 2, ("did you mean jetson-orin-nano?",)),
     ("target file not there", lambda room: ["--target", room / "none.toml"], 2, ("none.toml",)),

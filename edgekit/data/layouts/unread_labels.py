@@ -101,6 +101,6 @@ def _is_readme(file: Path) -> bool:
 def _marked(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
-            return _MARKS[file.suffix.lower()].search(in_utf8(stream.read(_HEAD))) is not None
+            return _MARKS[file.suffix.lower()].search(in_utf8(stream.read(_HEAD), part=True)) is not None
     except OSError:
         return False

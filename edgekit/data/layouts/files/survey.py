@@ -102,8 +102,8 @@ def _head(file: Path, known: dict[Path, bytes]) -> bytes:
                 if size > _HEAD:
                     stream.seek(max(_HEAD, size - _TAIL))
                     wide = data[:2] if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else b""
-                    data = in_utf8(data) + b"\n" + in_utf8(wide + stream.read(_TAIL))
+                    data = in_utf8(data, part=True) + b"\n" + in_utf8(wide + stream.read(_TAIL), part=True)
         except OSError:
             data = b""
-        known[file] = in_utf8(data)
+        known[file] = in_utf8(data, part=True)
     return known[file]

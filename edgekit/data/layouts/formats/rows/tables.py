@@ -51,7 +51,7 @@ def is_table_of_boxes(file: Path) -> bool:
     """Whether a table is one of boxes. False for what cannot be read."""
     try:
         with file.open("rb") as stream:
-            return _fits(file, in_utf8(stream.read(16384)))
+            return _fits(file, in_utf8(stream.read(16384), part=True))
     except OSError:
         return False
 
