@@ -24,8 +24,8 @@ TRUTH: dict[str, Boxes] = {
 }
 CLASSES = ("bee", "hornet")
 WRITERS: dict[str, Callable[[Path], None]] = {}
-NO_EMPTY = {"retinanet-without-empty", "tf-csv", "openimages", "automl", "makesense", "csv-parts", "tsv", "csv-centres",
-            "vott-csv", "csv-semicolon", "mot", "darklabel"}  # fmt: skip
+NO_EMPTY = {"retinanet-without-empty", "tf-csv", "openimages", "openimages-fiftyone", "automl", "makesense",
+            "csv-parts", "tsv", "csv-centres", "vott-csv", "csv-semicolon", "mot", "darklabel"}  # fmt: skip
 
 
 def writer(function: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -560,17 +560,27 @@ def _kaggle_x_y_width_height(root: Path) -> None:
     table(root / "stage_2_train_labels.csv", [*head, *lines, ["c", "", "", "", "", ""]])
 
 
-@writer
-def _openimages(root: Path) -> None:
-    pictures(root / "train", ".jpg")
+def _open_images(boxes_file: Path, names_file: Path) -> None:
     head = [["ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax", "IsOccluded", "IsGroupOf"]]
     lines = []
     for key, name, x1, y1, x2, y2 in boxes():
         w, h = SIZES[key]
         code = {"bee": "/m/01h3n", "hornet": "/m/0h8my"}[name]
         lines.append([key, "xclick", code, "1", *(f"{v:.8f}" for v in (x1 / w, x2 / w, y1 / h, y2 / h)), "0", "0"])
-    table(root / "train-annotations-bbox.csv", head + lines)
-    table(root / "class-descriptions-boxable.csv", [["/m/01h3n", "bee"], ["/m/0h8my", "hornet"]])
+    table(boxes_file, head + lines)
+    table(names_file, [["/m/01h3n", "bee"], ["/m/0h8my", "hornet"]])
+
+
+@writer
+def _openimages(root: Path) -> None:
+    pictures(root / "train", ".jpg")
+    _open_images(root / "train-annotations-bbox.csv", root / "class-descriptions-boxable.csv")
+
+
+@writer
+def _openimages_fiftyone(root: Path) -> None:
+    pictures(root / "data", ".jpg")
+    _open_images(root / "labels" / "detections.csv", root / "metadata" / "classes.csv")
 
 
 @writer

@@ -190,11 +190,11 @@ def _json(text: str) -> dict[str, object]:
 
 
 def _codes(root: Path) -> dict[str, str]:
-    """What Open Images calls its classes, by its own table `class-descriptions-boxable.csv`."""
+    """What Open Images calls its classes, by `class-descriptions-boxable.csv`, or FiftyOne's `classes.csv`."""
     found: dict[str, str] = {}
-    for file in sorted(root.rglob("*class-descriptions*.csv")):
+    for file in sorted({*root.rglob("*class-descriptions*.csv"), *root.rglob("classes.csv")}):
         rows: Sequence[Row] = list(_rows(read_text(file, LIST), ","))
-        found |= {row[0]: row[1].strip() for row in rows if len(row) > 1}
+        found |= {row[0]: row[1].strip() for row in rows if len(row) > 1 and _CODES.fullmatch(row[0])}
     return found
 
 
