@@ -25,7 +25,8 @@ TRUTH: dict[str, Boxes] = {
 CLASSES = ("bee", "hornet")
 WRITERS: dict[str, Callable[[Path], None]] = {}
 NO_EMPTY = {"retinanet-without-empty", "tf-csv", "openimages", "openimages-fiftyone", "automl", "makesense",
-            "csv-parts", "tsv", "csv-centres", "vott-csv", "csv-semicolon", "mot", "darklabel"}  # fmt: skip
+            "csv-parts", "tsv", "csv-centres", "vott-csv", "csv-semicolon", "csv-decimal-commas", "mot",
+            "darklabel"}  # fmt: skip
 
 
 def writer(function: Callable[[Path], None]) -> Callable[[Path], None]:
@@ -516,6 +517,14 @@ def _csv_semicolon(root: Path) -> None:
     pictures(root)
     head = [["Image", "Species", "Left", "Top", "Right", "Bottom"]]
     table(root / "boxes.csv", head + [[f"{k}.png", n, *map(str, box)] for k, n, *box in boxes()], ";")
+
+
+@writer
+def _csv_decimal_commas(root: Path) -> None:
+    pictures(root)
+    head = [["Bild", "file", "label", "xmin", "ymin", "xmax", "ymax"]]
+    lines = [[str(i), f"{k}.png", n, *(f"{v},0" for v in box)] for i, (k, n, *box) in enumerate(boxes())]
+    table(root / "boxes.csv", head + lines, ";")
 
 
 @writer

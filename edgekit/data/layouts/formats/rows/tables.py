@@ -24,6 +24,7 @@ from edgekit.reading.limits import LIST
 
 _ONE = "object"  # what objects are in a table without a column of classes
 _CODES = re.compile(r"/[mgtj]/\w+")  # Open Images' and AudioSet's names of classes
+_DECIMAL = re.compile(r"^(\s*-?\d+),(\d+\s*)$")  # as spreadsheets write it where they part cells by semicolons
 _NONE = frozenset({"", "nan", "none", "null", "[]", "no_box", "no box"})
 
 
@@ -97,12 +98,13 @@ def _read(file: Path, root: Path) -> Read:
 
 def _table(file: Path) -> _Table:
     text = read_text(file, LIST)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_comma(text[:65536].splitlines()[0]))
+    comma = _comma(text[:65536].splitlines()[0])
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=comma)
     rows, lines = [], []
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                rows.append(cells)
+                rows.append([_DECIMAL.sub(r"\1.\2", cell) for cell in cells] if comma == ";" else cells)
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}") from error
