@@ -23,6 +23,8 @@ from edgekit.errors import DataError, LayoutError
 from edgekit.progress import track
 from edgekit.screen import count_of, some
 
+OF_A_PICTURE = frozenset({".txt", ".xml", ".json"})  # what label files of one picture end with
+
 
 @dataclass(frozen=True)
 class Found:
@@ -98,6 +100,11 @@ def load_label_files(path: Path, classes: Sequence[str] | None = None, split: st
         collector.say("{label file} that cannot be read", text)
     unlisted = [] if found.format.missing_is_empty else [p for p in found.pictures if p not in known.entries]
     notes += left_out(unlisted, found.root, f"no label file ({found.format.about}) tells of them")
+    stems = {picture.stem for picture in unlisted}
+    passed = [f for f in found.others if f.stem in stems and f.suffix.lower() in OF_A_PICTURE and f not in found.files]
+    if passed:
+        names = some(sorted(file.relative_to(found.root).as_posix() for file in passed))
+        notes += (f"WARNING: only {found.format.about} was read, and not {names}: two kinds of labels",)
     return collector.dataset(found.format.name, notes)
 
 

@@ -122,3 +122,16 @@ def test_visdrone(tmp_path: Path) -> None:
         for sample in data
     }
     assert found == {"a": [("car", 10, 20, 30, 50)], "b": [("pedestrian", 0, 0, 25, 40)], "c": []}
+
+
+def test_a_second_kind_of_labels_is_not_passed_by_in_silence(tmp_path: Path) -> None:
+    """LabelImg writes whichever of XML and YOLO is set: half of a folder may be of each."""
+    WRITERS["labelimg-xml"](tmp_path)
+    plain_notes = load_dataset(tmp_path).notes
+    assert not [note for note in plain_notes if "two kinds" in note]
+    (second,) = tmp_path.rglob("b.xml")
+    second.with_suffix(".txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    second.unlink()
+    (told,) = [note for note in load_dataset(tmp_path).notes if "two kinds" in note]
+    assert told.startswith("WARNING: only Pascal VOC's XML of each picture was read, and not ")
+    assert "b.txt" in told
