@@ -74,6 +74,17 @@ def crowdhuman(root: Path) -> None:
     text(root / "annotation_train.odgt", "\n".join(lines))
 
 
+def hugging_face(root: Path) -> None:
+    pictures(root / "train")
+    lines = []
+    for key in TRUTH:
+        objects = {"bbox": [[a, b, c - a, d - b] for _, (a, b, c, d) in TRUTH[key]], "area": [1] * len(TRUTH[key])}
+        lines.append(
+            json.dumps({"file_name": f"{key}.png", "objects": objects | {"category": [n for n, _ in TRUTH[key]]}})
+        )
+    text(root / "train" / "metadata.jsonl", "\n".join(lines))
+
+
 def named(root: Path) -> None:
     pictures(root)
     for key in TRUTH:
@@ -81,7 +92,7 @@ def named(root: Path) -> None:
         text(root / "Label" / f"{key}.txt", rows)
 
 
-@pytest.mark.parametrize("write", [label_studio_csv, keras_yolo, vertex, azure, crowdhuman, named])
+@pytest.mark.parametrize("write", [label_studio_csv, keras_yolo, vertex, azure, crowdhuman, hugging_face, named])
 def test_it_is_read_with_the_right_boxes(write, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     write(tmp_path)
     read = found(tmp_path, split="all")
@@ -98,6 +109,8 @@ def test_it_is_read_with_the_right_boxes(write, tmp_path: Path) -> None:  # type
         (keras_yolo, "train/_annotations.txt", "10,20,30,50,0", "10,20,30", "line 1"),
         (vertex, "import.jsonl", "displayName", "name", "line 1"),
         (crowdhuman, "annotation_train.odgt", "]}", "", "line 1"),
+        (hugging_face, "train/metadata.jsonl", "category", "kind", "line 1: no classes"),
+        (hugging_face, "train/metadata.jsonl", '"hornet"]', "]", "line 1"),
         (label_studio_csv, "project-1.csv", "}]", "}", "cannot be read"),
     ],
 )

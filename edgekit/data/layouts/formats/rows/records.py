@@ -1,7 +1,8 @@
-"""One JSON object a line for each picture: Vertex AI's and Azure's import files, CrowdHuman's odgt.
+"""One JSON object a line for each picture: Vertex AI's and Azure's import files, Hugging Face's, CrowdHuman's odgt.
 
 Formats: cloud.google.com/vertex-ai/docs/image-data/object-detection/prepare-data, learn.microsoft.com "Data schemas to
-train computer vision models with automated machine learning", and the readme of CrowdHuman (Shao et al. 2018).
+train computer vision models with automated machine learning", huggingface.co/docs/datasets/image_dataset, and the
+readme of CrowdHuman (Shao et al. 2018).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from edgekit.data.names import split_of
 from edgekit.reading import load_json, read_text
 from edgekit.reading.limits import LIST
 
-_MARKS = re.compile(rb'"(?:boundingBoxAnnotations|gtboxes|topX)"\s*:')
+_MARKS = re.compile(rb'"(?:boundingBoxAnnotations|gtboxes|topX)"\s*:|"objects"\s*:\s*\{\s*"')
+_CLASSES = ("categories", "category", "labels", "label", "class")  # of Hugging Face's objects: names or numbers
 
 
 def _fits(file: Path, head: bytes) -> bool:
@@ -33,10 +35,11 @@ def _entries(text: str) -> Iterator[Entry]:
             continue
         try:
             item = load_json(line, exact=False)
-            kind = _vertex if "imageGcsUri" in item else _azure if "image_url" in item else _crowdhuman
-            yield kind(item)
+            yield next(read for key, read in _KINDS.items() if key in item)(item)
+        except StopIteration:
+            raise ValueError(f"line {number}: no {' or '.join(_KINDS)}") from None
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"line {number}: {error!r}") from error
+            raise ValueError(f"line {number}: {error if type(error) is ValueError else repr(error)}") from error
 
 
 def _vertex(item: dict[str, Any]) -> Entry:
@@ -71,5 +74,20 @@ def _crowdhuman(item: dict[str, Any]) -> Entry:
     # an ID may have commas and dots, and no suffix: 273271,1a0d6000b9e1f5b7
     return Entry((f"{item['ID']}.jpg",), shapes)
 
+
+def _hugging_face(item: dict[str, Any]) -> Entry:
+    objects = item["objects"]
+    named = next((objects[key] for key in _CLASSES if key in objects), ())
+    if objects["bbox"] and not named:
+        raise ValueError("no classes: none of " + ", ".join(_CLASSES))
+    shapes = tuple(
+        Shape(str(name), corners(*box), f"object {i}")
+        for i, (box, name) in enumerate(zip(objects["bbox"], named, strict=True), 1)
+    )
+    return Entry((str(item["file_name"]),), shapes)
+
+
+# by what only theirs has
+_KINDS = {"imageGcsUri": _vertex, "image_url": _azure, "gtboxes": _crowdhuman, "objects": _hugging_face}
 
 FORMAT = Format("records", frozenset({".jsonl", ".odgt"}), _fits, _read, "a JSON object a line for each picture")
