@@ -10,7 +10,7 @@ from edgekit.errors import DataError
 from edgekit.progress import track
 from edgekit.screen import count_of, some
 from edgekit.vision.clutter import clutter_note
-from edgekit.vision.find import SUFFIXES, scan
+from edgekit.vision.find import SUFFIXES, convertible, scan
 from edgekit.vision.image import picture_problem
 
 
@@ -25,9 +25,10 @@ def load_pictures(path: Path) -> Dataset:
             f"{path} holds no pictures.",
             got=count_of(len(others), "other file"),
             expected="files ending in " + " ".join(sorted(SUFFIXES)),
+            fix=convertible(others),
         )
     samples, notes = readable(Sample(p, None, None, p.relative_to(path).as_posix()) for p in pictures)
-    notes = (*clutter_note(clutter, path), *notes, *left_out(others, path, "not pictures by their suffix"))
+    notes = (*clutter_note(clutter, path), *notes, *no_pictures(others, path))
     return Dataset(samples, None, "pictures", notes)
 
 
@@ -59,8 +60,16 @@ def readable(samples: Iterable[Sample]) -> tuple[tuple[Sample, ...], tuple[str, 
 
 def left_out(files: Iterable[Path], root: Path, why: str) -> tuple[str, ...]:
     """The note about files that were not used, or none."""
-    names = [f.relative_to(root).as_posix() for f in files]
+    names = [f.relative_to(root).as_posix() if f.is_relative_to(root) else f.name for f in files]
     return (f"{len(names)} left out, {why}: {some(names)}",) if names else ()
+
+
+def no_pictures(files: Sequence[Path], root: Path) -> tuple[str, ...]:
+    """The note about files whose suffix is of no picture that is read, with what to do about those that are one."""
+    fix = convertible(files)
+    return tuple(
+        note + f" ({fix})" * (fix is not None) for note in left_out(files, root, "not pictures by their suffix")
+    )
 
 
 def in_two_classes(samples: Sequence[Sample], names: Sequence[str] | None) -> tuple[str, ...]:

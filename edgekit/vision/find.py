@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,8 @@ from edgekit.vision.clutter import is_clutter
 
 # torchvision.datasets.folder.IMG_EXTENSIONS, so that a folder holds the same pictures here as in training
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"})
+# pictures too, which are not read: of phones, of cameras, and others
+UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".psd"})
 
 
 class Scanned(NamedTuple):
@@ -54,6 +56,12 @@ def _walk(folder: Path, is_clutter: Callable[[str], bool] = is_clutter) -> Itera
         yield [Path(root, name) for name in names if not is_clutter(name)], clutter
 
 
+def convertible(files: Iterable[Path]) -> str | None:
+    """What to do about pictures of kinds that are not read, such as a phone's HEIC; None where there are none."""
+    kinds = sorted({file.suffix.lower() for file in files} & UNREAD)
+    return f"convert the {' and '.join(kinds)} files to JPEG or PNG first" if kinds else None
+
+
 def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
     """The file `path`, or all pictures below the folder `path`, sorted; found by suffix, in any case.
 
@@ -73,5 +81,6 @@ def find_pictures(path: str | os.PathLike[str]) -> list[Path]:
             f"{path} holds no pictures.",
             got=count_of(len(files), "other file"),
             expected="files ending in " + " ".join(sorted(SUFFIXES)),
+            fix=convertible(files),
         )
     return pictures

@@ -10,6 +10,7 @@ from PIL import Image
 
 from edgekit.data import load_dataset
 from edgekit.errors import DataError
+from edgekit.vision.find import find_pictures
 
 Make = Callable[..., Path]
 
@@ -188,3 +189,18 @@ def test_real_class_folders(real: Path) -> None:
     train = load_dataset(real / "hymenoptera" / "train")
     assert len(train) == 244
     assert "imageNotFound.gif" in "".join(train.notes)
+
+
+def test_pictures_of_kinds_that_are_not_read_are_to_be_converted(tmp_path: Path) -> None:
+    """A phone's HEIC and a camera's raw files are pictures to who has them."""
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(64))
+    (tmp_path / "raw.nef").write_bytes(b"MM")
+    (tmp_path / "notes.txt").write_text("a hive")
+    for look in (load_dataset, find_pictures):
+        with pytest.raises(DataError) as caught:
+            look(tmp_path)
+        assert caught.value.fix == "convert the .heic and .nef files to JPEG or PNG first"
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    (told,) = [note for note in load_dataset(tmp_path).notes if "suffix" in note]
+    assert told.startswith("3 left out, not pictures by their suffix: IMG_1.HEIC, ")
+    assert told.endswith(" (convert the .heic and .nef files to JPEG or PNG first)")

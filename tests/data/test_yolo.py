@@ -212,7 +212,8 @@ def test_pictures_that_cannot_be_read_are_left_out(make: Make) -> None:
     data = load_dataset(root)
     assert len(data) == 1
     assert note(data, "unreadable") == "1 unreadable, left out: valid/images/b.png (an empty file (0 bytes))"
-    assert note(data, "suffix") == "1 left out, not pictures by their suffix: valid/images/c.gif"
+    told = "1 left out, not pictures by their suffix: valid/images/c.gif (convert the .gif files to JPEG or PNG first)"
+    assert note(data, "suffix") == told
 
 
 def test_classes_of_a_model(make: Make) -> None:

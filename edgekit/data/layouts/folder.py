@@ -10,7 +10,7 @@ from edgekit.data.classes.class_map import proposal
 from edgekit.data.layouts.split_folders import held_out, split_folders, subfolders
 from edgekit.data.layouts.unread_labels import refuse_unread
 from edgekit.data.names import ALL, alike, plain, written_differently
-from edgekit.data.pictures import in_two_classes, left_out, load_pictures, readable
+from edgekit.data.pictures import in_two_classes, left_out, load_pictures, no_pictures, readable
 from edgekit.data.sample import Dataset, Sample, class_index
 from edgekit.errors import DataError
 from edgekit.screen import count_of, some
@@ -82,7 +82,7 @@ def _load(roots: Sequence[Path], base: Path, classes: Sequence[str] | None, note
     notes += clutter_note(sorted(clutter), base) + written_differently(list(held)) + _together(indices, names)
     notes += unreadable + in_two_classes(samples, names)
     notes += left_out(sorted(outside), base, "outside the class folders")
-    notes += left_out(others, base, "not pictures by their suffix")
+    notes += no_pictures(others, base)
     if empty:
         notes += (f"{count_of(len(empty), 'folder')} without pictures: {some(empty)}",)
     absent = [c for i, c in enumerate(names) if i not in set(indices.values())]

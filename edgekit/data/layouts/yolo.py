@@ -18,6 +18,7 @@ from edgekit.data.layouts.label_files import add, load_label_files, read_all
 from edgekit.data.layouts.unread_labels import KNOWN
 from edgekit.data.layouts.yolo_box import yolo_box
 from edgekit.data.names import ALL, existing, plain, split_of
+from edgekit.data.pictures import no_pictures
 from edgekit.data.sample import Dataset
 from edgekit.errors import DataError, LayoutError
 from edgekit.progress import track
@@ -137,19 +138,18 @@ def _load(
     root: Path, config: Config, classes: Sequence[str] | None, places: Sequence[Path], notes: tuple[str, ...]
 ) -> Dataset:
     collector = Collector(root, config.names, classes)
-    others: tuple[str, ...] = ()
+    others: list[Path] = []
     without = 0
     for place in places:
         if place.is_dir():
             pictures, strangers, clutter = scan(place)
-            others += tuple(collector.name(p) for p in strangers if p.suffix not in (".txt", ".cache"))
+            others += [p for p in strangers if p.suffix not in (".txt", ".cache")]
             notes += clutter_note(clutter, place)
         else:
             pictures = _listed(place, config)
         for picture in track(pictures, "reading labels"):
             without += _add(collector, picture, config)
-    if others:
-        notes += (f"{len(others)} left out, not pictures by their suffix: {some(others)}",)
+    notes += no_pictures(others, collector.root)
     if without and without == len(collector.samples):
         if (elsewhere := _elsewhere(collector, config)) is not None:
             return elsewhere.dataset("yolo", notes)
