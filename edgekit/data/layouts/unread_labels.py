@@ -27,7 +27,10 @@ _MARKS = {
     ".json": re.compile(
         rb'(?i)"(\w*annotations|shapes|imagePath|categories|regions|labels|topX|\w*bbox|box2d|bounding_?box|\w*boxes|polygon|objects)"\s*:'
     ),
-    ".csv": re.compile(rb"(?i)\b(xmin|x_min|x1|bbox|rectanglelabels|polygonlabels)\b"),
+    ".csv": re.compile(
+        rb"(?i)\b(xmin|x_min|x1|bbox|rectanglelabels|polygonlabels|spatial_coordinates|polygons?|segmentation)\b"
+        rb"""|["']x["']+\s*:"""  # boxes as JSON or Python in a cell
+    ),
     # a row of four numbers or more, perhaps behind a class or a picture, as many programs write them
     ".txt": re.compile(rb"^[ \t]*(?:[^\d\s][^\n]*?[ \t,])?(?:[-+]?[.\d]+[ ,\t]+){3,}[-+]?[.\d]+", re.MULTILINE),
 }

@@ -16,10 +16,14 @@ _NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
                  "image", "img", "picture", "imgname", "frame", "patientid", "externalid", "name", "id"),
         "label": ("class", "classname", "label", "labelname", "category", "categoryname", "species", "type",
                   "objectclass", "target", "name", "classid", "labelid", "categoryid", "classindex"),
-        "x1": ("xmin", "x1", "left", "xtl", "minx", "bboxxmin", "bboxx1", "x0", "bboxleft", "topleftx"),
-        "y1": ("ymin", "y1", "top", "ytl", "miny", "bboxymin", "bboxy1", "y0", "bboxtop", "toplefty"),
-        "x2": ("xmax", "x2", "right", "xbr", "maxx", "bboxxmax", "bboxx2", "bboxright", "bottomrightx"),
-        "y2": ("ymax", "y2", "bottom", "ybr", "maxy", "bboxymax", "bboxy2", "bboxbottom", "bottomrighty"),
+        "x1": ("xmin", "x1", "left", "xtl", "minx", "bboxxmin", "bboxx1", "x0", "bboxleft", "topleftx",
+               "roix1", "startx", "ulx", "leftx"),
+        "y1": ("ymin", "y1", "top", "ytl", "miny", "bboxymin", "bboxy1", "y0", "bboxtop", "toplefty",
+               "roiy1", "starty", "uly", "topy"),
+        "x2": ("xmax", "x2", "right", "xbr", "maxx", "bboxxmax", "bboxx2", "bboxright", "bottomrightx",
+               "roix2", "endx", "lrx", "rightx"),
+        "y2": ("ymax", "y2", "bottom", "ybr", "maxy", "bboxymax", "bboxy2", "bboxbottom", "bottomrighty",
+               "roiy2", "endy", "lry", "bottomy"),
         "x": ("x", "bboxx", "boxx", "xtopleft"),
         "y": ("y", "bboxy", "boxy", "ytopleft"),
         "cx": ("xcenter", "centerx", "cx", "xcentre", "xc", "bboxxcenter"),
@@ -42,7 +46,7 @@ Row = Sequence[str]
 
 def by_header(header: Row) -> dict[str, int] | None:
     """The place of each known column; None where the header has no file or no box."""
-    cells = [re.sub(r"[\s_.\-]", "", plain(cell).casefold()) for cell in header]
+    cells = _plain(header)
     found: dict[str, int] = {}
     for what, names in _NAMES.items():
         taken = {found["file"]} if what == "label" and "file" in found else set()
@@ -60,6 +64,30 @@ def by_header(header: Row) -> dict[str, int] | None:
     elif found.get("width") == found.get("w"):
         found.pop("width", None), found.pop("height", None)
     return found
+
+
+def with_names(found: Mapping[str, int], header: Row, rows: Sequence[Row]) -> dict[str, int]:
+    """`found` with the classes' names where their column has numbers and another has a name of its own for each."""
+    if "label" not in found:
+        return dict(found)
+    labels = _column(rows, found["label"])
+    if not all(_number(label) for label in labels if label):
+        return dict(found)
+    for at in (i for i, cell in enumerate(_plain(header)) if cell in _NAMES["label"] and i not in found.values()):
+        names = _column(rows, at)
+        pairs = set(zip(labels, names, strict=True)) - {("", "")}
+        one_each = len(pairs) == len({label for label, _ in pairs}) == len({name for _, name in pairs})
+        if pairs and one_each and all(name and not _number(name) for _, name in pairs):
+            return {**found, "label": at}
+    return dict(found)
+
+
+def _plain(header: Row) -> list[str]:
+    return [re.sub(r"[\s_.\-]", "", plain(cell).casefold()) for cell in header]
+
+
+def _column(rows: Sequence[Row], at: int) -> list[str]:
+    return [row[at].strip() if at < len(row) else "" for row in rows]
 
 
 def by_content(rows: Sequence[Row]) -> dict[str, int] | None:

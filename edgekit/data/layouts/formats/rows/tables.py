@@ -15,13 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.data.layouts.files.entry import UNUSABLE, Corners, Entry, Format, Read, Shape, corners, ordered
-from edgekit.data.layouts.formats.rows.columns import Row, by_content, by_header
+from edgekit.data.layouts.files.pictures import Pictures
+from edgekit.data.layouts.formats.rows.box_cells import CORNERS, reading
+from edgekit.data.layouts.formats.rows.columns import Row, by_content, by_header, with_names
+from edgekit.data.layouts.formats.rows.yolo import class_names, names_of
 from edgekit.data.layouts.formats.via import class_key, via_shape
 from edgekit.data.names import plain, split_of
+from edgekit.data.orientation import picture_size
 from edgekit.errors import DataError
 from edgekit.reading import in_utf8, read_text
 from edgekit.reading.limits import LIST
+from edgekit.vision.find import scan
+from edgekit.vision.image import picture_problem
 
+_LOOKED_AT = 200  # pictures whose size says how boxes are meant
 _ONE = "object"  # what objects are in a table without a column of classes
 _CODES = re.compile(r"/[mgtj]/\w+")  # Open Images' and AudioSet's names of classes
 _DECIMAL = re.compile(r"^(\s*-?\d+),(\d+\s*)$")  # as spreadsheets write it where they part cells by semicolons
@@ -70,8 +77,8 @@ def _read(file: Path, root: Path) -> Read:
     shapes: dict[str, list[Shape]] = {}
     splits: dict[str, str] = {}
     sizes: dict[str, tuple[float, float]] = {}
-    codes = _codes(root) if any(_CODES.fullmatch(table.cell(row, "label")) for row in table.rows[:50]) else {}
-    parts, corner = _units(table)
+    codes = _names(table, file, root)
+    parts, how = _units(table, file, root)
     key = class_key(_json(table.cell(row, "attributes")) for row in table.rows) if "attributes" in table.columns else ""
     for row, line in zip(table.rows, table.lines, strict=True):
         name = table.cell(row, "file")
@@ -84,7 +91,7 @@ def _read(file: Path, root: Path) -> Read:
             splits[name] = split
         if (size := _size(table, row)) is not None:
             sizes[name] = size
-        if (shape := _shape(table, row, f"line {line}", corner, key)) is None:
+        if (shape := _shape(table, row, f"line {line}", how, key)) is None:
             continue
         label = codes.get(table.cell(row, "label"), table.cell(row, "label")) if not key else shape.name
         if "label" in table.columns and not label:
@@ -110,29 +117,34 @@ def _table(file: Path) -> _Table:
         raise ValueError(f"line {reader.line_num}: {error}") from error
     columns = by_header(rows[0])
     if columns is not None:
-        return _Table(columns, tuple(rows[1:]), tuple(lines[1:]))
+        return _Table(with_names(columns, rows[0], rows[1:]), tuple(rows[1:]), tuple(lines[1:]))
     return _Table(by_content(rows[:50]) or {}, tuple(rows), tuple(lines))
 
 
-def _units(table: _Table) -> tuple[bool, bool]:
-    """Whether the boxes are parts of the picture, and whether cells of four numbers are two corners.
+def _units(table: _Table, file: Path, root: Path) -> tuple[bool, str]:
+    """Whether the boxes are parts of the picture, and how cells of four numbers are read (`box_cells.reading`)."""
+    found = [(row, values) for row in table.rows if (values := _numbers(table, row)) is not None]
+    numbers = [v for _, values in found for v in values]
+    parts = 0 < max(numbers, default=0) <= 1.01 and not all(v.is_integer() for v in numbers)
+    if "box" not in table.columns:
+        return parts, ""
+    boxes = [values for _, values in found]
+    sizes = [(1.0, 1.0) for _ in found] if parts else _sizes(table, [row for row, _ in found], file, root)
+    return parts, reading(boxes, sizes)
 
-    Those that Kaggle's tables have are x y w h, unless that would leave the stated picture and corners would not.
-    """
-    whole = True
-    largest = 0.0
-    beyond = corners_fit = False
-    for row in table.rows:
-        values = _numbers(table, row)
-        if values is None:
-            continue
-        largest = max(largest, *values)
-        whole &= all(v.is_integer() for v in values)
-        size = _size(table, row)
-        if size is not None and "box" in table.columns:
-            beyond |= values[0] + values[2] > size[0] + 1 or values[1] + values[3] > size[1] + 1
-            corners_fit |= values[2] > values[0] and values[3] > values[1]
-    return 0 < largest <= 1.01 and not whole, beyond and corners_fit
+
+def _sizes(table: _Table, rows: Sequence[Row], file: Path, root: Path) -> list[tuple[float, float] | None]:
+    """Each row's picture's size, as stated, else as found in `_LOOKED_AT` pictures, spread evenly."""
+    stated = [_size(table, row) for row in rows]
+    missing = list(dict.fromkeys(table.cell(row, "file") for row, size in zip(rows, stated, strict=True) if not size))
+    known: dict[str, tuple[float, float]] = {}
+    pictures = Pictures(root, scan(root).pictures if missing else ())
+    for name in missing[:: max(1, len(missing) // _LOOKED_AT)]:
+        picture = pictures.find((name,), file)
+        if isinstance(picture, Path) and not picture_problem(picture):
+            size = picture_size(picture)
+            known[name] = float(size.width), float(size.height)
+    return [size or known.get(table.cell(row, "file")) for row, size in zip(rows, stated, strict=True)]
 
 
 def _numbers(table: _Table, row: Row) -> tuple[float, float, float, float] | None:
@@ -152,7 +164,7 @@ def _numbers(table: _Table, row: Row) -> tuple[float, float, float, float] | Non
     return values[0], values[1], values[2], values[3]
 
 
-def _shape(table: _Table, row: Row, where: str, corner: bool, key: str) -> Shape | None:
+def _shape(table: _Table, row: Row, where: str, how: str, key: str) -> Shape | None:
     """A row's box; None for a picture that has none."""
     if "shape" in table.columns:
         given = _json(table.cell(row, "shape"))
@@ -163,7 +175,9 @@ def _shape(table: _Table, row: Row, where: str, corner: bool, key: str) -> Shape
     if all(table.cell(row, name).casefold() in _NONE for name in names):
         return None
     values = _numbers(table, row)
-    return Shape(_ONE, UNUSABLE if values is None else _corners(table.columns, values, corner), where)
+    if values is None:
+        return Shape(_ONE, UNUSABLE, where)
+    return Shape(_ONE, _corners(table.columns, values, how == CORNERS), where, note=how)
 
 
 def _corners(columns: dict[str, int], values: tuple[float, float, float, float], corner: bool) -> Corners:
@@ -189,6 +203,21 @@ def _json(text: str) -> dict[str, object]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _names(table: _Table, file: Path, root: Path) -> dict[str, str]:
+    """What the classes of the table are called elsewhere; {} where its own names are all there is.
+
+    Numbers that count from 0 get the names of a list such as classes.txt; where none is 0 they may count from 1.
+    """
+    labels = {label for row in table.rows if (label := table.cell(row, "label"))}
+    if any(_CODES.fullmatch(label) for label in labels):
+        return _codes(root)
+    if "0" not in labels or not all(label.isdecimal() for label in labels) or names_of(file, root) is None:
+        return {}
+    names, _ = class_names(file, root)
+    listed = {str(i): name for i, name in enumerate(names)}
+    return listed if labels <= set(listed) else {}
 
 
 def _codes(root: Path) -> dict[str, str]:
