@@ -193,7 +193,7 @@ def parse_onnx(data: bytes, path: Path) -> Artifact:
             f"{path} was not written by edgekit.",
             got=f"an ONNX of {model.producer_name or 'an unnamed producer'} without edgekit metadata",
             expected="classes, preprocessing and verdict inside the file",
-            fix="edgekit export CHECKPOINT makes one from the trained weights",
+            fix=f"edgekit adopt {path.name} --task TASK makes one of it, edgekit export CHECKPOINT of trained weights",
         )
     try:
         content = _loaded(text)

@@ -81,7 +81,9 @@ def read_tensors(path: Path) -> Mapping[str, Any]:
             f"{path} is not a checkpoint.",
             got=f"a file that begins with {head[:16]!r}",
             expected="what torch.save writes, or .safetensors",
-            fix="name the checkpoint itself; a page or a Git LFS pointer that was saved in its place is not one",
+            fix=f"an ONNX is adopted, not exported: edgekit adopt {path.name} --task TASK"
+            if path.suffix.lower() == ".onnx"
+            else "name the checkpoint itself; a page or a Git LFS pointer that was saved in its place is not one",
         )
     try:
         try:

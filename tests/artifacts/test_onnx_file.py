@@ -405,6 +405,7 @@ def test_someone_elses_onnx_is_refused() -> None:
     with pytest.raises(ArtifactError, match="was not written by edgekit") as caught:
         parse_onnx(model.SerializeToString(), Path("m.onnx"))
     assert "pytorch" in str(caught.value.got)
+    assert "edgekit adopt m.onnx --task" in str(caught.value.fix)
     assert "edgekit export" in str(caught.value.fix)
 
 

@@ -37,6 +37,11 @@ def text_file(room: Room) -> list[object]:
     return [room / "bad.pt"]
 
 
+def someones_onnx(room: Room) -> list[object]:
+    (room / "net.onnx").write_bytes(b"\x08\x06\x12\x07pytorch\x1a\x061.11.0")
+    return [room / "net.onnx"]
+
+
 def empty_file(room: Room) -> list[object]:
     (room / "bad.pt").touch()
     return [room / "bad.pt"]
@@ -147,6 +152,7 @@ CHECKPOINTS: tuple[tuple[str, Make, int, tuple[str, ...]], ...] = (
     ("a folder", lambda room: [room.folder], 1, ("room", "folder without weights")),
     ("empty", empty_file, 1, ("is empty", "0 bytes")),
     ("text", text_file, 1, ("not a checkpoint", "version https")),
+    ("an ONNX", someones_onnx, 1, ("not a checkpoint", "edgekit adopt net.onnx --task")),
     ("pickle with code", plain_pickle, 1, ("does not run code", "system", "state_dict()")),
     ("pickle with code, protocol 0", old_pickle, 1, ("not a checkpoint", "posix")),
     ("archive with code", archive_with_code, 1, ("does not run code", "system", "state_dict()")),

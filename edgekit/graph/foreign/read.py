@@ -120,6 +120,11 @@ def _producer(model: onnx.ModelProto) -> str:
     return " ".join(f"{model.producer_name} {model.producer_version}".split())[:80] or "an unnamed producer"
 
 
+def _is_checkpoint(data: bytes) -> bool:
+    """Whether it begins as torch.save's zip or pickle do, or as .safetensors."""
+    return data[:4] == b"PK\x03\x04" or data[:1] == b"\x80" or data[8:10] == b'{"'
+
+
 def _parsed(data: bytes, path: Path) -> onnx.ModelProto:
     model = onnx.ModelProto()
     try:
@@ -130,7 +135,7 @@ def _parsed(data: bytes, path: Path) -> onnx.ModelProto:
             f"{path} is not an ONNX file, or a broken one.",
             got=f"{len(data)} bytes that are not read: {error}",
             expected="a whole ONNX file",
-            fix=_AGAIN,
+            fix=f"weights are exported, not adopted: edgekit export {path.name}" if _is_checkpoint(data) else _AGAIN,
         ) from error
     if any(entry.key == KEY for entry in model.metadata_props):
         raise ArtifactError(

@@ -44,6 +44,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
+@pytest.mark.parametrize(
+    ("head", "fix"),
+    [
+        (b"PK\x03\x04", "edgekit export net.pth"),
+        (b"\x80\x02", "edgekit export net.pth"),
+        (b'\x40\0\0\0\0\0\0\0{"', "edgekit export net.pth"),
+        (b"version https", "copy it again"),
+    ],
+)
+def test_weights_are_sent_to_export(head: bytes, fix: str, folder: Path) -> None:
+    (folder / "net.pth").write_bytes(head + b"\xff" * 99)
+    with pytest.raises(ArtifactError, match="is not an ONNX file") as caught:
+        read_foreign(folder / "net.pth")
+    assert fix in str(caught.value.fix)
+
+
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_weights_in_other_places(name: str, folder: Path, opened: set[str]) -> None:
     prepare, make = OUTSIDE[name]
