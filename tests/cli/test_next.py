@@ -338,6 +338,13 @@ def test_data(terminal: Terminal, there: Path) -> None:
     assert (there / "it's coco.jpg").is_file()
 
 
+def test_a_sheet_that_is_there_is_not_in_the_way(terminal: Terminal, there: Path) -> None:
+    for name in ("sheet.jpg", "sheet-2.jpg"):
+        (there / name).write_bytes(b"")
+    terminal.pastes(terminal.types("data", "only train"))
+    assert (there / "sheet-3.jpg").stat().st_size > 0
+
+
 @pytest.mark.parametrize(
     ("folder", "then"), [("my bees; all", "train resnet18-finetune"), ("only train/images", "label")]
 )

@@ -39,12 +39,13 @@ def again(context: typer.Context, **changes: object) -> list[str]:
     return [*words, *options]
 
 
-def fresh(folder: str | Path) -> Path:
-    """`folder`, or the first of folder-2, folder-3 ... that is not there: nothing is in the way of what is written."""
-    path = Path(folder)
+def fresh(wanted: str | Path) -> Path:
+    """`wanted`, or the first of folder-2, folder-3 ... or file-2.jpg ... that is not there: nothing is in the way."""
+    path = Path(wanted)
     while path.exists() or path.is_symlink():
-        name, _, n = path.name.rpartition("-")
-        path = path.with_name(f"{name}-{int(n) + 1}" if name and n.isdecimal() else f"{path.name}-2")
+        stem, suffix = (path.name, "") if path.is_dir() else (path.stem, path.suffix)
+        name, _, n = stem.rpartition("-")
+        path = path.with_name((f"{name}-{int(n) + 1}" if name and n.isdecimal() else f"{stem}-2") + suffix)
     return path
 
 
