@@ -18,6 +18,7 @@ from edgekit.data.layouts.files.corners import corners, four
 from edgekit.data.layouts.files.parts import root_of
 from edgekit.data.layouts.files.pictures import Pictures
 from edgekit.data.layouts.files.split_names import split_of_path
+from edgekit.data.layouts.files.units import coco_to_pixels
 from edgekit.data.names import ALL, existing, plain
 from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset
@@ -245,10 +246,10 @@ def _folder(root: Path, file: Path) -> Path | None:
 
 
 def read_coco(file: Path) -> dict[str, Any]:
-    """The JSON of a COCO file, with the fields that it must have; boxes that are corners have become x y w h.
+    """The JSON of a COCO file, with the fields that it must have; corners and parts of pictures have become x y w h.
 
     Raises:
-        DataError: it has them not, or gives one image id to two pictures.
+        DataError: it has them not, gives one image id to two pictures, or has parts of pictures of unknown size.
     """
     try:
         data = read_json(file, COCO, exact=False)
@@ -274,7 +275,10 @@ def read_coco(file: Path) -> dict[str, Any]:
                 expected="an id of its own for each picture",
                 fix="before two exports are put into one file, number the pictures of one anew, in its annotations too",
             )
-    if why := corners(data):
+    if note := coco_to_pixels(data, file):
+        for item in data["annotations"]:
+            item[_NOTE] = note
+    elif why := corners(data):
         for item in data["annotations"]:
             if (box := four(item.get("bbox"))) is not None:
                 x1, y1, x2, y2 = box

@@ -5,7 +5,7 @@ Each label file says which picture it means; `files/pictures.py` finds it again,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from edgekit.data.layouts.files.pictures import Pictures
 from edgekit.data.layouts.files.split_names import split_of_path
 from edgekit.data.layouts.files.splits import lists_in
 from edgekit.data.layouts.files.survey import Survey, are_classes, survey
+from edgekit.data.layouts.files.units import are_parts, as_parts
 from edgekit.data.names import ALL, plain
 from edgekit.data.orientation import Size, upright
 from edgekit.data.pictures import left_out
@@ -158,10 +159,18 @@ def read_all(found: Survey) -> Found:
             entries.setdefault(picture, []).append((file, entry))
             if mine := entry.split or split:
                 stated.setdefault(picture, mine)
+    if are_parts(_pixels(entries)):
+        entries = {p: [(file, as_parts(entry)) for file, entry in said] for p, said in entries.items()}
     names = tuple(own) + tuple(sorted(seen - set(own)))
     everything = list(entries) + [p for p in found.pictures if p not in entries and found.format.missing_is_empty]
     splits, notes = _splits(found, everything, entries, stated, pictures)
     return Found(found, names, entries, tuple(lost), splits, notes, tuple(unreadable))
+
+
+def _pixels(entries: dict[Path, list[tuple[Path, Entry]]]) -> Iterator[float]:
+    """All numbers of boxes that are said to be pixels."""
+    for said in entries.values():
+        yield from (v for _, entry in said if not entry.parts for shape in entry.shapes for v in shape.xyxy)
 
 
 def _splits(
