@@ -48,46 +48,6 @@ def boxes(dataset: Dataset, at: int = 0) -> list[list[float]]:
     return dataset.samples[at].boxes.tolist()  # type: ignore[union-attr]
 
 
-SCENE = ([2, 1, 12, 8], [11, 2, 19, 9], [9, 3, 18, 8], [0, 0, 7, 4], [12, 1, 20, 6])  # corners
-
-
-@pytest.mark.parametrize("name", ["annotations/instances_val2017.json", "val2017/labels.json"])
-@pytest.mark.parametrize(
-    ("more", "why"),
-    [
-        (lambda a, b, c, d: {"bbox_mode": 0}, "bbox_mode is 0"),
-        (lambda a, b, c, d: {"area": (c - a) * (d - b)}, "their areas are those of corners"),
-        (lambda a, b, c, d: {}, "as x y w h 3 of 5 would reach beyond their pictures"),
-    ],
-)
-def test_boxes_that_are_corners_are_read_as_such(
-    make: Make, more: Callable[..., dict[str, Any]], why: str, name: str
-) -> None:
-    root = make([item(list(box), **more(*box)) for box in SCENE])
-    (root / "annotations" / "instances_val2017.json").rename(root / name)
-    data = load_dataset(root if name.startswith("annotations") else root / "val2017")
-    assert sorted(boxes(data)) == sorted([float(v) for v in box] for box in SCENE)
-    assert [note for note in data.notes if f"5 boxes read as x1 y1 x2 y2, which COCO does not have ({why})" in note]
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [item([a, b, c - a, d - b], area=(c - a) * (d - b)) for a, b, c, d in SCENE],
-        [item([a, b, c - a, d - b]) for a, b, c, d in SCENE],
-        [item([a, b, c - a, d - b], bbox_mode=1) for a, b, c, d in SCENE],
-        # a mask's area is no box's; single boxes that reach out are clipped, as ever
-        [item([0, 0, 8, 8], area=64), item([12, 2, 12, 6], area=72)],
-        [item([1, 1, 4, 3]), item([2, 2, 5, 4]), item([3, 1, 9, 5]), item([10, 2, 19, 9])],
-    ],
-)
-def test_boxes_that_are_none_stay_what_they_are(make: Make, rows: list[dict[str, Any]]) -> None:
-    data = load_dataset(make(rows))
-    wanted = [[x, y, min(20, x + w), min(10, y + h)] for x, y, w, h in (row["bbox"] for row in rows)]
-    assert boxes(data) == wanted
-    assert not [note for note in data.notes if "x1 y1 x2 y2" in note]
-
-
 def test_a_data_set(make: Make) -> None:
     data = load_dataset(make([item([1, 2, 3, 4]), item([0, 0, 20, 10], 7)]))
     assert (data.layout, data.classes) == ("coco", ("bee", "wasp"))  # by id, without the gaps

@@ -8,6 +8,7 @@ import pytest
 
 from edgekit.data import load_dataset
 from edgekit.errors import DataError
+from edgekit.reading import in_utf8
 from tests.data.layouts.made import TRUTH, WRITERS, picture, pictures, rows, text, xml
 from tests.data.layouts.test_label_files import found
 
@@ -69,3 +70,10 @@ def test_labels_that_no_format_reads_are_not_looked_over(file: str, content: str
     text(tmp_path / "said" / file, content)
     with pytest.raises(DataError, match=file):
         load_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("torn", [b"\xff\xfeb\0e\0e", b"\xfe\xff\0b\0e\0"])
+def test_the_head_of_a_text_may_end_within_a_character_and_a_whole_text_may_not(torn: bytes) -> None:
+    assert in_utf8(torn, part=True) == b"be"
+    with pytest.raises(UnicodeDecodeError):
+        in_utf8(torn)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edgekit.data import load_dataset
+from edgekit.data.layouts.files.units import are_parts
 from edgekit.errors import DataError
 from tests.data.layouts.made import SIZES, TRUTH, coco, labelme, pictures, text
 from tests.data.layouts.test_label_files import found
@@ -110,3 +111,19 @@ def test_one_box_of_pixels_makes_pixels_of_all(tmp_path: Path) -> None:
     first = load_dataset(tmp_path, None, "all").samples[0]
     assert first.boxes is not None
     assert first.boxes[0].tolist() == pytest.approx([0.1, 0.2, 0.6, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "parts"),
+    [
+        ([0, 0, 0.5, 1], True),
+        ([0, 0, 0.5, 1.004], True),
+        ([0, 0, 1, 1], False),  # a pixel in the corner
+        ([0.2, 0.2, 0.5, 30], False),
+        ([-0.4, 0, 0.5, 1], False),
+        ([], False),
+        ([float("nan")], False),
+    ],
+)
+def test_parts_lie_from_0_to_1_and_are_not_whole(numbers: list[float], parts: bool) -> None:
+    assert are_parts(map(float, numbers)) is parts

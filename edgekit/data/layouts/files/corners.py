@@ -1,11 +1,17 @@
-"""COCO files whose boxes are corners: a converter wrote x1 y1 x2 y2 where the format has x y w h."""
+"""Four numbers that may be x y w h or two corners x1 y1 x2 y2: where COCO's are corners, and how pictures tell."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-_FEWEST = 4  # boxes, to tell by where they lie
+from edgekit.data.layouts.files.entry import Corners
+
+CORNERS, EITHER = "corners", "either"
+_WRONG = 0.05  # of the boxes, which an annotator may have got wrong without making all of them another thing
+_SLACK = 0.01  # of the picture's sides: pixels that are counted from 1, rounded numbers
+_FEWEST = 4  # boxes, to tell COCO's by where they lie
 _NEAR = 0.01  # of an area
 
 
@@ -13,7 +19,7 @@ def corners(data: dict[str, Any]) -> str:
     """What says so of all boxes of a file, as read from JSON; an empty string where nothing does.
 
     Said is it by Detectron2's `bbox_mode` 0; by the areas, where each is that of the corners and not of the width and
-    height; or by the pictures' stated sizes, where most boxes would reach beyond them and no corner does.
+    height; or by the pictures' stated sizes (`meant`).
     """
     items = [(item, box) for item in data["annotations"] if (box := four(item.get("bbox"))) is not None]
     if not items:
@@ -27,14 +33,38 @@ def corners(data: dict[str, Any]) -> str:
     of_corners = all(_near(area, (c - a) * (d - b)) for (a, b, c, d), area in plain)
     if len(plain) == len(items) and of_corners and not all(_near(area, c * d) for (_, _, c, d), area in plain):
         return "their areas are those of corners"
-    sizes = {str(image["id"]): (_number(image.get("width")), _number(image.get("height"))) for image in data["images"]}
-    placed = [(box, sizes.get(str(item["image_id"]), (0.0, 0.0))) for item, box in items]
-    beyond = sum(a + c > w + 1 or b + d > h + 1 for (a, b, c, d), (w, h) in placed)
-    inside = all(c <= w + 1 and d <= h + 1 for (_, _, c, d), (w, h) in placed)
-    known = all(w > 0 and h > 0 for _, (w, h) in placed)
-    if known and inside and len(placed) >= _FEWEST and beyond > len(placed) / 2:
-        return f"as x y w h {beyond} of {len(placed)} would reach beyond their pictures"
+    sides = {str(image["id"]): (_number(image.get("width")), _number(image.get("height"))) for image in data["images"]}
+    sizes = [side if min(side := sides.get(str(item["image_id"]), (0.0, 0.0))) > 0 else None for item, _ in items]
+    if len(items) >= _FEWEST and None not in sizes and meant([box for _, box in items], sizes) == CORNERS:
+        return "as x y w h most would reach beyond their pictures"
     return ""
+
+
+def meant(boxes: Sequence[Corners], sizes: Sequence[tuple[float, float] | None]) -> str:
+    """How boxes of four numbers are meant, by where they would lie in their pictures.
+
+    Args:
+        boxes: as they stand.
+        sizes: width and height of each box's picture in the unit of the boxes; None where it is unknown.
+
+    Returns:
+        `CORNERS` where most would reach beyond the picture as x y w h and nearly none as x1 y1 x2 y2, `EITHER` where
+        all fit as both, else "": x y w h.
+    """
+    placed = [(box, size) for box, size in zip(boxes, sizes, strict=True) if size is not None]
+    if not placed or sum(not (c > a and d > b) for a, b, c, d in boxes) > _WRONG * len(boxes):
+        return ""
+    outside = sum(_beyond(c, d, size) for (_, _, c, d), size in placed)
+    beyond = sum(_beyond(a + c, b + d, size) for (a, b, c, d), size in placed)
+    if outside > _WRONG * len(placed):
+        return ""
+    if beyond > len(placed) / 2:
+        return CORNERS
+    return "" if outside else EITHER
+
+
+def _beyond(x: float, y: float, size: tuple[float, float]) -> bool:
+    return x > size[0] * (1 + _SLACK) or y > size[1] * (1 + _SLACK)
 
 
 def four(box: Any) -> tuple[float, float, float, float] | None:

@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgekit.data.drawn_mask import Outline
+from edgekit.reading import load_json, read_text
+from edgekit.reading.limits import LIST
 
 Corners = tuple[float, float, float, float]
 UNUSABLE: Corners = (math.nan, math.nan, math.nan, math.nan)  # takes its picture out of the set
@@ -133,3 +136,17 @@ def disc(cx: float, cy: float, rx: float, ry: float) -> tuple[tuple[float, float
     """64 points of an ellipse; its four ends are among them."""
     angles = [2 * math.pi * i / 64 for i in range(64)]
     return tuple((cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in angles)
+
+
+def json_lines(file: Path, entry: Callable[[dict[str, Any]], Entry]) -> list[Entry]:
+    """What stands in a file with a JSON object a line for each picture. Raises ValueError, with the line."""
+    entries = []
+    for number, line in enumerate(read_text(file, LIST).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entries.append(entry(load_json(line, exact=False)))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            told = error if isinstance(error, ValueError) else repr(error)  # of a KeyError the key alone says little
+            raise ValueError(f"line {number}: {told}") from error
+    return entries

@@ -6,13 +6,10 @@ Format: docs.aws.amazon.com/sagemaker/latest/dg/sms-data-output.html, "Bounding 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, corners
-from edgekit.reading import load_json, read_text
-from edgekit.reading.limits import LIST
+from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, corners, json_lines
 
 _MARKS = re.compile(rb'"source-ref"\s*:')
 
@@ -22,18 +19,7 @@ def _fits(file: Path, head: bytes) -> bool:
 
 
 def _read(file: Path, root: Path) -> Read:
-    return Read(list(_entries(read_text(file, LIST))))
-
-
-def _entries(text: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            item = load_json(line, exact=False)
-            yield _entry(item)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"line {number}: {error}") from error
+    return Read(json_lines(file, _entry))
 
 
 def _entry(item: dict[str, Any]) -> Entry:

@@ -8,14 +8,11 @@ readme of CrowdHuman (Shao et al. 2018).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, around, corners, ordered
+from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, around, corners, json_lines, ordered
 from edgekit.data.names import split_of
-from edgekit.reading import load_json, read_text
-from edgekit.reading.limits import LIST
 
 _MARKS = re.compile(rb'"(?:boundingBoxAnnotations|gtboxes|topX)"\s*:|"objects"\s*:\s*\{\s*"')
 _CLASSES = ("categories", "category", "labels", "label", "class")  # of Hugging Face's objects: names or numbers
@@ -26,20 +23,14 @@ def _fits(file: Path, head: bytes) -> bool:
 
 
 def _read(file: Path, root: Path) -> Read:
-    return Read(list(_entries(read_text(file, LIST))))
+    return Read(json_lines(file, _entry))
 
 
-def _entries(text: str) -> Iterator[Entry]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            item = load_json(line, exact=False)
-            yield next(read for key, read in _KINDS.items() if key in item)(item)
-        except StopIteration:
-            raise ValueError(f"line {number}: no {' or '.join(_KINDS)}") from None
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"line {number}: {error if type(error) is ValueError else repr(error)}") from error
+def _entry(item: dict[str, Any]) -> Entry:
+    read = next((read for key, read in _KINDS.items() if key in item), None)
+    if read is None:
+        raise ValueError(f"no {' or '.join(_KINDS)}")
+    return read(item)
 
 
 def _vertex(item: dict[str, Any]) -> Entry:

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.data.layouts.files.corners import CORNERS, EITHER, meant
 from edgekit.data.layouts.files.entry import UNUSABLE, Corners, Entry, Format, Read, Shape, corners, ordered
 from edgekit.data.layouts.files.pictures import Pictures
-from edgekit.data.layouts.formats.rows.box_cells import CORNERS, reading
 from edgekit.data.layouts.formats.rows.columns import Row, by_content, by_header, with_names
 from edgekit.data.layouts.formats.rows.yolo import class_names, names_of
 from edgekit.data.layouts.formats.via import class_key, via_shape
@@ -28,6 +28,11 @@ from edgekit.reading.limits import LIST
 from edgekit.vision.find import scan
 from edgekit.vision.image import picture_problem
 
+# of four numbers in one cell, by how they are meant
+_NOTES = {
+    CORNERS: "{box} of four numbers in one cell read as x1 y1 x2 y2: as x y width height most would leave the picture",
+    EITHER: "{box} of four numbers in one cell read as x y width height, as x1 y1 x2 y2 all fit too: look at some",
+}
 _LOOKED_AT = 200  # pictures whose size says how boxes are meant
 _ONE = "object"  # what objects are in a table without a column of classes
 _CODES = re.compile(r"/[mgtj]/\w+")  # Open Images' and AudioSet's names of classes
@@ -122,7 +127,7 @@ def _table(file: Path) -> _Table:
 
 
 def _units(table: _Table, file: Path, root: Path) -> tuple[bool, str]:
-    """Whether the boxes are parts of the picture, and how cells of four numbers are read (`box_cells.reading`)."""
+    """Whether the boxes are parts of the picture, and how cells of four numbers are meant (`corners.meant`)."""
     found = [(row, values) for row in table.rows if (values := _numbers(table, row)) is not None]
     numbers = [v for _, values in found for v in values]
     parts = 0 < max(numbers, default=0) <= 1.01 and not all(v.is_integer() for v in numbers)
@@ -130,7 +135,7 @@ def _units(table: _Table, file: Path, root: Path) -> tuple[bool, str]:
         return parts, ""
     boxes = [values for _, values in found]
     sizes = [(1.0, 1.0) for _ in found] if parts else _sizes(table, [row for row, _ in found], file, root)
-    return parts, reading(boxes, sizes)
+    return parts, meant(boxes, sizes)
 
 
 def _sizes(table: _Table, rows: Sequence[Row], file: Path, root: Path) -> list[tuple[float, float] | None]:
@@ -177,7 +182,7 @@ def _shape(table: _Table, row: Row, where: str, how: str, key: str) -> Shape | N
     values = _numbers(table, row)
     if values is None:
         return Shape(_ONE, UNUSABLE, where)
-    return Shape(_ONE, _corners(table.columns, values, how == CORNERS), where, note=how)
+    return Shape(_ONE, _corners(table.columns, values, how == CORNERS), where, note=_NOTES.get(how, ""))
 
 
 def _corners(columns: dict[str, int], values: tuple[float, float, float, float], corner: bool) -> Corners:
