@@ -10,7 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgekit.benchmark.report.drawing.svg import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
     SMALL,
+    TOP,
     Canvas,
     Scale,
     Titles,
@@ -25,7 +29,6 @@ from edgekit.benchmark.report.drawing.svg import (
 from edgekit.metrics.classification import clopper_pearson
 from edgekit.metrics.percentiles import percentile, percentile_if_enough
 
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 26.0, 42.0
 DENSITY = 120  # points of a distribution's outline
 
 

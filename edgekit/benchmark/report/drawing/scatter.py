@@ -7,6 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekit.benchmark.report.drawing.svg import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
     Box,
     Canvas,
     Scale,
@@ -19,8 +23,6 @@ from edgekit.benchmark.report.drawing.svg import (
     plot_height,
     shortened,
 )
-
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 26.0, 42.0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 SIZE = 12.0  # pixels of text
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 26.0, 42.0  # pixels around a plot
 SMALL = 300.0  # a drawing less wide is for paper, and less high too
 _NARROW = set("iljtfrI.,:;'|!()[]·- ")
 _WIDE = set("mwMW%@—")
