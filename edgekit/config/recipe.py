@@ -46,6 +46,9 @@ class Augment(Table):
     )
     mosaic: float = Field(0.0, ge=0, le=1, description="detection: probability of four pictures in one")
     paste: float = Field(0.0, ge=0, le=1, description="detection: probability of objects of other pictures pasted in")
+    foreground: float = Field(
+        0.0, ge=0, le=1, description="segmentation: share of crops laid around a class other than the largest"
+    )
     mirror: float = Field(0.5, ge=0, le=1)
     upside_down: float = Field(0.0, ge=0, le=1)
     turned: float = Field(

@@ -23,7 +23,7 @@ from edgekit.nets.detector import with_decoding
 from edgekit.nets.unet import check_size
 from edgekit.screen import some
 from edgekit.spec import ModelSpec, digest
-from edgekit.training.augment.masked import cut
+from edgekit.training.augment.masked import around, cut
 from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import dice_loss, pixel_entropy
 from edgekit.training.measured.masks import MaskValidation, confusion_table
@@ -74,6 +74,9 @@ class SegmentationTraining(Training):
         self._val = MaskValidation(val.samples, self.spec, say)
         steps = variations(recipe.augment)
         self._vary = v2.Compose(steps) if steps else v2.Identity()
+        counts = self._counts()
+        counts[:, counts.sum(0).argmax()] = 0
+        self._others = [row.nonzero().flatten().tolist() for row in counts]  # classes of a picture but the largest
         self._weights = self._class_weights()
         missing = [name for name, weight in zip(classes, self._weights.tolist(), strict=True) if not weight]
         if missing:
@@ -115,12 +118,10 @@ class SegmentationTraining(Training):
 
     def varied(self, index: int, seed: int) -> tuple[Tensor, Tensor]:
         """The training picture of that seed and its mask: uint8 [3, *train_size], int16 [*train_size], -1 for void."""
-        image, mask = self.pictures[index], self._masks[index]
         low, high = self.recipe.augment.zoom
         with seeded(seed):
             zoom = float(torch.exp(torch.empty(()).uniform_(float(np.log(low)), float(np.log(high)))))
-            y, x = torch.rand(2).tolist()
-            part = self._cut(image, mask, zoom, (y, x))
+            part = self._cut(index, zoom)
             varied, moved = self._vary(tv_tensors.Image(part[0]), tv_tensors.Mask(torch.from_numpy(part[1])))
         return varied.as_subclass(Tensor), moved.as_subclass(Tensor)
 
@@ -173,14 +174,22 @@ class SegmentationTraining(Training):
         self._val.sheet(sheet, answers)
         return table, sheet
 
-    def _cut(
-        self, image: Tensor, mask: NDArray[np.int16], zoom: float, at: tuple[float, float]
-    ) -> tuple[Tensor, NDArray[np.int16]]:
+    def _cut(self, index: int, zoom: float) -> tuple[Tensor, NDArray[np.int16]]:
+        """A part of the picture where chance or `augment.foreground` lays it."""
+        image, mask = self.pictures[index], self._masks[index]
         spec = self.spec.preprocess
         ratio = [n / m for n, m in zip((spec.height, spec.width), mask.shape, strict=True)]
         if spec.resize == "letterbox":
             ratio = [min(ratio)] * 2
-        return cut(image, mask, self._size, (ratio[0] * zoom, ratio[1] * zoom), at)
+        scale = (ratio[0] * zoom, ratio[1] * zoom)
+        y, x = torch.rand(2).tolist()
+        share = self.recipe.augment.foreground
+        if share and float(torch.rand(())) < share:
+            others = self._others[index]
+            if others:
+                label = others[int(torch.randint(len(others), ()))]
+                y, x = around(mask, label, self._size, scale, (float(torch.rand(())), y, x))
+        return cut(image, mask, self._size, scale, (y, x))
 
     def _counts(self) -> Tensor:
         """int64 [pictures, C]: pixels of each class."""

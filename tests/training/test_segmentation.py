@@ -18,7 +18,7 @@ import edgekit
 from edgekit.checkpoints.checkpoint import load_checkpoint
 from edgekit.config.recipe import load_recipe
 from edgekit.errors import DataError, UsageError
-from edgekit.training.augment.masked import cut
+from edgekit.training.augment.masked import around, cut
 from edgekit.training.losses import dice_loss, pixel_entropy
 from edgekit.training.segmentation import SegmentationTraining
 from edgekit.training.tasks import make_task
@@ -93,6 +93,32 @@ def test_a_cut_of_the_whole_changes_nothing() -> None:
     image, moved = cut(picture_of(numbers), numbers.astype(np.int16), numbers.shape, (1.0, 1.0), (0.3, 0.9))
     torch.testing.assert_close(image, picture_of(numbers))
     np.testing.assert_array_equal(moved, numbers)
+
+
+def test_a_cut_around_a_class_shows_it_wherever_it_lies() -> None:
+    numbers = np.zeros((60, 90), np.int16)
+    for y, x in ((0, 0), (59, 89), (30, 2), (0, 89)):
+        numbers[y, x] = 3
+    rng = np.random.default_rng(0)
+    places = set()
+    for scale in ((1.0, 1.0), (2.0, 2.0), (0.5, 0.6), (3.1, 1.7)):
+        for _ in range(40):
+            at = around(numbers, 3, (32, 32), scale, tuple(rng.random(3)))
+            assert all(0 <= share <= 1 for share in at)
+            if min(scale) >= 1:  # smaller ones, a single pixel can vanish
+                moved = cut(picture_of(numbers), numbers, (32, 32), scale, at)[1]
+                assert (moved == 3).any(), (scale, at)
+                places.update(map(tuple, np.argwhere(moved == 3).tolist()))
+    assert len(places) > 60, "not always at one place of the part"
+
+
+def test_the_share_of_cuts_around_other_classes_is_the_recipes(data: Path) -> None:
+    shares = {}
+    for share in (0.0, 0.5, 1.0):
+        made = task_of(data, "input.train_size=32", "augment.zoom=[1.0,1.0]", f"augment.foreground={share}")
+        fox = [bool((made.varied(i % len(made), i)[1] == made.spec.classes.index("fox")).any()) for i in range(200)]
+        shares[share] = float(np.mean(fox))
+    assert shares[0.0] < shares[0.5] < shares[1.0], shares
 
 
 def test_variations_move_masks_and_fill_with_void(data: Path) -> None:

@@ -51,3 +51,35 @@ def cut(
     canvas[place] = cv2.resize(cropped, sides, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     kept[place] = cv2.resize(np.ascontiguousarray(mask[part]), sides, interpolation=cv2.INTER_NEAREST_EXACT)
     return torch.from_numpy(canvas).permute(2, 0, 1), kept
+
+
+def around(
+    mask: NDArray[np.int16],
+    label: int,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    draws: tuple[float, float, float],
+) -> tuple[float, float]:
+    """Where `cut` has to begin so that its part shows a pixel of one class.
+
+    Foreground oversampling (Isensee et al. 2021, "nnU-Net", online methods): of a picture that is mostly one class, a
+    crop laid anywhere teaches little about the others.
+
+    Args:
+        mask: int16 [h, w] with at least one pixel of `label`.
+        label: the class.
+        size, scale: as `cut` takes them.
+        draws: each 0..1, of which the first chooses the pixel and the others where in the part it lies.
+
+    Returns:
+        `at` for `cut`, y and x.
+    """
+    there = np.flatnonzero(mask == label)
+    pixel = np.unravel_index(there[min(len(there) - 1, int(draws[0] * len(there)))], mask.shape)
+    at = []
+    for n, s, limit, i, draw in zip(mask.shape, scale, size, pixel, draws[1:], strict=True):
+        free = max(0, max(1, round(n * s)) - limit)
+        middle = (float(i) + 0.5) * s
+        low, high = max(0.0, middle - limit + 1), min(float(free), middle - 1)
+        at.append(min(1.0, max(0.0, low + (high - low) * draw) / free) if free else draw)
+    return at[0], at[1]
