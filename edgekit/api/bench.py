@@ -35,6 +35,7 @@ class BenchOptions:
         unverified: measure files too that did not pass their verification.
         classes_map: where the data calls classes differently than a model; see `edgekit.evaluate`. Several models may
             each use a part of it.
+        erase: pictures with boxes, asked about again with the objects erased, as `edgekit.erasing` does; 0 for none.
     """
 
     iterations: int | None = None
@@ -50,6 +51,7 @@ class BenchOptions:
     attack: str | os.PathLike[str] | None = None
     unverified: bool = False
     classes_map: ClassMapLike | None = None
+    erase: int = 0
 
 
 def bench(
@@ -114,7 +116,7 @@ def bench(
     ]
     parts = Parts(
         _paths(data), split, cold=options.cold, layers=options.layers, robustness=options.robustness, attack=attack,
-        unverified=options.unverified, classes_map=class_map(options.classes_map), say=say,
+        erase=options.erase, unverified=options.unverified, classes_map=class_map(options.classes_map), say=say,
     )  # fmt: skip
     return parts.measure(cases, settings, written)
 

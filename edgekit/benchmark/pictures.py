@@ -9,6 +9,8 @@ from edgekit.data import Dataset, Sample, sample_evenly
 from edgekit.errors import EdgekitError
 from edgekit.vision.image import encode_picture
 
+_OF_EVERY_SET = {"", "images", "img", "jpegimages", "train", "val", "valid", "validation", "test", "data", "all"}
+
 
 def timed_pictures(dataset: Dataset, count: int, folder: Path) -> list[Sample]:
     """Pictures as files, so that decoding is part of what is timed; those made in code are written as JPEG.
@@ -35,6 +37,9 @@ def timed_pictures(dataset: Dataset, count: int, folder: Path) -> list[Sample]:
 
 
 def name_of(dataset: Dataset) -> str:
-    """The folder that holds all of its pictures, or its layout."""
+    """The folder of all of its pictures that is not called as every set's are (valid/images), or its layout."""
     paths = [str(s.path) for s in dataset if s.path is not None]
-    return Path(os.path.commonpath(paths)).name if len(paths) > 1 else dataset.layout
+    if len(paths) < 2:
+        return dataset.layout
+    whole = Path(os.path.commonpath(paths))
+    return next((one.name for one in (whole, *whole.parents) if one.name.lower() not in _OF_EVERY_SET), whole.name)

@@ -25,6 +25,7 @@ from edgekit.benchmark.schema import (
     Case,
     Cold,
     Data,
+    Erased,
     Expected,
     Failure,
     Layers,
@@ -58,6 +59,7 @@ class Hooks:
         data: the pictures for a predictor's task and classes.
         cold: the figures of a process of its own, or None to leave them out.
         robustness: accuracy of a predictor under corruptions and attacks, or None.
+        erased: what a predictor says with the objects erased, or None.
         layers: times per layer of a case, or None.
         peak: the machine's own roof, or None.
         expected: a predictor's answers beside those that they must be, or None where none are known.
@@ -69,6 +71,7 @@ class Hooks:
     data: Callable[[Predictor], Dataset]
     cold: Callable[[Case, Path], Cold] | None = None
     robustness: Callable[[Case, Predictor, Dataset], Robustness] | None = None
+    erased: Callable[[Predictor], Erased] | None = None
     layers: Callable[[Case, Artifact, Peak | None], Layers | None] | None = None
     peak: Callable[[], Peak] | None = None
     expected: Callable[[Case, Predictor], Expected] | None = None
@@ -230,6 +233,10 @@ class Bench:
                     self.hooks.say(f"robustness of {name}")
                     predictor = streams[0].predictor
                     row.robustness = self.hooks.robustness(row.case, predictor, self.hooks.data(predictor))
+            with self._guarded(row, keep=True):
+                if self.hooks.erased is not None and row.case.batch == 1 and row.case.streams == 1:
+                    self.hooks.say(f"objects erased for {name}")
+                    row.erased = self.hooks.erased(streams[0].predictor)
             with self._guarded(row, keep=True):
                 pictures = self.report.data[streams[0].predictor.spec.task].pictures
                 row.scenarios = run_scenarios(row.case, streams, self.settings, pictures, self.hooks.say)

@@ -46,6 +46,7 @@ class Suite(Table):
     timed: int = Field(default=32, ge=1)
     accuracy: int | None = Field(default=None, ge=0, description="pictures; 0 for none")
     robustness: int = Field(default=0, ge=0, description="pictures; 0 for none")
+    erase: int = Field(default=0, ge=0, description="pictures with boxes; 0 for none")
     attack: str | None = Field(default=None, description="checkpoint to craft attacks on, from the folder of --models")
     scenarios: tuple[ScenarioName, ...] = Field(default=(), description="of MLPerf Inference's edge rules")
     scenario_seconds: float = Field(default=SECONDS, gt=0, description="of each; the rules ask for 600")

@@ -68,6 +68,7 @@ def bench(
     robustness: Annotated[
         int, ACCURACY("--robustness N", "Pictures for corruptions and attacks; 0: neither.", min=0)
     ] = 0,
+    erase: Annotated[int, ACCURACY("--erase N", "Pictures with boxes, asked without the objects.", min=0)] = 0,
     attack: Annotated[
         Path | None,
         ACCURACY("--attack FILE", "Checkpoint on which attacks are crafted; default: one among the models."),
@@ -173,7 +174,7 @@ def bench(
     else:
         options = BenchOptions(
             iterations, turns, warmup, streams or [1], cold, layers, [one.value for one in scenario or []],
-            scenario_seconds, latency_bound, robustness, attack, unverified, classes_map,
+            scenario_seconds, latency_bound, robustness, attack, unverified, classes_map, erase,
         )  # fmt: skip
         report = measure(
             models or [],
@@ -226,9 +227,9 @@ def _print(report: Report, comparison: Comparison | None, output_format: Format)
 
 
 # what says nothing of a file of which the latency alone is known
-_UNKNOWN = ("data", "split", "classes_map", "pictures", "robustness", "attack", "layers", "suite", "compare", "fail_on",
-            "scenario", "scenario_seconds", "latency_bound", "pack", "anyway", "unverified", "resume", "out", "force",
-            "cold")  # fmt: skip
+_UNKNOWN = ("data", "split", "classes_map", "pictures", "robustness", "erase", "attack", "layers", "suite", "compare",
+            "fail_on", "scenario", "scenario_seconds", "latency_bound", "pack", "anyway", "unverified", "resume", "out",
+            "force", "cold")  # fmt: skip
 
 
 def _latency(

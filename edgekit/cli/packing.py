@@ -23,7 +23,18 @@ _SUITE = {"seconds": "seconds", "iterations": "iterations", "turns": "turns", "w
 _MATRIX = {"backend": "backends", "threads": "threads", "batch": "batch", "streams": "streams"}
 _BESIDE = {"models", "provider", "compare", "fail_on", "anyway", "resume", "out", "force", "output_format", "scenario"}
 # what means nothing while a pack is written
-_UNMEASURED = ("size", "resume", "compare", "fail_on", "anyway", "unverified", "attack", "out", "output_format")
+_UNMEASURED = (
+    "erase",
+    "size",
+    "resume",
+    "compare",
+    "fail_on",
+    "anyway",
+    "unverified",
+    "attack",
+    "out",
+    "output_format",
+)
 
 
 def write(context: typer.Context, pack: Path) -> int:

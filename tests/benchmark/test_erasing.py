@@ -165,3 +165,35 @@ def test_the_function_and_the_command_say_the_same(tmp_path: Path, cli: Cli) -> 
     assert {one.label for one in found.classes} <= {"bee", "hornet"}
     for one in found.classes:  # a detector's boxes go with their insects; it has false ones too
         assert one.whole.hits == one.elsewhere.hits > one.still.hits
+
+
+def test_a_bench_tells_it_of_each_file_with_pictures(tmp_path: Path, cli: Cli) -> None:
+    made = "synthetic://hive?n=4&val=4&seed=3"
+    wanted = edgekit.erasing("centernet-tiny", made, split="val").classes
+    plan = ("--seconds", "0.1", "--turns", "1", "--warmup", "0", "--no-cold", "--pictures", "0", "--split", "val")
+    done = cli("bench", "centernet-tiny", "--data", made, "--erase", "4", *plan, "--out", str(tmp_path / "bench"))
+    assert done.code == 0, done.text
+    (row,) = json.loads((tmp_path / "bench" / "bench.json").read_text())["rows"]
+    told = row["erased"]
+    assert [one["label"] for one in told["classes"]] == [one.label for one in wanted]
+    for one, right in zip(told["classes"], wanted, strict=True):
+        assert (one["said"], one["n"]) == (right.whole.hits, right.whole.n)
+        assert one["still"]["value"] == right.still.value
+        assert one["reading"] == right.reading
+    assert 0 < len(told["examples"]) <= 3
+    page = (tmp_path / "bench" / "bench.html").read_text()
+    assert "Right for the right reason?" in page
+    for example in told["examples"]:
+        assert len({example[k] for k in ("whole", "erased", "alone")}) == 3
+        assert all(f'src="data:image/jpeg;base64,{example[k]}"' in page for k in ("whole", "erased", "alone"))
+    assert f"bee: {wanted[0].reading}" in done.out
+
+
+def test_a_bench_without_boxes_has_nothing_to_erase(tmp_path: Path, cli: Cli) -> None:
+    out = ("--out", str(tmp_path / "bench"))
+    done = cli("bench", "centernet-tiny", "--erase", "4", *out)
+    assert done.code == UsageError.exit_code
+    assert "nothing that could be erased" in done.err
+    assert (
+        cli("bench", "centernet-tiny", "--erase", "4", "--pack", str(tmp_path / "p.zip")).code == UsageError.exit_code
+    )

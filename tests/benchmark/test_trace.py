@@ -13,6 +13,8 @@ from edgekit.benchmark.schema import (
     Agreement,
     Bounded,
     Cold,
+    Erased,
+    ErasedClass,
     Expected,
     LayerCost,
     Layers,
@@ -54,6 +56,12 @@ def report() -> Report:
         row.robustness = Robustness(
             metric="top1", n=37, clean=33 / 37, corruptions=kinds, average=float(np.mean(every)), worst=min(every),
             attacks={"fgsm": {"0": 33 / 37, "4": 4 / 37}}, attacked={"fgsm": 37},
+        )  # fmt: skip
+        row.erased = Erased(
+            n=53, data="somewhere", covered=2,
+            classes=[ErasedClass(label="bee", n=47, whole=Span(value=43 / 47, low=0.813, high=0.971), said=43,
+                                 still=Span(value=5 / 43, low=0.0389, high=0.2508), elsewhere=None,
+                                 alone=Span(value=29 / 47, low=0.4637, high=0.7549), reading="it depends")],
         )  # fmt: skip
         layers = [
             LayerCost(

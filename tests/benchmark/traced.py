@@ -143,6 +143,9 @@ def of_row(row: dict[str, Any]) -> list[float]:
         ]
     if (known := row["expected"]) is not None:
         found += [known["n"], known["identical"]]
+    if (asked := row["erased"]) is not None:
+        shares = [v for one in asked["classes"] for k in ("whole", "still", "elsewhere", "alone") if (v := one[k])]
+        found += [asked["n"], *(100 * v for share in shares for v in share.values())]
     keys = ("percentile", "latency_ms", "throughput", "queries", "samples")
     found += [float(one[k]) for one in row["scenarios"] for k in keys if one[k] is not None]
     return found + robust(row["robustness"]) + layered(row["layers"])

@@ -63,7 +63,7 @@ def write_suite_pack(
         for one in suite.matrix
         if any(name in found for name in one.models)
     )
-    kept = suite.model_copy(update={"matrix": matrix, "data": (), "map": {}, "attack": None})
+    kept = suite.model_copy(update={"matrix": matrix, "data": (), "map": {}, "attack": None, "erase": 0})
     return write_pack(out, kept, sets, models, overwrite=force)
 
 

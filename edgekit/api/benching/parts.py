@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgekit.api.benching.trials import Erase, Robust
 from edgekit.artifacts.kinds import is_checkpoint
 from edgekit.benchmark.run import Bench, Hooks, Settings
-from edgekit.benchmark.schema import Case, Cold, Layers, Peak, Report, Robustness
+from edgekit.benchmark.schema import Case, Cold, Layers, Peak, Report
+from edgekit.errors import UsageError
 from edgekit.screen import some
 from edgekit.tasks import task_of
 
 if TYPE_CHECKING:
     from edgekit.artifacts.onnx_file import Artifact
-    from edgekit.benchmark.quality.robustness import Attacked
     from edgekit.benchmark.schema import Expected
     from edgekit.benchmark.suite import Suite
     from edgekit.data import Dataset
@@ -87,6 +88,7 @@ class Parts:
     layers: bool = False
     robustness: int = 0
     attack: Path | None = None
+    erase: int = 0
     unverified: bool = False
     classes_map: ClassMap | None = None
     say: Say = lambda line: None
@@ -96,7 +98,7 @@ class Parts:
     @classmethod
     def of_suite(cls, suite: Suite, data: Sequence[Path], **more: Any) -> Parts:
         """As a suite asks for them; `more` are other attributes."""
-        return cls(data, cold=suite.cold, layers=suite.layers, robustness=suite.robustness, **more)
+        return cls(data, cold=suite.cold, layers=suite.layers, robustness=suite.robustness, erase=suite.erase, **more)
 
     def measure(self, cases: Sequence[Case], settings: Settings, written: Written, title: str = "") -> Report:
         """One Bench of `cases`, written down whenever there is more."""
@@ -104,11 +106,13 @@ class Parts:
 
         pictures = self.pictures or Pictures(self.data, self.split, self.say, self.classes_map)
         pictures.check([Path(model) for model in dict.fromkeys(c.model for c in cases)])
+        boxed = self._boxed() if self.erase else None
         hooks = Hooks(
             open=self.open,
             data=pictures,
             cold=cold_of if self.cold else None,
             robustness=Robust(self.robustness, self._crafted_on(cases), self.say) if self.robustness else None,
+            erased=Erase(self.erase, boxed, self.split, self.classes_map) if boxed else None,
             layers=layers_of if self.layers else None,
             peak=_peak if self.layers else None,
             expected=self.expected,
@@ -128,6 +132,19 @@ class Parts:
         backend = "onnxruntime" if case.backend == "torch" else case.backend
         run = RunOptions(backend, case.provider, case.threads, case.streams)
         return loading.open_model(case.model, run, unverified=self.unverified, say=self.say)
+
+    def _boxed(self) -> Path:
+        """The first of the data sets whose objects are known. Raises UsageError without one."""
+        from edgekit.data.load import suits
+
+        found = next((path for path in self.data if suits(path, "boxes")), None)
+        if found is None:
+            raise UsageError(
+                "There is nothing that could be erased.",
+                got=some(list(map(str, self.data))) if self.data else "no --data",
+                expected="pictures with boxes among --data",
+            )
+        return found
 
     def _crafted_on(self, cases: Sequence[Case]) -> Path | None:
         found = [Path(c.model) for c in cases if is_checkpoint(Path(c.model))]
@@ -206,42 +223,6 @@ def _unlabelled(made: Dataset) -> Dataset:
     samples = tuple(Sample(None, s.read(), None, s.name) for s in made)
     note = "timed on pictures made in code; they have other classes than the model, so there is no accuracy"
     return replace(made, samples=samples, classes=None, notes=(note,))
-
-
-class Robust:
-    """Corruptions, and attacks crafted once on the checkpoint and scored on every file of the same net."""
-
-    def __init__(self, pictures: int, checkpoint: Path | None, say: Say) -> None:
-        self.pictures = pictures
-        self.checkpoint = checkpoint
-        self.say = say
-        self._attacks: list[Attacked] | None = None
-
-    def __call__(self, case: Case, predictor: Predictor, dataset: Dataset) -> Robustness:
-        from edgekit.benchmark.quality.robustness import robustness
-        from edgekit.data import sample_evenly
-
-        chosen = sample_evenly(dataset, self.pictures)
-        attacks = self._crafted(predictor, chosen)
-        found = robustness(predictor, chosen, attacks=attacks, say=self.say)
-        if case.backend != "torch":
-            found.examples = [dict(e) for a in attacks for e in a.examples if found.attacks][:2]
-        return found
-
-    def _crafted(self, predictor: Predictor, dataset: Dataset) -> list[Attacked]:
-        if self.checkpoint is None or not predictor.task.attackable:
-            return []
-        if self._attacks is None:
-            from edgekit.api.benching.attacks import craft
-
-            self.say(f"crafting attacks on {self.checkpoint.name}")
-            self._attacks = craft(self.checkpoint, predictor.spec, dataset)
-        same = all(p.shape[1:3] == _size(predictor) for a in self._attacks for p in a.pixels.values())
-        return self._attacks if same else []
-
-
-def _size(predictor: Predictor) -> tuple[int, int]:
-    return predictor.spec.preprocess.height, predictor.spec.preprocess.width
 
 
 def cold_of(case: Case, picture: Path) -> Cold:

@@ -60,6 +60,17 @@ class ErasedClass:
     alone: Rate
     names: tuple[str, ...]
 
+    @property
+    def reading(self) -> str:
+        """The four figures in a sentence, which says no more than their intervals do."""
+        if not self.still.n:
+            return "it never says so: nothing can be told"
+        if self.still.low > 0.5:
+            return "it goes by something else than the object: most answers stay without it"
+        if self.still.high < 0.5:
+            return "most of its answers depend on the object"
+        return "too few pictures to tell what it goes by"
+
 
 @dataclass(frozen=True)
 class Erasing:
@@ -97,7 +108,7 @@ class Erasing:
                 f"    {'still, the objects erased':<34} {rate_text(one.still, 'of those')}",
                 f"    {'still, as much erased elsewhere':<34} {rate_text(one.elsewhere, 'of those')}",
                 f"    {'says so of the objects alone':<34} {rate_text(one.alone, 'with it')}",
-                f"    {_reading(one)}",
+                f"    {one.reading}{'; it still says so of' if one.names else ''}",
             ]
             told += [f"      {shown(name)}" for name in one.names[:_SHOWN]]
             if len(one.names) > _SHOWN:
@@ -105,17 +116,6 @@ class Erasing:
         if self.covered:
             told.append(f"  left out, more than {LARGEST:.0%} of the picture to erase: {some(self.covered)}")
         return told
-
-
-def _reading(one: ErasedClass) -> str:
-    """The four figures in a sentence, which says no more than their intervals do."""
-    if not one.still.n:
-        return "it never says so: nothing can be told"
-    if one.still.low > 0.5:
-        return "it goes by something else than the object: most answers stay without it; these pictures"
-    if one.still.high < 0.5:
-        return "most of its answers depend on the object" + ("; not with" if one.names else "")
-    return "too few pictures to tell what it goes by" + ("; it stays the same with" if one.names else "")
 
 
 def ask(predictor: Predictor, dataset: Dataset, keep: int = 0) -> tuple[Erasing, list[tuple[Case, dict[str, Frame]]]]:

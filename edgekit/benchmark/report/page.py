@@ -137,6 +137,7 @@ def _model(report: Report, model: str, rows: Sequence[Row], at: int) -> str:
         cards.disagreements(good, names),
         cards.over_time(timed, names),
         robustness.corruptions(good, names),
+        robustness.erased(good, names),
         layers.tables(timed, names),
     ]
     head = f'<h2 id="m{at}">{escape(model)}</h2><p class="note">{escape(_summary(rows))}</p>'

@@ -1,8 +1,8 @@
-"""The cards of what a model stands: corruptions by severity and kind, and attacks."""
+"""The cards of what a model stands: corruptions by severity and kind, attacks, and its objects erased."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from html import escape
 
@@ -10,7 +10,7 @@ from edgekit.benchmark.report.cards import BARS, Names, card
 from edgekit.benchmark.report.drawing import charts
 from edgekit.benchmark.report.drawing.svg import Titles
 from edgekit.benchmark.report.winners import share_of
-from edgekit.benchmark.schema import Row
+from edgekit.benchmark.schema import Row, Span
 from edgekit.screen import count_of
 from edgekit.tasks import Metric, metric_named
 
@@ -97,14 +97,55 @@ def attacks(rows: Sequence[Row], names: Names) -> str:
         out += card(titles.get(kind, kind), note, lambda w, d=draw: d(width=w))  # type: ignore[misc]
     example = next((e for _, r in held for e in r.examples), None)
     if example is not None:
-        pictures = "".join(
-            f'<figure style="margin:0"><img alt="{k}" src="data:image/jpeg;base64,{example[k]}">'
-            f"{escape(example[k + '_text'])}</figure>"
-            for k in ("clean", "perturbation", "attacked")
-        )
-        note = "The picture, what was added, and the sum."
-        out += (
-            f'<div class="card"><h3>{escape(example["title"])}</h3><p class="note">{note}</p>'
-            f'<div class="triple">{pictures}</div></div>'
-        )
+        out += _three(example, ("clean", "perturbation", "attacked"), "The picture, what was added, and the sum.")
     return out
+
+
+def erased(rows: Sequence[Row], names: Names) -> str:
+    """What each case still says with the objects erased, and pictures of the first that has some."""
+    held = [(row, row.erased) for row in rows if row.erased is not None]
+    if not held:
+        return ""
+    heads = ("whole", "objects erased", "as much erased elsewhere", "objects alone", "reading")
+    lines = ""
+    for row, found in held:
+        for one in found.classes:
+            texts = (*map(_share, (one.whole, one.still, one.elsewhere, one.alone)), escape(one.reading))
+            shown = "".join(f'<td data-l="{h}">{c}</td>' for h, c in zip(heads, texts, strict=True))
+            lines += f"<tr><td>{escape(names[row.name])}: {escape(one.label)}</td>{shown}</tr>"
+    head = "".join(f"<th>{h}</th>" for h in ("case", *heads))
+    first = held[0][1]
+    note = f"{count_of(first.n, 'picture')} of {escape(first.data)}: the share of which it says the class, of the "
+    note += "whole picture; of those of which it does, with the objects filled from around, and with as much filled "
+    note += (
+        "elsewhere; and of the objects alone. Below it the 95 % interval. What stays without the object was not the "
+    )
+    note += "object."
+    out = (
+        f'<div class="card full table-card"><h3>Right for the right reason?</h3><p class="note">{note}</p>'
+        f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></div>'
+    )
+    shown_of = next((pair for pair in held if pair[1].examples), None)
+    if shown_of is not None:
+        note = f"What {names[shown_of[0].name]} says of it, of it without the objects, and of the objects."
+        out += "".join(_three(example, ("whole", "erased", "alone"), note) for example in shown_of[1].examples)
+    return out
+
+
+def _share(span: Span | None) -> str:
+    if span is None:
+        return "–"
+    return f'{span.value:.1%}<span class="iv">{span.low:.1%}–{span.high:.1%}</span>'
+
+
+def _three(example: Mapping[str, str], kinds: Sequence[str], note: str) -> str:
+    """A card of three pictures, each with its text below."""
+    pictures = "".join(
+        f'<figure style="margin:0"><img alt="{k}" src="data:image/jpeg;base64,{example[k]}">'
+        f"{escape(example[k + '_text'])}</figure>"
+        for k in kinds
+    )
+    return (
+        f'<div class="card"><h3>{escape(example["title"])}</h3><p class="note">{escape(note)}</p>'
+        f'<div class="triple">{pictures}</div></div>'
+    )

@@ -17,7 +17,7 @@ main{max-width:1200px;margin:0 auto;padding:28px 24px 64px}
 header{margin-bottom:20px}
 h1{font-size:26px;line-height:1.2;margin:0 0 4px;letter-spacing:-.01em}
 h2{font-size:19px;margin:44px 0 4px;padding-top:20px;border-top:1px solid var(--rule);letter-spacing:-.01em}
-h3{font-size:14px;margin:0 0 2px;font-weight:600}
+h3{font-size:14px;margin:0 0 2px;font-weight:600;overflow-wrap:anywhere}
 p{margin:6px 0}
 .sub{color:var(--soft);margin:0}
 .note{color:var(--soft);font-size:13px;margin:0 0 10px}

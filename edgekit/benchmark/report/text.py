@@ -98,6 +98,15 @@ def as_markdown(report: Report) -> str:
     held = [f"- {row.name}: {row.expected.text}" for row in report.rows if row.expected is not None]
     if report.pack is not None:
         lines += ["", f"Measured from {report.pack.name}, written {report.pack.created}:", "", *held]
+    erased = [
+        f"- {row.name}: {one.label}: {one.reading} "
+        f"({'-' if one.still is None else f'{one.still.value:.1%} of {one.said}'} still)"
+        for row in report.rows
+        if row.erased
+        for one in row.erased.classes
+    ]
+    if erased:
+        lines += ["", "Asked with the objects erased:", "", *erased]
     scenarios = [f"- {row.name}: {one.text}" for row in report.rows for one in row.scenarios]
     if scenarios:
         lines += ["", "MLPerf Inference's edge scenarios, measured without its LoadGen (no MLPerf results):", ""]

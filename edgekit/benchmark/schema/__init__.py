@@ -6,7 +6,16 @@ Times are milliseconds unless a name says otherwise, sizes bytes or MB of 2^20. 
 from __future__ import annotations
 
 from edgekit.benchmark.schema.part import Part, Span
-from edgekit.benchmark.schema.quality import Accuracy, Agreement, Disagreement, Expected, Operating, Robustness
+from edgekit.benchmark.schema.quality import (
+    Accuracy,
+    Agreement,
+    Disagreement,
+    Erased,
+    ErasedClass,
+    Expected,
+    Operating,
+    Robustness,
+)
 from edgekit.benchmark.schema.report import Case, Data, Decided, Failure, Packed, Report, Row
 from edgekit.benchmark.schema.speed import (
     Block,
@@ -34,6 +43,8 @@ __all__ = [
     "Data",
     "Decided",
     "Disagreement",
+    "Erased",
+    "ErasedClass",
     "Expected",
     "Failure",
     "Figures",

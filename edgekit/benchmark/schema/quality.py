@@ -1,4 +1,4 @@
-"""Pieces of the report that say how right: accuracy, agreement, robustness, and the answers that were expected."""
+"""Pieces of the report that say how right: accuracy, agreement, robustness, objects erased, expected answers."""
 
 from __future__ import annotations
 
@@ -72,6 +72,29 @@ class Robustness(Part):
     average: float | None = None
     attacked: dict[str, int] = Field(default={}, description="pictures behind each attack")
     worst: float | None = None
+    examples: list[dict[str, str]] = Field(default=[])
+
+
+class ErasedClass(Part):
+    """Of pictures with one class, the share of which the model says it, as `edgekit.erasing` counts them."""
+
+    label: str
+    n: int = Field(description="pictures with it")
+    whole: Span
+    said: int = Field(description="of the whole pictures, those of which the model says it")
+    still: Span | None = Field(description="of those, with its objects erased; null where it never says it")
+    elsewhere: Span | None = Field(description="of those with room for it, with as much erased elsewhere")
+    alone: Span = Field(description="of all, the objects alone")
+    reading: str = Field(description="the figures in a sentence")
+
+
+class Erased(Part):
+    """What the model says with the objects erased, and pictures of that: base64 JPEGs, and what it says of each."""
+
+    n: int = Field(description="pictures asked about")
+    data: str
+    classes: list[ErasedClass]
+    covered: int = Field(description="of them, left out since their objects cover most of them")
     examples: list[dict[str, str]] = Field(default=[])
 
 

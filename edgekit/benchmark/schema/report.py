@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from edgekit.benchmark.schema.part import Part
-from edgekit.benchmark.schema.quality import Accuracy, Agreement, Expected, Robustness
+from edgekit.benchmark.schema.quality import Accuracy, Agreement, Erased, Expected, Robustness
 from edgekit.benchmark.schema.speed import Bounded, Cold, Layers, Peak, Ratio, Scenario, Timing
 from edgekit.errors import EdgekitError
 
@@ -75,6 +75,7 @@ class Row(Part):
     accuracy: Accuracy | None = None
     agreement: Agreement | None = None
     robustness: Robustness | None = None
+    erased: Erased | None = None
     layers: Layers | None = None
     expected: Expected | None = None
     scenarios: list[Scenario] = Field(default=[])
