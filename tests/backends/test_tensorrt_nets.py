@@ -66,7 +66,7 @@ class Net:
     seen: Calibration
 
 
-SLOW = {"resnet18", "centernet-offset_size"}
+SLOW = {"resnet18", "resnet50", "centernet-offset_size"}
 
 
 @pytest.fixture(

@@ -81,7 +81,7 @@ LEFT: dict[str, Callable[[State, str], Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "test_maxvit" else n for n in TINY])
 def test_what_training_scripts_leave_is_read(name: str, tmp_path: Path) -> None:
     net = net_of(name)
     state = dict(net.state_dict())

@@ -267,6 +267,7 @@ def test_pictures_that_cannot_be_decoded_stay_alone_and_are_noted(tmp_path: Path
     assert near_duplicates(data, data).unread == ("jpg/2.jpg", "jpg/2.jpg")
 
 
+@pytest.mark.slow
 def test_2000_pictures_are_compared_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (2000, 64, 64), dtype=np.uint8)

@@ -198,6 +198,7 @@ def test_a_calibration_through_another_preprocessing(export: Export, tmp_path: P
     assert not (tmp_path / "tiny.int8-trt.onnx").exists()
 
 
+@pytest.mark.slow
 def test_a_stale_calibration_is_not_used(export: Export, tmp_path: Path, monkeypatch: Patch) -> None:
     """Of other pictures, in the very place of the cache: measured again, so that the result is the same as without."""
     assert export().code == 0
