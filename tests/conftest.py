@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from torch import nn
 
@@ -26,6 +27,10 @@ from edgekit.graph import to_onnx
 from edgekit.spec import ModelSpec, PreprocessSpec
 from edgekit.vision.preprocess import normalise, preprocess
 from tests import exports
+
+# a busy day is no failure
+settings.register_profile("edgekit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgekit")
 
 # not in alphabetical order, so that sorting them somewhere is a defect
 CLASSES = ("wasp", "bee", "hornet", "fly", "moth", "leaf", "air")

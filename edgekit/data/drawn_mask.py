@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Outline:
-    """An object's pixels: inside any of `rings` (x y x y .. in pixels, at least three points), or by COCO's `runs`.
+    """An object's pixels: inside any of `rings` (x y x y .. in pixels, at least three points) and none of `holes`, or
+    by COCO's `runs`.
 
     `runs` are lengths down the columns of a mask of `shape` (height, width), 0 first and 1 in turn.
     """
@@ -19,12 +20,23 @@ class Outline:
     rings: tuple[tuple[float, ...], ...] = ()
     runs: tuple[int, ...] = ()
     shape: tuple[int, int] = (0, 0)
+    holes: tuple[tuple[float, ...], ...] = ()
+
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.bool_]) -> Outline:
+        """The runs of bool [h, w]."""
+        flat = np.concatenate([[False], mask.T.reshape(-1)])
+        ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), mask.size)
+        runs = np.diff(np.concatenate([[0], ends]))
+        return cls(runs=tuple(int(v) for v in runs), shape=(mask.shape[0], mask.shape[1]))
 
     def scaled(self, x: float, y: float) -> Outline:
         """Its rings with x and y times these factors."""
-        factors = (x, y)
-        rings = tuple(tuple(v * factors[i % 2] for i, v in enumerate(ring)) for ring in self.rings)
-        return replace(self, rings=rings)
+        return self.moved(lambda ring: tuple(v * (x, y)[i % 2] for i, v in enumerate(ring)))
+
+    def moved(self, way: Callable[[tuple[float, ...]], tuple[float, ...]]) -> Outline:
+        """Its rings, and its holes, each as `way` gives it."""
+        return replace(self, rings=tuple(map(way, self.rings)), holes=tuple(map(way, self.holes)))
 
     def inside(self, height: int, width: int) -> NDArray[np.bool_]:
         """bool [height, width]: the pixels whose centres are inside; for runs of another size, resized to it."""
@@ -38,6 +50,11 @@ class Outline:
         found = np.zeros((height, width), np.bool_)
         for ring in self.rings:
             _fill(found, np.reshape(ring, (-1, 2)))
+        if self.holes:
+            hollow = np.zeros_like(found)
+            for ring in self.holes:
+                _fill(hollow, np.reshape(ring, (-1, 2)))
+            found &= ~hollow
         return found
 
 

@@ -27,7 +27,7 @@ from edgekit.data.pictures import load_pictures
 from edgekit.data.sample import Dataset, class_index
 from edgekit.errors import DataError, SplitError
 from edgekit.reading import exists, is_file, is_folder
-from edgekit.screen import as_typed
+from edgekit.screen import as_typed, some
 from edgekit.vision.clutter import is_clutter
 from edgekit.vision.find import SUFFIXES, holds_pictures
 
@@ -103,6 +103,8 @@ def load_dataset(
 def _load(path: Path, classes: Sequence[str] | None, split: str | None, truth: str | None) -> Dataset:
     if truth == "masks" and exists(path) and (layout := _masked(path) or _first(DRAWN, path)) is not None:
         return _read(layout, path, classes, split)
+    if truth == "masks" and is_folder(path):
+        raise _no_masks(path)
     if is_file(path):
         suffix = path.suffix.lower()
         if suffix in (".yaml", ".yml"):
@@ -135,6 +137,18 @@ def _load(path: Path, classes: Sequence[str] | None, split: str | None, truth: s
         return load_folder(path, classes, split)
     refuse_unread(path)
     return load_pictures(path)
+
+
+def _no_masks(path: Path) -> DataError:
+    inside = [folder.name + "/" for folder in subfolders(path)]
+    boxes = "boxes without outlines" if _boxed(path) is not None else ""
+    return DataError(
+        f"{path} has no masks that are read.",
+        got=boxes or (some(inside) if inside else "pictures alone"),
+        expected="images/x.jpg and masks/x.png of class numbers or colours, masks/CLASS/x.png, outlines in COCO, YOLO, "
+        "labelme and other label files, or a table of runs (EncodedPixels)",
+        fix="docs/data.md has every layout; masks in arrays (.npy) must be written as PNG",
+    )
 
 
 def unwrapped(path: Path, classes: Sequence[str] | None = None) -> tuple[Path, tuple[str, ...]]:

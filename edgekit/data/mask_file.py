@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import DataError
+from edgekit.errors import DataError, PictureError
 from edgekit.vision.segmentation.png import read_colours, read_values
 
+_Kind = TypeVar("_Kind", bound=np.generic)
 VOID = -1  # nobody knows what the pixel is, and it does not count
 # What makes a mask upright that was drawn on a picture as it is stored, where that swaps its sides (EXIF 2.32)
-_TURNS: Mapping[int, Callable[[NDArray[np.uint16]], NDArray[np.uint16]]] = {
+_TURNS: Mapping[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     5: lambda stored: stored.T,
     6: lambda stored: np.rot90(stored, -1),
     7: lambda stored: stored[::-1, ::-1].T,
     8: lambda stored: np.rot90(stored),
 }
+
+
+def turned_upright(stored: NDArray[_Kind], orientation: int) -> NDArray[_Kind]:
+    """[h, w] as a picture of EXIF's `orientation` is stored, as it is seen; as it is where that swaps no sides."""
+    return np.ascontiguousarray(_TURNS[orientation](stored)) if orientation in _TURNS else stored
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,7 @@ class MaskFile:
     def read(self) -> NDArray[np.int16]:
         """int16 [h, w] of class indices, -1 for void. Raises DataError for a number that is no class, PictureError."""
         values = self._numbers() if self.colours else read_values(self.path)
-        if self.orientation in _TURNS:
-            values = np.ascontiguousarray(_TURNS[self.orientation](values))
+        values = turned_upright(values, self.orientation)
         if self.classes is None:
             return np.where(values == 255, VOID, values).astype(np.int16)
         seen = np.unique(values)
@@ -81,3 +87,38 @@ class MaskFile:
             )
         table = np.array([self.colours[int(c)] for c in seen], np.uint16)
         return np.asarray(table[np.searchsorted(seen, packed)])
+
+
+@dataclass(frozen=True)
+class MaskStack:
+    """One picture's mask in several files, each of one class: 0 is not it, 1 and 255 are.
+
+    Attributes:
+        files: each with its class index, or -1 for pixels that do not count. The larger are laid down first.
+        around: the class of all other pixels, or -1.
+    """
+
+    files: tuple[tuple[int, Path], ...]
+    around: int
+
+    def read(self) -> NDArray[np.int16]:
+        """int16 [h, w] of class indices, -1 for void. Raises PictureError: no such file, or two of other sizes."""
+        drawn = [(index, path, read_values(path)) for index, path in self.files]
+        _, first, whole = drawn[0]
+        mask = np.full(whole.shape, self.around, np.int16)
+        for index, path, values in sorted(drawn, key=lambda one: -int((one[2] > 0).sum())):
+            if values.shape != mask.shape:
+                raise PictureError(
+                    f"{path} has another size.", got=f"{values.shape}", expected=f"{mask.shape} of {first}"
+                )
+            if not set(np.unique(values).tolist()) <= {0, 1, 255}:
+                raise PictureError(
+                    f"{path} is no mask of one class.", got="other numbers", expected="0 and 255, or 0 and 1"
+                )
+            mask[values > 0] = index
+        return mask
+
+    def moved(self, table: Sequence[int]) -> MaskStack:
+        """The same under other indices: index i becomes `table[i]`."""
+        files = tuple((table[i] if i >= 0 else i, path) for i, path in self.files)
+        return replace(self, files=files, around=table[self.around] if self.around >= 0 else self.around)

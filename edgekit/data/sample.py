@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgekit.data.drawn_mask import DrawnMask
-from edgekit.data.mask_file import MaskFile
+from edgekit.data.mask_file import MaskFile, MaskStack
 from edgekit.data.names import plain
 from edgekit.errors import DataError, UsageError
 from edgekit.metrics.ground_truth import GroundTruth
@@ -62,7 +62,7 @@ class Sample:
     ignored_labels: NDArray[np.int64] | None = None
     labels: tuple[int, ...] | None = None
     unknown_labels: tuple[int, ...] = ()
-    mask: MaskFile | DrawnMask | NDArray[np.int16] | None = None
+    mask: MaskFile | MaskStack | DrawnMask | NDArray[np.int16] | None = None
     exact_boxes: NDArray[np.float64] | None = None
     exact_ignored: NDArray[np.float64] | None = None
 
@@ -79,7 +79,7 @@ class Sample:
         self._keep_exact("exact_ignored", self.ignored_boxes)
         if self.boxes is None and self.ignored_boxes is not None:
             raise self._bad("boxes set aside and no boxes", "boxes, if only [0, 4] of them")
-        if self.mask is not None and not isinstance(self.mask, (MaskFile, DrawnMask)):
+        if self.mask is not None and not isinstance(self.mask, (MaskFile, MaskStack, DrawnMask)):
             object.__setattr__(self, "mask", _frozen(self.mask, np.int64).astype(np.int16))
 
     def _freeze(self, boxes: str, labels: str, areas: str | None = None) -> None:
@@ -133,7 +133,7 @@ class Sample:
             raise DataError(
                 f"{self.name} has no mask.", got="no mask", expected="pictures in images/ and masks of theirs in masks/"
             )
-        return self.mask.read() if isinstance(self.mask, (MaskFile, DrawnMask)) else self.mask
+        return self.mask if isinstance(self.mask, np.ndarray) else self.mask.read()
 
     def read(self) -> Frame:
         """The frame, uint8 [h, w, 3] BGR; the caller's own to write into. Raises PictureError."""
@@ -283,12 +283,12 @@ def _box_bytes(sample: Sample) -> bytes:
     return shapes + b"".join(a.tobytes() for a in arrays if a is not None)
 
 
-def _mask_bytes(mask: MaskFile | DrawnMask | NDArray[np.int16]) -> bytes:
+def _mask_bytes(mask: MaskFile | MaskStack | DrawnMask | NDArray[np.int16]) -> bytes:
     """What a digest sees of a mask: the file as it stands with what its numbers are, or the array."""
     if isinstance(mask, MaskFile):
         table = None if mask.classes is None else sorted(mask.classes.items())
         colours = [sorted(mask.colours.items())] if mask.colours else []
         return canonical_json([table, mask.orientation, *colours]).encode() + mask.path.read_bytes()
-    if isinstance(mask, DrawnMask):
+    if not isinstance(mask, np.ndarray):
         mask = mask.read()
     return canonical_json(list(mask.shape)).encode() + mask.tobytes()

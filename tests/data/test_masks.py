@@ -169,7 +169,8 @@ def test_a_jpeg_and_a_picture_in_colours_are_no_masks(tmp_path: Path) -> None:
     assert "class_dict.csv" in str(error.value)
     (tmp_path / "masks" / "0.png").unlink()
     Image.fromarray(colours[..., 0]).save(tmp_path / "masks" / "0.jpg")
-    assert not suits(tmp_path, "masks")
+    with pytest.raises(DataError, match="a JPEG, whose numbers are blurred"):
+        load_dataset(tmp_path, CLASSES)
 
 
 def test_three_equal_channels_and_sixteen_bits_are_read(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def by_numpy(net: Path, data: Path) -> float:
 def test_eval_asks_for_masks(cli: Cli, net: Path, data: Path) -> None:
     outcome = cli("eval", net, "--data", data / "images")
     assert outcome.code == 1
-    assert "The pictures have no masks" in outcome.err
+    assert "has no masks that are read" in outcome.err
 
 
 def test_verify_compares_and_names_what_differs(cli: Cli, net: Path, worse: Path, data: Path) -> None:

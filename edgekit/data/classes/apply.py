@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgekit.data.classes.class_map import ClassMap, Places, proposal
 from edgekit.data.drawn_mask import DrawnMask
-from edgekit.data.mask_file import VOID, MaskFile
+from edgekit.data.mask_file import VOID, MaskFile, MaskStack
 from edgekit.data.sample import Dataset, Sample
 from edgekit.errors import UsageError
 from edgekit.progress import track
@@ -91,7 +91,7 @@ def _pixels_of(sample: Sample) -> dict[int, int]:
     return {int(i): int(n) for i, n in zip(found, counted, strict=True) if i != VOID}
 
 
-Mask = MaskFile | DrawnMask | NDArray[np.int16]
+Mask = MaskFile | MaskStack | DrawnMask | NDArray[np.int16]
 
 
 def _moved_mask(mask: Mask, places: Places, names: int) -> Mask:
@@ -100,7 +100,7 @@ def _moved_mask(mask: Mask, places: Places, names: int) -> Mask:
         own = mask.classes if mask.classes is not None else {**{i: i for i in range(names)}, 255: VOID}
         return replace(mask, classes={value: places.found.get(index, VOID) for value, index in own.items()})
     table = np.array([places.found.get(i, VOID) for i in range(names)] + [VOID], np.int16)  # the last is void's
-    return mask.moved(table.tolist()) if isinstance(mask, DrawnMask) else table[mask]
+    return table[mask] if isinstance(mask, np.ndarray) else mask.moved(table.tolist())
 
 
 def _moved(sample: Sample, places: Places, names: int, count: int) -> tuple[Sample | None, int]:

@@ -259,6 +259,13 @@ def read_coco(file: Path) -> dict[str, Any]:
     for key, fields in wanted.items():
         items = data.get(key) if isinstance(data, dict) else None
         bad = not isinstance(items, list) or any(not isinstance(i, dict) or not fields <= set(i) for i in items)
+        if key == "annotations" and bad and items and "segments_info" in items[0]:
+            raise DataError(
+                f"{file} is COCO's panoptic file, which is not read.",
+                got="segments_info",
+                expected="a COCO instances file, or masks of class numbers as PNG",
+                fix="panopticapi's converters write instances and semantic masks of it",
+            )
         if bad or (key == "categories" and not items):
             raise DataError(
                 f"{file} is not a COCO instances file.",

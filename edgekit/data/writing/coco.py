@@ -34,7 +34,7 @@ def _objects(one: Placed) -> list[dict[str, Any]]:
     labels = [*one.labels(), *one.aside_labels()]
     crowds = [0] * len(one.labels()) + [1] * len(one.aside_labels())
     areas += [None] * len(one.aside_labels())
-    drawn = [_segmentation(outline) for outline in one.outlines] or [[] for _ in boxes]
+    drawn = [_segmentation(outline, one.height, one.width) for outline in one.outlines] or [[] for _ in boxes]
     return [_object(*item) for item in zip(boxes, labels, areas, crowds, drawn, strict=True)]
 
 
@@ -50,10 +50,12 @@ def _object(box: list[float], label: int, area: float | None, crowd: int, segmen
     }
 
 
-def _segmentation(outline: Outline | None) -> Any:
-    """Polygons, x y x y .., or runs of pixels down the columns, not compressed."""
+def _segmentation(outline: Outline | None, height: int, width: int) -> Any:
+    """Polygons, x y x y .., or runs of pixels down the columns, not compressed; runs too where there are holes."""
     if outline is None:
         return []
+    if outline.holes:
+        outline = Outline.of_mask(outline.inside(height, width))
     if outline.runs:
         return {"size": list(outline.shape), "counts": list(outline.runs)}
     return [list(ring) for ring in outline.rings]

@@ -16,6 +16,9 @@ from edgekit.errors import PictureError
 from edgekit.vision.image import BROKEN, open_picture
 
 NO_CLASS, NO_CLASS_16 = 255, 65535  # what a file has where a mask has no class
+JPEGS = ("JPEG", "MPO")
+_NEAR = 48  # how far a JPEG takes black and white, of 255, beside edges
+_GREYS, _FLAT = 0.25, 0.7  # shares: of pixels that may be greyer, and of black and white ones that must be quite so
 _GOLDEN = 0.618033988749895  # of a turn: neighbours in the list are far apart in hue, however many there are
 
 
@@ -55,7 +58,7 @@ def read_colours(path: str | os.PathLike[str], *, palette: bool = True) -> NDArr
     path = Path(path)
     with open_picture(path) as image:
         try:
-            if image.format in ("JPEG", "MPO"):
+            if image.format in JPEGS:
                 raise PictureError(f"{path} is no mask.", got="a JPEG, whose colours are blurred", expected="a PNG")
             grey = image.mode in ("P", "PA") and not palette
             rgb = np.asarray(image.getchannel(0) if grey else image.convert("RGB")).astype(np.uint32)
@@ -69,7 +72,7 @@ def read_values(path: str | os.PathLike[str]) -> NDArray[np.uint16]:
     """The numbers of a mask's file, uint16 [h, w], as they are stored: palettes are not looked up, nothing is turned.
 
     PNG, TIFF, BMP, GIF, PPM and WebP are read; a colour picture only where its three channels are equal, 1-bit as 0 and
-    1. A JPEG is no mask: its numbers are those of its neighbours too.
+    1. A JPEG's numbers are those of its neighbours too, so it is no mask, but one of black and white is cut at 128.
 
     Raises:
         PictureError: as `read_picture`; a JPEG, or a picture in colours.
@@ -81,9 +84,11 @@ def read_values(path: str | os.PathLike[str]) -> NDArray[np.uint16]:
             values = np.asarray(image)
         except BROKEN as error:
             raise PictureError(f"{path} cannot be read.", got=f"broken or cut off: {error}") from error
-        lossy, mode = image.format in ("JPEG", "MPO"), image.mode
+        lossy, mode = image.format in JPEGS, image.mode
     if values.ndim == 3 and mode in ("LA", "PA"):
         values = values[..., 0]
+    if lossy and (cut := _black_and_white(values)) is not None:
+        return cut
     grey = values.ndim == 2 or ((values[..., 0] == values[..., 1]).all() and (values[..., 0] == values[..., 2]).all())
     if lossy or not grey or values.dtype.kind == "f" or values.min() < 0 or values.max() > NO_CLASS_16:
         raise PictureError(
@@ -93,3 +98,17 @@ def read_values(path: str | os.PathLike[str]) -> NDArray[np.uint16]:
             fix="write class numbers without loss, as PNG",
         )
     return np.asarray(values if values.ndim == 2 else values[..., 0]).astype(np.uint16)
+
+
+def _black_and_white(values: NDArray[np.uint8]) -> NDArray[np.uint16] | None:
+    """uint16 [h, w], 0 and 255, of a JPEG that was black and white, else None."""
+    grey = values if values.ndim == 2 else values.astype(np.uint16).mean(-1)
+    if values.ndim == 3 and int(np.ptp(values.astype(np.int16), axis=-1).max()) > _NEAR:
+        return None
+    black, white = grey[grey <= _NEAR], grey[grey >= 255 - _NEAR]
+    if len(black) + len(white) < (1 - _GREYS) * grey.size or (not len(white) and black.any()):
+        return None
+    flat = all(
+        not len(part) or (np.abs(part - end) <= 2).mean() >= _FLAT for part, end in ((black, 0.0), (white, 255.0))
+    )
+    return np.where(grey >= 128, 255, 0).astype(np.uint16) if flat else None

@@ -30,6 +30,7 @@ FORMATS = (
     "manifest",
     "darwin",
     "labelbox",
+    "rows.runs",
     "rows.tables",
     "rows.yolo",
     "rows.kitti",

@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from edgekit.data.drawn_mask import Outline
@@ -32,9 +33,9 @@ def _fits(file: Path, head: bytes) -> bool:
 
 def _read(file: Path, root: Path) -> Read:
     data = read_json(file, LABELS, exact=False)
-    shapes = tuple(_shape(item, i) for i, item in enumerate(data["objects"], 1))
     size = data.get("size") or {}
     stated = (float(size["width"]), float(size["height"])) if {"width", "height"} <= set(size) else None
+    shapes = tuple(_shape(item, i, stated) for i, item in enumerate(data["objects"], 1))
     return Read((Entry(("",), shapes, stated),), _names(file, root))
 
 
@@ -48,33 +49,44 @@ def _names(file: Path, root: Path) -> tuple[str, ...]:
         return ()
 
 
-def _shape(item: dict[str, Any], number: int) -> Shape:
+def _shape(item: dict[str, Any], number: int, size: tuple[float, float] | None) -> Shape:
     name, kind, where = str(item.get("classTitle", "")).strip(), str(item.get("geometryType")), f"object {number}"
     if not name:
         raise ValueError(f"{where} has no classTitle")
     points = (item.get("points") or {}).get("exterior") or []
     if kind == "bitmap":
-        return Shape(name, _bitmap(item.get("bitmap") or {}), where, note="{bitmap}, taken as the box around")
+        box, mask = _bitmap(item.get("bitmap") or {}, size)
+        return Shape(name, box, where, None, False, mask, "{bitmap}, taken as the box around")
     if kind == "rectangle":
         return Shape(name, around(points), where)
     if kind == "point" or (len(points) < 2 and kind != "ellipse"):
         return Shape(name, UNUSABLE, where)
     if kind == "ellipse":
         points = disc(*(float(v) for v in (*item["center"], *item["radius"])))
-    outline = Outline((tuple(float(v) for p in points for v in p),)) if kind in ("polygon", "ellipse") else None
+    inner = (item.get("points") or {}).get("interior") or [] if kind == "polygon" else []
+    holes = tuple(tuple(float(v) for p in hole for v in p) for hole in inner if len(hole) > 2)
+    ring = tuple(float(v) for p in points for v in p)
+    outline = Outline((ring,), holes=holes) if kind in ("polygon", "ellipse") else None
     return Shape(name, around(points), where, None, False, outline, f"{{{kind}}}, taken as the box around")
 
 
-def _bitmap(given: dict[str, Any]) -> Corners:
-    """The box of a packed PNG at its origin."""
+def _bitmap(given: dict[str, Any], size: tuple[float, float] | None) -> tuple[Corners, Outline | None]:
+    """The box of a packed PNG at its origin, and its pixels where the picture's size is stated."""
     try:
         packed = zlib.decompressobj().decompress(base64.b64decode(str(given["data"])), _MOST)
         with Image.open(io.BytesIO(packed), formats=("PNG",)) as image:
             width, height = image.size
-        x, y = (float(v) for v in given["origin"])
+            there = width * height <= _MOST and np.asarray(image.convert("RGBA"))
+        x, y = (int(v) for v in given["origin"])
     except (KeyError, ValueError, TypeError, OSError, zlib.error, binascii.Error):
-        return UNUSABLE
-    return x, y, x + width, y + height
+        return UNUSABLE, None
+    box = float(x), float(y), float(x + width), float(y + height)
+    if there is False or size is None or min(x, y) < 0 or size[0] * size[1] > _MOST:
+        return box, None
+    whole = np.zeros((int(size[1]), int(size[0])), np.bool_)
+    part = whole[y : y + height, x : x + width]
+    part[:] = ((there[..., :3].max(-1) > 0) & (there[..., 3] > 0))[: part.shape[0], : part.shape[1]]
+    return box, Outline.of_mask(whole)
 
 
 FORMAT = Format("supervisely", frozenset({".json"}), _fits, _read, "Supervisely's JSON of each picture", each=True)

@@ -17,6 +17,7 @@ from edgekit.data.layouts.annotations import choose_split
 from edgekit.data.layouts.mask_files.colours import Colours, colours_of
 from edgekit.data.layouts.mask_files.names import numbers_of
 from edgekit.data.layouts.mask_files.pairs import Pair, key_of, mask_names, masks_in, pairs, pictures_of
+from edgekit.data.layouts.mask_files.stacks import load_stacks
 from edgekit.data.mask_file import MaskFile
 from edgekit.data.names import ALL
 from edgekit.data.orientation import picture_size
@@ -54,6 +55,7 @@ def load_masks(path: Path, classes: Sequence[str] | None = None, split: str | No
         path: the folder with images/ and masks/, or with splits that have them, inside or around (`train/images`,
             `images/train`), or with JPEGImages/, SegmentationClass/ and lists in ImageSets/Segmentation/.
         classes: the model's. Without them those of the set's classes.txt; without either there are only numbers.
+            With a folder of masks a class (`masks/bee`, `masks/hornet`) see `load_stacks`.
         split: `val` and the like, or "all". Without it the held-out one: val, else test; without splits all.
 
     Raises:
@@ -73,6 +75,8 @@ def load_masks(path: Path, classes: Sequence[str] | None = None, split: str | No
         left = [other for other in known if other != name]
         if split is None:
             notes = (f"{name} was taken" + (f", beside it left out: {some(left)}" if left else ""),)
+    if any(pair.parts for pair in chosen):
+        return load_stacks(path, [pair for pair in chosen if pair.parts], classes, notes)
     found: list[Found] = []
     said: dict[str, list[str]] = {}
     for pair in chosen:
@@ -100,6 +104,8 @@ def load_masks(path: Path, classes: Sequence[str] | None = None, split: str | No
     if colours and colours.numbers:
         told["colours"] = colours.numbers
         notes += (f"the masks are in colours, whose classes {colours.said} has",)
+    elif any(mask.suffix.lower() in (".jpg", ".jpeg") for mask in masks):
+        notes += ("masks are JPEGs of black and white, and cut at 128",)
     samples = tuple(Sample(one.picture, None, None, one.name, mask=replace(one.mask, **told)) for one in found)
     return Dataset(samples, numbers.classes, "masks", (*notes, *numbers.notes))
 

@@ -52,8 +52,8 @@ def numbers_of(
     """What the numbers are, by the first list of names that one of `folders` has.
 
     A name such as void, ignore or unlabeled is of pixels that do not count, and so is 255 where nothing is called so.
-    Without a list the numbers are the model's own indices, and the one behind the last is void. Masks of 0 and 255
-    alone are of one class and what is around it.
+    Without a list the numbers are the model's own indices, and the one behind the last is void; where no mask has a 0
+    and some have that one, they are counted from 1. Masks of 0 and 255 alone are of one class and what is around it.
 
     Args:
         seen: numbers found in some of the masks.
@@ -79,9 +79,14 @@ def numbers_of(
             if index is not None:
                 table[number] = index
     else:
-        table |= {i: i for i in range(len(wanted))} | {len(wanted): VOID}
+        from_one = 0 not in seen and len(wanted) in seen
+        table |= {i + from_one: i for i in range(len(wanted))}
+        if not from_one:
+            table[len(wanted)] = VOID
         notes.append(f"the masks have no {LISTS[0]}: their numbers are taken for the model's classes in their order")
-        if len(wanted) in seen:
+        if from_one:
+            notes[-1] = f"WARNING: {notes[-1]}, counted from 1: no mask has a 0, and some have {len(wanted)}"
+        elif len(wanted) in seen:
             notes.append(f"WARNING: the number {len(wanted)}, one behind the model's last class, is taken for void")
     lacking = [name for number, name in names.items() if number not in table]
     if unknown := [number for number in seen if number not in table]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from edgekit.data.drawn_mask import DrawnMask, Outline
 from edgekit.data.layouts.files.entry import Entry, Shape
 from edgekit.data.layouts.files.survey import survey
-from edgekit.data.layouts.label_files import Found, choose, is_label_files, is_turned, no_objects, read_all
-from edgekit.data.mask_file import VOID
+from edgekit.data.layouts.label_files import choose, is_label_files, is_turned, no_objects, read_all
+from edgekit.data.mask_file import VOID, turned_upright
 from edgekit.data.names import plain
 from edgekit.data.orientation import Size, picture_size, upright
 from edgekit.data.pictures import left_out
@@ -58,7 +58,7 @@ def load_outlines(path: Path, classes: Sequence[str] | None = None, split: str |
     if not known.names:
         raise no_objects(known)
     chosen, notes = choose(known, split, path)
-    names, index, around, more = _classes(known, classes)
+    names, index, around, more = classes_around(known.names, classes, known.survey.root)
     said: dict[str, list[str]] = {}
     samples = []
     for picture in track(chosen, "reading outlines"):
@@ -81,20 +81,29 @@ def load_outlines(path: Path, classes: Sequence[str] | None = None, split: str |
     return Dataset(tuple(samples), names, "outlines", (*notes, *more, *counted))
 
 
-def _classes(
-    known: Found, classes: Sequence[str] | None
+def classes_around(
+    known: tuple[str, ...], classes: Sequence[str] | None, root: Path
 ) -> tuple[tuple[str, ...], dict[str, int], int, tuple[str, ...]]:
-    """The classes, the index of each name of the set, that of what is around, and notes."""
-    own = next((name for name in known.names if name.casefold() in _AROUND), None)
+    """The classes of masks of objects, the index of each name of the set, that of what is around, and notes.
+
+    Args:
+        known: the set's names.
+        classes: the model's, or None.
+        root: of the set, for the error.
+
+    Raises:
+        DataError: names that are none of `classes`.
+    """
+    own = next((name for name in known if name.casefold() in _AROUND), None)
     if classes is None:
-        names = known.names if own else (BACKGROUND, *known.names)
+        names = known if own else (BACKGROUND, *known)
         index = {name: i for i, name in enumerate(names)}
         return names, index, index[own or BACKGROUND], ()
-    places = {name: class_index(name, classes) for name in known.names if name != own}
+    places = {name: class_index(name, classes) for name in known if name != own}
     unknown = [name for name, place in places.items() if place is None]
     if unknown:
         raise DataError(
-            f"{known.survey.root} has outlines of classes that the model does not have.",
+            f"{root} has masks of classes that the model does not have.",
             got=some(unknown),
             expected="some of " + some(classes, 10),
         )
@@ -102,10 +111,10 @@ def _classes(
     left = [i for i in range(len(classes)) if i not in index.values()]
     named = next((i for i in left if classes[i].casefold() in _AROUND), left[0] if len(left) == 1 else None)
     if named is None:
-        return tuple(classes), index, VOID, ("pixels outside all outlines are void: the model has no class for them",)
+        return tuple(classes), index, VOID, ("pixels outside all objects are void: the model has no class for them",)
     if own:
         index[own] = named
-    return tuple(classes), index, named, (f"pixels outside all outlines are taken for {classes[named]}",)
+    return tuple(classes), index, named, (f"pixels outside all objects are taken for {classes[named]}",)
 
 
 def _drawn(entry: Entry, shape: Shape, size: Size, index: dict[str, int]) -> tuple[int, Outline] | None:
@@ -115,8 +124,10 @@ def _drawn(entry: Entry, shape: Shape, size: Size, index: dict[str, int]) -> tup
     if entry.parts:
         w, h = (size.height, size.width) if turned else (size.width, size.height)
         outline = outline.scaled(w, h)
-    if turned and outline.rings:
-        outline = replace(outline, rings=tuple(_upright(ring, size) for ring in outline.rings))
+    if turned and outline.runs:
+        outline = Outline.of_mask(turned_upright(outline.inside(*outline.shape), size.orientation))
+    elif turned:
+        outline = outline.moved(lambda ring: _upright(ring, size))
     label = VOID if shape.ignored and not shape.outline else index[plain(shape.name)]
     return label, outline
 

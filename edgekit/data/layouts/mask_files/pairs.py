@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edgekit.data.layouts.split_folders import subfolders
 from edgekit.data.names import plain, split_of
-from edgekit.errors import DataError
+from edgekit.errors import DataError, PictureError
 from edgekit.reading import read_text
 from edgekit.reading.limits import LIST
 from edgekit.vision.clutter import is_clutter
 from edgekit.vision.find import scan
+from edgekit.vision.segmentation.png import read_values
 
 _PICTURES = ("images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "frames", "leftimg8bit")
 _MASKS = ("masks", "mask", "segmentationclass", "segmentations", "annotations", "labels", "gtfine", "gt", "annot",
@@ -22,42 +25,83 @@ ENDS = ("", "_mask", ".mask", "-mask", "_masks", "_label", "_labels", "_seg", "_
         "_gtFine_labelIds", "_gtFine_labelTrainIds")  # what stands behind a picture's name in its mask's  # fmt: skip
 _BESIDE_ENDS = ("_mask", ".mask", "-mask", "_masks", "_seg", "_segmentation", "_label")  # the same, in one folder
 _PICTURE_ENDS = ("_leftImg8bit", "_sat", "_image", "_img")  # and what behind a picture's own
+_PICTURE_BEGINS, _MASK_BEGINS = ("image", "img", "picture", "frame", "photo"), ("mask", "label", "seg", "gt")
+_FILLERS = frozenset({"original", "raw", "input", "rgb", "png", "jpg", "jpeg", "all", "class", "binary"})
+_BINARY = ({0, 1}, {0, 255})
 _WORD = re.compile(r"[\s_.-]+")
 _GLUED = re.compile(r"(?i)^(train|val|valid|test)(annot|masks?|labels?|gt)$")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A folder of pictures and the one of their masks; `listed`: the names of the pictures, where a list says them."""
+    """A folder of pictures and the one of their masks.
+
+    Attributes:
+        listed: the names of the pictures, where a list says them.
+        parts: folders inside `masks` that have a mask of one class of each picture, called as the class.
+    """
 
     pictures: Path
     masks: Path
     listed: tuple[str, ...] | None = None
+    parts: tuple[Path, ...] = ()
 
 
 def pairs(path: Path) -> dict[str, Pair]:
     """The folders of each split, or of all under ""."""
-    inside = {folder.name.casefold(): folder for folder in subfolders(path)}
-    pictures = [inside[name] for name in _PICTURES if name in inside]
-    masks = [inside[name] for name in _MASKS if name in inside]
+    inside = subfolders(path)
+    pictures, masks = _called(inside, _PICTURES), _called(inside, _MASKS)
     for one in pictures:
-        for other in [deeper for mask in masks for deeper in (mask, *subfolders(mask))]:
-            splits = {p.name: p for p in subfolders(one) if split_of(p.name)}
-            theirs = {p.name: p for p in subfolders(other) if split_of(p.name)}
-            if set(splits) & set(theirs):
-                found = {name: Pair(splits[name], theirs[name]) for name in splits if name in theirs}
-                return {name: pair for name, pair in found.items() if _belong(pair)}
-            if _belong(Pair(one, other)):
-                return _listed(path, Pair(one, other)) or {"": Pair(one, other)}
+        for mask in masks:
+            if parts := _parts(one, mask):
+                return {"": Pair(one, mask, parts=parts)}
+            for other in (mask, *subfolders(mask)):
+                splits = {p.name: p for p in subfolders(one) if split_of(p.name)}
+                theirs = {p.name: p for p in subfolders(other) if split_of(p.name)}
+                if set(splits) & set(theirs):
+                    both = [name for name in splits if name in theirs]
+                    found = {n: Pair(splits[n], theirs[n], parts=_parts(splits[n], theirs[n])) for n in both}
+                    return {name: pair for name, pair in found.items() if pair.parts or _belong(pair)}
+                if _belong(Pair(one, other)):
+                    return _listed(path, Pair(one, other)) or {"": Pair(one, other)}
     if found := _called_alike(path):
         return found
     if _belong(Pair(path, path)):
         return {"": Pair(path, path)}
     found = {}
-    for folder in inside.values():
+    for folder in inside:
         if split_of(folder.name) and (pair := pairs(folder).get("")) is not None:
             found[folder.name] = pair
     return found
+
+
+def _called(folders: Sequence[Path], names: Sequence[str]) -> list[Path]:
+    """Those of the folders that have one of the names, also in two words or beside a filler (`Ground Truth`,
+    `original images`, `masks_png`), in the names' order."""
+    found = []
+    for folder in folders:
+        words = _WORD.split(plain(folder.name).casefold())
+        ways = ("".join(words), "_".join(words), *(word for word in words if set(words) - {word} <= _FILLERS))
+        places = [names.index(way) for way in ways if way in names]
+        if places:
+            found.append((min(places), folder))
+    return [folder for _, folder in sorted(found)]
+
+
+def _parts(pictures: Path, masks: Path) -> tuple[Path, ...]:
+    """The folders in `masks` that have black and white masks of these pictures, where several have."""
+    inside = [folder for folder in subfolders(masks) if not split_of(folder.name)]
+    if len(inside) < 2 or _belong(Pair(pictures, masks)):
+        return ()
+    found = [folder for folder in inside if _belong(Pair(pictures, folder)) and _is_binary(folder)]
+    return tuple(found) if len(found) > 1 else ()
+
+
+def _is_binary(folder: Path) -> bool:
+    try:
+        return all(any(set(np.unique(read_values(p)).tolist()) <= two for two in _BINARY) for p in masks_in(folder)[:4])
+    except PictureError:
+        return False
 
 
 def _called_alike(path: Path) -> dict[str, Pair]:
@@ -87,6 +131,13 @@ def mask_names(key: str, *, apart: bool) -> Iterator[str]:
     bare = [key.removesuffix(end) for end in _PICTURE_ENDS if key.endswith(end)]
     for base in (key, *bare):
         yield from (base + end for end in (ENDS if apart else _BESIDE_ENDS))
+    if not apart:
+        return
+    folder, slash, name = key.rpartition("/")
+    lower = name.casefold()
+    rests = [name[len(word) :] for word in _PICTURE_BEGINS if lower.startswith(word)]
+    for rest in (*rests, f"_{name}", f"-{name}"):  # image_7 and mask_7; 7 and mask_7
+        yield from (folder + slash + word + rest for word in _MASK_BEGINS)
 
 
 def _is_mask_of(key: str, keys: set[str]) -> bool:
@@ -95,12 +146,12 @@ def _is_mask_of(key: str, keys: set[str]) -> bool:
 
 
 def _belong(pair: Pair) -> bool:
-    """Whether a mask is called as one of the pictures is; a JPEG is none."""
+    """Whether a mask is called as one of the pictures is."""
     apart = pair.pictures != pair.masks
     if not apart and not any(p.suffix for end in _BESIDE_ENDS for p in pair.masks.glob(f"*{end}.*")):
         return False
     found = pictures_of(pair)
-    masks = {key_of(p, pair.masks) for p in masks_in(pair.masks) if p.suffix.lower() not in (".jpg", ".jpeg")}
+    masks = {key_of(p, pair.masks) for p in masks_in(pair.masks)}
     keys = [key_of(p, pair.pictures) for p in found]
     with_mask = sum(any(name in masks for name in mask_names(key, apart=apart)) for key in keys)
     return with_mask > 0 and (apart or with_mask * 2 >= len(keys))
