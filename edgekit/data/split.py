@@ -104,7 +104,7 @@ def _groups(dataset: Dataset, group: Group | None, least: float | None) -> tuple
     if group is not None:
         first: dict[str, int] = {}
         keys = np.array([first.setdefault(group(s), i) for i, s in enumerate(dataset)], dtype=np.intp)
-    said = [] if group is None else [f"by the group in their names {len(set(keys.tolist()))}"]
+    said = [] if group is None else [f"by the group in their names {count_of(len(set(keys.tolist())), 'group')}"]
     notes: tuple[str, ...] = ()
     if least is not None:
         seen = looks(dataset.samples)
@@ -116,11 +116,12 @@ def _groups(dataset: Dataset, group: Group | None, least: float | None) -> tuple
             linked[seen.at] = seen.at[components(seen, least)]
         sizes = np.bincount(linked)
         said.append(
-            f"{count_of(int(sizes[sizes > 1].sum()), 'picture')} nearly the same as another in {int((sizes > 1).sum())}"
+            f"{count_of(int(sizes[sizes > 1].sum()), 'picture')} nearly the same as another in "
+            f"{count_of(int((sizes > 1).sum()), 'group')}"
         )
         keys = _joined(keys, linked)
     nothing = "; frames of one clip or place that differ more were not, no group says which they are"
-    notes = (f"kept together: {', '.join(said)} groups{nothing if group is None else ''}", *notes)
+    notes = (f"kept together: {', '.join(said)}{nothing if group is None else ''}", *notes)
     return np.unique(keys, return_inverse=True)[1].reshape(-1), notes
 
 

@@ -58,7 +58,8 @@ class DataReport:
             found.append(f"  boxes: {_boxes_text(self.boxes, objects)}")
         if self.alike is not None and self.alike.groups:
             found.append(
-                f"  nearly the same: {self.alike.pictures} pictures in {self.alike.groups} groups of one split"
+                f"  nearly the same: {count_of(self.alike.pictures, 'picture')} in "
+                f"{count_of(self.alike.groups, 'group')} of one split"
             )
         found += [f"  found: {note}" for note in self.notes]
         found += [f"  {problem}" for problem in self.problems]
