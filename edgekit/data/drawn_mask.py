@@ -30,6 +30,14 @@ class Outline:
         runs = np.diff(np.concatenate([[0], ends]))
         return cls(runs=tuple(int(v) for v in runs), shape=(mask.shape[0], mask.shape[1]))
 
+    @classmethod
+    def even_odd(cls, rings: Sequence[tuple[float, ...]]) -> Outline:
+        """What an odd number of the rings go around: a ring inside another is a hole, and one inside that is none."""
+        points = [np.reshape(ring, (-1, 2)) for ring in rings]
+        depth = [sum(_goes_around(other, p[0]) for other in points if other is not p) for p in points]
+        outer = tuple(ring for ring, d in zip(rings, depth, strict=True) if d % 2 == 0)
+        return cls(outer, holes=tuple(ring for ring, d in zip(rings, depth, strict=True) if d % 2))
+
     def scaled(self, x: float, y: float) -> Outline:
         """Its rings with x and y times these factors."""
         return self.moved(lambda ring: tuple(v * (x, y)[i % 2] for i, v in enumerate(ring)))
@@ -56,6 +64,23 @@ class Outline:
                 _fill(hollow, np.reshape(ring, (-1, 2)))
             found &= ~hollow
         return found
+
+
+def box_of_pixels(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | None:
+    """x1 y1 x2 y2 around the pixels of bool [h, w]; None where there are none."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def _goes_around(ring: NDArray[np.float64], point: NDArray[np.float64]) -> bool:
+    x1, y1 = ring.T
+    x2, y2 = np.roll(ring, -1, axis=0).T
+    crossed = (y1 <= point[1]) != (y2 <= point[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = x1 + (point[1] - y1) * (x2 - x1) / (y2 - y1)
+    return bool((crossed & (at > point[0])).sum() % 2)
 
 
 def _fill(found: NDArray[np.bool_], points: NDArray[np.float64]) -> None:

@@ -106,6 +106,8 @@ def test_training_says_what_it_did_about_groups_and_the_proposal_works(frames: P
     sides = [{clip_of(s.name) for s in part} for part in (splits.train, splits.val)]
     assert sides[0].isdisjoint(sides[1])
     text = "\n".join(splits.notes)
-    assert "kept together: by the group in their names 3 groups, 0 pictures nearly the same as another in 0 groups" in text
+    assert (
+        "kept together: by the group in their names 3 groups, 0 pictures nearly the same as another in 0 groups" in text
+    )
     assert "WARNING: the names" not in text
     assert "training has too" not in text

@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+import numpy as np
+
 from edgekit.data.drawn_mask import Outline
 from edgekit.data.layouts.files.entry import UNUSABLE, Entry, Format, Read, Shape, around, disc, ordered, turned
+from edgekit.data.layouts.files.packed import MOST, placed
 from edgekit.reading.limits import MB
 from edgekit.reading.xml_ import LINE, read_xml
 
@@ -35,25 +38,24 @@ def _read(file: Path, root: Path) -> Read:
 
 
 def _image(image: Element) -> Entry:
-    shapes = tuple(_shape(item, item.get("label", "")) for item in image if item.tag in _SHAPES)
+    size = _size(image)
+    shapes = tuple(_shape(item, item.get("label", ""), size) for item in image if item.tag in _SHAPES)
     subset = image.get("subset", "")
-    return Entry(
-        (image.get("name", ""),), shapes, _size(image), "" if subset.casefold() == "default" else subset.casefold()
-    )
+    return Entry((image.get("name", ""),), shapes, size, "" if subset.casefold() == "default" else subset.casefold())
 
 
 def _frames(tree: Element) -> Iterator[Entry]:
     """The frames of a video: of each the objects of all tracks that are not outside."""
     found: dict[int, list[Shape]] = {}
-    for track in tree.iterfind("track"):
-        for item in (item for item in track if item.tag in _SHAPES):
-            mine = found.setdefault(int(item.get("frame", "0")), [])
-            if item.get("outside") != "1":
-                mine.append(_shape(item, track.get("label", "")))
     size = tree.find("meta//original_size")
     stated = None
     if size is not None:
         stated = float(size.findtext("width") or 0), float(size.findtext("height") or 0)
+    for track in tree.iterfind("track"):
+        for item in (item for item in track if item.tag in _SHAPES):
+            mine = found.setdefault(int(item.get("frame", "0")), [])
+            if item.get("outside") != "1":
+                mine.append(_shape(item, track.get("label", ""), stated))
     for frame, shapes in sorted(found.items()):
         yield Entry((f"#{frame}",), tuple(shapes), stated)
 
@@ -63,7 +65,7 @@ def _size(image: Element) -> tuple[float, float] | None:
     return (float(width), float(height)) if width and height else None
 
 
-def _shape(item: Element, name: str) -> Shape:
+def _shape(item: Element, name: str, size: tuple[float, float] | None) -> Shape:
     where, kind = f"line {item.get(LINE)}", item.tag
     if not name.strip():
         raise ValueError(f"{where}: an object that has no label")
@@ -79,7 +81,7 @@ def _shape(item: Element, name: str) -> Shape:
     elif kind == "ellipse":
         ring = disc(*(float(item.get(key, "nan")) for key in ("cx", "cy", "rx", "ry")))
     elif kind == "mask":
-        return _mask(item, name.strip(), where)
+        return _mask(item, name.strip(), where, size)
     elif kind == "cuboid":
         ends = [
             (item.get(f"x{end}"), item.get(f"y{end}"))
@@ -91,11 +93,17 @@ def _shape(item: Element, name: str) -> Shape:
     return Shape(name.strip(), around(ring) if ring else xyxy, where, outline=outline, note=note)
 
 
-def _mask(item: Element, name: str, where: str) -> Shape:
-    """CVAT's runs go along the rows of the mask's own box."""
+def _mask(item: Element, name: str, where: str, size: tuple[float, float] | None) -> Shape:
+    """CVAT's runs go along the rows of the mask's own box, 0 first."""
     left, top, width, height = (int(float(item.get(key, "nan"))) for key in ("left", "top", "width", "height"))
     xyxy = (float(left), float(top), float(left + width), float(top + height))
-    return Shape(name, xyxy, where, note="{mask}, taken as the box around")
+    runs = [int(v) for v in item.get("rle", "").split(",") if v.strip()]
+    outline = None
+    if size is not None and min(runs, default=-1) >= 0 and sum(runs) == width * height <= MOST:
+        part = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+        whole = placed(part, left, top, int(size[1]), int(size[0]))
+        outline = None if whole is None else Outline.of_mask(whole)
+    return Shape(name, xyxy, where, outline=outline, note="{mask}, taken as the box around")
 
 
 FORMAT = Format("cvat", frozenset({".xml"}), _fits, _read, "CVAT's annotations.xml")

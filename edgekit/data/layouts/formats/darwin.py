@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from edgekit.data.drawn_mask import Outline
 from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, around, corners
 from edgekit.reading import read_json
 from edgekit.reading.limits import LIST
@@ -39,13 +40,22 @@ def _belongs(file: Path, head: bytes) -> bool:
 def _shape(one: dict[str, Any], number: int) -> Shape | None:
     """An object; None for a tag, which is of the whole picture."""
     box, where = one.get("bounding_box"), f"annotation {number}"
-    if isinstance(box, dict):
-        return Shape(str(one["name"]), corners(*(box.get(key) for key in ("x", "y", "w", "h"))), where)
     polygon = one.get("polygon")
+    paths = (polygon.get("paths") or [polygon.get("path") or ()]) if isinstance(polygon, dict) else []
+    try:
+        rings = [tuple(float(v) for p in path for v in (p["x"], p["y"])) for path in paths if len(path) > 2]
+    except (KeyError, TypeError, ValueError):
+        rings = []
+    outline = Outline.even_odd(rings) if rings else None
+    note = "{polygon}, taken as the box around" if outline else ""
+    if isinstance(box, dict):
+        xyxy = corners(*(box.get(key) for key in ("x", "y", "w", "h")))
+        return Shape(str(one["name"]), xyxy, where, outline=outline, note=note)
     if not isinstance(polygon, dict):
         return None
-    points = chain.from_iterable(polygon.get("paths") or [polygon.get("path") or ()])
-    return Shape(str(one["name"]), around((p.get("x"), p.get("y")) for p in points), where)
+    points = chain.from_iterable(paths)
+    xyxy = around((p.get("x"), p.get("y")) for p in points)
+    return Shape(str(one["name"]), xyxy, where, outline=outline, note=note)
 
 
 FORMAT = Format("darwin", frozenset({".json"}), _fits, _read, "V7's Darwin JSON", belongs=_belongs)

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.data.drawn_mask import Outline
+from edgekit.data.drawn_mask import Outline, box_of_pixels
 from edgekit.data.layouts.files.entry import UNUSABLE, Corners, Entry, Format, Read, Shape, around, disc
+from edgekit.data.layouts.files.packed import brushed
 from edgekit.reading import load_json, read_json, read_text
 from edgekit.reading.limits import LIST
 
@@ -83,6 +84,9 @@ def _shapes(results: list[dict[str, Any]], number: int) -> Iterator[Shape]:
             continue
         if not names:
             raise ValueError(f"{where} has no label")
+        if "rle" in value:
+            yield _brush(item, str(names[0]), where)
+            continue
         xyxy, ring = _corners(value, float(item.get("original_width") or 1), float(item.get("original_height") or 1))
         outlined = ring and ("points" in value or "radiusX" in value or value.get("rotation"))
         outline = Outline((tuple(v for point in ring for v in point),)) if outlined else None
@@ -103,9 +107,22 @@ def _corners(value: dict[str, Any], width: float, height: float) -> tuple[Corner
         if not angle:
             return (x, y, x + w, y + h), ()
         ring = _turned(((x, y), (x + w, y), (x + w, y + h), (x, y + h)), (x, y), angle, width, height)
-    else:  # a brush, whose runs are packed in Label Studio's own way
+    else:
         return UNUSABLE, ()
     return around(ring), ring
+
+
+def _brush(item: dict[str, Any], name: str, where: str) -> Shape:
+    """What a brush went over, and the box around, in parts of the picture."""
+    height, width = int(item.get("original_height") or 0), int(item.get("original_width") or 0)
+    rle = item["value"]["rle"]
+    mask = brushed(rle, height, width) if isinstance(rle, list) else None
+    box = None if mask is None else box_of_pixels(mask)
+    if mask is None or box is None:
+        return Shape(name, UNUSABLE, where)
+    x1, y1, x2, y2 = box
+    xyxy = (x1 / width, y1 / height, x2 / width, y2 / height)
+    return Shape(name, xyxy, where, None, False, Outline.of_mask(mask), "{brush}, taken as the box around")
 
 
 def _turned(

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit.data.drawn_mask import Outline
 from edgekit.data.layouts.files.entry import UNUSABLE, Entry, Format, Read, Shape, around, disc
+from edgekit.data.layouts.files.packed import placed, png_mask
 from edgekit.reading import read_json
 from edgekit.reading.limits import LIST
 
@@ -26,8 +27,8 @@ def _read(file: Path, root: Path) -> Read:
     data = read_json(file, LIST, exact=False)  # the picture may lie within
     if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
         raise ValueError("no list of shapes")
-    shapes = tuple(_shape(item, i) for i, item in enumerate(data["shapes"], 1))
     size = _size(data)
+    shapes = tuple(_shape(item, i, size) for i, item in enumerate(data["shapes"], 1))
     path = data.get("imagePath")
     ways = (str(path),) if path else ()
     return Read((Entry((*ways, "") if ways else ("",), shapes, size),))
@@ -38,13 +39,15 @@ def _size(data: dict[str, Any]) -> tuple[float, float] | None:
     return (float(width), float(height)) if isinstance(width, int) and isinstance(height, int) else None
 
 
-def _shape(item: Any, number: int) -> Shape:
+def _shape(item: Any, number: int, size: tuple[float, float] | None) -> Shape:
     name = str(item.get("label") or "").strip() if isinstance(item, dict) else ""
     if not name:
         raise ValueError(f"shape {number} has no label")
     kind, points = str(item.get("shape_type") or "polygon"), item.get("points")
     where = f"shape {number}"
     pairs = points if isinstance(points, list) else []
+    if kind == "mask" and item.get("mask") and len(pairs) == 2:
+        return _mask(item, name, where, size)
     if kind == "circle" and len(pairs) == 2:
         (cx, cy), (x, y) = ((float(p[0]), float(p[1])) for p in pairs)
         radius = ((x - cx) ** 2 + (y - cy) ** 2) ** 0.5
@@ -56,6 +59,18 @@ def _shape(item: Any, number: int) -> Shape:
     outlined = kind in ("polygon", "circle", "rotation", "ellipse")
     outline = Outline((tuple(v for p in ring for v in p),)) if outlined else None
     return Shape(name, around(ring), where, outline=outline, note=f"{{{kind}}}, taken as the box around")
+
+
+def _mask(item: dict[str, Any], name: str, where: str, size: tuple[float, float] | None) -> Shape:
+    """A PNG whose left upper pixel is the first point; the second is its last pixel."""
+    part = png_mask(str(item["mask"]))
+    if part is None:
+        return Shape(name, UNUSABLE, where)
+    x, y = (int(float(v)) for v in item["points"][0])
+    whole = None if size is None else placed(part, x, y, int(size[1]), int(size[0]))
+    box = (float(x), float(y), float(x + part.shape[1]), float(y + part.shape[0]))
+    outline = None if whole is None else Outline.of_mask(whole)
+    return Shape(name, box, where, outline=outline, note="{mask}, taken as the box around")
 
 
 FORMAT = Format("labelme", frozenset({".json"}), _fits, _read, "labelme's JSON of each picture", each=True)

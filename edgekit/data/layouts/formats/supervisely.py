@@ -5,26 +5,19 @@ Format: docs.supervisely.com, "Supervisely JSON Annotation".
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 import re
-import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from edgekit.data.drawn_mask import Outline
 from edgekit.data.layouts.files.entry import UNUSABLE, Corners, Entry, Format, Read, Shape, around, disc
+from edgekit.data.layouts.files.packed import placed, png_mask
 from edgekit.data.layouts.files.splits import names_file
 from edgekit.reading import read_json
 from edgekit.reading.limits import LABELS, SETTINGS
 
 _MARKS = re.compile(rb'"(classTitle|geometryType)"\s*:')
 _EMPTY = re.compile(rb'"objects"\s*:\s*\[')
-_MOST = 64 << 20  # bytes of an unpacked bitmap
 
 
 def _fits(file: Path, head: bytes) -> bool:
@@ -72,21 +65,16 @@ def _shape(item: dict[str, Any], number: int, size: tuple[float, float] | None) 
 
 def _bitmap(given: dict[str, Any], size: tuple[float, float] | None) -> tuple[Corners, Outline | None]:
     """The box of a packed PNG at its origin, and its pixels where the picture's size is stated."""
+    part = png_mask(str(given.get("data")), deflated=True)
     try:
-        packed = zlib.decompressobj().decompress(base64.b64decode(str(given["data"])), _MOST)
-        with Image.open(io.BytesIO(packed), formats=("PNG",)) as image:
-            width, height = image.size
-            there = width * height <= _MOST and np.asarray(image.convert("RGBA"))
         x, y = (int(v) for v in given["origin"])
-    except (KeyError, ValueError, TypeError, OSError, zlib.error, binascii.Error):
+    except (KeyError, ValueError, TypeError):
         return UNUSABLE, None
-    box = float(x), float(y), float(x + width), float(y + height)
-    if there is False or size is None or min(x, y) < 0 or size[0] * size[1] > _MOST:
-        return box, None
-    whole = np.zeros((int(size[1]), int(size[0])), np.bool_)
-    part = whole[y : y + height, x : x + width]
-    part[:] = ((there[..., :3].max(-1) > 0) & (there[..., 3] > 0))[: part.shape[0], : part.shape[1]]
-    return box, Outline.of_mask(whole)
+    if part is None:
+        return UNUSABLE, None
+    whole = None if size is None else placed(part, x, y, int(size[1]), int(size[0]))
+    box = float(x), float(y), float(x + part.shape[1]), float(y + part.shape[0])
+    return box, None if whole is None else Outline.of_mask(whole)
 
 
 FORMAT = Format("supervisely", frozenset({".json"}), _fits, _read, "Supervisely's JSON of each picture", each=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,9 @@ def load_outlines(path: Path, classes: Sequence[str] | None = None, split: str |
     for picture in track(chosen, "reading outlines"):
         name = picture.relative_to(found.root).as_posix()
         entries = [entry for _, entry in known.entries.get(picture, ())]
+        unread = (f"{shape.where} cannot be read" for entry in entries for shape in entry.shapes if _is_unread(shape))
         problem = picture_problem(picture) or next((entry.problem for entry in entries if entry.problem), None)
+        problem = problem or next(unread, None)
         if problem is not None:
             said.setdefault("left out, unreadable or with labels that cannot be read", []).append(f"{name} ({problem})")
             continue
@@ -115,6 +118,10 @@ def classes_around(
     if own:
         index[own] = named
     return tuple(classes), index, named, (f"pixels outside all objects are taken for {classes[named]}",)
+
+
+def _is_unread(shape: Shape) -> bool:
+    return shape.outline is None and any(math.isnan(v) for v in shape.xyxy)
 
 
 def _drawn(entry: Entry, shape: Shape, size: Size, index: dict[str, int]) -> tuple[int, Outline] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.data.drawn_mask import Outline
+from edgekit.data.drawn_mask import Outline, box_of_pixels
 from edgekit.data.layouts.files.entry import UNUSABLE, Entry, Format, Read, Shape
 from edgekit.data.layouts.files.pictures import Pictures
 from edgekit.data.names import plain
@@ -98,9 +98,15 @@ def _shape(name: str, text: str, size: tuple[int, int] | None, where: str) -> Sh
     for start, end in zip(first, last, strict=True):
         flat[start:end] = True
     mask = flat.reshape(size[1], size[0]).T
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-    return Shape(name, box, where, float(mask.sum()), False, Outline.of_mask(mask), "{mask}, taken as the box around")
+    return Shape(
+        name,
+        box_of_pixels(mask) or UNUSABLE,
+        where,
+        float(mask.sum()),
+        False,
+        Outline.of_mask(mask),
+        "{mask}, taken as the box around",
+    )
 
 
 FORMAT = Format("runs", frozenset({".csv"}), _fits, _read, "a table of runs of pixels (Kaggle's EncodedPixels)")
