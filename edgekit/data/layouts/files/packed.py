@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edgekit.vision.image import BROKEN
+
 MOST = 32 << 20  # pixels of a mask
 
 
@@ -29,7 +31,7 @@ def png_mask(text: str, *, deflated: bool = False) -> NDArray[np.bool_] | None:
             if image.width * image.height > MOST:
                 return None
             values = np.asarray(image.convert("RGBA"))
-    except (ValueError, TypeError, OSError, zlib.error, binascii.Error, SyntaxError):
+    except (ValueError, TypeError, zlib.error, binascii.Error, *BROKEN):
         return None
     return np.asarray((values[..., :3].max(-1) > 0) & (values[..., 3] > 0))
 
