@@ -136,7 +136,7 @@ def test_a_picture_with_a_box_that_cannot_be_used_is_left_out_and_listed(make: M
     ("row", "why"),
     [
         ("0 0.5 0.5 0.1", "4 numbers, not class cx cy w h"),
-        ("0 .5 .5 .1 .1 .9", "6 numbers, of which the last may be a confidence"),
+        ("0 .5 .5 .1 .1 -.9", "6 numbers, of which the last may be an angle"),
         ("0 .1 .1 .2 .2 .3 .3 .4", "8 numbers"),
         ("x .5 .5 .1 .1", "not numbers"),
         ("0.5 .5 .5 .1 .1", "5 numbers"),

@@ -65,7 +65,7 @@ def is_label_files(path: Path) -> bool:
     try:
         known = read_all(found)
     except DataError:
-        return False
+        return True  # which is told when they are read
     boxed = [p for p, said in known.entries.items() if any(entry.shapes or entry.problem for _, entry in said)]
     folders = {plain(p.name).casefold() for p in own}
     return len(boxed) * 2 >= len(found.pictures) and not folders & {name.casefold() for name in known.names}

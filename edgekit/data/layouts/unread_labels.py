@@ -17,7 +17,8 @@ KNOWN = (
     "class folders; a table labels.csv (file,class_index or file,class); YOLO (data.yaml beside images/ and labels/, "
     "or texts beside the pictures and a classes.txt, CVAT's and Darknet's obj.names); Pascal VOC (Annotations/x.xml, "
     "JPEGImages/x.jpg, or XML anywhere); COCO JSON; the JSON of labelme, Label Studio, VIA, Create ML, "
-    "Supervisely, VoTT, BDD, Darwin, Labelbox; KITTI, DOTA, MOT, VisDrone, WIDER FACE; "
+    "Supervisely, VoTT, BDD, Darwin, Labelbox, Datumaro, FiftyOne, Hasty, Scale AI, Encord, SuperAnnotate, Dataloop, "
+    "OpenLABEL; KITTI, DOTA, MOT, VisDrone, WIDER FACE; "
     "CVAT's annotations.xml; tables of boxes (filename,class,xmin,ymin,xmax,ymax and the like)"
 )
 # names of folders that tools put pictures or labels in, never classes, are survey's

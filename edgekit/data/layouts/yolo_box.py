@@ -1,4 +1,4 @@
-"""One row of YOLO: `class cx cy w h`, a polygon, or a box with keypoints behind it."""
+"""One row of YOLO: `class cx cy w h`, a polygon, or a box with keypoints or a confidence behind it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from edgekit.data.layouts.annotations import Box
 from edgekit.data.orientation import Size
 
+_GUESS = "{row} with a confidence or a track behind the box, not read: are these labels a model's guesses?"
 _FARTHEST = 2.0  # in parts of the picture: beyond it numbers are no parts, but pixels
 
 
@@ -19,9 +20,12 @@ def yolo_box(cells: list[str], size: Size, keypoints: int, line: int) -> tuple[B
         raise ValueError(f"not numbers: {text}") from error
     polygon = not keypoints and len(numbers) >= 7 and len(numbers) % 2 == 1
     pose = keypoints > 0 and len(numbers) == 5 + keypoints
-    if not (len(numbers) == 5 or polygon or pose) or not numbers[0].is_integer():
+    more = (
+        len(numbers) == 6 and not keypoints and (0 <= numbers[5] <= 1 or (numbers[5] > 1 and numbers[5].is_integer()))
+    )
+    if not (len(numbers) == 5 or polygon or pose or more) or not numbers[0].is_integer():
         wanted = f"class cx cy w h and {keypoints} of keypoints" if keypoints else "class cx cy w h"
-        hint = ", of which the last may be a confidence" if len(numbers) == 6 else ""
+        hint = ", of which the last may be an angle" if len(numbers) == 6 else ""
         raise ValueError(f"{len(numbers)} numbers{hint}, not {wanted}: {text}")
     shape = numbers[1:] if polygon else numbers[1:5]
     if any(abs(n) > _FARTHEST for n in shape if np.isfinite(n)):
@@ -33,4 +37,4 @@ def yolo_box(cells: list[str], size: Size, keypoints: int, line: int) -> tuple[B
         return Box(hull, int(numbers[0]), where=where), "{polygon row}, the box around taken"
     cx, cy, bw, bh = numbers[1] * w, numbers[2] * h, numbers[3] * w, numbers[4] * h
     box = Box((cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2), int(numbers[0]), where=where)
-    return box, "{row} with keypoints, which are not read" if pose else ""
+    return box, "{row} with keypoints, which are not read" if pose else _GUESS if more else ""

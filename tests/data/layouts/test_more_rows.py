@@ -10,7 +10,7 @@ import pytest
 
 from edgekit.data import load_dataset
 from edgekit.errors import DataError
-from tests.data.layouts.made import CLASSES, SIZES, TRUTH, percent, pictures, text
+from tests.data.layouts.made import CLASSES, SIZES, TRUTH, WRITERS, percent, pictures, text
 from tests.data.layouts.test_label_files import found
 
 
@@ -136,3 +136,18 @@ def test_a_packed_set_is_told_to_be_unpacked(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"PK\3\4" + bytes(64))
     with pytest.raises(DataError, match="packed into one file"):
         load_dataset(tmp_path / name)
+
+
+def test_a_confidence_behind_a_row_is_not_read_and_said(tmp_path: Path) -> None:
+    WRITERS["yolo-predictions"](tmp_path)
+    notes = load_dataset(tmp_path, None, "val").notes
+    assert any("3 rows with a confidence or a track" in note and "guesses?" in note for note in notes), notes
+
+
+def test_a_count_that_is_not_that_of_the_boxes_leaves_its_picture_out(tmp_path: Path) -> None:
+    WRITERS["bbox-label-tool"](tmp_path)
+    file = tmp_path / "Labels" / "001" / "a.txt"
+    text(file, file.read_text().replace("2\n", "3\n", 1))
+    data = load_dataset(tmp_path)
+    assert {Path(sample.name).stem for sample in data} == {"b", "c"}
+    assert any("its first line is 3, and it has 2 boxes" in note for note in data.notes), data.notes

@@ -123,6 +123,30 @@ def ordered(x1: object, y1: object, x2: object, y2: object) -> Corners:
     return around(((x1, y1), (x2, y2)))  # type: ignore[arg-type]
 
 
+def outlined(name: str, points: Iterable[Sequence[float]], where: str, kind: str = "polygon") -> Shape:
+    """An object by its outline; `UNUSABLE` for fewer than three points, or for one that is no number."""
+    ring = [tuple(point) for point in points]
+    xyxy = around(ring)
+    if len(ring) < 3 or not math.isfinite(xyxy[0]):
+        return Shape(name, UNUSABLE, where)
+    flat = tuple(float(v) for point in ring for v in point[:2])
+    return Shape(name, xyxy, where, outline=Outline((flat,)), note=f"{{{kind}}}, taken as the box around")
+
+
+def pairs(numbers: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """x1 y1 x2 y2 .. as points. Raises ValueError for an odd number of them."""
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def sized(given: Any) -> tuple[float, float] | None:
+    """The size of a picture as a mapping with `width` and `height` states it; None where it does not."""
+    try:
+        size = float(given["width"]), float(given["height"])
+    except (TypeError, ValueError, LookupError):
+        return None
+    return size if min(size) > 0 else None
+
+
 def turned(cx: float, cy: float, w: float, h: float, radians: float) -> tuple[tuple[float, float], ...]:
     """The four corners of a box turned about its centre."""
     c, s = math.cos(radians), math.sin(radians)
@@ -132,10 +156,12 @@ def turned(cx: float, cy: float, w: float, h: float, radians: float) -> tuple[tu
     )
 
 
-def disc(cx: float, cy: float, rx: float, ry: float) -> tuple[tuple[float, float], ...]:
-    """64 points of an ellipse; its four ends are among them."""
+def disc(cx: float, cy: float, rx: float, ry: float, radians: float = 0) -> tuple[tuple[float, float], ...]:
+    """64 points of an ellipse, perhaps turned about its centre; its four ends are among them."""
+    c, s = math.cos(radians), math.sin(radians)
     angles = [2 * math.pi * i / 64 for i in range(64)]
-    return tuple((cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in angles)
+    ends = [(rx * math.cos(a), ry * math.sin(a)) for a in angles]
+    return tuple((cx + x * c - y * s, cy + x * s + y * c) for x, y in ends)
 
 
 def json_lines(file: Path, entry: Callable[[dict[str, Any]], Entry]) -> list[Entry]:

@@ -17,6 +17,16 @@ from edgekit.vision.find import holds_pictures, scan
 
 # Formats of label files, in the order that they are tried: each a file NAME in formats/ with its FORMAT
 FORMATS = (
+    "platforms.datumaro",
+    "platforms.fiftyone",
+    "platforms.hasty",
+    "platforms.scale",
+    "platforms.encord",
+    "platforms.superannotate",
+    "platforms.dataloop",
+    "platforms.openlabel",
+    "platforms.ibm",
+    "platforms.unity",
     "coco_json",
     "voc_xml",
     "cvat_xml",
@@ -41,6 +51,7 @@ FORMATS = (
     "rows.picture_lines",
     "rows.records",
     "rows.named",
+    "rows.bbox_label_tool",
 )
 _TRIED = 64  # files of one suffix that are looked into before a format is given up
 _HEAD, _TAIL = 256 * 1024, 64 * 1024  # bytes of a file that a format sees

@@ -1,6 +1,6 @@
 """One small set of boxes, written as programs and people write it: each writer fills a folder."""
 
-from tests.data.layouts.made import layouts, programs, sets, tables
+from tests.data.layouts.made import layouts, platforms, programs, sets, tables
 from tests.data.layouts.made.base import (
     CLASSES,
     NO_EMPTY,
@@ -31,6 +31,7 @@ __all__ = [
     "percent",
     "picture",
     "pictures",
+    "platforms",
     "programs",
     "rows",
     "sets",

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-Boxes = list[tuple[str, tuple[float, float, float, float]]]
+Box = tuple[float, float, float, float]
+Boxes = list[tuple[str, Box]]
 SIZES = {"a": (80, 60), "b": (100, 50), "c": (64, 64)}
 # class and x1 y1 x2 y2 in continuous pixels; c is known to have none
 TRUTH: dict[str, Boxes] = {

@@ -19,6 +19,14 @@ from tests.data.layouts.made.base import (
 
 
 @writer
+def _yolo_predictions(root: Path) -> None:
+    pictures(root / "images")
+    text(root / "data.yaml", "names: [bee, hornet]\nval: images\n")
+    for key in TRUTH:
+        text(root / "labels" / f"{key}.txt", "".join(f"{row} 0.87\n" for row in rows(key).splitlines()))
+
+
+@writer
 def _labelimg_txt(root: Path) -> None:
     pictures(root)
     text(root / "classes.txt", "bee\nhornet\n")

@@ -183,6 +183,14 @@ def _supervisely(root: Path) -> None:
 
 
 @writer
+def _bbox_label_tool(root: Path) -> None:
+    pictures(root / "Images" / "001")
+    for key, mine in TRUTH.items():
+        lines = [f"{a} {b} {c} {d} {name}" for name, (a, b, c, d) in mine]
+        text(root / "Labels" / "001" / f"{key}.txt", "\n".join([str(len(mine)), *lines]) + "\n")
+
+
+@writer
 def _cvat_xml(root: Path) -> None:
     pictures(root / "images" / "cam")
     images = []

@@ -1,8 +1,8 @@
-"""One JSON object a line for each picture: Vertex AI's and Azure's import files, Hugging Face's, CrowdHuman's odgt.
+"""One JSON object a line for each picture: Vertex AI, Azure, Hugging Face, CrowdHuman, Prodigy.
 
 Formats: cloud.google.com/vertex-ai/docs/image-data/object-detection/prepare-data, learn.microsoft.com "Data schemas to
-train computer vision models with automated machine learning", huggingface.co/docs/datasets/image_dataset, and the
-readme of CrowdHuman (Shao et al. 2018).
+train computer vision models with automated machine learning", huggingface.co/docs/datasets/image_dataset,
+prodi.gy/docs/api-interfaces "image_manual", and the readme of CrowdHuman (Shao et al. 2018).
 """
 
 from __future__ import annotations
@@ -11,10 +11,23 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, around, corners, json_lines, ordered
+from edgekit.data.layouts.files.entry import (
+    Entry,
+    Format,
+    Read,
+    Shape,
+    around,
+    corners,
+    json_lines,
+    ordered,
+    outlined,
+    sized,
+)
 from edgekit.data.names import split_of
 
-_MARKS = re.compile(rb'"(?:boundingBoxAnnotations|gtboxes|topX)"\s*:|"objects"\s*:\s*\{\s*"')
+_MARKS = re.compile(
+    rb'"(?:boundingBoxAnnotations|gtboxes|topX)"\s*:|"spans"\s*:\s*\[.*"answer"\s*:|"objects"\s*:\s*\{\s*"'
+)
 _CLASSES = ("categories", "category", "labels", "label", "class")  # of Hugging Face's objects: names or numbers
 
 
@@ -78,7 +91,28 @@ def _hugging_face(item: dict[str, Any]) -> Entry:
     return Entry((str(item["file_name"]),), shapes)
 
 
+def _prodigy(item: dict[str, Any]) -> Entry:
+    image, more = str(item.get("image") or ""), item.get("meta") or {}
+    named = (item.get("path"), more.get("file"), "" if image.startswith("data:") else image, item.get("text"))
+    ways = tuple(str(way) for way in named if way)
+    if item.get("answer", "accept") != "accept":
+        return Entry(ways, problem=f"answered by {item['answer']}")
+    shapes = []
+    for i, one in enumerate(item["spans"], 1):
+        if one.get("type", "rect") == "rect":
+            shapes.append(Shape(str(one["label"]), around(one["points"]), f"span {i}"))
+        else:
+            shapes.append(outlined(str(one["label"]), one["points"], f"span {i}"))
+    return Entry(ways, tuple(shapes), sized(item))
+
+
 # by what only theirs has
-_KINDS = {"imageGcsUri": _vertex, "image_url": _azure, "gtboxes": _crowdhuman, "objects": _hugging_face}
+_KINDS = {
+    "spans": _prodigy,
+    "imageGcsUri": _vertex,
+    "image_url": _azure,
+    "gtboxes": _crowdhuman,
+    "objects": _hugging_face,
+}
 
 FORMAT = Format("records", frozenset({".jsonl", ".odgt"}), _fits, _read, "a JSON object a line for each picture")

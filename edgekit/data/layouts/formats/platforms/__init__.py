@@ -1,0 +1,1 @@
+"""JSON of labelling services and dataset managers."""
