@@ -48,9 +48,7 @@ def _fiftyone(root: Path) -> None:
     pictures(root / "data")
     samples = []
     for key in TRUTH:
-        objects = [
-            {"_cls": "Detection", "label": name, "bounding_box": _parts(key, box)} for name, box in TRUTH[key]
-        ]
+        objects = [{"_cls": "Detection", "label": name, "bounding_box": _parts(key, box)} for name, box in TRUTH[key]]
         guess = [{"_cls": "Detection", "label": "wasp", "bounding_box": [0.5, 0.5, 0.1, 0.1], "confidence": 0.3}]
         more = {"_cls": "ImageMetadata", "width": SIZES[key][0], "height": SIZES[key][1], "size_bytes": 9}
         samples.append({"filepath": f"data/{key}.png", "tags": ["hive"], "metadata": more, "_media_type": "image",
@@ -116,8 +114,15 @@ def _encord(root: Path) -> None:
             else:
                 ring = {str(j): {"x": u, "y": v} for j, (u, v) in enumerate(_ring((x, y, x + w, y + h)))}
                 objects.append(one | {"shape": "polygon", "polygon": ring})
-        unit = {"data_hash": key, "data_title": f"{key}.png", "data_link": "https://x", "data_type": "image/png",
-                "width": SIZES[key][0], "height": SIZES[key][1], "labels": {"objects": objects, "classifications": []}}
+        unit = {
+            "data_hash": key,
+            "data_title": f"{key}.png",
+            "data_link": "https://x",
+            "data_type": "image/png",
+            "width": SIZES[key][0],
+            "height": SIZES[key][1],
+            "labels": {"objects": objects, "classifications": []},
+        }
         rows.append({"label_hash": key, "data_title": f"{key}.png", "data_units": {key: unit}, "object_answers": {}})
     text(root / "export.json", rows)
 
