@@ -15,6 +15,7 @@ from edgekit.screen import count_of
 
 CONFIGS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _SPLITS = tuple(name for names in SPLITS.values() for name in names)
+_MOST = 16  # YAMLs of other names that are looked into
 _NOTHING = (None, "", "null", "Null", "NULL", "~")  # YAML's ways to say so, and a key that is not there
 
 
@@ -34,10 +35,26 @@ def find_config(path: Path) -> Path | None:
     """The data.yaml that `path` is or holds, or that its parent holds where `path` has images/ and labels/."""
     if path.is_file():
         return path
-    here = next((path / name for name in CONFIGS if (path / name).is_file()), None)
-    if here is None and is_split(path):
-        here = next((path.parent / name for name in CONFIGS if (path.parent / name).is_file()), None)
-    return here
+    here = _config_in(path)
+    return _config_in(path.parent) if here is None and is_split(path) else here
+
+
+def _config_in(folder: Path) -> Path | None:
+    """The one of a usual name, else the only YAML in it that has names and splits."""
+    usual = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
+    if usual is not None or not folder.is_dir():
+        return usual
+    others = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in (".yaml", ".yml") and file.is_file()]
+    found = [file for file in others[:_MOST] if _is_config(file)]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_config(file: Path) -> bool:
+    try:
+        given = load_yaml(read_text(file, SETTINGS))
+    except (OSError, ValueError):
+        return False
+    return isinstance(given, dict) and "names" in given and any(given.get(k) not in _NOTHING for k in _SPLITS)
 
 
 def is_split(path: Path) -> bool:

@@ -68,10 +68,18 @@ def load_yolo(path: Path, classes: Sequence[str] | None = None, split: str | Non
     if split is None:
         notes = [f"{chosen[0]} was taken" + (f", beside it left out: {some(left)}" if left else "")]
     places: list[Path] = []
+    missing: list[DataError] = []
     for entry in dict.fromkeys(e for name in chosen for e in config.splits[name]):
-        place, note = _place(config, entry)
+        try:
+            place, note = _place(config, entry)
+        except DataError as error:
+            missing.append(error)
+            continue
         places.append(place)
         notes += note
+    if missing and (split != ALL or not places):
+        raise missing[0]
+    notes += [f"WARNING: {config_file.name} names {error.got}, which is not there" for error in missing]
     if any("was not there" in note for note in notes):
         _refuse_one_place(config)
     return _load(config_file.parent, config, classes, places, tuple(notes))
@@ -90,7 +98,8 @@ def is_yolo(path: Path) -> bool:
 def _place(config: Config, entry: str) -> tuple[Path, list[str]]:
     """Where a split lies, and a note if that is not where the file says."""
     here = config.file.parent
-    tried = _tried([here / config.root, here], entry)
+    inner = [part for part in PureWindowsPath(config.root).parts if part not in (".", "..") and part[-1] not in "\\/:"]
+    tried = _tried([here / config.root, here, *(here / Path(*inner[i:]) for i in range(len(inner)))], entry)
     for place in tried:
         if exists(place):
             note = f"{entry} was not there, {place} was taken for it"

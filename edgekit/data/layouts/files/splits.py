@@ -74,6 +74,9 @@ def names_file(start: Path, root: Path, names: Sequence[str], patterns: Sequence
         for name in names:
             if is_file(folder / name):
                 return folder / name
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():  # Classes.txt, from where case means nothing
+            if file.name.casefold() in names and is_file(file):
+                return file
         for pattern in patterns:
             for file in sorted(folder.glob(pattern)):
                 return file
