@@ -216,10 +216,14 @@ def test_a_model_of_other_classes(make: Make) -> None:
         load_dataset(make(a=xml()))
 
 
-def test_another_size_is_noted(make: Make) -> None:
+def test_another_size_is_noted_and_boxes_are_scaled_with_the_picture(make: Make) -> None:
     data = load_dataset(make(a=xml(obj("bee", 1, 1, 5, 5), size=(40, 20)), b=xml(obj("bee", 1, 1, 5, 5), size=(0, 0))))
-    said = "1 picture of another size than the labels state: JPEGImages/a.jpg (40 x 20 stated, 20 x 10 found)"
-    assert data.notes[1] == said
+    said = (
+        "1 picture of another size than the labels state, boxes scaled with it: JPEGImages/a.jpg (40 x 20 stated, 20 x"
+    )
+    assert data.notes[1].startswith(said)
+    assert boxes(data) == [[0, 0, 2.5, 2.5]]
+    assert boxes(data, 1) == [[0, 0, 5, 5]]
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])

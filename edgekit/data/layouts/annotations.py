@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data.classes.class_map import proposal
+from edgekit.data.layouts.files.resized import EITHER, STATED, Resized, pixels_of
 from edgekit.data.names import ALL, SPLITS, alike, plain, split_of, written_differently
 from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
@@ -38,6 +39,12 @@ class Box:
     area: float | None = None
     ignored: bool = False
     where: str = ""
+
+    def scaled(self, x: float, y: float) -> Box:
+        """The same box in a picture that is so many times as wide and as high."""
+        x1, y1, x2, y2 = self.xyxy
+        area = None if self.area is None else self.area * x * y
+        return replace(self, xyxy=(x1 * x, y1 * y, x2 * x, y2 * y), area=area)
 
 
 def choose_split(available: Sequence[str], split: str | None, path: Path) -> str:
@@ -102,6 +109,7 @@ class Collector:
         self._map = [class_index(name, self.classes) for name in self.found]
         self._unknown = [name for name, place in zip(self.found, self._map, strict=True) if place is None]
         self._taken: set[Path] = set()
+        self._resized: list[tuple[int, Path, Size, Sequence[Box], tuple[float, float]]] = []
         self._said: dict[str, list[str]] = {}
 
     def say(self, what: str, where: str) -> None:
@@ -124,12 +132,50 @@ class Collector:
             return None
         return picture_size(path)
 
-    def add(self, path: Path, size: Size, boxes: Sequence[Box]) -> None:
+    def add(self, path: Path, size: Size, boxes: Sequence[Box], stated: tuple[float, float] | None = None) -> None:
         """A picture that `check` has passed. It is left out, and noted, if one of its boxes cannot be used.
+
+        Where its labels state another size, `stated`, what becomes of its boxes is told by all such pictures together
+        (`files/resized.py`), when `dataset` is asked for.
 
         Raises:
             DataError: a class that the model does not have.
         """
+        if stated is not None and min(stated) > 0 and stated != (size.width, size.height):
+            self._resized.append((len(self.samples), path, size, boxes, stated))
+        elif (sample := self._sample(path, size, boxes)) is not None:
+            self.samples.append(sample)
+
+    def _settle(self) -> None:
+        """Adds the pictures of another size than their labels state, where they belong."""
+        waiting = [
+            (
+                Resized(stated, (size.width, size.height), [box.xyxy for box in boxes]),
+                (place, path, size, boxes, stated),
+            )
+            for place, path, size, boxes, stated in self._resized
+        ]
+        self._resized = []
+        groups = {same: [one for one, _ in waiting if one.same_shape is same] for same in (True, False)}
+        units = {same: pixels_of(group) for same, group in groups.items()}
+        added = 0
+        for one, (place, path, size, boxes, stated) in waiting:
+            text = f"{self.name(path)} ({stated[0]:g} x {stated[1]:g} stated, {size.width} x {size.height} found)"
+            unit = units[one.same_shape]
+            if unit == STATED and not one.same_shape:
+                self.say("left out, of another shape than the labels state and with boxes beyond it", text)
+                continue
+            scaled = one.same_shape and unit in (STATED, EITHER)
+            if scaled:
+                boxes = [box.scaled(*one.factors) for box in boxes]
+            how = ", boxes scaled with it" if scaled else ", boxes read as they stand"
+            self.say("{picture} of another size than the labels state" + (how if boxes else ""), text)
+            sample = self._sample(path, size, boxes)
+            if sample is not None:
+                self.samples.insert(place + added, sample)
+                added += 1
+
+    def _sample(self, path: Path, size: Size, boxes: Sequence[Box]) -> Sample | None:
         name = self.name(path)
         kept, seen = [], set()
         for box in boxes:
@@ -148,24 +194,22 @@ class Collector:
             cut = self._cut(name, box, size)
             if isinstance(cut, str):
                 self.say("left out, with a box that cannot be used", cut)
-                return
+                return None
             kept.append((cut, index, box.area, box.ignored))
         plain, ignored = [k for k in kept if not k[3]], [k for k in kept if k[3]]
         stated = bool(plain) and all(k[2] is not None for k in plain)
-        self.samples.append(
-            Sample(
-                path,
-                None,
-                None,
-                name,
-                boxes=np.array([k[0] for k in plain]).reshape(-1, 4),
-                box_labels=np.array([k[1] for k in plain], dtype=np.int64),
-                box_areas=np.array([k[2] for k in plain], dtype=np.float32) if stated else None,
-                ignored_boxes=np.array([k[0] for k in ignored]) if ignored else None,
-                ignored_labels=np.array([k[1] for k in ignored], dtype=np.int64) if ignored else None,
-                exact_boxes=np.array([k[0] for k in plain]).reshape(-1, 4),
-                exact_ignored=np.array([k[0] for k in ignored]) if ignored else None,
-            )
+        return Sample(
+            path,
+            None,
+            None,
+            name,
+            boxes=np.array([k[0] for k in plain]).reshape(-1, 4),
+            box_labels=np.array([k[1] for k in plain], dtype=np.int64),
+            box_areas=np.array([k[2] for k in plain], dtype=np.float32) if stated else None,
+            ignored_boxes=np.array([k[0] for k in ignored]) if ignored else None,
+            ignored_labels=np.array([k[1] for k in ignored], dtype=np.int64) if ignored else None,
+            exact_boxes=np.array([k[0] for k in plain]).reshape(-1, 4),
+            exact_ignored=np.array([k[0] for k in ignored]) if ignored else None,
         )
 
     def dataset(self, layout: str, notes: Sequence[str] = ()) -> Dataset:
@@ -174,6 +218,7 @@ class Collector:
         Raises:
             DataError: no picture could be used.
         """
+        self._settle()
         said = [f"{note_of(len(where), what)}: {some(where)}" for what, where in self._said.items()]
         warnings = (*written_differently(self.found), *alike(self.classes))
         if not self.samples:

@@ -15,6 +15,7 @@ from typing import Any
 
 from edgekit.data.layouts.annotations import Box, Collector, choose_split, unlisted
 from edgekit.data.layouts.files.corners import corners, four
+from edgekit.data.layouts.files.entry import sized
 from edgekit.data.layouts.files.parts import root_of
 from edgekit.data.layouts.files.pictures import Pictures
 from edgekit.data.layouts.files.split_names import split_of_path
@@ -179,10 +180,9 @@ def _add(
         if size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height):
             collector.say("{box} turned upright with the picture (EXIF)", collector.name(path))
             own = [replace(box, xyxy=upright(box.xyxy, size)) for box in own]
-        elif None not in stated and stated != (size.width, size.height):
-            text = f"{collector.name(path)} ({stated[0]} x {stated[1]} stated, {size.width} x {size.height} found)"
-            collector.say("{picture} of another size than the labels state", text)
-        collector.add(path, size, own)
+            collector.add(path, size, own)
+        else:
+            collector.add(path, size, own, sized(images[0]))
 
 
 def coco_id(value: object) -> str:

@@ -159,6 +159,12 @@ def read_all(found: Survey) -> Found:
             entries.setdefault(picture, []).append((file, entry))
             if mine := entry.split or split:
                 stated.setdefault(picture, mine)
+    if found.format.settle is not None:
+        every = [(p, file, entry) for p, said in entries.items() for file, entry in said]
+        settled = found.format.settle([entry for _, _, entry in every])
+        entries = {p: [] for p in entries}
+        for (picture, file, _), entry in zip(every, settled, strict=True):
+            entries[picture].append((file, entry))
     if are_parts(_pixels(entries)):
         entries = {p: [(file, as_parts(entry)) for file, entry in said] for p, said in entries.items()}
     names = tuple(own) + tuple(sorted(seen - set(own)))
@@ -232,20 +238,20 @@ def add(collector: Collector, picture: Path, said: Sequence[tuple[Path, Entry]],
     if not said:
         collector.say("{picture} without a label file, taken as without objects", name)
     boxes: list[Box] = []
+    stated = None
     for _, entry in said:
         if entry.ignore:
             collector.say(entry.ignore, name)
         turned = is_turned(entry, size)
         if turned:
             collector.say("{box} turned upright with the picture (EXIF)", name)
-        elif entry.size and min(entry.size) > 0 and entry.size != (size.width, size.height):
-            text = f"{name} ({entry.size[0]:g} x {entry.size[1]:g} stated, {size.width} x {size.height} found)"
-            collector.say("{picture} of another size than the labels state", text)
+        elif not entry.parts:
+            stated = stated or entry.size
         for shape in entry.shapes:
             if shape.note:
                 collector.say(shape.note, f"{name} {shape.where}".strip())
             boxes.append(_box(shape, entry, size, turned, index))
-    collector.add(picture, size, boxes)
+    collector.add(picture, size, boxes, stated)
 
 
 def is_turned(entry: Entry, size: Size) -> bool:

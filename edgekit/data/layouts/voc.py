@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
 from edgekit.data.layouts.annotations import Box, Collector, choose_split, unlisted
+from edgekit.data.layouts.files.counted import NOTE, Shift, counted, moved
 from edgekit.data.names import ALL, plain, written_differently
 from edgekit.data.orientation import Size, upright
 from edgekit.data.sample import Dataset
@@ -26,6 +27,7 @@ from edgekit.vision.clutter import clutter_note, is_clutter
 from edgekit.vision.find import SUFFIXES, scan
 
 _LARGEST = 4 * MB  # a VOC file has 1 to 100 KB; an element takes 40 times its bytes in memory
+OUTLINED = "{object} with an outline and no box, the box around taken"
 _FLAGS = (["1"], ["0"], ["-1"])  # behind a name in VOC's lists of one class
 
 
@@ -70,6 +72,8 @@ def load_voc(path: Path, classes: Sequence[str] | None = None, split: str | None
     notes += clutter_note(scanned.clutter, folder)
     notes += written_differently(sorted({o.findtext("name") or "" for root in roots for o in root.iter("object")}))
     collector = Collector(path, names, classes)
+    every = ((corners(item), root) for root in roots for item in root.iter("object"))
+    zero = counted((xyxy, _stated(root)) for (xyxy, kind), root in every if kind != OUTLINED)
     taken: set[Path] = set()
     for key in track(chosen, "reading labels"):
         root, picture = parsed.get(key), pictures.get(key)
@@ -87,7 +91,7 @@ def load_voc(path: Path, classes: Sequence[str] | None = None, split: str | None
             continue
         size = collector.check(picture)
         if size is not None:
-            _add(collector, picture, root, size, names)
+            _add(collector, picture, root, size, names, zero)
     if split is None and not _lists(path, frozenset()):
         notes += unlisted(folder, taken, "without XML")
     return collector.dataset("voc", notes)
@@ -146,24 +150,28 @@ def _of_one_class(file: Path, known: Set[str]) -> bool:
     return first.split()[1:] in _FLAGS and first not in known  # a name may end in " 1" too
 
 
-def _add(collector: Collector, picture: Path, root: Element, size: Size, names: list[str]) -> None:
+def _add(collector: Collector, picture: Path, root: Element, size: Size, names: list[str], zero: Shift | None) -> None:
     name = collector.name(picture)
-    stated = tuple(number_in(root.find("size"), tag) for tag in ("width", "height"))
+    stated = _stated(root)
     turned = size.orientation >= 5 and stated == (size.height, size.width) != (size.width, size.height)
     if turned:
         collector.say("{box} turned upright with the picture (EXIF)", name)
-    elif min(stated) > 0 and stated != (size.width, size.height):
-        text = f"{name} ({stated[0]:g} x {stated[1]:g} stated, {size.width} x {size.height} found)"
-        collector.say("{picture} of another size than the labels state", text)
     boxes = []
     for item in root.iter("object"):
         xyxy, kind = corners(item)
+        if zero and kind != OUTLINED:
+            xyxy, kind = moved(xyxy, zero), kind or NOTE
         where = f"line {item.get(LINE)}"
         if kind:
             collector.say(kind, f"{name} {where}")
         label, ignored = names.index(name_of(item)), number_in(item, "difficult") == 1
         boxes.append(Box(upright(xyxy, size) if turned else xyxy, label, ignored=ignored, where=where))
-    collector.add(picture, size, boxes)
+    collector.add(picture, size, boxes, None if turned else stated)
+
+
+def _stated(root: Element) -> tuple[float, float]:
+    width, height = (number_in(root.find("size"), tag) for tag in ("width", "height"))
+    return width, height
 
 
 def corners(item: Element) -> tuple[tuple[float, float, float, float], str]:
@@ -177,7 +185,7 @@ def corners(item: Element) -> tuple[tuple[float, float, float, float], str]:
             return (math.nan, math.nan, math.nan, math.nan), ""
         xs, ys = [x for x, _ in points], [y for _, y in points]
         ends = [min(xs), min(ys), max(xs), max(ys)]
-        kind = "{object} with an outline and no box, the box around taken"
+        kind = OUTLINED
         if item.find("polygon") is None:  # a centre and sides are no pixels that are counted
             return (ends[0], ends[1], ends[2], ends[3]), kind
     x1, y1, x2, y2 = ends

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgekit.data.layouts.files.entry import Corners
 
-CORNERS, EITHER = "corners", "either"
+CORNERS, EITHER, CENTRES = "corners", "either", "centres"
 _WRONG = 0.05  # of the boxes, which an annotator may have got wrong without making all of them another thing
 _SLACK = 0.01  # of the picture's sides: pixels that are counted from 1, rounded numbers
 _FEWEST = 4  # boxes, to tell COCO's by where they lie
@@ -61,6 +61,29 @@ def meant(boxes: Sequence[Corners], sizes: Sequence[tuple[float, float] | None])
     if beyond > len(placed) / 2:
         return CORNERS
     return "" if outside else EITHER
+
+
+def about(boxes: Sequence[Corners], sizes: Sequence[tuple[float, float] | None]) -> str:
+    """Whether x and y of boxes x y w h are their left upper corners, by where they would lie in their pictures.
+
+    Args:
+        boxes, sizes: as for `meant`.
+
+    Returns:
+        `CENTRES` where some would reach beyond the picture from a corner on and nearly none around a centre, `EITHER`
+        where all fit as both, else "": corners.
+    """
+    placed = [(box, size) for box, size in zip(boxes, sizes, strict=True) if size is not None]
+    beyond = sum(_beyond(x + w, y + h, size) for (x, y, w, h), size in placed)
+    outside = sum(
+        _beyond(x + w / 2, y + h / 2, size) or w / 2 - x > _SLACK * size[0] or h / 2 - y > _SLACK * size[1]
+        for (x, y, w, h), size in placed
+    )
+    if not placed or outside > _WRONG * len(placed):
+        return ""
+    if beyond > _WRONG * len(placed):
+        return CENTRES
+    return "" if outside or beyond else EITHER
 
 
 def _beyond(x: float, y: float, size: tuple[float, float]) -> bool:

@@ -85,6 +85,7 @@ class Format:
         each: one file a picture, so that its name is the picture's and says nothing of a split.
         missing_is_empty: a picture without a file has no objects.
         belongs: whether a file that does not fit, an empty one, is of this kind too.
+        settle: what all entries of a set together say of each, in their order; None where they say no more.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Format:
     each: bool = False
     missing_is_empty: bool = False
     belongs: Callable[[Path, bytes], bool] = lambda file, head: False
+    settle: Callable[[list[Entry]], list[Entry]] | None = None
 
 
 def around(points: Iterable[Sequence[float]]) -> Corners:

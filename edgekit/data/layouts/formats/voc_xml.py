@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from edgekit.data.drawn_mask import Outline
+from edgekit.data.layouts.files.counted import NOTE, counted, moved
 from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape
-from edgekit.data.layouts.voc import corners, name_of, number_in, outline_of, read_annotation
+from edgekit.data.layouts.voc import OUTLINED, corners, name_of, number_in, outline_of, read_annotation
 from edgekit.reading.xml_ import LINE
 
 _ROOT = re.compile(rb"<annotation\b")
@@ -36,4 +38,26 @@ def _read(file: Path, root: Path) -> Read:
     return Read((Entry(("", written.strip()), tuple(shapes), size),))
 
 
-FORMAT = Format("voc", frozenset({".xml"}), _fits, _read, "Pascal VOC's XML of each picture", each=True)
+def _settle(entries: list[Entry]) -> list[Entry]:
+    """A set that was counted from 0."""
+    boxes = ((shape.xyxy, entry.size) for entry in entries for shape in entry.shapes if shape.note != OUTLINED)
+    zero = counted(boxes)
+    return (
+        entries
+        if zero is None
+        else [
+            replace(
+                entry,
+                shapes=tuple(
+                    shape
+                    if shape.note == OUTLINED
+                    else replace(shape, xyxy=moved(shape.xyxy, zero), note=shape.note or NOTE)
+                    for shape in entry.shapes
+                ),
+            )
+            for entry in entries
+        ]
+    )
+
+
+FORMAT = Format("voc", frozenset({".xml"}), _fits, _read, "Pascal VOC's XML of each picture", each=True, settle=_settle)

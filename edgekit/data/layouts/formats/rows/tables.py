@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.layouts.files.corners import CORNERS, EITHER, meant
+from edgekit.data.layouts.files.corners import CENTRES, CORNERS, EITHER, about, meant
 from edgekit.data.layouts.files.entry import UNUSABLE, Corners, Entry, Format, Read, Shape, corners, ordered
 from edgekit.data.layouts.files.pictures import Pictures
 from edgekit.data.layouts.formats.rows.columns import Row, by_content, by_header, with_names
@@ -32,6 +32,10 @@ from edgekit.vision.image import picture_problem
 _NOTES = {
     CORNERS: "{box} of four numbers in one cell read as x1 y1 x2 y2: as x y width height most would leave the picture",
     EITHER: "{box} of four numbers in one cell read as x y width height, as x1 y1 x2 y2 all fit too: look at some",
+}
+_NOTES |= {
+    f"x y: {CENTRES}": "{box} read with x and y as its centre: as its left upper corner some would leave the picture",
+    f"x y: {EITHER}": "{box} read with x and y as its left upper corner, as its centre all fit too: look at some",
 }
 _LOOKED_AT = 200  # pictures whose size says how boxes are meant
 _ONE = "object"  # what objects are in a table without a column of classes
@@ -127,15 +131,19 @@ def _table(file: Path) -> _Table:
 
 
 def _units(table: _Table, file: Path, root: Path) -> tuple[bool, str]:
-    """Whether the boxes are parts of the picture, and how cells of four numbers are meant (`corners.meant`)."""
+    """Whether the boxes are parts of the picture, and how four numbers are meant (`corners.meant`, `corners.about`)."""
     found = [(row, values) for row in table.rows if (values := _numbers(table, row)) is not None]
     numbers = [v for _, values in found for v in values]
     parts = 0 < max(numbers, default=0) <= 1.01 and not all(v.is_integer() for v in numbers)
-    if "box" not in table.columns:
+    plain = {"x", "y", "w", "h"} <= set(table.columns) and not {"x1", "y1"} <= set(table.columns)
+    if "box" not in table.columns and not plain:
         return parts, ""
     boxes = [values for _, values in found]
     sizes = [(1.0, 1.0) for _ in found] if parts else _sizes(table, [row for row, _ in found], file, root)
-    return parts, meant(boxes, sizes)
+    if "box" in table.columns:
+        return parts, meant(boxes, sizes)
+    how = about(boxes, sizes)
+    return parts, "" if how == EITHER and not parts else how and f"x y: {how}"
 
 
 def _sizes(table: _Table, rows: Sequence[Row], file: Path, root: Path) -> list[tuple[float, float] | None]:
@@ -182,12 +190,14 @@ def _shape(table: _Table, row: Row, where: str, how: str, key: str) -> Shape | N
     values = _numbers(table, row)
     if values is None:
         return Shape(_ONE, UNUSABLE, where)
-    return Shape(_ONE, _corners(table.columns, values, how == CORNERS), where, note=_NOTES.get(how, ""))
+    return Shape(_ONE, _corners(table.columns, values, how), where, note=_NOTES.get(how, ""))
 
 
-def _corners(columns: dict[str, int], values: tuple[float, float, float, float], corner: bool) -> Corners:
+def _corners(columns: dict[str, int], values: tuple[float, float, float, float], how: str) -> Corners:
     a, b, c, d = values
-    if ("box" in columns and corner) or ("box" not in columns and {"x1", "y1", "x2", "y2"} <= set(columns)):
+    if how == f"x y: {CENTRES}":
+        return corners(a - c / 2, b - d / 2, c, d)
+    if ("box" in columns and how == CORNERS) or ("box" not in columns and {"x1", "y1", "x2", "y2"} <= set(columns)):
         return ordered(a, b, c, d)
     if "box" not in columns and not {"x1", "y1"} <= set(columns) and not {"x", "y"} <= set(columns):
         return corners(a - c / 2, b - d / 2, c, d)
