@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgekit.data.layouts.annotations import Box, Collector, choose_split
 from edgekit.data.layouts.files.entry import Entry, Read, Shape
-from edgekit.data.layouts.files.pictures import Pictures
+from edgekit.data.layouts.files.pictures import SEVERAL, Pictures
 from edgekit.data.layouts.files.split_names import split_of_path
 from edgekit.data.layouts.files.splits import lists_in
 from edgekit.data.layouts.files.survey import Survey, are_classes, survey
@@ -67,6 +67,8 @@ def is_label_files(path: Path) -> bool:
     except DataError:
         return True  # which is told when they are read
     boxed = [p for p, said in known.entries.items() if any(entry.shapes or entry.problem for _, entry in said)]
+    if not boxed and any(SEVERAL in text for text in known.lost):
+        return True  # in cam1/ and cam2/, and which is meant has to be told
     folders = {plain(p.name).casefold() for p in own}
     return len(boxed) * 2 >= len(found.pictures) and not folders & {name.casefold() for name in known.names}
 

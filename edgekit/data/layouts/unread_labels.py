@@ -26,7 +26,7 @@ _BY_NAME = frozenset({"obj.data", "obj.names", "classes.txt", "notes.json"})
 _MARKS = {
     ".xml": re.compile(rb"<(annotation|annotations|dataset|object|bndbox|box)\b"),
     ".json": re.compile(
-        rb'(?i)"(\w*annotations|shapes|imagePath|categories|regions|labels|topX|\w*bbox|box2d|bounding_?box|\w*boxes|polygon|objects)"\s*:'
+        rb'(?i)\\?"(\w*annotations|shapes|imagePath|categories|regions|labels|topX|\w*bbox|box2d|bounding_?box|\w*boxes|polygon|objects)\\?"\s*:'
     ),
     ".csv": re.compile(
         rb"(?i)\b(xmin|x_min|x1|bbox|rectanglelabels|polygonlabels|spatial_coordinates|polygons?|segmentation)\b"

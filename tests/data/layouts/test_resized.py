@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from edgekit.data import Dataset, load_dataset
+from edgekit.errors import DataError, LayoutError
 from tests.data.layouts.made import SIZES, TRUTH, WRITERS, coco, pictures, table, text, xml
 
 KINDS = ("coco-flat", "labelimg-xml", "labelme", "hasty", "datumaro", "cvat-xml")
@@ -106,3 +108,20 @@ def test_x_and_y_of_a_table_are_a_corner_or_a_centre_by_where_boxes_would_lie(
     for key, mine in boxes(data).items():
         np.testing.assert_allclose(mine, sorted(list(box) for _, box in TRUTH[key]), atol=1e-3)
     assert centres == any("x and y as its centre" in note for note in data.notes), data.notes
+
+
+def test_one_name_in_two_folders_is_no_reason_to_take_folders_for_classes(tmp_path: Path) -> None:
+    for camera in ("cam1", "cam2"):
+        pictures(tmp_path / camera)
+    text(tmp_path / "all.json", coco())
+    with pytest.raises(DataError, match="several pictures of this name: cam1/a.png and cam2/a.png"):
+        load_dataset(tmp_path)
+
+
+def test_labels_as_json_in_json_are_not_passed_by(tmp_path: Path) -> None:
+    """LabelU's."""
+    pictures(tmp_path)
+    result = json.dumps({"width": 80, "height": 60, "annotations": [{"toolName": "rectTool", "result": []}]})
+    text(tmp_path / "export.json", [{"id": 1, "result": result, "fileName": "a.png"}])
+    with pytest.raises(LayoutError, match="does not read"):
+        load_dataset(tmp_path)

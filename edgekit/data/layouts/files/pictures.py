@@ -12,6 +12,7 @@ from edgekit.data.names import plain
 
 # what Label Studio puts before the name of an uploaded picture: 8 digits of a UUID or a whole one
 _UPLOADED = re.compile(r"^(?:[0-9a-f]{8}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-|__)(?=.)", re.IGNORECASE)
+SEVERAL = "several pictures of this name"
 _MASKS = re.compile(r"(?i)(?:.*_)?masks?|segmentation(?:class|object)|trimaps?|.*annot|.*_labels")
 
 
@@ -95,7 +96,7 @@ class Pictures:
             candidates = mine or candidates
         scored = sorted(((self._score(p, parts, file), p) for p in candidates), reverse=True)
         if len(scored) > 1 and scored[0][0] == scored[1][0]:
-            return f"several pictures of this name: {self._name(scored[1][1])} and {self._name(scored[0][1])}"
+            return f"{SEVERAL}: {self._name(scored[1][1])} and {self._name(scored[0][1])}"
         return scored[0][1]
 
     def _score(self, picture: Path, parts: Sequence[str], file: Path) -> tuple[int, bool, int, bool]:
