@@ -143,6 +143,27 @@ def test_labelmes_polygons(tmp_path: Path) -> None:
     check(tmp_path)
 
 
+def test_outlines_of_pictures_that_were_scaled_after(tmp_path: Path) -> None:
+    """Drawn at twice and at half the size: the outlines go with the picture; of another shape it is left out."""
+    for factor in (2.0, 0.5):
+        for key in KEYS:
+            picture(tmp_path / f"{key}.png")
+            shapes = [
+                {"label": name, "points": (factor * np.reshape(ring, (-1, 2))).tolist(), "shape_type": "polygon"}
+                for name, ring in rings(key)
+            ]
+            sizes = {"imageWidth": int(factor * SIZE[1]), "imageHeight": int(factor * SIZE[0])}
+            text(tmp_path / f"{key}.json", labelme(key) | {"shapes": shapes} | sizes)
+        check(tmp_path)
+        note = next(n for n in load_dataset(tmp_path, CLASSES, truth="masks").notes if "another size" in n)
+        assert "2 pictures of another size than the labels state, outlines scaled with it" in note
+    far = [{"label": "bee", "points": [[4, 4], [150, 4], [150, 20], [4, 20]], "shape_type": "polygon"}]
+    text(tmp_path / "a.json", labelme("a") | {"shapes": far, "imageWidth": 160, "imageHeight": 30})
+    data = load_dataset(tmp_path, CLASSES, truth="masks")
+    assert [sample.name for sample in data] == ["b.png"]
+    assert any("left out, of another shape" in note for note in data.notes)
+
+
 def test_a_box_without_outline_is_its_whole_area_and_small_objects_lie_on_large_ones(tmp_path: Path) -> None:
     small, large = Outline(((2.0, 2, 4, 2, 4, 4, 2, 4),)), Outline(((0.0, 0, 6, 0, 6, 6, 0, 6),))
     mask = DrawnMask(8, 8, ((1, small), (0, large)), -1).read()

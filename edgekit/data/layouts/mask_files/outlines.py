@@ -9,8 +9,9 @@ from pathlib import Path
 
 from edgekit.data.drawn_mask import DrawnMask, Outline
 from edgekit.data.layouts.files.entry import Entry, Shape
+from edgekit.data.layouts.files.resized import EITHER, STATED, Resized, pixels_of
 from edgekit.data.layouts.files.survey import survey
-from edgekit.data.layouts.label_files import choose, is_label_files, is_turned, no_objects, read_all
+from edgekit.data.layouts.label_files import Found, choose, is_label_files, is_turned, no_objects, read_all
 from edgekit.data.mask_file import VOID, turned_upright
 from edgekit.data.names import plain
 from edgekit.data.orientation import Size, picture_size, upright
@@ -62,6 +63,8 @@ def load_outlines(path: Path, classes: Sequence[str] | None = None, split: str |
     names, index, around, more = classes_around(known.names, classes, known.survey.root)
     said: dict[str, list[str]] = {}
     samples = []
+    resized = _resized(chosen, known)
+    units = {same: pixels_of([one for one in resized.values() if one.same_shape is same]) for same in (True, False)}
     for picture in track(chosen, "reading outlines"):
         name = picture.relative_to(found.root).as_posix()
         entries = [entry for _, entry in known.entries.get(picture, ())]
@@ -71,8 +74,18 @@ def load_outlines(path: Path, classes: Sequence[str] | None = None, split: str |
         if problem is not None:
             said.setdefault("left out, unreadable or with labels that cannot be read", []).append(f"{name} ({problem})")
             continue
-        size = picture_size(picture)
-        drawn = [one for entry in entries for shape in entry.shapes if (one := _drawn(entry, shape, size, index))]
+        size, factors = picture_size(picture), (1.0, 1.0)
+        if (other := resized.get(picture)) is not None:
+            text = "{} ({:g} x {:g} stated, {:g} x {:g} found)".format(name, *other.stated, *other.found)
+            unit = units[other.same_shape]
+            if unit == STATED and not other.same_shape:
+                said.setdefault("left out, of another shape than the labels state", []).append(text)
+                continue
+            scaled = other.same_shape and unit in (STATED, EITHER)
+            factors = other.factors if scaled else factors
+            how = "outlines scaled with it" if scaled else "outlines read as they stand"
+            said.setdefault("{picture} of another size than the labels state, " + how, []).append(text)
+        drawn = [_drawn(entry, shape, size, factors, index) for entry in entries for shape in entry.shapes]
         boxes = sum(shape.outline is None for entry in entries for shape in entry.shapes)
         if boxes:
             said.setdefault("{picture} with boxes that have no outline, taken as their whole area", []).append(name)
@@ -120,14 +133,33 @@ def classes_around(
     return tuple(classes), index, named, (f"pixels outside all objects are taken for {classes[named]}",)
 
 
+def _resized(chosen: Sequence[Path], known: Found) -> dict[Path, Resized]:
+    """Pictures of another size than their label states, with the boxes around their objects."""
+    found = {}
+    for picture in chosen:
+        entries = [entry for _, entry in known.entries.get(picture, ()) if entry.size and not entry.parts]
+        if not entries or picture_problem(picture) is not None:
+            continue
+        size = picture_size(picture)
+        entry, own = entries[0], (float(size.width), float(size.height))
+        if entry.size and entry.size != own and not is_turned(entry, size):
+            found[picture] = Resized(entry.size, own, [shape.xyxy for one in entries for shape in one.shapes])
+    return found
+
+
 def _is_unread(shape: Shape) -> bool:
     return shape.outline is None and any(math.isnan(v) for v in shape.xyxy)
 
 
-def _drawn(entry: Entry, shape: Shape, size: Size, index: dict[str, int]) -> tuple[int, Outline] | None:
+def _drawn(
+    entry: Entry, shape: Shape, size: Size, factors: tuple[float, float], index: dict[str, int]
+) -> tuple[int, Outline]:
+    """An object's class and its outline; `factors`: of x and y, of what a label states to what the picture has."""
     x1, y1, x2, y2 = shape.xyxy
     outline = shape.outline or Outline(((x1, y1, x2, y1, x2, y2, x1, y2),))
     turned = is_turned(entry, size)
+    if factors != (1.0, 1.0):
+        outline = outline.scaled(*factors)
     if entry.parts:
         w, h = (size.height, size.width) if turned else (size.width, size.height)
         outline = outline.scaled(w, h)
