@@ -259,7 +259,8 @@ def read_coco(file: Path) -> dict[str, Any]:
     for key, fields in wanted.items():
         items = data.get(key) if isinstance(data, dict) else None
         bad = not isinstance(items, list) or any(not isinstance(i, dict) or not fields <= set(i) for i in items)
-        if key == "annotations" and bad and items and "segments_info" in items[0]:
+        first = items[0] if isinstance(items, list) and items else None
+        if key == "annotations" and bad and isinstance(first, dict) and "segments_info" in first:
             raise DataError(
                 f"{file} is COCO's panoptic file, which is not read.",
                 got="segments_info",
