@@ -160,7 +160,8 @@ def test_a_bomb_and_other_bytes_are_no_masks() -> None:
         assert png_mask(data, deflated=deflated) is None
     assert brushed([255] * 40, 8, 8) is None
     assert brushed([300], 8, 8) is None
-    assert placed(np.ones((3, 3), bool), 6, 0, 8, 8) is None
+    assert placed(np.ones((3, 3), bool), 6, 0, (8.0, 8.0)) is None
+    assert placed(np.ones((3, 3), bool), 0, 0, (float("inf"), 8.0)) is None
 
 
 def kaggles(mask: NDArray[np.bool_]) -> str:
@@ -186,3 +187,30 @@ def test_kaggles_runs(tmp_path: Path, header: str) -> None:
     text(tmp_path / "train.csv", "\n".join([header, beyond, *rows[2:]]))
     data = load_dataset(tmp_path, CLASSES, "all")
     assert [sample.name for sample in data] == ["train_images/b.png"]
+
+
+def test_numbers_that_no_picture_has_leave_it_out(tmp_path: Path) -> None:
+    """Beyond every float, and beyond every integer of 64 bits."""
+    good = '<mask label="bee" rle="0, 4" left="1" top="1" width="2" height="2"/>'
+    bad = good.replace('left="1"', 'left="1e999"')
+    images = [
+        f'<image name="{key}.png" width="40" height="24">{m}</image>' for key, m in zip(KEYS, (bad, good), strict=True)
+    ]
+    points = {"exterior": [[4, 4], [1e999, 4], [30, 20]], "interior": []}
+    far = f"a.png,bee,{10**30} 2"
+    for kind in ("cvat", "supervisely", "kaggle"):
+        root = tmp_path / kind
+        for key in KEYS:
+            picture(root / "img" / f"{key}.png")
+        if kind == "cvat":
+            text(root / "annotations.xml", f"<annotations><version>1.1</version>{''.join(images)}</annotations>")
+        elif kind == "supervisely":
+            for key, name in zip(KEYS, ("polygon", "rectangle"), strict=True):
+                own = points if name == "polygon" else {"exterior": [[1, 1], [5, 5]], "interior": []}
+                one = {"classTitle": "bee", "geometryType": name, "points": own}
+                text(root / "ann" / f"{key}.png.json", {"size": {"height": 24, "width": 40}, "objects": [one]})
+        else:
+            text(root / "train.csv", f"ImageId,ClassId,EncodedPixels\n{far}\nb.png,bee,3 2\n")
+        data = load_dataset(root, ("background", "bee"), "all", truth="masks")
+        assert [Path(sample.name).name for sample in data] == ["b.png"], kind
+        assert any("left out" in note and "a.png" in note for note in data.notes), kind

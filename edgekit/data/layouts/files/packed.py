@@ -36,9 +36,16 @@ def png_mask(text: str, *, deflated: bool = False) -> NDArray[np.bool_] | None:
     return np.asarray((values[..., :3].max(-1) > 0) & (values[..., 3] > 0))
 
 
-def placed(part: NDArray[np.bool_], x: int, y: int, height: int, width: int) -> NDArray[np.bool_] | None:
-    """bool [height, width] with a part whose left upper pixel lies at x and y; None where it does not lie in it."""
-    if min(x, y) < 0 or y + part.shape[0] > height or x + part.shape[1] > width or not 0 < height * width <= MOST:
+def placed(part: NDArray[np.bool_], x: int, y: int, size: tuple[float, float] | None) -> NDArray[np.bool_] | None:
+    """bool [h, w] with a part whose left upper pixel lies at x and y; None where it does not lie in it.
+
+    Args:
+        size: width and height as a file states them; None, and numbers that no picture has, give None.
+    """
+    if size is None or not (min(size) >= 1 and size[0] * size[1] <= MOST):
+        return None
+    width, height = int(size[0]), int(size[1])
+    if min(x, y) < 0 or y + part.shape[0] > height or x + part.shape[1] > width:
         return None
     whole = np.zeros((height, width), np.bool_)
     whole[y : y + part.shape[0], x : x + part.shape[1]] = part

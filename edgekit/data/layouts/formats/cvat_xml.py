@@ -95,13 +95,16 @@ def _shape(item: Element, name: str, size: tuple[float, float] | None) -> Shape:
 
 def _mask(item: Element, name: str, where: str, size: tuple[float, float] | None) -> Shape:
     """CVAT's runs go along the rows of the mask's own box, 0 first."""
-    left, top, width, height = (int(float(item.get(key, "nan"))) for key in ("left", "top", "width", "height"))
+    try:
+        left, top, width, height = (int(float(item.get(key, "nan"))) for key in ("left", "top", "width", "height"))
+        runs = [int(v) for v in item.get("rle", "").split(",") if v.strip()]
+    except (ValueError, OverflowError):
+        return Shape(name, UNUSABLE, where)
     xyxy = (float(left), float(top), float(left + width), float(top + height))
-    runs = [int(v) for v in item.get("rle", "").split(",") if v.strip()]
     outline = None
-    if size is not None and min(runs, default=-1) >= 0 and sum(runs) == width * height <= MOST:
+    if min(runs, default=-1) >= 0 and sum(runs) == width * height <= MOST and min(width, height) > 0:
         part = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
-        whole = placed(part, left, top, int(size[1]), int(size[0]))
+        whole = placed(part, left, top, size)
         outline = None if whole is None else Outline.of_mask(whole)
     return Shape(name, xyxy, where, outline=outline, note="{mask}, taken as the box around")
 

@@ -65,7 +65,7 @@ def _task(task: dict[str, Any], number: int) -> Entry:
     shapes: tuple[Shape, ...] = ()
     try:
         shapes = tuple(_shapes(found, number)) if not problem else ()
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
         problem = f"task {number}: {error}"
     size = next(
         ((float(i["original_width"]), float(i["original_height"])) for i in found if i.get("original_width")), None

@@ -66,8 +66,11 @@ def _mask(item: dict[str, Any], name: str, where: str, size: tuple[float, float]
     part = png_mask(str(item["mask"]))
     if part is None:
         return Shape(name, UNUSABLE, where)
-    x, y = (int(float(v)) for v in item["points"][0])
-    whole = None if size is None else placed(part, x, y, int(size[1]), int(size[0]))
+    try:
+        x, y = (int(float(v)) for v in item["points"][0])
+    except (TypeError, ValueError, OverflowError):
+        return Shape(name, UNUSABLE, where)
+    whole = placed(part, x, y, size)
     box = (float(x), float(y), float(x + part.shape[1]), float(y + part.shape[0]))
     outline = None if whole is None else Outline.of_mask(whole)
     return Shape(name, box, where, outline=outline, note="{mask}, taken as the box around")

@@ -68,11 +68,11 @@ def _bitmap(given: dict[str, Any], size: tuple[float, float] | None) -> tuple[Co
     part = png_mask(str(given.get("data")), deflated=True)
     try:
         x, y = (int(v) for v in given["origin"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return UNUSABLE, None
     if part is None:
         return UNUSABLE, None
-    whole = None if size is None else placed(part, x, y, int(size[1]), int(size[0]))
+    whole = placed(part, x, y, size)
     box = float(x), float(y), float(x + part.shape[1]), float(y + part.shape[0])
     return box, None if whole is None else Outline.of_mask(whole)
 

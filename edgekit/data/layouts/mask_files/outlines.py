@@ -148,7 +148,9 @@ def _resized(chosen: Sequence[Path], known: Found) -> dict[Path, Resized]:
 
 
 def _is_unread(shape: Shape) -> bool:
-    return shape.outline is None and any(math.isnan(v) for v in shape.xyxy)
+    """Whether it has no numbers, or one that no picture has."""
+    rings = (*shape.outline.rings, *shape.outline.holes) if shape.outline else (shape.xyxy,)
+    return not all(math.isfinite(v) for ring in rings for v in ring)
 
 
 def _drawn(

@@ -90,6 +90,8 @@ def _shape(name: str, text: str, size: tuple[int, int] | None, where: str) -> Sh
     """The object of one cell; `size`: height and width of its picture, None where there is no such picture."""
     if size is None or size[0] * size[1] > _MOST or not _are_runs(text):
         return Shape(name, UNUSABLE, where)
+    if max(map(len, text.split())) > 12:
+        return Shape(name, UNUSABLE, where)
     numbers = np.array(text.split(), np.int64).reshape(-1, 2)
     first, last = numbers[:, 0] - 1, numbers.sum(axis=1) - 1
     if first.min() < 0 or numbers[:, 1].min() < 1 or last.max() > size[0] * size[1]:
