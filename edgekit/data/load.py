@@ -16,7 +16,7 @@ from edgekit.data.layouts.coco import load_coco
 from edgekit.data.layouts.csv_ import load_csv
 from edgekit.data.layouts.files.survey import format_of, survey
 from edgekit.data.layouts.folder import load_folder
-from edgekit.data.layouts.formats.rows.tables import is_table_of_boxes
+from edgekit.data.layouts.formats.tables.boxes import is_table_of_boxes
 from edgekit.data.layouts.mask_files.names import names_numbers
 from edgekit.data.layouts.split_folders import split_folders, subfolders
 from edgekit.data.layouts.unread_labels import refuse_packed, refuse_unread

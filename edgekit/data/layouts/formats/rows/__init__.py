@@ -1,1 +1,1 @@
-"""Formats of rows: texts of each picture, and tables."""
+"""Formats of rows: texts of each picture."""

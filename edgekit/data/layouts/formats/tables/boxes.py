@@ -17,8 +17,8 @@ from pathlib import Path
 from edgekit.data.layouts.files.corners import CENTRES, CORNERS, EITHER, about, meant
 from edgekit.data.layouts.files.entry import UNUSABLE, Corners, Entry, Format, Read, Shape, corners, ordered
 from edgekit.data.layouts.files.pictures import Pictures
-from edgekit.data.layouts.formats.rows.columns import Row, by_content, by_header, with_names
 from edgekit.data.layouts.formats.rows.yolo import class_names, names_of
+from edgekit.data.layouts.formats.tables.columns import Row, by_content, by_header, with_names
 from edgekit.data.layouts.formats.via import class_key, via_shape
 from edgekit.data.names import plain, split_of
 from edgekit.data.orientation import picture_size

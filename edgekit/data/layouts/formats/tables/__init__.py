@@ -1,0 +1,1 @@
+"""Formats of tables: a row an object, of boxes or of runs of pixels."""
