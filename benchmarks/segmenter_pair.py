@@ -22,14 +22,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekit.data.hive.made import hive_masks
+from edgekit.data.hive.made import HIVE_CLASSES, hive_masks
 from edgekit.labels.proposals.base import Prompt, box_of
 from edgekit.labels.proposals.sam.framing import MEAN, STD
 from edgekit.labels.proposals.sam.segmenter import open_segment_anything
 
-SIDE, STRIDE, WIDTH = 640, 2, 24
-CROPS = ((64, 24, 40.0), (64, 24, 40.0), (128, 8, np.inf))  # side, insects a step, and how long at most; in turns
-_WIDE = (3.0, 10.0, 30.0)  # pixels: how far the nearness to a point reaches, three times
+SIDE, STRIDE, WIDTH = 1024, 2, 24
+PICTURE = (576, 1024)  # height and width: a bee is 20 to 72 pixels long
+CROPS = ((96, 20, 64.0), (96, 20, 64.0), (160, 8, np.inf))  # side, insects a step, and how long at most; in turns
+HORNETS = 0.35  # of the insects of a step; of all that are seen they are an eighth
+_WIDE = (4.0, 15.0, 50.0)  # pixels: how far the nearness to a point reaches, three times
 _CHOSEN_ON, _HELD_OUT = 800_000_000, 900_000_000
 
 
@@ -126,13 +128,14 @@ def clicked(mask: np.ndarray) -> tuple[float, float]:
 
 
 class Insect(NamedTuple):
-    """Its picture, its mask there and that of all, the pixel to click at and all of its pixels [K, 2] as x and y."""
+    """Its picture, its mask there and that of all, where to click, all its pixels [K, 2] as x and y, and its kind."""
 
     frame: np.ndarray
     mask: np.ndarray
     everyone: np.ndarray
     middle: tuple[float, float]
     pixels: np.ndarray
+    hornet: bool
 
     @property
     def length(self) -> float:
@@ -141,11 +144,11 @@ class Insect(NamedTuple):
 
 def insects_of(pictures: int, seed: int) -> list[Insect]:
     found = []
-    for shot in hive_masks(pictures, seed):
+    for shot in hive_masks(pictures, seed, *PICTURE):
         everyone = shot.masks.any(axis=0)
-        for mask in shot.masks:
+        for mask, label in zip(shot.masks, shot.labels, strict=True):
             pixels = np.argwhere(mask)[:, ::-1].astype(np.int16) + 0.5
-            found.append(Insect(shot.frame, mask, everyone, clicked(mask), pixels))
+            found.append(Insect(shot.frame, mask, everyone, clicked(mask), pixels, HIVE_CLASSES[label] == "hornet"))
     return found
 
 
@@ -153,8 +156,10 @@ def crops(insects: list[Insect], rng: np.random.Generator, n: int, side: int) ->
     """Pictures [n, 3, side, side], masks of one and of all [n, 2, side, side], points [n, 2, 2], labels [n, 2]."""
     images, masks = np.zeros((n, side, side, 3), np.uint8), np.zeros((n, 2, side, side), np.float32)
     points, labels = np.zeros((n, 2, 2), np.float32), np.full((n, 2), -1, np.float32)
+    kinds = [[one for one in insects if one.hornet is hornet] for hornet in (False, True)]
     for i in range(n):
-        one = insects[int(rng.integers(len(insects)))]
+        kind = kinds[int(rng.random() < HORNETS)]
+        one = kind[int(rng.integers(len(kind)))]
         px, py = one.middle if rng.random() < 0.75 else one.pixels[int(rng.integers(len(one.pixels)))]
         left = int(np.clip(px - rng.uniform(0.25, 0.75) * side, 0, one.mask.shape[1] - side))
         top = int(np.clip(py - rng.uniform(0.25, 0.75) * side, 0, one.mask.shape[0] - side))
@@ -163,7 +168,7 @@ def crops(insects: list[Insect], rng: np.random.Generator, n: int, side: int) ->
         images[i], masks[i, 0], masks[i, 1] = one.frame[rows, columns], part, one.everyone[rows, columns]
         box = box_of(part)
         if box is not None and rng.random() < 0.35:
-            points[i] = np.reshape(box, (2, 2)) + rng.normal(0, 0.7, (2, 2))
+            points[i] = np.reshape(box, (2, 2)) + rng.normal(0, 1.0, (2, 2))
             labels[i] = 2, 3
         else:
             points[i, 0], labels[i, 0] = (px - left, py - top), 1
@@ -253,7 +258,7 @@ def judged(paths: tuple[Path, Path], pictures: int, seed: int) -> dict[str, dict
     found: dict[str, list[float]] = {"click": [], "box": []}
     seconds = {"embedding": 0.0, "answer": 0.0}
     asked = open_segment_anything(*paths, say=print)
-    for number, shot in enumerate(hive_masks(pictures, seed)):
+    for number, shot in enumerate(hive_masks(pictures, seed, *PICTURE)):
         key = str(number)
         begun = time.monotonic()
         asked.prepare(key, lambda shot=shot: shot.frame)
