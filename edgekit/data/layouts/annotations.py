@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.data.classes.class_map import proposal
-from edgekit.data.layouts.files.resized import EITHER, STATED, Resized, pixels_of
+from edgekit.data.layouts.files.resized import EITHER, STATED, Resized, by_shape
 from edgekit.data.names import ALL, SPLITS, alike, plain, split_of, written_differently
 from edgekit.data.orientation import Size, picture_size
 from edgekit.data.pictures import left_out
@@ -156,8 +156,7 @@ class Collector:
             for place, path, size, boxes, stated in self._resized
         ]
         self._resized = []
-        groups = {same: [one for one, _ in waiting if one.same_shape is same] for same in (True, False)}
-        units = {same: pixels_of(group) for same, group in groups.items()}
+        units = by_shape([one for one, _ in waiting])
         added = 0
         for one, (place, path, size, boxes, stated) in waiting:
             text = f"{self.name(path)} ({stated[0]:g} x {stated[1]:g} stated, {size.width} x {size.height} found)"

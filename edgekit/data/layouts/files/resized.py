@@ -54,5 +54,10 @@ def pixels_of(pictures: Sequence[Resized]) -> str:
     return EITHER
 
 
+def by_shape(pictures: Sequence[Resized]) -> dict[bool, str]:
+    """`pixels_of` those that have the shape that is stated, and of the others."""
+    return {same: pixels_of([one for one in pictures if one.same_shape is same]) for same in (True, False)}
+
+
 def _beyond(box: Corners, size: tuple[float, float]) -> bool:
     return box[2] > size[0] * (1 + _SLACK) + 1 or box[3] > size[1] * (1 + _SLACK) + 1

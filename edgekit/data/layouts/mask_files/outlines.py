@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgekit.data.drawn_mask import DrawnMask, Outline
 from edgekit.data.layouts.files.entry import Entry, Shape
-from edgekit.data.layouts.files.resized import EITHER, STATED, Resized, pixels_of
+from edgekit.data.layouts.files.resized import EITHER, STATED, Resized, by_shape
 from edgekit.data.layouts.files.survey import survey
 from edgekit.data.layouts.label_files import Found, choose, is_label_files, is_turned, no_objects, read_all
 from edgekit.data.mask_file import VOID, turned_upright
@@ -64,7 +64,7 @@ def load_outlines(path: Path, classes: Sequence[str] | None = None, split: str |
     said: dict[str, list[str]] = {}
     samples = []
     resized = _resized(chosen, known)
-    units = {same: pixels_of([one for one in resized.values() if one.same_shape is same]) for same in (True, False)}
+    units = by_shape(list(resized.values()))
     for picture in track(chosen, "reading outlines"):
         name = picture.relative_to(found.root).as_posix()
         entries = [entry for _, entry in known.entries.get(picture, ())]
