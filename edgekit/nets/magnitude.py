@@ -144,7 +144,8 @@ class MPUNet(Segmenter):
         self.gain = Gain()
 
     def logits(self, x: Tensor) -> Tensor:
-        x = self.stem(functional.pad(x, (0, 0, 0, 0, 0, 1), value=1.0))  # [N, 32, H/2, W/2]
+        # not a pad of the channels: OpenVINO 2026.4 moves the swap of red and blue through one and fails
+        x = self.stem(torch.cat((x, torch.ones_like(x[:, :1])), 1))  # [N, 32, H/2, W/2]
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             x = block(functional.avg_pool2d(x, 2) if level else x)

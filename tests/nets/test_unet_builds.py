@@ -1,16 +1,18 @@
-"""TensorRT-RTX builds both U-Nets in float32, float16 and int8, for a dynamic batch."""
+"""TensorRT-RTX builds both U-Nets in float32, float16 and int8, for a dynamic batch; OpenVINO answers as onnxruntime."""
 
 from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
 
+import numpy as np
 import onnx
 import pytest
 import torch
 
 from edgekit import nets
 from edgekit.artifacts.engine_key import Batch, BuildOptions
+from edgekit.backends import open_session
 from edgekit.backends.trt.build import build
 from edgekit.backends.trt.library import load_library
 from edgekit.data import hive_pictures
@@ -29,6 +31,7 @@ needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx is not installed: nothing was built"
 )
 SIZE = PreprocessSpec(64, 96, "letterbox", None)
+RUNTIMES = ("onnxruntime", "openvino")
 ARCHS = ("unet-resnet18", "unet-mp")
 
 
@@ -44,6 +47,13 @@ def exported(request: pytest.FixtureRequest) -> tuple[onnx.ModelProto, Calibrati
 def test_its_graph_has_what_the_runtimes_take(exported: tuple[onnx.ModelProto, Calibration]) -> None:
     found = lint(exported[0], runtimes=("tensorrt", "onnxruntime", "openvino"), opset=20)
     assert [one for one in found if one.severity == "error"] == []
+
+
+def test_openvino_answers_as_onnxruntime(exported: tuple[onnx.ModelProto, Calibration]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+    found = [open_session(exported[0].SerializeToString(), name).run({"image": pixels}) for name in RUNTIMES]
+    assert np.array_equal(found[0]["mask"], found[1]["mask"])
+    np.testing.assert_allclose(found[0]["score"], found[1]["score"], atol=1e-3)
 
 
 @needs_rtx
