@@ -28,7 +28,8 @@ class FoundShare:
         boxes: how many of both sides had to have a partner: every one with a score of at least 0.05 and the ten best of
             each picture, or, where the limits say so, those that are shown.
         matched: share of those that have one on the other side: same class, and the limits' IoU or corners within 0.1
-            pixel; ties on a plateau, see `edgekit.tasks.detection.compare.PLATEAU`, up to a fiftieth of all.
+            pixel; ties on a plateau, see `edgekit.tasks.detection.compare.PLATEAU`, up to a fiftieth of all,
+            and `FAR_TIED`, up to one in 500.
         max_shift: largest distance of any corner of a matched box, in the net's pixels.
     """
 

@@ -75,6 +75,24 @@ def test_the_other_place_of_a_plateau_is_a_tie(moved: float, score: float, passe
     assert stage.ties == (2 if passed else 0)  # one on each side
 
 
+@pytest.mark.parametrize(
+    ("boxes_moved", "size", "score", "passed"),
+    [(1, 0, 0.0, True), (1, 1, 0.0, False), (1, 0, 1e-4, False), (4, 0, 0.0, False)],
+)
+def test_another_place_of_a_flat_picture_is_a_tie_of_few(
+    boxes_moved: int, size: float, score: float, passed: bool
+) -> None:
+    """Of 2 * 40 * 17 boxes two may be: one that is elsewhere counts on both sides, with its class, score and size."""
+    want = found(n=40)
+    got = copy(want)
+    got["boxes"][7, 3 : 3 + boxes_moved] += 300
+    got["boxes"][7, 3, 2:] += size
+    got["scores"][7, 3] += score
+    stage = compare_found("onnx", want, got, LIMITS.model_copy(update={"boxes_matched": 1.0}))
+    assert stage.passed is passed, stage.problems
+    assert stage.ties == (0 if size or score else 2)
+
+
 def test_a_decoding_that_is_off_by_a_cell_is_no_tie() -> None:
     want = found(n=12)
     want["boxes"][..., 2:] = want["boxes"][..., :2] + 6
@@ -227,8 +245,8 @@ def test_a_detection_with_several_neighbours_is_one_tie() -> None:
     labels = np.zeros(2, np.int32)
     one = {"boxes": boxes((0, 0, 20, 20), (90, 90, 99, 99)), "scores": np.float32([0.9, 0.01]), "labels": labels}
     other = {"boxes": boxes((5, 0, 25, 20), (0, 5, 20, 25)), "scores": np.float32([0.9, 0.9]), "labels": labels}
-    assert _partners(one, other, LIMITS, ()) == (1, [], 1)
-    assert _partners(one, {**other, "labels": labels + 1}, LIMITS, ()) == (1, [], 0)
+    assert _partners(one, other, LIMITS, ()) == (1, [], (1, 0))
+    assert _partners(one, {**other, "labels": labels + 1}, LIMITS, ()) == (1, [], (0, 0))
 
 
 def test_a_score_at_the_limit_counts() -> None:

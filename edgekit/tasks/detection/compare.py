@@ -22,6 +22,9 @@ CUT = 1e-6
 # same class and, to 1e-6, the same score whose corners are this near, in pixels, is a tie. Only few may be: a decoding
 # that is off by a cell has such neighbours everywhere.
 PLATEAU, TIED = 8.0, 0.02
+# Where a picture is flat, black bars say, the plateau is as wide as that, and suppression leaves any of its places: a
+# detection elsewhere of the same class, score and size. A wrong place of a detection looks the same, so very few may be.
+FAR_TIED = 0.002
 SAME_CORNERS = 0.1  # pixels; so are two whose corners are all this near: boxes of no area have no IoU
 
 
@@ -43,7 +46,7 @@ def compare_found(
         problem = "boxes or scores that are NaN or infinite"
         return Stage(name, False, float("nan"), float("nan"), None, 0, n, (problem,), found=nothing)
     fall = [bool((np.diff(side["scores"], axis=1) <= 0).all()) for side in (reference, candidate)]
-    wanted = partners = ties = 0
+    wanted = partners = near = far = 0
     score_shift = box_shift = 0.0
     for i in range(n):
         for one, other in ((reference, candidate), (candidate, reference)):
@@ -52,11 +55,12 @@ def compare_found(
             )
             wanted += count
             partners += len(pairs)
-            ties += tied
+            near += tied[0]
+            far += tied[1]
             for a, b in pairs:
                 score_shift = max(score_shift, abs(float(one["scores"][i, a]) - float(other["scores"][i, b])))
                 box_shift = max(box_shift, float(np.abs(one["boxes"][i, a] - other["boxes"][i, b]).max()))
-    ties = min(ties, int(TIED * wanted))
+    ties = min(near, int(TIED * wanted)) + min(far, int(FAR_TIED * wanted))
     share = (partners + ties) / wanted if wanted else 0.0
     problems = []
     if share < limits.boxes_matched:
@@ -75,8 +79,9 @@ def compare_found(
 
 def _partners(
     one: Outputs, other: Outputs, limits: GateLimits, thresholds: Sequence[float]
-) -> tuple[int, list[tuple[int, int]], int]:
-    """How many of `one`'s detections count, which of `other`'s is the partner of each that has one, and the ties."""
+) -> tuple[int, list[tuple[int, int]], tuple[int, int]]:
+    """How many of `one`'s detections count, which of `other`'s is the partner of each that has one, and of the rest how
+    many are ties with a place near and with one farther away."""
     scores = one["scores"]
     if limits.boxes == "shown":
         floor = np.asarray(thresholds or (DEFAULT_SCORE,) * (int(one["labels"].max(initial=0)) + 1))
@@ -87,15 +92,19 @@ def _partners(
     clear = scores > (scores.min() + CUT if scores.min() > 0 else 0)
     counted = np.flatnonzero(clear & count)
     if not len(counted):
-        return 0, [], 0
+        return 0, [], (0, 0)
     overlap = iou_matrix(one["boxes"][counted], other["boxes"])
     apart = np.abs(one["boxes"][counted][:, None] - other["boxes"]).max(2)
     same = (overlap >= limits.box_iou) | (apart <= SAME_CORNERS)
     fits = same & (one["labels"][counted][:, None] == other["labels"]) & (other["scores"] > 0)
     alike = other["labels"] == one["labels"][counted][:, None]
-    alike &= (apart <= PLATEAU) & (np.abs(other["scores"] - scores[counted][:, None]) <= CUT)
+    alike &= np.abs(other["scores"] - scores[counted][:, None]) <= CUT
+    sides = [side["boxes"][:, 2:] - side["boxes"][:, :2] for side in (one, other)]
+    as_large = np.abs(sides[0][counted][:, None] - sides[1]).max(2) <= SAME_CORNERS
     # of several at one place the one of the nearest score
     (taken,) = take_turns(np.where(fits, -np.abs(other["scores"] - scores[counted][:, None]), -np.inf))
     paired = taken != NOBODY
     pairs = list(zip(counted[paired].tolist(), taken[paired].tolist(), strict=True))
-    return len(counted), pairs, int(alike[~paired].any(axis=1).sum())
+    near = (alike & (apart <= PLATEAU))[~paired].any(axis=1)
+    far = (alike & as_large)[~paired].any(axis=1) & ~near
+    return len(counted), pairs, (int(near.sum()), int(far.sum()))
