@@ -1,4 +1,4 @@
-"""TensorRT-RTX builds both U-Nets in float32, float16 and int8, for a dynamic batch; OpenVINO answers as onnxruntime."""
+"""TensorRT-RTX builds both U-Nets in float32, float16 and int8, for a dynamic batch; OpenVINO runs them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ CUT = 1e-6
 # that is off by a cell has such neighbours everywhere.
 PLATEAU, TIED = 8.0, 0.02
 # Where a picture is flat, black bars say, the plateau is as wide as that, and suppression leaves any of its places: a
-# detection elsewhere of the same class, score and size. A wrong place of a detection looks the same, so very few may be.
+# detection elsewhere of the same class, score and size. A wrong place of one looks the same, so very few may be.
 FAR_TIED = 0.002
 SAME_CORNERS = 0.1  # pixels; so are two whose corners are all this near: boxes of no area have no IoU
 
