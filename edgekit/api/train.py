@@ -156,7 +156,7 @@ def draw(task: Training, result: TrainResult, run: Path, say: Callable[[str], No
     curves = run / "curves.png"
     plots.curves(curves, result.rows)
     best = load_checkpoint(result.best)
-    for path in (curves, *task.draw(best.net(), best.spec, run)):
+    for path in (curves, *task.draw(task.net_of(best), best.spec, run)):
         say(str(path))
     return curves
 

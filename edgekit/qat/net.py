@@ -16,28 +16,30 @@ from edgekit.errors import UsageError
 from edgekit.graph.lint.graph import Graph, operand
 from edgekit.nets.centernet import LtrbMaps, OffsetSizeMaps
 from edgekit.qat.operators import LAYERS, NUMBERS, OPERATORS, not_known
-from edgekit.qat.rounding import Activation, weight_and_bias
+from edgekit.qat.rounding import Range, weight_and_bias
 from edgekit.quantize.place import Quantized
-from edgekit.quantize.plan import layers_of
+from edgekit.quantize.plan import layers_of, plan
 from edgekit.spec import PreprocessSpec
 
 Values = dict[str, Tensor]
-Step = Callable[[nn.Module, Values], Tensor]  # of the net it is asked in: a copy has weights of its own
+Step = Callable[["QuantizedNet", Values], Tensor]  # of the net it is asked in: a copy has weights of its own
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer of the graph: the names of its weights, and where they are rounded the axis and its input's scale."""
+    """A layer of the graph: the names of its weights, and where they are rounded the axis and its input's range."""
 
     node: onnx.NodeProto
     weight: str
     bias: str
     axis: int
-    input_scale: float | None
+    input_range: str | None
 
 
 class QuantizedNet(nn.Module):
     """float32 [N, 3, H, W], normalized, -> what the graph gives under `outputs`, one tensor or a tuple.
+
+    Its parameters are the weights under their names in the graph, and what was learnt of the ranges, under `ranges`.
 
     Args:
         model: the float32 graph, of uint8 pictures.
@@ -63,6 +65,11 @@ class QuantizedNet(nn.Module):
         super().__init__()
         plain, graph = Graph(model), Graph(quantized.model)
         self.spec, self.scheme, self.given = spec, scheme, tuple(outputs)
+        self._ranges = _keys(plan(model, scheme).same, quantized.parameters)
+        self.ranges = nn.ModuleDict()
+        for tensor, key in self._ranges.items():
+            if key not in self.ranges:
+                self.ranges[key] = Range(*quantized.parameters[tensor], scheme)
         axes = {layer.name: layer.axis for layer in layers_of(model) if layer.name in quantized.layers}
         originals = {node.name: node for node in plain.nodes}
         needed = _ancestors(graph, outputs)
@@ -73,7 +80,7 @@ class QuantizedNet(nn.Module):
                 continue
             if node.op_type == "DequantizeLinear":
                 if (pair := graph.producer(node.input[0], "QuantizeLinear")) is not None:
-                    self._add(node, (pair.input[0],), self._rounded(graph, pair))
+                    self._add(node, (pair.input[0],), _rounded(pair.input[0]))
                 continue
             if node.op_type in LAYERS and plain.is_constant(originals[node.name].input[1]):
                 layer = self._layer(plain, graph, originals[node.name], node, axes)
@@ -112,14 +119,15 @@ class QuantizedNet(nn.Module):
     def _add(self, node: onnx.NodeProto, read: tuple[str, ...], step: Step) -> None:
         self._steps.append((node.output[0], read, step))
 
-    def _rounded(self, graph: Graph, pair: onnx.NodeProto) -> Step:
-        scale, zero = graph.constant(pair.input[1]), graph.constant(pair.input[2])
-        assert scale is not None
-        assert zero is not None
-        limits = np.iinfo(zero.dtype)
-        rounding = Activation(float(scale), int(zero), int(limits.min), int(limits.max))
-        source = pair.input[0]
-        return lambda net, values: rounding(values[source])
+    def ranges_of_tensors(self) -> dict[str, tuple[float, int]]:
+        """Tensor -> its scale and zero point, as `edgekit.quantize.place.quantize` takes them."""
+        with torch.no_grad():
+            return {tensor: self._range(tensor).numbers() for tensor in self._ranges}
+
+    def _range(self, tensor: str) -> Range:
+        found = self.ranges[self._ranges[tensor]]
+        assert isinstance(found, Range)
+        return found
 
     def _layer(
         self, plain: Graph, graph: Graph, original: onnx.NodeProto, node: onnx.NodeProto, axes: Mapping[str, int]
@@ -129,19 +137,20 @@ class QuantizedNet(nn.Module):
             raise not_known(node, "a weight that several layers share")
         if node.name not in axes:
             return _Layer(node, weight, bias, 0, None)
-        pair = graph.producer(node.input[0])
+        dequantize = graph.producer(node.input[0])
+        assert dequantize is not None
+        pair = graph.producer(dequantize.input[0], "QuantizeLinear")
         assert pair is not None
-        scale = graph.constant(pair.input[1])
-        assert scale is not None
-        return _Layer(node, weight, bias, axes[node.name], float(scale))
+        return _Layer(node, weight, bias, axes[node.name], pair.input[0])
 
     def _computed(self, layer: _Layer, source: str) -> Step:
         compute, scheme = LAYERS[layer.node.op_type], self.scheme
 
-        def step(net: nn.Module, values: Values) -> Tensor:
+        def step(net: QuantizedNet, values: Values) -> Tensor:
             weight, bias = _held(net, layer.weight), _held(net, layer.bias) if layer.bias else None
-            if layer.input_scale is not None:
-                weight, bias = weight_and_bias(weight, bias, layer.axis, layer.input_scale, scheme)
+            if layer.input_range is not None:
+                scale, _ = net._range(layer.input_range).numbers()
+                weight, bias = weight_and_bias(weight, bias, layer.axis, scale, scheme)
             return compute(layer.node, values[source], weight, bias)
 
         return step
@@ -156,7 +165,7 @@ class QuantizedNet(nn.Module):
                 raise not_known(node, "a constant that is no initializer")
             held.update(constants)
 
-        def step(net: nn.Module, values: Values) -> Tensor:
+        def step(net: QuantizedNet, values: Values) -> Tensor:
             inputs: list[Any] = []
             for name in node.input:
                 if name in constants:
@@ -166,6 +175,21 @@ class QuantizedNet(nn.Module):
             return operator(node, inputs)
 
         return step
+
+
+def _rounded(tensor: str) -> Step:
+    return lambda net, values: net._range(tensor)(values[tensor])
+
+
+def _keys(same: Mapping[str, str], tensors: Collection[str]) -> dict[str, str]:
+    """Tensor -> the name of its range: that of the tensor whose range it takes, without dots."""
+    found = {}
+    for tensor in tensors:
+        source = tensor
+        while source in same:
+            source = same[source]
+        found[tensor] = source.replace(".", "/")
+    return found
 
 
 def _ancestors(graph: Graph, outputs: Sequence[str]) -> set[str]:

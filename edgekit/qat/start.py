@@ -77,8 +77,10 @@ class Source:
         """Puts the weights of a net with a state that `stored` gave into `net`, in place."""
         folded, _ = fold_bn(with_decoding(stored, self.spec), _noise(self.spec.preprocess))
         state = folded.state_dict()
-        for name, parameter in net.named_parameters():
-            parameter.copy_(_of_graph(state[name], name, self))
+        learnt = dict(net.named_parameters())
+        for name in self.learning:
+            if name in learnt:
+                learnt[name].copy_(_of_graph(state[name], name, self))
 
     def digest(self) -> str:
         """sha256 (hex) of the weights that it starts from."""

@@ -22,6 +22,7 @@ from edgekit.config.recipe import Recipe
 from edgekit.data import Dataset, sample_evenly
 from edgekit.errors import UsageError
 from edgekit.progress import working
+from edgekit.qat.net import QuantizedNet
 from edgekit.qat.start import measured_parameters, source_of
 from edgekit.spec import ModelSpec, digest
 from edgekit.training.task import Batch, Boxes, Score, Training
@@ -86,8 +87,8 @@ class QuantizedTraining(Training):
         with working("exporting the graph"):
             self._source = source_of(checkpoint)
         with working("calibration", len(pictures)) as work:
-            self.parameters = measured_parameters(self._source, scheme, pictures, lambda done, total: work.step())
-        self.net = self._source.net(scheme, self.parameters)
+            measured = measured_parameters(self._source, scheme, pictures, lambda done, total: work.step())
+        self.net = self._source.net(scheme, measured)
         self._teacher = checkpoint.net().requires_grad_(False)
         self._device: torch.device | None = None
         self._before: Score | None = None
@@ -134,14 +135,21 @@ class QuantizedTraining(Training):
         return self._task.answers(net)
 
     def draw(self, net: nn.Module, spec: ModelSpec, folder: Path) -> tuple[Path, ...]:
-        """As the int8 graph answers: `net` has the weights before they are rounded."""
+        return self._task.draw(net, spec, folder)
+
+    def net_of(self, checkpoint: Checkpoint) -> nn.Module:
+        """With the rounding: the checkpoint has the weights before they are rounded."""
+        held = checkpoint.quantization
+        assert held is not None
+        net = self._source.net(held.scheme, held.parameters)
         with torch.no_grad():
-            self._source.restore(self.net, net)
-        return self._task.draw(self.net.cpu(), spec, folder)
+            self._source.restore(net, checkpoint.net())
+        return net
 
     def stored(self, net: nn.Module) -> dict[str, Any]:
         metrics = self._float(net).metrics
-        held = Quantization(self.scheme, self.parameters, next(iter(metrics.items()), None))
+        assert isinstance(net, QuantizedNet)
+        held = Quantization(self.scheme, net.ranges_of_tensors(), next(iter(metrics.items()), None))
         return {"state_dict": self._source.stored(net), "quantization": held}
 
     def _float(self, net: nn.Module) -> Score:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgekit.artifacts.metadata import MADE, RECORDED
+from edgekit.checkpoints.checkpoint import Checkpoint
 from edgekit.data import Dataset
 from edgekit.errors import UsageError
 from edgekit.spec import ModelSpec, PreprocessSpec
@@ -108,6 +109,10 @@ class Training(ABC):
     def sampling_weights(self) -> Tensor | None:
         """float64 [len(self)]: how often each sample is drawn in relation to the others, or None for once an epoch."""
         return None
+
+    def net_of(self, checkpoint: Checkpoint) -> nn.Module:
+        """What a checkpoint of this training answers by, in evaluation mode."""
+        return checkpoint.net()
 
     def stored(self, net: nn.Module) -> dict[str, Any]:
         """What a checkpoint keeps of `net`: the arguments of `edgekit.checkpoints.checkpoint.Checkpoint` for it."""

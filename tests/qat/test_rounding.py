@@ -9,8 +9,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from edgekit.config.schemes import SCHEMES
-from edgekit.qat.rounding import Activation, half_scales, weight_and_bias
+from edgekit.config.schemes import SCHEMES, Scheme
+from edgekit.qat.rounding import Range, half_scales, weight_and_bias
 from edgekit.quantize.weights import half_scale, quantize_bias, quantize_weight, room_for_bias, weight_scales
 
 
@@ -38,9 +38,8 @@ def test_weights_and_biases_are_those_that_an_export_stores(scheme: object, axis
     np.testing.assert_allclose(shift.numpy(), stored, rtol=2e-7)
 
 
-@pytest.mark.parametrize(("zero", "kind"), [(31, np.uint8), (-7, np.int8)])
-def test_activations_are_those_of_a_pair(zero: int, kind: type[np.generic]) -> None:
-    limits = np.iinfo(kind)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("zero", "kind", "scheme"), [(31, np.uint8, "int8-x86"), (-7, np.int8, "int8-arm")])
+def test_activations_are_those_of_a_pair(zero: int, kind: type[np.generic], scheme: str) -> None:
     scale = np.float32(0.037)
     x = np.random.default_rng(0).uniform(-6, 12, 4000).astype(np.float32)
     nodes = [
@@ -55,7 +54,7 @@ def test_activations_are_those_of_a_pair(zero: int, kind: type[np.generic]) -> N
     )
     onnx.checker.check_model(model)
     wanted = ReferenceEvaluator(model).run(None, {"x": x})[0]
-    got = Activation(float(scale), zero, limits.min, limits.max)(torch.from_numpy(x)).numpy()
+    got = Range(float(scale), zero, SCHEMES[scheme])(torch.from_numpy(x)).detach().numpy()
     off = np.abs(got - wanted)
     assert (off > 1e-6).mean() < 0.002  # halves, which a reciprocal can round to the other side
     assert off.max() <= scale * 1.001
@@ -63,7 +62,7 @@ def test_activations_are_those_of_a_pair(zero: int, kind: type[np.generic]) -> N
 
 def test_what_is_inside_the_range_learns_and_what_is_outside_does_not() -> None:
     x = torch.tensor([-5.0, 0.5, 300.0], requires_grad=True)
-    Activation(1.0, 0, 0, 255)(x).sum().backward()
+    Range(1.0, 0, SCHEMES["int8-x86"])(x).sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [0, 1, 0]
     weight, bias = (torch.randn(4, 3, requires_grad=True), torch.randn(4, requires_grad=True))
@@ -74,6 +73,26 @@ def test_what_is_inside_the_range_learns_and_what_is_outside_does_not() -> None:
     assert bias.grad is not None
     assert torch.equal(weight.grad, torch.ones(4, 3))
     assert torch.equal(bias.grad, torch.ones(4))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=lambda scheme: scheme.name)
+@pytest.mark.parametrize("factor", [5.0, 0.1])
+def test_a_range_that_is_too_wide_or_too_narrow_learns(scheme: Scheme, factor: float) -> None:
+    x = torch.randn(20_000, generator=torch.Generator().manual_seed(0))
+    zero = 0 if scheme.grid.symmetric else scheme.grid.low + 128
+    found = Range(factor * 4 / 127, zero, scheme)
+    before = (found(x) - x).square().mean().item()
+    optimizer = torch.optim.Adam(found.parameters(), lr=2e-3)
+    for _ in range(300):
+        optimizer.zero_grad()
+        (found(x) - x).square().mean().backward()
+        optimizer.step()
+    after = (found(x) - x).square().mean().item()
+    assert after < before / 10
+    scale, still = found.numbers()
+    assert still == zero
+    assert scale == pytest.approx(4 / 127, rel=0.35)
+    assert not scheme.half_scales or np.float16(scale) == scale
 
 
 def test_scales_of_half_precision_are_the_exporters() -> None:
