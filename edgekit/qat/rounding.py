@@ -1,8 +1,8 @@
 """The rounding of an int8 graph in torch, with gradients: the numbers are those that `edgekit.quantize` stores.
 
 Forward it rounds; backward it does not, but for what lies outside a tensor's range, which gets no gradient (Bengio et
-al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons", the straight-through estimator). The scale of
-an activation learns too (Esser et al. 2020, "Learned Step Size Quantization", arXiv 1902.08153, sec. 2.1 and 2.2).
+al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons", the straight-through estimator). The scale
+of an activation learns too (Esser et al. 2020, "Learned Step Size Quantization", arXiv 1902.08153, sec. 2.1 and 2.2).
 """
 
 from __future__ import annotations

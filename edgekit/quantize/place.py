@@ -19,6 +19,7 @@ from edgekit.quantize.observers import Method
 from edgekit.quantize.peaks import read_for_peaks
 from edgekit.quantize.plan import QuantizableLayer, QuantizationPlan, consumers_of, plan
 from edgekit.quantize.rounding import Rounder
+from edgekit.quantize.saturation import told_apart
 from edgekit.quantize.weights import (
     half_scale,
     quantize_bias,
@@ -107,7 +108,9 @@ def quantize(
     graph = Graph(model)
     if isinstance(calibration, Calibration):
         whole = _multiplied(graph, where) | read_for_peaks(graph) if method == "mse" else frozenset()
-        parameters = _parameters(where, calibration, chosen, lambda tensor: "minmax" if tensor in whole else method)
+        parameters = _parameters(
+            graph, where, calibration, chosen, lambda tensor: "minmax" if tensor in whole else method
+        )
     else:
         parameters = _as_trained(where, calibration)
     edit = _Edit()
@@ -161,7 +164,11 @@ def _multiplied(graph: Graph, where: QuantizationPlan) -> frozenset[str]:
 
 
 def _parameters(
-    where: QuantizationPlan, calibration: Calibration, scheme: Scheme, method: Callable[[str], Method]
+    graph: Graph,
+    where: QuantizationPlan,
+    calibration: Calibration,
+    scheme: Scheme,
+    method: Callable[[str], Method],
 ) -> dict[str, tuple[float, int]]:
     found = {}
     for tensor in where.tensors:
@@ -169,6 +176,8 @@ def _parameters(
         while source in where.same:
             source = where.same[source]
         low, high = calibration.range_of(source, method(source), scheme.grid)
+        least, most = told_apart(graph, source)
+        low, high = max(low, least), min(high, most)
         scale, zero = scheme.grid.parameters(low, high)
         if scheme.half_scales:
             scale = float(half_scale(np.array(scale)))

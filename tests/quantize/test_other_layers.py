@@ -217,6 +217,22 @@ def test_what_a_depthwise_layer_lacks_on_average_goes_into_its_bias(
     np.testing.assert_allclose(corrected, bias + lacking, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("scheme", ["int8-x86", "int8-arm"])
+def test_a_range_in_front_of_a_hardswish_begins_at_minus_three(
+    scheme: str, mobile: onnx.ModelProto, calibrated: Calibrated
+) -> None:
+    wide = onnx.ModelProto()
+    wide.CopyFrom(mobile)
+    for name in ("w_stem", "b_stem"):
+        (tensor,) = (t for t in wide.graph.initializer if t.name == name)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(20 * onnx.numpy_helper.to_array(tensor), name))
+    seen = calibrated(wide)
+    assert seen.range_of("stem", "minmax", SCHEMES[scheme].grid)[0] < -6
+    scale, zero = quantize(wide, seen, scheme).parameters["stem"]
+    low = scale * (SCHEMES[scheme].grid.low - zero)
+    assert -3 - scale < low <= -3 + scale
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_tokens_keep_their_few_huge_values(scheme: str, vit: onnx.ModelProto, calibrated: Calibrated) -> None:
     """Behind LayerNorm and GELU the whole range is taken; a map in front of a convolution is clipped as before."""

@@ -1,0 +1,42 @@
+"""Which values of a tensor its readers tell apart: beyond them a range need not reach."""
+
+from __future__ import annotations
+
+import math
+
+import onnx
+
+from edgekit.graph.lint.graph import Graph, attribute, operand
+
+
+def told_apart(graph: Graph, tensor: str) -> tuple[float, float]:
+    """The smallest and the largest value that any reader of `tensor` does not take for the same as what lies beyond.
+
+    HardSwish is 0 below -3, and so a convolution in front of it wants no integers there: of the stem of a MobileNetV3,
+    from -20 to 17, half of them. Infinite where a reader is of another kind, or the tensor is an output of the graph.
+    """
+    readers = graph.consumers(tensor)
+    if not readers or graph.is_output(tensor):
+        return -math.inf, math.inf
+    sides = [_of_reader(graph, node) for node in readers]
+    return min(low for low, _ in sides), max(high for _, high in sides)
+
+
+def _of_reader(graph: Graph, node: onnx.NodeProto) -> tuple[float, float]:
+    if node.op_type == "Relu":
+        return 0.0, math.inf
+    if node.op_type == "HardSwish":
+        return -3.0, math.inf
+    if node.op_type == "HardSigmoid":
+        alpha, beta = attribute(node, "alpha", 0.2), attribute(node, "beta", 0.5)
+        return (-beta / alpha, (1 - beta) / alpha) if alpha > 0 else (-math.inf, math.inf)
+    if node.op_type == "Clip":
+        return _limit(graph, node, 1, -math.inf), _limit(graph, node, 2, math.inf)
+    return -math.inf, math.inf
+
+
+def _limit(graph: Graph, node: onnx.NodeProto, i: int, without: float) -> float:
+    """A Clip's limit; `without` where it has none, or one that is computed."""
+    name = operand(node, i)
+    value = graph.constant(name) if name else None
+    return without if value is None else float(value)
