@@ -123,12 +123,12 @@ h1{font-size:18px}h2{margin:7px 0 0;padding-top:4px;font-size:13px;break-after:a
 .table{overflow:visible;border-radius:5px}table{font-size:9px}th{font-size:8.5px}th,td{padding:1.5px 3px}
 td .iv{display:inline;font-size:8px;margin-left:3px}.w .iv{min-width:0}.tag{font-size:8px;padding:0 4px}
 .sw{width:7px;height:7px;margin-right:4px}
-.grid{grid-template-columns:repeat(5,minmax(0,1fr));gap:6px;margin-top:5px;align-items:start}
-.last{columns:5;column-gap:6px;margin-top:6px}.last .grid{display:block;margin:0}
-.card.full{grid-column:auto}.card.table-card,.pair{grid-column:1/-1}
+.grid{display:block;columns:5;column-gap:6px;margin-top:5px}
+.last{columns:5;column-gap:6px;margin-top:6px}.last .grid{columns:auto;margin:0}
+.card.table-card,.pair{column-span:all}
 .last h2{margin:0 0 4px}
-.card{padding:5px 8px;margin:0;border-radius:5px}.last .card{margin:0 0 6px}.card .note{font-size:8.5px;line-height:1.2}
-.pair{grid-template-columns:repeat(2,minmax(0,1fr));gap:6px}
+.card{padding:5px 8px;margin:0 0 6px;border-radius:5px}.card .note{font-size:8.5px;line-height:1.2}
+.pair{grid-template-columns:repeat(2,minmax(0,1fr));gap:6px}.pair .card{margin:0}
 .pair th,.pair td,.table-card th,.table-card td{padding:1px 3px;font-size:8px}
 .table-card td:nth-child(n+5) .iv,.pair td .iv{display:none}
 .top td,.top td .iv,.pair td:first-child,.table-card td:first-child{white-space:nowrap;min-width:0}
