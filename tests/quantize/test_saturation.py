@@ -44,7 +44,8 @@ def reader(kind: str, *more: str, **attributes: Any) -> onnx.NodeProto:
         (reader("Clip", "", "six"), (-INF, 6)),
         (reader("Clip", "minus"), (-1, INF)),
         (reader("Clip", "x"), (-INF, INF)),  # computed
-        (reader("Sigmoid"), (-INF, INF)),
+        (reader("Sigmoid"), (-8, 8)),
+        (reader("Tanh"), (-INF, INF)),
     ],
 )
 def test_of_one_reader(node: onnx.NodeProto, wanted: tuple[float, float]) -> None:
@@ -69,7 +70,19 @@ def test_the_values_beyond_are_the_same_to_the_reader() -> None:
 def test_every_reader_counts_and_an_output_is_one() -> None:
     second = helper.make_node("Relu", ["t"], ["y1"], "second")
     assert told_apart(graph_of(reader("HardSwish"), second, outputs=("y0", "y1")), "t") == (-3, INF)
-    other = helper.make_node("Sigmoid", ["t"], ["y1"], "second")
+    other = helper.make_node("Tanh", ["t"], ["y1"], "second")
     assert told_apart(graph_of(reader("HardSwish"), other, outputs=("y0", "y1")), "t") == (-INF, INF)
     assert told_apart(graph_of(reader("HardSwish"), outputs=("y0", "t")), "t") == (-INF, INF)
     assert told_apart(graph_of(reader("HardSwish")), "y0") == (-INF, INF)
+
+
+@pytest.mark.parametrize(("gate", "low"), [("Sigmoid", -8), ("HardSigmoid", -2.5)])
+def test_a_tensor_times_its_own_gate(gate: str, low: float) -> None:
+    """SiLU, and a HardSwish written out: large values count, and so does all of what another gate multiplies."""
+    gates = helper.make_node(gate, ["t"], ["gate"], "gate")
+    for order in (["t", "gate"], ["gate", "t"]):
+        product = helper.make_node("Mul", order, ["y0"], "product")
+        assert told_apart(graph_of(gates, product), "t") == (low, INF)
+    by_another = helper.make_node(gate, ["x"], ["gate"], "gate")
+    assert told_apart(graph_of(by_another, helper.make_node("Mul", ["t", "gate"], ["y0"])), "t") == (-INF, INF)
+    assert told_apart(graph_of(helper.make_node("Mul", ["t", "t"], ["y0"], "square")), "t") == (-INF, INF)
