@@ -45,14 +45,10 @@ def test_it_was_proven_and_is_what_its_recipe_and_card_say(name: str) -> None:
     assert file_sha256(path)[:16] in (ROOT / "models" / f"{name}.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["centernet-tiny", "hornet-mobile"])
-def test_what_learnt_from_peoples_pictures_names_them(name: str) -> None:
-    assert "CC BY 4.0" in read_onnx(model_path(Path(name))).metadata.trained_on
-    assert "CC BY 4.0" in (ROOT / "models" / f"{name}.md").read_text()
-
-
-def test_hornet_mobile_is_compact_and_has_alarms() -> None:
+def test_the_one_that_learnt_from_peoples_pictures_names_them_and_has_alarms() -> None:
     artifact = read_onnx(model_path(Path("hornet-mobile")))
+    assert "CC BY 4.0" in artifact.metadata.trained_on
+    assert "CC BY 4.0" in (ROOT / "models" / "hornet-mobile.md").read_text()
     assert artifact.metadata.precision == COMPACT
     assert len(artifact.metadata.model.alarm_thresholds) == 2
     assert artifact.metadata.model.suppression == load_recipe("hornet-mobile").suppression.made()
@@ -70,18 +66,15 @@ def test_it_finds_bees_and_hornets_that_it_never_saw(name: str, ap50: float, pic
 
 
 @pytest.mark.skipif("EDGEKIT_DATA" not in os.environ, reason="EDGEKIT_DATA is not set: no real pictures of hornets")
-@pytest.mark.parametrize(
-    ("name", "ap50", "aurocs"), [("centernet-tiny", 0.154, (0.3, 0.8)), ("hornet-mobile", 0.825, (0.99, 0.99))]
-)
-def test_it_finds_real_ones_as_its_card_says(name: str, ap50: float, aurocs: tuple[float, float]) -> None:
+def test_it_finds_real_ones_as_its_card_says() -> None:
     names = class_map("bee=Bees,hornet=Hornets")
-    with open_predictor(Path(name)) as predictor:
+    with open_predictor(Path("hornet-mobile")) as predictor:
         pictures = load_dataset(
             Path(os.environ["EDGEKIT_DATA"]) / "hornets-yolo", predictor.spec.classes, "valid", classes_map=names
         )
         report = evaluate(predictor, pictures).report
-    assert report.mean.ap50 == pytest.approx(ap50, abs=0.002)
-    assert all((alarm.auroc or 0) > least for alarm, least in zip(report.alarms, aurocs, strict=True))
+    assert report.mean.ap50 == pytest.approx(0.825, abs=0.002)
+    assert all(alarm.auroc is not None and alarm.auroc > 0.99 for alarm in report.alarms)
 
 
 def test_predict_takes_it_by_name(cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
