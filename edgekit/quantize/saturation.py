@@ -8,8 +8,8 @@ import onnx
 
 from edgekit.graph.lint.graph import Graph, attribute, operand
 
-# Beyond this a sigmoid is nearer to 0 or 1 than 3.4e-4, and x times it nearer to 0 than 0.003: less than a tenth of
-# the step of the integers that hold them.
+# Beyond this a sigmoid is nearer to 0 or 1 than 3.4e-4, a tenth of a step of eight bits; below it x times its sigmoid
+# is nearer to 0 than 0.003, a tenth of a step where that reaches to 8 and a larger part where it reaches less far.
 FLAT = 8.0
 GATES = ("Sigmoid", "HardSigmoid")
 
