@@ -123,6 +123,22 @@ def test_scales_are_learnt_and_zero_points_stay(trained: Trained) -> None:
     assert {name: zero for name, (_, zero) in measured.items()} == {n: z for n, (_, z) in held.parameters.items()}
 
 
+def test_a_run_is_drawn_as_its_best_net_answers(trained: Trained, tmp_path: Path) -> None:
+    from edgekit.training.tasks import make_task
+
+    plan = training.plan_of(trained.recipe, trained.data, tmp_path, resume_from=trained.best, quantize="int8-x86")
+    task = QuantizedTraining(make_task(plan.recipe, plan.data), load_checkpoint(trained.best), "int8-x86")
+    learnt = load_checkpoint(trained.quantized)
+    held = learnt.quantization
+    assert held is not None
+    inputs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        drawn = task.net_of(learnt)(inputs)
+        wanted = source_of(learnt).net(held.scheme, held.parameters)(inputs)
+        assert not torch.allclose(task.net(inputs), wanted, atol=1e-4)  # as it started
+    torch.testing.assert_close(drawn, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_the_int8_file_is_that_graph_and_is_compared_with_the_net_that_learnt(trained: Trained, tmp_path: Path) -> None:
     result = pipeline.export(trained.quantized, tmp_path, data=trained.data, precision="int8", pictures=8, calibrate=1)
     assert result.passed, [stage.problems for stage in result.stages]
