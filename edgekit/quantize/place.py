@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -107,10 +107,7 @@ def quantize(
         )
     graph = Graph(model)
     if isinstance(calibration, Calibration):
-        whole = _multiplied(graph, where) | read_for_peaks(graph) if method == "mse" else frozenset()
-        parameters = _parameters(
-            graph, where, calibration, chosen, lambda tensor: "minmax" if tensor in whole else method
-        )
+        parameters = _parameters(graph, where, calibration, chosen, method)
     else:
         parameters = _as_trained(where, calibration)
     edit = _Edit()
@@ -164,18 +161,15 @@ def _multiplied(graph: Graph, where: QuantizationPlan) -> frozenset[str]:
 
 
 def _parameters(
-    graph: Graph,
-    where: QuantizationPlan,
-    calibration: Calibration,
-    scheme: Scheme,
-    method: Callable[[str], Method],
+    graph: Graph, where: QuantizationPlan, calibration: Calibration, scheme: Scheme, method: Method
 ) -> dict[str, tuple[float, int]]:
+    whole = _multiplied(graph, where) | read_for_peaks(graph) if method == "mse" else frozenset()
     found = {}
     for tensor in where.tensors:
         source = tensor
         while source in where.same:
             source = where.same[source]
-        low, high = calibration.range_of(source, method(source), scheme.grid)
+        low, high = calibration.range_of(source, "minmax" if source in whole else method, scheme.grid)
         least, most = told_apart(graph, source)
         low, high = max(low, least), min(high, most)
         scale, zero = scheme.grid.parameters(low, high)
