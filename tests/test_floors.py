@@ -52,7 +52,10 @@ INSIDE: dict[str, tuple[set[str], ...]] = {
     "gate": ({"*"},),
     "graph": ({"builder", "fold", "lint"}, {"passes"}, {"*"}, {"fold_bn", "to_onnx"}),
     "labels": ({"proposals"}, {"*"}, {"web"}),
-    "metrics": ({"*"}, {"segmentation"}),
+    "metrics": (
+        {"bootstrap", "classification", "ground_truth", "matching", "percentiles", "statistics"},
+        {"average_precision"}, {"*"}, {"segmentation"},
+    ),
     "nets": ({"*"}, {"decoding"}, {"detector"}),
     "pipeline": ({"*"}, {"adopting"}),
     "qat": ({"*"},),

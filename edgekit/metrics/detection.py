@@ -1,6 +1,6 @@
 """How good a detector is, in one report: COCO and VOC average precision, boxes at a threshold, and the alarm.
 
-ground_truth.py has what is compared; coco_ap.py, voc_ap.py, operating_point.py and alarm.py what is computed.
+ground_truth.py has what is compared; average_precision, operating_point.py and alarm.py what is computed.
 numpy only.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.metrics.alarm import LIMITS, AlarmReport, alarm_reports
+from edgekit.metrics.average_precision.coco import coco_ap
+from edgekit.metrics.average_precision.voc import voc_curves
 from edgekit.metrics.classification import plain
-from edgekit.metrics.coco_ap import coco_ap
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
 from edgekit.metrics.operating_point import BoxPoint, best_threshold, box_curves, confusion, operating_points
-from edgekit.metrics.voc_ap import voc_curves
 
 __all__ = [
     "Averages",

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
+from edgekit.metrics.average_precision.coco import match
 from edgekit.metrics.classification import Rate, rate
-from edgekit.metrics.coco_ap import match
 from edgekit.metrics.ground_truth import GroundTruth, Predictions, check_pairs
 from edgekit.metrics.matching import NOBODY, take_turns
 from edgekit.vision.boxes import iou_matrix

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import DataError, UsageError
-from edgekit.metrics.coco_ap import AREAS, coco_ap
+from edgekit.metrics.average_precision.coco import AREAS, coco_ap
+from edgekit.metrics.average_precision.voc import voc_curve, voc_curves
 from edgekit.metrics.detection import GroundTruth, Predictions, confusion, detection_report, operating_points
 from edgekit.metrics.operating_point import best_threshold
-from edgekit.metrics.voc_ap import voc_curve, voc_curves
 from edgekit.tasks.detection.text import curve_lines
 
 REAL = Path(os.environ.get("EDGEKIT_DATA", "nowhere"))

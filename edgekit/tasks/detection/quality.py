@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.metrics.alarm import AlarmPoint, judged, point_at, threshold_for
-from edgekit.metrics.ap_intervals import Parts, ap_difference, ap_interval, matched_parts
+from edgekit.metrics.average_precision.intervals import Parts, ap_difference, ap_interval, matched_parts
 from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.detection import DetectionReport
 from edgekit.metrics.ground_truth import GroundTruth, Predictions

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from edgekit.artifacts.atomic import write_bytes
 from edgekit.metrics.alarm import picture_scores, point_at, roc
+from edgekit.metrics.average_precision.voc import voc_curves
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
-from edgekit.metrics.voc_ap import voc_curves
 from edgekit.screen import count_of
 
 # Okabe and Ito 2008: apart in hue for the colour-blind, and in lightness when printed grey

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit.metrics.ap_intervals import ap_difference, ap_interval, drawn_ap, matched_parts
-from edgekit.metrics.coco_ap import coco_ap
+from edgekit.metrics.average_precision.coco import coco_ap
+from edgekit.metrics.average_precision.intervals import ap_difference, ap_interval, drawn_ap, matched_parts
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 
 BOX = [[10.0, 10, 60, 60]]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.metrics.average_precision.coco import IOUS, Matched, interpolated, match
 from edgekit.metrics.bootstrap import interval, picked
-from edgekit.metrics.coco_ap import IOUS, Matched, interpolated, match
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.statistics import Interval
 
