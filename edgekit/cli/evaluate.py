@@ -59,12 +59,15 @@ def evaluate(
         bool,
         ERASING("--erase", "Ask again with the objects erased, and about them alone: --data has boxes then."),
     ] = False,
-    sheet: Annotated[Path | None, ERASING("--sheet FILE", "Write a sheet of those pictures: .png or .jpg.")] = None,
     split: Annotated[str | None, DATA("--split SPLIT", "train, val, test or all; default: the held-out one.")] = None,
     apart_from: Annotated[
         str | None, DATA("--apart-from SPLIT", "Leave out what looks like a picture of this split, e.g. train.")
     ] = None,
     classes_map: MapOption = None,
+    sheet: Annotated[
+        Path | None,
+        DATA("--sheet FILE", "Draw the 24 surest wrong answers, or what --erase asked: .png or .jpg."),
+    ] = None,
     classes: ClassesOption = None,
     preprocess: PreprocessOption = None,
     norm: NormOption = None,
@@ -79,7 +82,8 @@ def evaluate(
 
     A classifier: top-1, top-5 and per class. A detector: COCO AP and its parts, VOC07's 11 points, precision and
     recall at its thresholds, and the alarm (is there one in the picture?). A segmentation model: mIoU, pixel accuracy
-    and boundary F, and each class; void pixels do not count.
+    and boundary F, and each class; void pixels do not count. Of a detector also what kinds of mistakes cost how much,
+    and --sheet draws the surest wrong answers: the labels are as often wrong as the model.
 
     With --erase: whether it is right for the right reason. What a classifier still says with the labelled insect erased
     and the rest kept it has from the scene; beside it the same with as much erased elsewhere, and the insect alone.
@@ -89,6 +93,7 @@ def evaluate(
 
     Examples:
         edgekit eval hornets.onnx --data hornets/
+        edgekit eval hornets.onnx --data hornets/ --sheet wrong.jpg
         edgekit eval hornets.onnx -d hornets/ --alarms winter/
         edgekit eval bees.onnx --data boxes/ --erase
     """
@@ -105,7 +110,7 @@ def evaluate(
     told = options.checkpoint_options(classes, preprocess, norm, arch, weights_key, multi_label)
     with Model(open_model(model, RunOptions(provider=provider.value, threads=threads), told, say=say)) as opened:
         chosen: dict[str, Any] = {"split": split, "apart_from": apart_from, "classes_map": names}
-        evaluation = None if data is None or erase else measure(opened, data, **chosen, say=say)
+        evaluation = None if data is None or erase else measure(opened, data, **chosen, sheet=sheet, say=say)
         raised = None
         if places:
             from edgekit.api.alarms import false_alarms
@@ -156,8 +161,8 @@ def _refuse(
 def _refuse_erasing(data: Path | None, places: list[str], erase: bool, sheet: Path | None) -> None:
     from edgekit.errors import UsageError
 
-    if sheet is not None and not erase:
-        raise UsageError("--sheet shows what --erase asked.", got=str(sheet), expected="--erase beside it")
+    if sheet is not None and data is None:
+        raise UsageError("--sheet shows labelled pictures.", got=str(sheet), expected="--data DIR beside it")
     if erase and (data is None or places):
         got = "--alarms" if places else "no --data"
         raise UsageError("--erase needs labelled boxes.", got=got, expected="--data DIR with boxes, without --alarms")

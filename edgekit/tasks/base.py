@@ -75,6 +75,7 @@ class Task(ABC):
         truth: what must be known of pictures to measure it: one label each, boxes, or masks.
         finds: what a result says of things, which the camera watches by: boxes around them, masks, one label, any
             number of labels with a score each, or nothing.
+        shows_wrong: whether its evaluation gives `wrong` answers, to be drawn.
         classless: whether a model of it has no classes.
         closes_with: what follows the net, behind the division by the temperature; empty: nothing.
         decodes_in_graph: whether the net's decoding is a part of the exported graph.
@@ -96,6 +97,7 @@ class Task(ABC):
     stand_in: ClassVar[Literal["hive", "patterns"]] = "patterns"
     truth: ClassVar[Literal["labels", "boxes", "masks"]] = "labels"
     finds: ClassVar[Literal["boxes", "masks", "label", "labels", "nothing"]] = "nothing"
+    shows_wrong: ClassVar[bool] = False
     classless: ClassVar[bool] = False
     closes_with: ClassVar[Literal["", "sigmoid"]] = ""
     decodes_in_graph: ClassVar[bool] = False

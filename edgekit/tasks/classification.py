@@ -29,6 +29,7 @@ class ClassificationTask(Task):
     metrics = (Metric("top1", "top-1", rate=True), Metric("top5", "top-5", rate=True))
     main = "top1"
     finds = "label"
+    shows_wrong = True
     training_figures = ("top1", "balanced", "nll_calibrated")
     unrecorded = ""
     attackable = True

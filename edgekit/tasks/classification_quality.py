@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from edgekit.metrics.classification import ClassificationReport, Rate, rate, topk_hits
 from edgekit.metrics.statistics import Interval, mcnemar
 from edgekit.screen import count_of, shown, some
-from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide, rate_text
+from edgekit.tasks.evaluation import (
+    WORST,
+    DifferingPicture,
+    Evaluation,
+    MetricValues,
+    SideBySide,
+    WrongAnswer,
+    rate_text,
+)
 from edgekit.vision.decode import softmax
 
 WEAKEST_SHOWN = 20
@@ -80,6 +88,15 @@ class ClassificationEvaluation(Evaluation):
             told.append(f"  the {WEAKEST_SHOWN} weakest classes (--format json has all)")
         told += [f"  {shown(entry.label):<28.28} {rate_text(entry.top1)}  of {entry.n}" for entry in seen]
         return told
+
+    def wrong(self, most: int) -> tuple[WrongAnswer, ...]:
+        """The wrong first classes, the most probable first."""
+        classes = [c.label for c in self.report.classes]
+        first, probable = self.logits.argmax(axis=1), softmax(self.logits).max(axis=1)
+        order = [int(i) for i in np.argsort(-probable, kind="stable") if first[i] != self.labels[i]][:most]
+        return tuple(
+            WrongAnswer(i, f"{classes[first[i]]} {probable[i]:.2f}, labelled {classes[self.labels[i]]}") for i in order
+        )
 
     def against(self, candidate: ClassificationEvaluation) -> SideBySide:
         """First classes that are the same, McNemar's test, and the pictures whose probabilities lie farthest apart."""

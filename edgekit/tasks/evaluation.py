@@ -158,6 +158,23 @@ class DifferingPicture:
 
 
 @dataclass(frozen=True)
+class WrongAnswer:
+    """An answer that the labels call wrong, to be looked at: it is the labels' mistake as often as the model's.
+
+    Attributes:
+        index: of the picture, among those that were read.
+        says: what the model says and what the labels say, for people.
+        place: x1 y1 x2 y2 in the picture's pixels, where it is; None where it is about all of the picture.
+        boxes: those to draw, in the picture's pixels, each with its class; None stands for what the labels say.
+    """
+
+    index: int
+    says: str
+    place: tuple[float, ...] | None = None
+    boxes: tuple[tuple[tuple[float, ...], int | None], ...] = ()
+
+
+@dataclass(frozen=True)
 class SideBySide:
     """Two models on the same pictures.
 
@@ -217,6 +234,10 @@ class Evaluation(ABC):
         values = {name: value.value for name, value in figures.metrics.items()}
         intervals = {f"{name}_interval": [value.low, value.high] for name, value in figures.metrics.items()}
         return {"n": figures.n, **values, **intervals, "confidence": 0.95, "unread": list(self.unread)}
+
+    def wrong(self, most: int) -> tuple[WrongAnswer, ...]:
+        """The surest wrong answers, at most so many, surest first. Here: none."""
+        return ()
 
     def against(self, candidate: Any) -> SideBySide:
         """`candidate`, another evaluation of the same task and pictures, compared with this one, the reference.

@@ -37,6 +37,7 @@ class MultiLabelTask(Task):
     main = "map"
     truth = "labels"
     finds = "labels"
+    shows_wrong = True
     recorded = "scores"
     unrecorded = ""
     closes_with = "sigmoid"

@@ -13,7 +13,15 @@ from edgekit.metrics.labels import YES, LabelQuality, LabelReport, Ranking, ap_d
 from edgekit.metrics.statistics import Interval
 from edgekit.screen import count_of, shown
 from edgekit.tasks.classification_quality import WEAKEST_SHOWN
-from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, SideBySide, rate_text
+from edgekit.tasks.evaluation import (
+    WORST,
+    DifferingPicture,
+    Evaluation,
+    MetricValues,
+    SideBySide,
+    WrongAnswer,
+    rate_text,
+)
 
 ONE_EACH = "the pictures have one label each; what else they show counts as absent, so AP is too low"
 
@@ -87,6 +95,22 @@ class LabelEvaluation(Evaluation):
                 f"  of {one.present}"
             )
         return told
+
+    def wrong(self, most: int) -> tuple[WrongAnswer, ...]:
+        """Labels told that a picture has not, and those not told that it has, farthest from their threshold first."""
+        limits = np.asarray(self.thresholds)
+        beyond = self.scores.astype(np.float64) - limits
+        told, there = beyond >= 0, self.truth == YES
+        known = self.truth >= 0
+        far = np.where(known & (told != there), np.abs(beyond), -1.0)
+        found = []
+        for place in np.argsort(-far, axis=None, kind="stable")[:most]:
+            i, label = divmod(int(place), far.shape[1])
+            if far[i, label] >= 0:
+                name, score = self.report.labels[label].label, self.scores[i, label]
+                word = "not labelled" if told[i, label] else "not told, labelled"
+                found.append(WrongAnswer(i, f"{name} {score:.2f}: {word}"))
+        return tuple(found)
 
     def against(self, candidate: LabelEvaluation) -> SideBySide:
         """Labels told by both of those told by either, mAP drawn in pairs, and the pictures that differ most."""

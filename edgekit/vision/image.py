@@ -134,6 +134,16 @@ def picture_problem(path: str | os.PathLike[str]) -> str | None:
         return error.got
 
 
+def check_suffix(suffix: str) -> None:
+    """Raises UsageError unless `encode_picture` writes such files."""
+    if suffix.lower() not in _ENCODERS:
+        raise UsageError(
+            "Pictures cannot be written in this format.",
+            got=repr(suffix),
+            expected="one of " + ", ".join(_ENCODERS),
+        )
+
+
 def encode_picture(frame: Frame, suffix: str) -> bytes:
     """The bytes of a picture file of uint8 [h, w, 3] BGR: `.jpg`, `.jpeg`, `.png` or `.webp`, in any case.
 
@@ -142,12 +152,7 @@ def encode_picture(frame: Frame, suffix: str) -> bytes:
         PictureError: not such a frame.
         OutputError: the format cannot hold a picture of this size.
     """
-    if suffix.lower() not in _ENCODERS:
-        raise UsageError(
-            "Pictures cannot be written in this format.",
-            got=repr(suffix),
-            expected="one of " + ", ".join(_ENCODERS),
-        )
+    check_suffix(suffix)
     check_frame(frame)
     name, options = _ENCODERS[suffix.lower()]
     buffer = io.BytesIO()

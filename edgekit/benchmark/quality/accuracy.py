@@ -12,8 +12,11 @@ from edgekit.progress import track
 from edgekit.tasks.evaluation import Answered, Evaluation
 
 
-def evaluate(predictor: Predictor, dataset: Dataset) -> Evaluation:
+def evaluate(predictor: Predictor, dataset: Dataset, known: list[Sample] | None = None) -> Evaluation:
     """Runs every picture of a data set, a few in memory at a time.
+
+    Args:
+        known: gets the samples that could be read, in the evaluation's order.
 
     Raises:
         DataError: pictures without the labels that the model's task needs, or none that can be read.
@@ -21,7 +24,7 @@ def evaluate(predictor: Predictor, dataset: Dataset) -> Evaluation:
     task = predictor.task
     if not task.known(dataset):
         raise task.unknown(dataset)
-    known: list[Sample] = []
+    known = [] if known is None else known
     unread: list[str] = []
     evaluation = task.evaluate(_answered(predictor, dataset, known, unread), predictor.spec)
     return replace(evaluation, unread=tuple(unread))

@@ -21,8 +21,8 @@ from edgekit.vision.image import Frame, encode_picture
 PICTURES = 30
 _CELL = (320, 240)  # pixels that a picture is scaled into
 # Okabe and Ito 2008, apart for the colour-blind; RGB
-_COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
-_ASIDE = (255, 255, 255)
+COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+ASIDE = (255, 255, 255)
 _TITLE = 14  # pixels, of the line below a picture
 
 
@@ -105,7 +105,7 @@ def _cell(split: str, sample: Sample, classes: Sequence[str]) -> Cell:
         if some_boxes is not None and labels is not None:
             for box, label in zip((some_boxes * scale).tolist(), labels.tolist(), strict=True):
                 x1, y1, x2, y2 = box
-                boxes.append(((x1, y1, x2, y2), _ASIDE if aside else _COLOURS[label % len(_COLOURS)]))
+                boxes.append(((x1, y1, x2, y2), ASIDE if aside else COLOURS[label % len(COLOURS)]))
                 told[_name(label, classes)] = told.get(_name(label, classes), 0) + 1
     labels_of = sample.labels if sample.labels is not None else (() if sample.label is None else (sample.label,))
     named = [f"{name} {n}" for name, n in told.items()] or [_name(i, classes) for i in labels_of]
@@ -122,7 +122,7 @@ def _name(label: int, classes: Sequence[str]) -> str:
 def _with_mask(frame: Frame, sample: Sample) -> Frame:
     """Half of each pixel is its class's colour; void stays as it is."""
     mask = sample.read_mask()
-    table = np.array(_COLOURS, np.uint8)[:, ::-1]
+    table = np.array(COLOURS, np.uint8)[:, ::-1]
     mixed = (frame.astype(np.uint16) + table[mask % len(table)]) // 2
     return np.asarray(np.where((mask == VOID)[..., None], frame, mixed.astype(np.uint8)), dtype=np.uint8)
 

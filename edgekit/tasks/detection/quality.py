@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from edgekit.metrics.bootstrap import of_share
 from edgekit.metrics.detection import DetectionReport
 from edgekit.metrics.ground_truth import GroundTruth, Predictions
 from edgekit.metrics.matching import best_pairs
+from edgekit.metrics.mistakes import KINDS, Mistake, Mistakes, mistakes
 from edgekit.metrics.operating_point import BoxPoint
 from edgekit.screen import count_of
-from edgekit.tasks.detection.text import report_lines
-from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, Shown, SideBySide
+from edgekit.tasks.detection.text import KIND_WORDS, mistake_lines, report_lines
+from edgekit.tasks.evaluation import WORST, DifferingPicture, Evaluation, MetricValues, Shown, SideBySide, WrongAnswer
 from edgekit.vision.boxes import iou_matrix
 from edgekit.vision.decode import DEFAULT_SCORE
 from edgekit.vision.image import Frame
@@ -68,10 +70,54 @@ class DetectionEvaluation(Evaluation):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what was not measured is null."""
-        return {**self.report.to_dict(), "confidence": 0.95, "unread": list(self.unread)}
+        names = list(self.classes)
+        wrong = {
+            kind: {
+                "ap50": self.mistakes.costs[kind],
+                "boxes": {name: self._shown_mistakes.count(kind, label) for label, name in enumerate(names)},
+            }
+            for kind in KINDS
+        }
+        return {**self.report.to_dict(), "mistakes": wrong, "confidence": 0.95, "unread": list(self.unread)}
 
     def lines(self, model: str) -> list[str]:
-        return report_lines(self.report, model)
+        wrong = mistake_lines(self.mistakes, self._shown_mistakes, list(self.classes))
+        return [*report_lines(self.report, model), *wrong]
+
+    @cached_property
+    def mistakes(self) -> Mistakes:
+        """What all of its boxes get wrong, whatever their score."""
+        return mistakes(self.truths, self.founds, len(self.report.classes))
+
+    @cached_property
+    def _at_threshold(self) -> tuple[Predictions, ...]:
+        limits = np.array([point.threshold for point in self.report.operating])
+        return tuple(_shown(found, limits) for found in self.founds)
+
+    @cached_property
+    def _shown_mistakes(self) -> Mistakes:
+        return mistakes(self.truths, self._at_threshold, len(self.report.classes))
+
+    def wrong(self, most: int) -> tuple[WrongAnswer, ...]:
+        """Wrong boxes at the threshold, the surest first, and then objects not found, the largest first: a quarter of
+        them where there are enough of both."""
+        boxes = [m for m in self._shown_mistakes.wrong if m.kind != "missed"]
+        missed = [m for m in self._shown_mistakes.wrong if m.kind == "missed"]
+        missed.sort(key=lambda m: -float(self.truths[m.picture].areas[m.object]))
+        boxes = boxes[: max(most - len(missed), most - most // 4)]
+        return tuple(self._wrong(m) for m in (*boxes, *missed[: most - len(boxes)]))
+
+    def _wrong(self, mistake: Mistake) -> WrongAnswer:
+        truth, found = self.truths[mistake.picture], self._at_threshold[mistake.picture]
+        names = list(self.classes)
+        if mistake.found is None:
+            place, says = truth.boxes[mistake.object], f"{names[mistake.label]} {KIND_WORDS['missed']}"
+        else:
+            place = found.boxes[mistake.found]
+            says = f"{names[mistake.label]} {mistake.score:.2f}: {KIND_WORDS[mistake.kind]}"
+        drawn: list[tuple[tuple[float, ...], int | None]] = [(tuple(box), None) for box in truth.boxes.tolist()]
+        drawn += [(tuple(box), label) for box, label in zip(found.boxes.tolist(), found.labels.tolist(), strict=True)]
+        return WrongAnswer(mistake.picture, says, tuple(place.tolist()), tuple(drawn))
 
     def alarm_at(self, label: int, threshold: float) -> AlarmPoint | None:
         """What the alarm of a class does at a threshold; None where no picture tells."""

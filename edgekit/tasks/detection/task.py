@@ -40,6 +40,7 @@ class DetectionTask(Task):
     stand_in = "hive"
     truth = "boxes"
     finds = "boxes"
+    shows_wrong = True
     decodes_in_graph = True
     raw_heads = True
     merges = True

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from edgekit.metrics.classification import Rate
 from edgekit.metrics.detection import DetectionReport
-from edgekit.screen import count_of, shown
+from edgekit.metrics.mistakes import KINDS, Kind, Mistakes
+from edgekit.screen import count_of, shown, some
 from edgekit.tasks.evaluation import rate_text
 
 AVERAGES = ("ap", "ap50", "ap75", "small", "medium", "large", "voc07")
+KIND_WORDS: dict[Kind, str] = {
+    "background": "nothing labelled there",
+    "localization": "badly placed",
+    "class": "labelled as another",
+    "both": "both of these",
+    "duplicate": "a second box",
+    "missed": "not found",
+}
 _MOST = 10  # classes whose boxes are told along the score
 
 
@@ -79,4 +89,17 @@ def alarm_lines(report: DetectionReport) -> list[str]:
             rates = f"recall {rate_text(at.recall)} at {at.threshold:.3f}"
             sure = "" if at.false_positives.high <= limit else f"; too few pictures to be sure of {limit:g}"
             told.append(f"  {'':<20} {rates} with {at.false_positives.hits} false alarms{sure}")
+    return told
+
+
+def mistake_lines(every: Mistakes, at_threshold: Mistakes, classes: Sequence[str]) -> list[str]:
+    """What each kind of mistake costs in AP50, and how often it is made by the boxes that are shown."""
+    told = ["what AP50 loses (TIDE), and the mistakes at the threshold; --sheet FILE draws the surest"]
+    told.append(f"  {'':<24}{'points':>7}{'boxes':>8}")
+    for kind in KINDS:
+        cost, n = every.costs[kind], at_threshold.count(kind)
+        points = f"{'-':>7}" if cost is None else f"{100 * cost:7.1f}"
+        by_class = [(at_threshold.count(kind, label), name) for label, name in enumerate(classes)]
+        named = some([f"{shown(name)} {count}" for count, name in sorted(by_class, key=lambda c: -c[0]) if count])
+        told.append(f"  {KIND_WORDS[kind]:<24}{points}{n:>8}  {named}".rstrip())
     return told
