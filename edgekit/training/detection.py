@@ -28,13 +28,13 @@ from edgekit.screen import count_of, some
 from edgekit.spec import ModelSpec, digest
 from edgekit.tasks.detection.text import alarm_lines, curve_lines
 from edgekit.training.augment.paste import MOST, cuts_by_class, pasted
-from edgekit.training.augment.scene import Scene, clipped, mosaic, placed
+from edgekit.training.augment.scene import Scene, clipped, mosaic, placed, set_aside
 from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import LOSSES, counts
 from edgekit.training.measured.boxes import Validation, unmeasured
 from edgekit.training.pictures import Pictures
 from edgekit.training.start import in_trunk, preprocess_of
-from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets
+from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets, unlearnt
 from edgekit.training.task import Batch, Boxes, Score, Training, normalised, origin, stacked
 from edgekit.vision.decode import DEFAULT_SCORE
 
@@ -99,23 +99,28 @@ class DetectionTraining(Training):
 
     def digest(self) -> str:
         samples = [[s.name, _array(s.box_labels).tolist(), _array(s.boxes).tolist()] for s in self.pictures.samples]
+        for one, sample in zip(samples, self.pictures.samples, strict=True):
+            if sample.ignored_boxes is not None:
+                one += [_array(sample.ignored_labels).tolist(), sample.ignored_boxes.tolist()]
         return digest({"classes": list(self.spec.classes), "samples": samples})
 
     def sample(self, index: int, seed: int) -> Batch:
         scene = self.varied(index, seed)
         height, width = self._size
+        aside = scene.labels < 0
         targets = self._encode(
-            scene.boxes,
-            scene.labels,
+            scene.boxes[~aside],
+            scene.labels[~aside],
             classes=len(self.spec.classes),
             height=height,
             width=width,
             radius=self.recipe.loss.radius,
         )
+        unlearnt(targets.heatmap, scene.boxes[aside], set_aside(scene.labels[aside]))
         return {"image": scene.image, **targets._asdict()}
 
     def varied(self, index: int, seed: int) -> Scene:
-        """The training picture of that seed with its boxes, uint8 [3, *train_size]."""
+        """The training picture of that seed with its boxes, those set aside among them, uint8 [3, *train_size]."""
         height, width = self._size
         with seeded(seed):
             scene = self._composed(index)
@@ -128,7 +133,7 @@ class DetectionTraining(Training):
 
     def shown(self, index: int, seed: int) -> tuple[Tensor, Boxes]:
         scene = self.varied(index, seed)
-        return scene.image, [(x1, y1, x2, y2) for x1, y1, x2, y2 in scene.boxes.tolist()]
+        return scene.image, [(x1, y1, x2, y2) for x1, y1, x2, y2 in scene.boxes[scene.labels >= 0].tolist()]
 
     def collate(self, samples: Sequence[Batch]) -> Batch:
         rest = [{k: v for k, v in sample.items() if k != "image"} for sample in samples]
@@ -201,10 +206,10 @@ class DetectionTraining(Training):
         return (*written, sheet)
 
     def _scene(self, index: int) -> Scene:
-        """The decoded picture; boxes in its pixels, which may be fewer than the file's."""
+        """The decoded picture; boxes in its pixels, which may be fewer than the file's; last those set aside."""
         image, sample = self.pictures[index], self.pictures.samples[index]
-        boxes = torch.from_numpy(_array(sample.boxes).astype(np.float32).reshape(-1, 4).copy())
-        labels = torch.from_numpy(_array(sample.box_labels).astype(np.int64).reshape(-1).copy())
+        boxes = torch.cat([_boxes(sample.boxes), _boxes(sample.ignored_boxes)])
+        labels = torch.cat([_labels(sample.box_labels), set_aside(_labels(sample.ignored_labels))])
         height, width = self.pictures.original_size(index)
         scale = torch.tensor([image.shape[2] / width, image.shape[1] / height]).repeat(2)
         return Scene(image, boxes * scale, labels)
@@ -240,6 +245,14 @@ class DetectionTraining(Training):
 
 def _array(values: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:
     return np.zeros(0) if values is None else values
+
+
+def _boxes(values: np.ndarray[Any, Any] | None) -> Tensor:
+    return torch.from_numpy(_array(values).astype(np.float32).reshape(-1, 4).copy())
+
+
+def _labels(values: np.ndarray[Any, Any] | None) -> Tensor:
+    return torch.from_numpy(_array(values).astype(np.int64).reshape(-1).copy())
 
 
 def _checked_classes(train: Dataset, val: Dataset) -> tuple[str, ...]:

@@ -24,17 +24,17 @@ def focal_loss(logits: Tensor, target: Tensor, objects: Tensor, alpha: float = 2
     """The penalty-reduced focal loss (Zhou et al. 2019, eq. 1; CornerNet, eq. 1).
 
     With p = sigmoid(logits) and Y the target: -(1 - p)^alpha log p where Y = 1, else
-    -(1 - Y)^beta p^alpha log(1 - p).
+    -(1 - Y)^beta p^alpha log(1 - p); 0 where Y < 0.
 
     Args:
         logits: [N, C, h, w].
-        target: [N, C, h, w], 0 to 1, exactly 1 at the centres.
+        target: [N, C, h, w], 0 to 1, exactly 1 at the centres; below 0 where nothing is learnt.
         objects: what the sum is divided by.
     """
     x, y = logits.float(), target.float()
     at_centre = functional.logsigmoid(x) * torch.sigmoid(-x) ** alpha
     elsewhere = functional.logsigmoid(-x) * torch.sigmoid(x) ** alpha * (1 - y) ** beta
-    return -torch.where(y == 1, at_centre, elsewhere).sum() / objects
+    return -torch.where(y == 1, at_centre, torch.where(y >= 0, elsewhere, 0)).sum() / objects
 
 
 def logistic_loss(logits: Tensor, target: Tensor, objects: Tensor) -> Tensor:
@@ -42,8 +42,9 @@ def logistic_loss(logits: Tensor, target: Tensor, objects: Tensor) -> Tensor:
 
     Args as `focal_loss`; divided by the objects too, so that the two can stand in for each other.
     """
-    entropy = functional.binary_cross_entropy_with_logits(logits.float(), target.float(), reduction="sum")
-    return entropy / objects
+    x, y = logits.float(), target.float()
+    entropy = functional.binary_cross_entropy_with_logits(x, y.clamp(min=0), reduction="none")
+    return torch.where(y >= 0, entropy, 0).sum() / objects
 
 
 def l1_loss(prediction: Tensor, target: Tensor, mask: Tensor, places: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ stack with torch's `default_collate`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -19,6 +20,7 @@ from edgekit.errors import DataError
 from edgekit.nets.centernet import STRIDE
 
 Radius = Literal["fixed", "official"]
+UNLEARNT = -1.0  # of a heatmap, at places where nothing is learnt
 OVERLAP: dict[str, float] = {"fixed": 0.3, "official": 0.7}  # smallest IoU that a corner off by the radius may give
 
 
@@ -26,7 +28,7 @@ class OffsetSizeTargets(NamedTuple):
     """Of one picture; a batch has N in front.
 
     Attributes:
-        heatmap: float32 [C, h, w], 0 to 1, exactly 1 at the centres.
+        heatmap: float32 [C, h, w], 0 to 1, exactly 1 at the centres; `UNLEARNT` where nothing is learnt.
         offset: float32 [2, h, w], as `OffsetSizeMaps` has it; 0 where there is no centre.
         size: float32 [2, h, w], likewise.
         mask: bool [h, w], true where offset and size are known: at the centres.
@@ -42,7 +44,7 @@ class LtrbTargets(NamedTuple):
     """Of one picture; a batch has N in front.
 
     Attributes:
-        heatmap: float32 [C, h, w], 0 to 1, exactly 1 at the centres.
+        heatmap: float32 [C, h, w], 0 to 1, exactly 1 at the centres; `UNLEARNT` where nothing is learnt.
         distances: float32 [4, h, w], as `LtrbMaps` has it; 0 where no box is to be predicted.
         mask: bool [h, w], true where one is: at the centres and those of their 8 neighbours that lie in the box.
     """
@@ -116,6 +118,22 @@ def encode_ltrb(
 
 
 ENCODERS: dict[str, Callable[..., Targets]] = {"offset_size": encode_offset_size, "ltrb": encode_ltrb}
+
+
+def unlearnt(heatmap: Tensor, boxes: Tensor, labels: Tensor) -> None:
+    """Marks in a heatmap's targets [C, h, w] where a class is not learnt: in boxes that are set aside, but for bells.
+
+    A crowd, or an object too difficult to be asked for, is not what is to be found and not background either.
+
+    Args:
+        boxes: [M, 4], x1 y1 x2 y2 in input pixels.
+        labels: integers [M], 0 to C - 1.
+    """
+    for (x1, y1, x2, y2), label in zip((boxes / STRIDE).tolist(), labels.tolist(), strict=True):
+        # every feature pixel that it touches
+        left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
+        place = heatmap[label, max(top, 0) : bottom, max(left, 0) : right]
+        place[place == 0] = UNLEARNT
 
 
 def gaussian_radius(size: Tensor, radius: Radius = "fixed", overlap: float | None = None) -> Tensor:

@@ -22,11 +22,19 @@ SMALLEST = 2.0  # pixels of the canvas, the shorter side of a box worth learning
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture with its objects: uint8 [3, h, w] RGB, boxes float32 [M, 4] x1 y1 x2 y2 in its pixels, labels [M]."""
+    """A picture with its objects: uint8 [3, h, w] RGB, boxes float32 [M, 4] x1 y1 x2 y2 in its pixels, labels [M].
+
+    A label below 0 is a box that is set aside: `set_aside(label)` says of which class.
+    """
 
     image: Tensor
     boxes: Tensor
     labels: Tensor
+
+
+def set_aside(labels: Tensor) -> Tensor:
+    """The labels of boxes that are set aside, of those of their classes; and back."""
+    return -1 - labels
 
 
 def placed(scene: Scene, size: tuple[int, int], zoom: float, place: tuple[float, float], resize: str) -> Scene:
@@ -101,11 +109,15 @@ def _picture(frame: NDArray[np.uint8]) -> Tensor:
 
 
 def clipped(scene: Scene, low: Tensor, high: Tensor) -> Scene:
-    """`scene` with its boxes cut to low..high (x, y); those of which too little is left are taken out."""
+    """`scene` with its boxes cut to low..high (x, y); those of which too little is left are taken out.
+
+    Of a box that is set aside any rest stays: what is left of a crowd is a crowd.
+    """
     before = _area(scene.boxes)
     boxes = torch.cat((scene.boxes[:, :2].maximum(low), scene.boxes[:, 2:].minimum(high)), 1)
     sides = boxes[:, 2:] - boxes[:, :2]
-    good = (sides >= SMALLEST).all(1) & (_area(boxes) >= SEEN * before)
+    enough = (sides >= SMALLEST).all(1) & (_area(boxes) >= SEEN * before)
+    good = torch.where(scene.labels < 0, (sides > 0).all(1), enough)
     return Scene(scene.image, boxes[good], scene.labels[good])
 
 
