@@ -24,6 +24,7 @@ from edgekit.vision.image import picture_problem
 # What layouts call their held-out splits; the first that is there is taken, as for class folders
 HELD_OUT = (*SPLITS["val"], *SPLITS["test"])
 _OUTSIDE = 0.01  # pixels: text labels are rounded, and what that puts outside is not worth a word
+EVERY_CLASS = -1  # label of a box that is set aside for all classes
 _LARGEST = 2  # times the picture: a box that is larger was written in other units
 
 
@@ -31,7 +32,7 @@ _LARGEST = 2  # times the picture: a box that is larger was written in other uni
 class Box:
     """One box as the label file has it: x1 y1 x2 y2 in continuous pixels of the upright picture, NaN where unreadable.
 
-    `where` says where it stands, e.g. "line 3".
+    `label` counts the classes of the file, or is `EVERY_CLASS`; `where` says where it stands, e.g. "line 3".
     """
 
     xyxy: tuple[float, float, float, float]
@@ -174,11 +175,18 @@ class Collector:
                 self.samples.insert(place + added, sample)
                 added += 1
 
+    def _by_class(self, boxes: Sequence[Box]) -> Iterator[tuple[int | None, Box]]:
+        """The boxes with the class that each has; what is set aside for every class once for each."""
+        for box in boxes:
+            if box.label == EVERY_CLASS:
+                yield from ((index, box) for index in range(len(self.classes)))
+            else:
+                yield self._map[box.label], box
+
     def _sample(self, path: Path, size: Size, boxes: Sequence[Box]) -> Sample | None:
         name = self.name(path)
         kept, seen = [], set()
-        for box in boxes:
-            index = self._map[box.label]
+        for index, box in self._by_class(boxes):
             if index is None:
                 raise DataError(
                     f"{name} has an object of a class that the model does not have.",
@@ -267,7 +275,8 @@ def counted(dataset: Dataset) -> Iterator[str]:
     empty = [s.name for s in dataset if not _len(s.boxes)]
     if empty:
         yield f"{count_of(len(empty), 'picture')} without objects: {some(empty)}"
-    ignored = [s.name for s in dataset for _ in range(_len(s.ignored_boxes))]
+    # one for every class is one box
+    ignored = [s.name for s in dataset if s.ignored_boxes is not None for _ in np.unique(s.ignored_boxes, axis=0)]
     if ignored:
         aside = count_of(len(ignored), "box")
         yield f"{aside} set aside (crowds or difficult objects), in {some(sorted(set(ignored)))}"

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.data.layouts.annotations import Box, Collector, choose_split
-from edgekit.data.layouts.files.entry import Entry, Read, Shape
+from edgekit.data.layouts.annotations import EVERY_CLASS, Box, Collector, choose_split
+from edgekit.data.layouts.files.entry import NO_CLASS, Entry, Read, Shape
 from edgekit.data.layouts.files.pictures import SEVERAL, Pictures
 from edgekit.data.layouts.files.split_names import split_of_path
 from edgekit.data.layouts.files.splits import lists_in
@@ -151,7 +151,7 @@ def read_all(found: Survey) -> Found:
         split = "" if found.format.each else split_of_path(file, file.parent, name_says=True)
         near = split or split_of_path(file, found.root, name_says=False)
         for entry in read.entries:
-            seen |= {plain(shape.name) for shape in entry.shapes}
+            seen |= {plain(shape.name) for shape in entry.shapes if shape.name != NO_CLASS}
             picture = pictures.find(entry.pictures, file, entry.split or near)
             if isinstance(picture, str):
                 if entry.shapes or found.format.name != "yolo":
@@ -268,4 +268,5 @@ def _box(shape: Shape, entry: Entry, size: Size, turned: bool, index: dict[str, 
         w, h = (size.height, size.width) if turned else (size.width, size.height)
         x1, y1, x2, y2 = x1 * w, y1 * h, x2 * w, y2 * h
     xyxy = upright((x1, y1, x2, y2), size) if turned else (x1, y1, x2, y2)
-    return Box(xyxy, index[plain(shape.name)], shape.area, shape.ignored, shape.where)
+    label = EVERY_CLASS if shape.name == NO_CLASS and shape.ignored else index[plain(shape.name)]
+    return Box(xyxy, label, shape.area, shape.ignored, shape.where)

@@ -122,6 +122,26 @@ def test_visdrone(tmp_path: Path) -> None:
         for sample in data
     }
     assert found == {"a": [("car", 10, 20, 30, 50)], "b": [("pedestrian", 0, 0, 25, 40)], "c": []}
+    aside = next(sample for sample in data if sample.name.endswith("a.jpg"))
+    assert aside.ignored_boxes is not None
+    assert aside.ignored_labels is not None
+    assert aside.ignored_labels.tolist() == list(range(11)), "what nobody labelled is set aside for every class"
+    assert {tuple(box) for box in aside.ignored_boxes.tolist()} == {(40, 5, 78, 25)}
+    assert any(note.startswith("1 box set aside") for note in data.notes), data.notes
+
+
+def test_what_nobody_labelled_is_no_class_of_its_own(tmp_path: Path) -> None:
+    """KITTI's DontCare."""
+    WRITERS["kitti"](tmp_path)
+    before = found(tmp_path, split="all")
+    label = next(tmp_path.rglob("a.txt"))
+    row = "DontCare -1 -1 -10 40.00 5.00 78.00 25.00 -1 -1 -1 -1000 -1000 -1000 -10"
+    label.write_text(f"{label.read_text()}\n{row}\n")
+    assert found(tmp_path, split="all") == before, "classes and boxes are those of before"
+    for names, wanted in ((None, [0, 1]), ((*CLASSES, "wasp"), [0, 1, 2])):
+        one = next(s for s in load_dataset(tmp_path, names, "all") if Path(s.name).stem[-1] == "a")
+        assert one.ignored_labels is not None
+        assert one.ignored_labels.tolist() == wanted, "a model's class that is not labelled here among them"
 
 
 def test_a_second_kind_of_labels_is_not_passed_by_in_silence(tmp_path: Path) -> None:

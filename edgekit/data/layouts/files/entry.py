@@ -13,6 +13,7 @@ from edgekit.reading import load_json, read_text
 from edgekit.reading.limits import LIST
 
 Corners = tuple[float, float, float, float]
+NO_CLASS = ""  # of a region that nobody labelled: it is set aside for every class
 UNUSABLE: Corners = (math.nan, math.nan, math.nan, math.nan)  # takes its picture out of the set
 
 
@@ -21,7 +22,7 @@ class Shape:
     """One object.
 
     Attributes:
-        name: its class as the file has it.
+        name: its class as the file has it; `NO_CLASS`, if it is set aside for all.
         xyxy: x1 y1 x2 y2 in pixels, or in parts of the picture (see `Entry.parts`); NaN where it cannot be read.
         where: where it stands, e.g. "line 3".
         area: square pixels, where the file states the object's own.

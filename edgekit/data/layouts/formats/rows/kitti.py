@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, ordered
+from edgekit.data.layouts.files.entry import NO_CLASS, Entry, Format, Read, Shape, ordered
 from edgekit.reading import read_text
 from edgekit.reading.limits import LABELS
 
@@ -30,7 +30,8 @@ def _read(file: Path, root: Path) -> Read:
         if len(cells) not in (15, 16):
             raise ValueError(f"line {number}: {len(cells)} cells, not 15")
         where = f"line {number}"
-        shapes.append(Shape(cells[0], ordered(*cells[4:8]), where, ignored=cells[0].casefold() == _ASIDE))
+        aside = cells[0].casefold() == _ASIDE
+        shapes.append(Shape(NO_CLASS if aside else cells[0], ordered(*cells[4:8]), where, ignored=aside))
     return Read((Entry(("",), tuple(shapes)),))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edgekit.data.layouts.files.entry import Entry, Format, Read, Shape, corners
+from edgekit.data.layouts.files.entry import NO_CLASS, Entry, Format, Read, Shape, corners
 from edgekit.reading import read_text
 from edgekit.reading.limits import LABELS
 
@@ -44,7 +44,7 @@ def _read(file: Path, root: Path) -> Read:
         if not 0 <= kind <= len(NAMES):
             raise ValueError(f"line {number}: class {kind} is none of VisDrone's")
         aside = kind == 0 or cells[4] == "0"
-        name = NAMES[max(kind, 1) - 1]
+        name = NAMES[kind - 1] if kind else NO_CLASS
         shapes.append(Shape(name, corners(*cells[:4]), f"line {number}", ignored=aside))
     return Read((Entry(("",), tuple(shapes)),), NAMES)
 
