@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +17,23 @@ from edgekit.checkpoints.tensors import read_tensors
 from edgekit.config.net import key_of
 from edgekit.errors import CheckpointError, InputError, UsageError
 from edgekit.nets.weights import load_weights
+from edgekit.spec import ModelSpec
 
 
-def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
-    """The state dict of `source`, or None for `none`.
+class Start(NamedTuple):
+    """A state dict, and what net it is of; None where only its tensors are known."""
+
+    state: Mapping[str, Tensor]
+    spec: ModelSpec | None
+
+
+def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Start | None:
+    """What a net starts from, or None for `none`.
 
     Args:
         source: `imagenet` (torchvision's first weights of the net, fetched into torch's cache if not there), `none`,
             or a checkpoint file of any kind that `edgekit.checkpoints` reads, with any number of classes. Of a net
-            that has this one as its trunk it is the whole net's, with `trunk.` before the trunk's names.
+            that has this one as its trunk it is the whole net, with `trunk.` before the trunk's names.
         arch, arguments: the net that is to start from them.
 
     Raises:
@@ -38,7 +46,7 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Mappin
     net = nets.find(arch)
     asked = net.complete(arguments)
     if source == "imagenet":
-        return _imagenet(net, asked)
+        return Start(_imagenet(net, asked), None)
     path = Path(source)
     checkpoint = _loaded(path, net, asked)
     found, held = nets.find(checkpoint.spec.arch), dict(checkpoint.spec.arch_args or {})
@@ -55,7 +63,7 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Mappin
             fix=" ".join([f"--set net.arch={found.name}", *(f"--set {key_of(k)}={held[k]}" for k in differ)])
             + ", or other weights",
         )
-    return checkpoint.state_dict
+    return Start(checkpoint.state_dict, checkpoint.spec)
 
 
 def _called(name: str, arguments: Mapping[str, Any], differ: Sequence[str]) -> str:

@@ -147,10 +147,13 @@ class CenterNet(nn.Module):
         trunk: the ResNet, with its key names: `net.trunk.load_state_dict` takes a plain one's state without `fc`; or
             the `pyramid` of a trunk by name.
         schema: the head's name.
+        by_class: path of the layer that has an output a class.
 
     Raises:
         UsageError: an argument that is not one of these.
     """
+
+    by_class = "branches.heatmap.2"
 
     def __init__(self, arch: str, classes: int, neck: Neck = "fpn", head: Head = "ltrb", width: float = 1.0) -> None:
         super().__init__()

@@ -96,10 +96,13 @@ class UNet(Segmenter):
         trunk: the ResNet, with its key names, or the `pyramid` of a trunk by name.
         decoder: the four steps up.
         head: the 1x1 convolution.
+        by_class: path of the layer that has an output a class.
 
     Raises:
         UsageError: an argument that is not one of these.
     """
+
+    by_class = "head"
 
     def __init__(self, arch: str, classes: int, width: float = 1.0, norm: Norm = "batch") -> None:
         super().__init__()

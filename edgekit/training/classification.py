@@ -73,9 +73,9 @@ class ClassificationTraining(Training):
         torch.manual_seed(recipe.schedule.seed)
         self.net = nets.build(self.spec)
         self.heads = net.heads
-        state = read_weights(recipe.net.weights, net.name, arguments)
-        if state is not None:
-            count = start_from(self.net, state, self.heads)
+        start = read_weights(recipe.net.weights, net.name, arguments)
+        if start is not None:
+            count = start_from(self.net, start.state, self.heads)
             told = f"{count_of(count, 'tensor')} from {recipe.net.weights}"
             say(f"{told}; {self.heads[0]} is new, for {count_of(len(classes), 'class')}")
 

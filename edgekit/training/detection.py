@@ -15,7 +15,6 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from edgekit import nets
-from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.input import sides
 from edgekit.config.recipe import Recipe
 from edgekit.data import Dataset
@@ -33,7 +32,7 @@ from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import LOSSES, counts
 from edgekit.training.measured.boxes import Validation, unmeasured
 from edgekit.training.pictures import Pictures
-from edgekit.training.start import in_trunk, preprocess_of
+from edgekit.training.start import preprocess_of, started
 from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets, unlearnt
 from edgekit.training.task import Batch, Boxes, Score, Training, normalised, origin, stacked
 from edgekit.vision.decode import DEFAULT_SCORE
@@ -83,13 +82,8 @@ class DetectionTraining(Training):
         torch.manual_seed(recipe.schedule.seed)
         self.net = nets.build(self.spec)
         self.heads = net.heads
-        trunk = nets.find(net.trunk_of(arguments))
-        shared = {name: value for name, value in arguments.items() if name in trunk.arguments}
-        state = read_weights(recipe.net.weights, trunk.name, shared)
-        if state is not None:
-            state, left = in_trunk(self.net, state, trunk)
-            count = start_from(self.net, state, self.heads)
-            say(f"{count_of(count, 'tensor')} of the trunk from {recipe.net.weights}; neck and head are new{left}")
+        if told := started(self.net, recipe.net.weights, self.spec, "neck and head are new"):
+            say(told)
 
     def __len__(self) -> int:
         return len(self.pictures)

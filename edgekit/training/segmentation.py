@@ -13,7 +13,6 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from edgekit import nets
-from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.input import sides
 from edgekit.config.recipe import Recipe
 from edgekit.data import Dataset
@@ -28,7 +27,7 @@ from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import dice_loss, pixel_entropy
 from edgekit.training.measured.masks import MaskValidation, confusion_table
 from edgekit.training.pictures import Pictures
-from edgekit.training.start import in_trunk, preprocess_of
+from edgekit.training.start import preprocess_of, started
 from edgekit.training.task import Batch, Score, Training, normalised, origin, stacked
 
 
@@ -93,13 +92,9 @@ class SegmentationTraining(Training):
                 expected="none",
                 fix="--weights none",
             )
-        trunk = nets.find(named) if named else net
-        shared = {name: value for name, value in arguments.items() if name in trunk.arguments}
-        state = read_weights(recipe.net.weights, trunk.name, shared) if named else None
-        if state is not None:
-            state, left = in_trunk(self.net, state, trunk)
-            count = start_from(self.net, state, self.heads)
-            say(f"{count} tensors of the trunk from {recipe.net.weights}; the way up and the head are new{left}")
+        told = started(self.net, recipe.net.weights, self.spec, "the way up and the head are new") if named else ""
+        if told:
+            say(told)
 
     def __len__(self) -> int:
         return len(self.pictures)

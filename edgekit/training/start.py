@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor, nn
 
 from edgekit import nets
+from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.recipe import Recipe
 from edgekit.nets.library import preprocess
 from edgekit.nets.pyramid import pyramid_state
-from edgekit.spec import PreprocessSpec
+from edgekit.nets.weights import load_weights
+from edgekit.screen import count_of, some
+from edgekit.spec import ModelSpec, PreprocessSpec
 
 
 def preprocess_of(recipe: Recipe, trunk: str) -> PreprocessSpec:
@@ -19,6 +22,54 @@ def preprocess_of(recipe: Recipe, trunk: str) -> PreprocessSpec:
     usual = preprocess(trunk) if nets.of_library(trunk) else None
     own = recipe.input.preprocess()
     return own if usual is None else replace(own, mean=usual.mean, std=usual.std)
+
+
+def started(net: nn.Module, source: str, spec: ModelSpec, new: str) -> str:
+    """Gives a net with a trunk the weights of `source`: all of them where it is of the same net, else the trunk's.
+
+    Of the same net what answers for a class (`net.by_class`) is taken over by the class's name; other classes start
+    anew.
+
+    Args:
+        net: of `spec`, with its heads as they start; changed in place.
+        source: as `edgekit.checkpoints.pretrained.read_weights` takes it.
+        new: what to say of the rest where only the trunk's weights are taken.
+
+    Returns:
+        What was taken, for people; "" for none.
+
+    Raises:
+        CheckpointError, InputError, UsageError: as `read_weights`.
+    """
+    kind = nets.find(spec.arch)
+    arguments = kind.complete(spec.arch_args or {})
+    trunk = nets.find(kind.trunk_of(arguments))
+    found = read_weights(source, trunk.name, {name: v for name, v in arguments.items() if name in trunk.arguments})
+    if found is None:
+        return ""
+    if (
+        found.spec is not None
+        and found.spec.arch == spec.arch
+        and kind.complete(found.spec.arch_args or {}) == arguments
+    ):
+        return _all(net, found.state, found.spec.classes, spec.classes, source)
+    state, left = in_trunk(net, found.state, trunk)
+    return f"{count_of(start_from(net, state, kind.heads), 'tensor')} of the trunk from {source}; {new}{left}"
+
+
+def _all(net: nn.Module, state: Mapping[str, Tensor], theirs: Sequence[str], ours: Sequence[str], source: str) -> str:
+    own, kept = net.state_dict(), [name for name in ours if name in theirs]
+    for name, value in own.items():
+        if not name.startswith(f"{net.by_class}."):
+            continue
+        for label in kept:
+            value[ours.index(label)] = state[name][theirs.index(label)]
+    by_class = {name: value for name, value in own.items() if name.startswith(f"{net.by_class}.")}
+    load_weights(net, {**state, **by_class})
+    new, gone = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
+    told = [f"the whole net from {source}, {count_of(len(own), 'tensor')}", f"its classes {some(kept)}" if kept else ""]
+    told += [f"new are {some(new)}" if new else "", f"left out {some(gone)}" if gone else ""]
+    return "; ".join(filter(None, told))
 
 
 def in_trunk(net: nn.Module, state: Mapping[str, Tensor], trunk: nets.Net) -> tuple[Mapping[str, Tensor], str]:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,38 @@ def test_a_trunk_comes_from_a_classifier_or_a_detector(tmp_path: Path, resnet_we
         start_from(
             make_task(small(), Path(HIVE)).net, {f"trunk.{k}": v for k, v in state.items()}, ("neck", "branches")
         )
+
+
+def test_a_detector_goes_on_with_other_classes(tmp_path: Path) -> None:
+    """Of the same net everything is taken over, and what answers for a class by the class's name."""
+    trained = make_task(small(), Path(HIVE))
+    last = trained.net.get_submodule("branches.heatmap.2")
+    torch.nn.init.uniform_(last.weight)  # type: ignore[arg-type]
+    torch.nn.init.uniform_(last.bias)  # type: ignore[arg-type]
+    spec = replace(trained.spec, classes=("hornet", "wasp", "fly"))
+    more = nets.build(spec).state_dict()
+    rest = {k: v for k, v in trained.net.state_dict().items() if not k.startswith("branches.heatmap.2")}
+    rows = {name: torch.stack([getattr(last, name)[i] for i in (1, 0, 0)]).detach() for name in ("weight", "bias")}
+    state = {**more, **rest, **{f"branches.heatmap.2.{name}": value for name, value in rows.items()}}
+    save_checkpoint(tmp_path / "three.pt", Checkpoint(spec, state))
+    said: list[str] = []
+    recipe = small(f"net.weights={tmp_path / 'three.pt'}")
+    splits = load_splits(Path(HIVE), recipe.data, 0)
+    task = DetectionTraining(recipe, splits.train, splits.val, said.append)
+    assert task.spec.classes == ("bee", "hornet")
+    (told,) = [line for line in said if "the whole net" in line]
+    assert told.endswith("; its classes hornet; new are bee; left out wasp, fly")
+    own, fresh = task.net.state_dict(), make_task(small(), Path(HIVE)).net.state_dict()
+    for name, value in rest.items():
+        assert torch.equal(own[name], value), name
+    for name in ("weight", "bias"):
+        layer = f"branches.heatmap.2.{name}"
+        assert torch.equal(own[layer][1], rows[name][0]), "hornet's row is where hornet is here"
+        assert torch.equal(own[layer][0], fresh[layer][0]), "bee starts as it always does"
+    other = small(f"net.weights={tmp_path / 'three.pt'}", "net.head=offset_size")
+    said.clear()
+    DetectionTraining(other, splits.train, splits.val, said.append)
+    assert any("neck and head are new" in line for line in said), "another head: the trunk alone"
 
 
 def test_a_trunk_by_name_comes_from_its_own_classifier(tmp_path: Path) -> None:
