@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from edgekit import nets
+from edgekit.artifacts.deployment import model_path
 from edgekit.artifacts.kinds import weights_file
-from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from edgekit.checkpoints.checkpoint import load_checkpoint
+from edgekit.checkpoints.exported import read_export
 from edgekit.checkpoints.fitting.naming import plain_name
 from edgekit.checkpoints.tensors import read_tensors
 from edgekit.config.net import key_of
@@ -21,10 +23,17 @@ from edgekit.spec import ModelSpec
 
 
 class Start(NamedTuple):
-    """A state dict, and what net it is of; None where only its tensors are known."""
+    """What a net starts from.
+
+    Attributes:
+        state: its state dict.
+        spec: what net it is of; None where only its tensors are known.
+        exported: whether it comes from an exported file, and its BatchNorms know nothing of their inputs.
+    """
 
     state: Mapping[str, Tensor]
     spec: ModelSpec | None
+    exported: bool = False
 
 
 def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Start | None:
@@ -32,7 +41,8 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Start 
 
     Args:
         source: `imagenet` (torchvision's first weights of the net, fetched into torch's cache if not there), `none`,
-            or a checkpoint file of any kind that `edgekit.checkpoints` reads, with any number of classes. Of a net
+            a file that `edgekit export` wrote, the name of a model that edgekit ships, or a checkpoint file of any
+            kind that `edgekit.checkpoints` reads, with any number of classes. Of a net
             that has this one as its trunk it is the whole net, with `trunk.` before the trunk's names.
         arch, arguments: the net that is to start from them.
 
@@ -47,9 +57,10 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Start 
     asked = net.complete(arguments)
     if source == "imagenet":
         return Start(_imagenet(net, asked), None)
-    path = Path(source)
-    checkpoint = _loaded(path, net, asked)
-    found, held = nets.find(checkpoint.spec.arch), dict(checkpoint.spec.arch_args or {})
+    path = model_path(Path(source))
+    exported = path.suffix.lower() == ".onnx"
+    state, spec = read_export(path) if exported else _loaded(path, net, asked)
+    found, held = nets.find(spec.arch), dict(spec.arch_args or {})
     if trunk := found.trunk_of(held):
         found = nets.find(trunk)
         held = {name: value for name, value in held.items() if name in found.arguments}
@@ -63,7 +74,7 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Start 
             fix=" ".join([f"--set net.arch={found.name}", *(f"--set {key_of(k)}={held[k]}" for k in differ)])
             + ", or other weights",
         )
-    return Start(checkpoint.state_dict, checkpoint.spec)
+    return Start(state, spec, exported)
 
 
 def _called(name: str, arguments: Mapping[str, Any], differ: Sequence[str]) -> str:
@@ -118,9 +129,11 @@ def _imagenet(net: nets.Net, arguments: Mapping[str, Any]) -> Mapping[str, Tenso
     return state
 
 
-def _loaded(path: Path, net: nets.Net, asked: Mapping[str, Any]) -> Checkpoint:
+def _loaded(path: Path, net: nets.Net, asked: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], ModelSpec]:
     """What a file holds; of another library's net the recipe says which it is, since its keys are only a guess."""
     if isinstance(read_tensors(weights_file(path)).get("edgekit"), int):
-        return load_checkpoint(path, unnamed=True)
-    named = net.name if nets.of_library(net.name) else None
-    return load_checkpoint(path, unnamed=True, norm=nets.untold(asked).get("norm"), arch=named)
+        found = load_checkpoint(path, unnamed=True)
+    else:
+        named = net.name if nets.of_library(net.name) else None
+        found = load_checkpoint(path, unnamed=True, norm=nets.untold(asked).get("norm"), arch=named)
+    return found.state_dict, found.spec

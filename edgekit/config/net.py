@@ -27,7 +27,9 @@ class Net(Table):
     width: float = Field(1.0, gt=0, le=4, description="factor on all channels of a ResNet, CenterNet or U-Net")
     arguments: dict[str, bool | int | float | str] = Field({}, description="of another net, by their names")
     max_detections: int = Field(100, ge=1, le=3840, description="detections a picture")
-    weights: str = Field("none", description="imagenet (torchvision's, fetched when asked), none, or a file")
+    weights: str = Field(
+        "none", description="imagenet (torchvision's, fetched when asked), none, a file, or a model in the box"
+    )
 
     def asked(self) -> dict[str, Any]:
         """The keyword arguments that were asked for: by name, without what was left out."""

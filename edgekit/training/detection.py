@@ -32,7 +32,7 @@ from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import LOSSES, counts
 from edgekit.training.measured.boxes import Validation, unmeasured
 from edgekit.training.pictures import Pictures
-from edgekit.training.start import preprocess_of, started
+from edgekit.training.start import preprocess_of, settled, started
 from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets, unlearnt
 from edgekit.training.task import Batch, Boxes, Score, Training, normalised, origin, stacked
 from edgekit.vision.decode import DEFAULT_SCORE
@@ -82,8 +82,10 @@ class DetectionTraining(Training):
         torch.manual_seed(recipe.schedule.seed)
         self.net = nets.build(self.spec)
         self.heads = net.heads
-        if told := started(self.net, recipe.net.weights, self.spec, "neck and head are new"):
-            say(told)
+        told, bare = started(self.net, recipe.net.weights, self.spec, "neck and head are new")
+        for line in (told, settled(self) if bare else ""):
+            if line:
+                say(line)
 
     def __len__(self) -> int:
         return len(self.pictures)

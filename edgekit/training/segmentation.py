@@ -27,7 +27,7 @@ from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import dice_loss, pixel_entropy
 from edgekit.training.measured.masks import MaskValidation, confusion_table
 from edgekit.training.pictures import Pictures
-from edgekit.training.start import preprocess_of, started
+from edgekit.training.start import preprocess_of, settled, started
 from edgekit.training.task import Batch, Score, Training, normalised, origin, stacked
 
 
@@ -92,9 +92,12 @@ class SegmentationTraining(Training):
                 expected="none",
                 fix="--weights none",
             )
-        told = started(self.net, recipe.net.weights, self.spec, "the way up and the head are new") if named else ""
-        if told:
-            say(told)
+        told, bare = "", False
+        if named:
+            told, bare = started(self.net, recipe.net.weights, self.spec, "the way up and the head are new")
+        for line in (told, settled(self) if bare else ""):
+            if line:
+                say(line)
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgekit import nets
 from edgekit.checkpoints.pretrained import read_weights, start_from
@@ -15,6 +18,9 @@ from edgekit.nets.pyramid import pyramid_state
 from edgekit.nets.weights import load_weights
 from edgekit.screen import count_of, some
 from edgekit.spec import ModelSpec, PreprocessSpec
+from edgekit.training.task import Training, normalised, stacked
+
+SEEN, BATCH = 64, 8  # training samples on which BatchNorms are measured, and how many at a time
 
 
 def preprocess_of(recipe: Recipe, trunk: str) -> PreprocessSpec:
@@ -24,7 +30,7 @@ def preprocess_of(recipe: Recipe, trunk: str) -> PreprocessSpec:
     return own if usual is None else replace(own, mean=usual.mean, std=usual.std)
 
 
-def started(net: nn.Module, source: str, spec: ModelSpec, new: str) -> str:
+def started(net: nn.Module, source: str, spec: ModelSpec, new: str) -> tuple[str, bool]:
     """Gives a net with a trunk the weights of `source`: all of them where it is of the same net, else the trunk's.
 
     Of the same net what answers for a class (`net.by_class`) is taken over by the class's name; other classes start
@@ -36,7 +42,7 @@ def started(net: nn.Module, source: str, spec: ModelSpec, new: str) -> str:
         new: what to say of the rest where only the trunk's weights are taken.
 
     Returns:
-        What was taken, for people; "" for none.
+        What was taken, for people, "" for none; and whether its BatchNorms are to be `settled`.
 
     Raises:
         CheckpointError, InputError, UsageError: as `read_weights`.
@@ -46,15 +52,66 @@ def started(net: nn.Module, source: str, spec: ModelSpec, new: str) -> str:
     trunk = nets.find(kind.trunk_of(arguments))
     found = read_weights(source, trunk.name, {name: v for name, v in arguments.items() if name in trunk.arguments})
     if found is None:
-        return ""
-    if (
-        found.spec is not None
-        and found.spec.arch == spec.arch
-        and kind.complete(found.spec.arch_args or {}) == arguments
-    ):
-        return _all(net, found.state, found.spec.classes, spec.classes, source)
+        return "", False
+    of = found.spec
+    if of is not None and of.arch == spec.arch and kind.complete(of.arch_args or {}) == arguments:
+        return _all(net, found.state, of.classes, spec.classes, source), found.exported
     state, left = in_trunk(net, found.state, trunk)
-    return f"{count_of(start_from(net, state, kind.heads), 'tensor')} of the trunk from {source}; {new}{left}"
+    told = f"{count_of(start_from(net, state, kind.heads), 'tensor')} of the trunk from {source}; {new}{left}"
+    return told, found.exported
+
+
+def settled(task: Training) -> str:
+    """`settle` on `SEEN` of the task's training samples; what to say of it."""
+    samples = [task.sample(i % len(task), i)["image"] for i in range(SEEN)]
+    batches = (normalised(stacked(samples[i : i + BATCH]), task.spec.preprocess) for i in range(0, SEEN, BATCH))
+    return f"{count_of(settle(task.net, batches), 'BatchNorm')} measured on {count_of(SEEN, 'training sample')}"
+
+
+@torch.no_grad()
+def settle(net: nn.Module, batches: Iterable[Tensor]) -> int:
+    """Gives the BatchNorms of a net that comes from an exported file their inputs' mean and variance.
+
+    Their weights and biases change with them, so in evaluation mode the net gives what it gave; in training mode, where
+    a batch's own statistics count, it begins from there instead of somewhere else.
+
+    Args:
+        net: changed in place; its mode stays.
+        batches: float32 [N, 3, H, W], normalized, as training sees them.
+
+    Returns:
+        How many BatchNorms there are.
+    """
+    sums: dict[_BatchNorm, Tensor] = {}
+
+    def add(norm: nn.Module, given: tuple[Tensor, ...]) -> None:
+        x = given[0].double().transpose(0, 1).flatten(1)  # [C, numbers]
+        new = torch.stack((torch.full_like(x[:, 0], x.shape[1]), x.sum(1), x.square().sum(1)))
+        assert isinstance(norm, _BatchNorm)
+        sums[norm] = sums[norm] + new if norm in sums else new
+
+    norms = (one for one in net.modules() if isinstance(one, _BatchNorm))
+    hooks, mode = [norm.register_forward_pre_hook(add) for norm in norms], net.training
+    net.eval()
+    for batch in batches:
+        net(batch)
+    net.train(mode)
+    for hook in hooks:
+        hook.remove()
+    for norm, (count, total, squares) in sums.items():
+        mean = total / count
+        _move(norm, mean, (squares / count - mean.square()).clamp(min=0))
+    return len(sums)
+
+
+def _move(norm: Any, mean: Tensor, variance: Tensor) -> None:
+    """The same affine map with other statistics."""
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    shift = norm.bias.double() - scale * norm.running_mean.double()
+    norm.weight.copy_(scale * (variance + norm.eps).sqrt())
+    norm.bias.copy_(shift + scale * mean)
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
 
 
 def _all(net: nn.Module, state: Mapping[str, Tensor], theirs: Sequence[str], ours: Sequence[str], source: str) -> str:

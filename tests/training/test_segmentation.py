@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 import edgekit
-from edgekit.checkpoints.checkpoint import load_checkpoint
+from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgekit.config.recipe import load_recipe
 from edgekit.errors import DataError, UsageError
 from edgekit.training.augment.masked import around, cut
@@ -234,6 +235,21 @@ def test_a_trunk_by_name_starts_from_its_classifier(data: Path) -> None:
     torch.testing.assert_close(stem, plain["conv_stem.weight"])
     assert made.spec.preprocess.mean == (0.5, 0.5, 0.5), "as its weights take pictures"
     assert any("left out: conv_head, bn2, classifier" in line for line in told), told
+
+
+def test_a_unet_that_starts_from_one_of_its_net_takes_all_of_it(data: Path, tmp_path: Path) -> None:
+    first = task_of(data)
+    torch.nn.init.uniform_(first.net.head.weight)  # type: ignore[union-attr, arg-type]
+    turned = replace(first.spec, classes=tuple(reversed(first.spec.classes)))
+    state = {name: value.clone() for name, value in first.net.state_dict().items()}
+    for name in ("head.weight", "head.bias"):
+        state[name] = state[name].flip(0)
+    save_checkpoint(tmp_path / "turned.pt", Checkpoint(turned, state))
+    told: list[str] = []
+    changes = [*(one for one in TINY if not one.startswith("net.weights")), f"net.weights={tmp_path / 'turned.pt'}"]
+    again = make_task(load_recipe("unet-r18", changes), data, told.append)
+    assert all(torch.equal(value, first.net.state_dict()[name]) for name, value in again.net.state_dict().items())
+    assert any("the whole net" in line for line in told), told
 
 
 def test_pictures_without_masks_or_names_are_refused(data: Path, tmp_path: Path) -> None:

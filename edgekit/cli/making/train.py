@@ -30,7 +30,8 @@ def train(
     ] = None,
     out: Annotated[Path | None, OUTPUT("-o, --out DIR", "Folder of the run; default: runs/RECIPE.")] = None,
     weights: Annotated[
-        str | None, CHANGES("--weights START", "What the trunk starts from: a file, imagenet (fetched) or none.")
+        str | None,
+        CHANGES("--weights START", "A checkpoint, an exported file, hornet-mobile, imagenet (fetched) or none."),
     ] = None,
     changes: Annotated[
         list[str] | None, CHANGES("--set KEY=VALUE", "key=value of the recipe, e.g. schedule.epochs=20; repeatable.")
