@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor
 
 from edgekit import nets
+from edgekit.artifacts.metadata import Metadata
 from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.config.target import COMPACT
 from edgekit.errors import CheckpointError
@@ -26,8 +27,8 @@ from edgekit.spec import ModelSpec
 EXACT = ("fp32", COMPACT)
 
 
-def read_export(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
-    """The state dict, float32, of the net that a verified file of `edgekit export` holds, and its spec.
+def read_export(path: Path) -> tuple[dict[str, Tensor], Metadata]:
+    """The state dict, float32, of the net that a verified file of `edgekit export` holds, and what the file says of it.
 
     In evaluation mode the net with it answers as the file does: to float32's rounding, where its weights are float16
     (`--compact`) as those do.
@@ -83,7 +84,7 @@ def read_export(path: Path) -> tuple[dict[str, Tensor], ModelSpec]:
         state[f"{norm}.running_mean"] = torch.zeros_like(state[f"{norm}.running_mean"])
         state[f"{norm}.running_var"] = torch.ones_like(state[f"{norm}.running_var"])
         state[f"{norm}.weight"] = torch.full_like(state[f"{norm}.weight"], (1 + epsilon) ** 0.5)
-    return state, spec
+    return state, artifact.metadata
 
 
 def _stored(artifact: Artifact) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edgekit import nets
 from edgekit.artifacts.deployment import model_path
 from edgekit.artifacts.kinds import weights_file
-from edgekit.checkpoints.checkpoint import load_checkpoint
+from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from edgekit.checkpoints.exported import read_export
 from edgekit.checkpoints.fitting.naming import plain_name
 from edgekit.checkpoints.tensors import read_tensors
@@ -28,11 +28,13 @@ class Start(NamedTuple):
     Attributes:
         state: its state dict.
         spec: what net it is of; None where only its tensors are known.
+        trained_on: as in `edgekit.artifacts.metadata.Metadata`.
         exported: whether it comes from an exported file, and its BatchNorms know nothing of their inputs.
     """
 
     state: Mapping[str, Tensor]
     spec: ModelSpec | None
+    trained_on: str = ""
     exported: bool = False
 
 
@@ -58,9 +60,14 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Start 
     if source == "imagenet":
         return Start(_imagenet(net, asked), None)
     path = model_path(Path(source))
-    exported = path.suffix.lower() == ".onnx"
-    state, spec = read_export(path) if exported else _loaded(path, net, asked)
-    found, held = nets.find(spec.arch), dict(spec.arch_args or {})
+    if path.suffix.lower() == ".onnx":
+        state, described = read_export(path)
+        start = Start(state, described.model, described.trained_on, exported=True)
+    else:
+        checkpoint = _loaded(path, net, asked)
+        start = Start(checkpoint.state_dict, checkpoint.spec, checkpoint.trained_on)
+    assert start.spec is not None
+    found, held = nets.find(start.spec.arch), dict(start.spec.arch_args or {})
     if trunk := found.trunk_of(held):
         found = nets.find(trunk)
         held = {name: value for name, value in held.items() if name in found.arguments}
@@ -74,7 +81,7 @@ def read_weights(source: str, arch: str, arguments: Mapping[str, Any]) -> Start 
             fix=" ".join([f"--set net.arch={found.name}", *(f"--set {key_of(k)}={held[k]}" for k in differ)])
             + ", or other weights",
         )
-    return Start(state, spec, exported)
+    return start
 
 
 def _called(name: str, arguments: Mapping[str, Any], differ: Sequence[str]) -> str:
@@ -129,11 +136,9 @@ def _imagenet(net: nets.Net, arguments: Mapping[str, Any]) -> Mapping[str, Tenso
     return state
 
 
-def _loaded(path: Path, net: nets.Net, asked: Mapping[str, Any]) -> tuple[Mapping[str, Tensor], ModelSpec]:
+def _loaded(path: Path, net: nets.Net, asked: Mapping[str, Any]) -> Checkpoint:
     """What a file holds; of another library's net the recipe says which it is, since its keys are only a guess."""
     if isinstance(read_tensors(weights_file(path)).get("edgekit"), int):
-        found = load_checkpoint(path, unnamed=True)
-    else:
-        named = net.name if nets.of_library(net.name) else None
-        found = load_checkpoint(path, unnamed=True, norm=nets.untold(asked).get("norm"), arch=named)
-    return found.state_dict, found.spec
+        return load_checkpoint(path, unnamed=True)
+    named = net.name if nets.of_library(net.name) else None
+    return load_checkpoint(path, unnamed=True, norm=nets.untold(asked).get("norm"), arch=named)

@@ -28,7 +28,7 @@ from edgekit.training.measured.reading import readable
 from edgekit.training.pictures import Pictures
 from edgekit.training.probe import features, fit_head, lift, linear_head
 from edgekit.training.start import settled
-from edgekit.training.task import Batch, Score, Training, normalised, origin, stacked
+from edgekit.training.task import Batch, Score, Training, after, normalised, origin, stacked
 from edgekit.training.temperature import fit_temperature, nll
 from edgekit.vision.image import Frame
 from edgekit.vision.preprocess import normalise, preprocess
@@ -79,6 +79,7 @@ class ClassificationTraining(Training):
             count = start_from(self.net, start.state, self.heads)
             told = f"{count_of(count, 'tensor')} from {recipe.net.weights}"
             say(f"{told}; {self.heads[0]} is new, for {count_of(len(classes), 'class')}")
+            self.trained_on = after(start.trained_on, self.trained_on)
             if start.exported:
                 say(settled(self))
 

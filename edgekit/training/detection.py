@@ -34,7 +34,7 @@ from edgekit.training.measured.boxes import Validation, unmeasured
 from edgekit.training.pictures import Pictures
 from edgekit.training.start import preprocess_of, settled, started
 from edgekit.training.targets import ENCODERS, LtrbTargets, OffsetSizeTargets, unlearnt
-from edgekit.training.task import Batch, Boxes, Score, Training, normalised, origin, stacked
+from edgekit.training.task import Batch, Boxes, Score, Training, after, normalised, origin, stacked
 from edgekit.vision.decode import DEFAULT_SCORE
 
 
@@ -82,8 +82,9 @@ class DetectionTraining(Training):
         torch.manual_seed(recipe.schedule.seed)
         self.net = nets.build(self.spec)
         self.heads = net.heads
-        told, bare = started(self.net, recipe.net.weights, self.spec, "neck and head are new")
-        for line in (told, settled(self) if bare else ""):
+        start = started(self.net, recipe.net.weights, self.spec, "neck and head are new")
+        self.trained_on = after(start.trained_on, self.trained_on)
+        for line in (start.told, settled(self) if start.bare else ""):
             if line:
                 say(line)
 

@@ -27,8 +27,8 @@ from edgekit.training.augment.variations import seeded, variations
 from edgekit.training.losses import dice_loss, pixel_entropy
 from edgekit.training.measured.masks import MaskValidation, confusion_table
 from edgekit.training.pictures import Pictures
-from edgekit.training.start import preprocess_of, settled, started
-from edgekit.training.task import Batch, Score, Training, normalised, origin, stacked
+from edgekit.training.start import Started, preprocess_of, settled, started
+from edgekit.training.task import Batch, Score, Training, after, normalised, origin, stacked
 
 
 class SegmentationTraining(Training):
@@ -92,10 +92,10 @@ class SegmentationTraining(Training):
                 expected="none",
                 fix="--weights none",
             )
-        told, bare = "", False
-        if named:
-            told, bare = started(self.net, recipe.net.weights, self.spec, "the way up and the head are new")
-        for line in (told, settled(self) if bare else ""):
+        new = "the way up and the head are new"
+        start = started(self.net, recipe.net.weights, self.spec, new) if named else Started()
+        self.trained_on = after(start.trained_on, self.trained_on)
+        for line in (start.told, settled(self) if start.bare else ""):
             if line:
                 say(line)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,21 @@ def preprocess_of(recipe: Recipe, trunk: str) -> PreprocessSpec:
     return own if usual is None else replace(own, mean=usual.mean, std=usual.std)
 
 
-def started(net: nn.Module, source: str, spec: ModelSpec, new: str) -> tuple[str, bool]:
+class Started(NamedTuple):
+    """What a net was given to start from.
+
+    Attributes:
+        told: what was taken, for people; "" for nothing.
+        trained_on: as in `edgekit.artifacts.metadata.Metadata`.
+        bare: whether its BatchNorms are to be `settled`.
+    """
+
+    told: str = ""
+    trained_on: str = ""
+    bare: bool = False
+
+
+def started(net: nn.Module, source: str, spec: ModelSpec, new: str) -> Started:
     """Gives a net with a trunk the weights of `source`: all of them where it is of the same net, else the trunk's.
 
     Of the same net what answers for a class (`net.by_class`) is taken over by the class's name; other classes start
@@ -41,9 +55,6 @@ def started(net: nn.Module, source: str, spec: ModelSpec, new: str) -> tuple[str
         source: as `edgekit.checkpoints.pretrained.read_weights` takes it.
         new: what to say of the rest where only the trunk's weights are taken.
 
-    Returns:
-        What was taken, for people, "" for none; and whether its BatchNorms are to be `settled`.
-
     Raises:
         CheckpointError, InputError, UsageError: as `read_weights`.
     """
@@ -52,13 +63,16 @@ def started(net: nn.Module, source: str, spec: ModelSpec, new: str) -> tuple[str
     trunk = nets.find(kind.trunk_of(arguments))
     found = read_weights(source, trunk.name, {name: v for name, v in arguments.items() if name in trunk.arguments})
     if found is None:
-        return "", False
+        return Started()
     of = found.spec
     if of is not None and of.arch == spec.arch and kind.complete(of.arch_args or {}) == arguments:
-        return _all(net, found.state, of.classes, spec.classes, source), found.exported
-    state, left = in_trunk(net, found.state, trunk)
-    told = f"{count_of(start_from(net, state, kind.heads), 'tensor')} of the trunk from {source}; {new}{left}"
-    return told, found.exported
+        told = _all(net, found.state, of.classes, spec.classes, source)
+        if _normalization(of.preprocess) != _normalization(spec.preprocess):
+            told += "; WARNING: it learnt from pictures that were normalized otherwise"
+    else:
+        state, left = in_trunk(net, found.state, trunk)
+        told = f"{count_of(start_from(net, state, kind.heads), 'tensor')} of the trunk from {source}; {new}{left}"
+    return Started(told, found.trained_on, found.exported)
 
 
 def settled(task: Training) -> str:
@@ -112,6 +126,10 @@ def _move(norm: Any, mean: Tensor, variance: Tensor) -> None:
     norm.bias.copy_(shift + scale * mean)
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(variance)
+
+
+def _normalization(spec: PreprocessSpec) -> tuple[object, ...]:
+    return spec.color, tuple(spec.mean), tuple(spec.std)
 
 
 def _all(net: nn.Module, state: Mapping[str, Tensor], theirs: Sequence[str], ours: Sequence[str], source: str) -> str:

@@ -130,6 +130,13 @@ def origin(train: Dataset, credit: str) -> str:
     return MADE if train.layout == "made" else credit or RECORDED
 
 
+def after(before: str, now: str) -> str:
+    """What files say of a model that learnt from both, one after the other; whose pictures they are stays said."""
+    if before in ("", now) or (before == MADE and now != MADE):
+        return now
+    return RECORDED if {before, now} == {MADE, RECORDED} else f"{now}, and before that on {before}"
+
+
 def normalised(images: Tensor, spec: PreprocessSpec) -> Tensor:
     """uint8 [N, 3, H, W] in RGB -> float32, bit for bit as `edgekit.vision.preprocess.normalise`, channels last.
 

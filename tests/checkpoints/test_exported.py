@@ -14,26 +14,30 @@ from torch import nn
 
 import edgekit
 from edgekit.artifacts.deployment import model_path
+from edgekit.artifacts.metadata import MADE, RECORDED
 from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.backends.torch_ import TorchSession
 from edgekit.checkpoints import exported
-from edgekit.checkpoints.checkpoint import Checkpoint
+from edgekit.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from edgekit.checkpoints.exported import read_export
+from edgekit.config.recipe import load_recipe
 from edgekit.data import hive_pictures
 from edgekit.errors import ArtifactError, CheckpointError
 from edgekit.nets.detector import with_decoding
 from edgekit.predictor import Predictor
 from edgekit.training.start import settle
-from edgekit.training.task import normalised
+from edgekit.training.task import after, normalised
+from edgekit.training.tasks import make_task
 from tests.conftest import Cli
 
 TINY = model_path(Path("centernet-tiny"))
 
 
-@pytest.mark.parametrize("name", ["centernet-tiny", "hornet-mobile"])
+@pytest.mark.parametrize("name", ["centernet-tiny", pytest.param("hornet-mobile", marks=pytest.mark.slow)])
 def test_the_net_answers_as_the_file_does(name: str) -> None:
     """One is float32 with a ResNet, one stores its weights as float16 and has a trunk by name with activations."""
-    state, spec = read_export(model_path(Path(name)))
+    state, described = read_export(model_path(Path(name)))
+    spec = described.model
     frames = [sample.read() for sample in hive_pictures(3)]
     session = TorchSession(with_decoding(Checkpoint(spec, state).net(), spec), spec)
     with edgekit.load(name) as model, Predictor(session, spec, name="unfolded", sha256="") as unfolded:
@@ -43,8 +47,10 @@ def test_the_net_answers_as_the_file_does(name: str) -> None:
             np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_classifier_too(good: Path, pictures: Path) -> None:
-    state, spec = read_export(good)
+    state, described = read_export(good)
+    spec = described.model
     frames = [edgekit.read_picture(path) for path in sorted(path for path in pictures.rglob("*") if path.is_file())[:3]]
     assert frames
     net = Checkpoint(spec, state).net()
@@ -56,9 +62,10 @@ def test_a_classifier_too(good: Path, pictures: Path) -> None:
 
 @torch.no_grad()
 def test_the_statistics_are_measured_and_the_net_stays_the_same() -> None:
-    state, spec = read_export(TINY)
+    state, described = read_export(TINY)
+    spec = described.model
     net = Checkpoint(spec, state).net()
-    frames = np.stack([np.resize(s.read(), (256, 256, 3)) for s in hive_pictures(4)])
+    frames = np.stack([s.read()[:128, :128] for s in hive_pictures(4)])
     x = normalised(torch.from_numpy(frames).permute(0, 3, 1, 2), spec.preprocess)
     before = net(x).heatmap
     started = copy.deepcopy(net).train()(x).heatmap
@@ -100,6 +107,36 @@ def test_a_graph_with_other_layers_is_refused(monkeypatch: pytest.MonkeyPatch) -
         read_export(Path("nowhere.onnx"))
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ("", RECORDED, RECORDED),
+        (MADE, MADE, MADE),
+        (MADE, RECORDED, RECORDED),
+        (RECORDED, MADE, RECORDED),
+        (MADE, "bees (CC BY 4.0)", "bees (CC BY 4.0)"),
+        ("bees (CC BY 4.0)", RECORDED, "recorded pictures, and before that on bees (CC BY 4.0)"),
+        ("bees (CC BY 4.0)", MADE, "made pictures, and before that on bees (CC BY 4.0)"),
+    ],
+)
+def test_whose_pictures_it_learnt_from_stays_said(before: str, now: str, said: str) -> None:
+    """Attribution is a condition of most licences, and does not end with another training."""
+    assert after(before, now) == said
+
+
+@pytest.mark.slow
+def test_what_the_model_in_the_box_learnt_from_is_said_by_what_goes_on_from_it(tmp_path: Path) -> None:
+    told: list[str] = []
+    task = make_task(
+        load_recipe("centernet-mobile", ["net.weights=hornet-mobile"]), Path("synthetic://hive?n=8&val=4"), told.append
+    )
+    assert task.trained_on.startswith("made pictures, and before that on bees-and-hornets v2 (Roboflow")
+    assert "CC BY 4.0" in task.trained_on
+    assert any("the whole net from hornet-mobile" in line for line in told)
+    assert not any("WARNING" in line for line in told)
+
+
+@pytest.mark.slow
 def test_a_training_goes_on_from_the_model_in_the_box(tmp_path: Path, cli: Cli) -> None:
     data = "synthetic://hive?n=8&val=8&seed=77"
     slow = ("schedule.epochs=1", "schedule.lr_head=1e-5", "schedule.lr_trunk=1e-5")
@@ -109,6 +146,7 @@ def test_a_training_goes_on_from_the_model_in_the_box(tmp_path: Path, cli: Cli) 
     assert "the whole net from centernet-tiny" in done.text
     assert "its classes bee, hornet" in done.text
     assert "BatchNorms measured on 64 training samples" in done.text
+    assert load_checkpoint(tmp_path / "last.pt").trained_on == "made pictures"
     before = edgekit.evaluate("centernet-tiny", data, split="val").main
     after = edgekit.evaluate(tmp_path / "last.pt", data, split="val").main
     assert before is not None
