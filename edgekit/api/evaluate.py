@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgekit.api.model import Model, load
+from edgekit.artifacts.atomic import make_folder
 from edgekit.benchmark.quality.accuracy import evaluate as measure
 from edgekit.benchmark.quality.wrong import PICTURES, draw_wrong
 from edgekit.data import Sample, load_dataset, without_near_duplicates
@@ -77,7 +78,7 @@ def evaluate(
 
 
 def _checked(sheet: Path, task: Task) -> Path:
-    """The same; raises UsageError for what cannot be drawn, before anything is measured."""
+    """The same, its folder made; raises UsageError for what cannot be drawn, before anything is measured."""
     if not task.shows_wrong:
         raise UsageError(
             f"There is no sheet of what {task.noun} gets wrong.",
@@ -86,6 +87,7 @@ def _checked(sheet: Path, task: Task) -> Path:
             fix="edgekit predict --out DIR draws its answers onto the pictures",
         )
     check_suffix(sheet.suffix)
+    make_folder(sheet.parent)
     return sheet
 
 

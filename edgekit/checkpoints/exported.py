@@ -18,7 +18,7 @@ from edgekit import nets
 from edgekit.artifacts.metadata import Metadata
 from edgekit.artifacts.onnx_file import Artifact, read_onnx
 from edgekit.config.target import COMPACT
-from edgekit.errors import CheckpointError
+from edgekit.errors import CheckpointError, UsageError
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.passes.half_weights import HALF
 from edgekit.graph.to_onnx import first_convolution
@@ -50,7 +50,15 @@ def read_export(path: Path) -> tuple[dict[str, Tensor], Metadata]:
             got=precision,
             expected="fp32, as edgekit export writes it without --precision",
         )
-    net = nets.build(spec).eval()
+    try:
+        net = nets.build(spec).eval()
+    except UsageError as error:
+        raise CheckpointError(
+            f"The net in {path.name} is none that edgekit builds, so it cannot learn.",
+            got=spec.arch,
+            expected="a file of edgekit export",
+            fix="what edgekit adopt made of somebody's graph runs, and is trained where it came from",
+        ) from error
     height, width = spec.preprocess.height, spec.preprocess.width
     folded, report = fold_bn(net, torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0)))
     state, stored = net.state_dict(), _stored(artifact)

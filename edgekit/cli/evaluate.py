@@ -83,7 +83,7 @@ def evaluate(
     A classifier: top-1, top-5 and per class. A detector: COCO AP and its parts, VOC07's 11 points, precision and
     recall at its thresholds, and the alarm (is there one in the picture?). A segmentation model: mIoU, pixel accuracy
     and boundary F, and each class; void pixels do not count. Of a detector also what kinds of mistakes cost how much,
-    and --sheet draws the surest wrong answers: the labels are as often wrong as the model.
+    and --sheet draws the surest wrong answers: some will be the labels' mistakes.
 
     With --erase: whether it is right for the right reason. What a classifier still says with the labelled insect erased
     and the rest kept it has from the scene; beside it the same with as much erased elsewhere, and the insect alone.

@@ -159,7 +159,7 @@ class DifferingPicture:
 
 @dataclass(frozen=True)
 class WrongAnswer:
-    """An answer that the labels call wrong, to be looked at: it is the labels' mistake as often as the model's.
+    """An answer that the labels call wrong, to be looked at: it may be the labels' mistake.
 
     Attributes:
         index: of the picture, among those that were read.

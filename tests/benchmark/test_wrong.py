@@ -86,7 +86,7 @@ def test_the_sheet_is_cut_around_the_place_and_drawn_in_the_pictures_colours(tmp
     samples = [Sample(None, frame, None, "deep/a.png")]
     place = (300.0, 200.0, 380.0, 280.0)  # 240 pixels around it: one to one
     wrong = [WrongAnswer(0, "bee 0.90", place, ((place, 1), ((310.0, 210.0, 320.0, 220.0), None), ((0, 0, 9, 9), 0)))]
-    sheet = tmp_path / "new" / "wrong.png"
+    sheet = tmp_path / "wrong.png"
     draw_wrong(sheet, samples, wrong * 7)
     drawn = edgekit.read_picture(sheet)
     assert drawn.shape[:2] == (2 * CELL[1], 6 * CELL[0]), "six in a row"
@@ -104,11 +104,11 @@ def test_places_at_the_rim_and_tiny_pictures(tmp_path: Path) -> None:
 
 def test_the_command_and_the_function_draw_the_same(tmp_path: Path, cli: Cli) -> None:
     told: list[str] = []
-    edgekit.evaluate("centernet-tiny", MADE, split="val", sheet=tmp_path / "a.png", say=told.append)
+    edgekit.evaluate("centernet-tiny", MADE, split="val", sheet=tmp_path / "new" / "a.png", say=told.append)
     assert "surest" in told[-1]
     done = cli("eval", "centernet-tiny", "--data", MADE, "--split", "val", "--sheet", tmp_path / "b.png")
     assert done.code == 0, done.text
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert (tmp_path / "new" / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert "what AP50 loses" in done.out
 
 

@@ -93,6 +93,16 @@ def test_what_nothing_starts_from(changes: dict[str, Any], what: str, monkeypatc
         read_export(TINY)
 
 
+def test_a_net_from_elsewhere_cannot_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    artifact = read_onnx(TINY)
+    model = replace(artifact.metadata.model, arch="onnx", arch_args=None)
+    monkeypatch.setattr(
+        exported, "read_onnx", lambda path: replace(artifact, metadata=replace(artifact.metadata, model=model))
+    )
+    with pytest.raises(CheckpointError, match="none that edgekit builds"):
+        read_export(TINY)
+
+
 def test_a_graph_with_other_layers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     artifact = read_onnx(TINY)
     for tensor in artifact.model.graph.initializer:

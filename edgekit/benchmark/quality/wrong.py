@@ -7,7 +7,6 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from edgekit.artifacts.atomic import make_folder
 from edgekit.data import Sample
 from edgekit.data.survey.sheet import ASIDE, COLOURS, Cell, write_sheet
 from edgekit.tasks.evaluation import WrongAnswer
@@ -22,7 +21,7 @@ def draw_wrong(path: Path, samples: Sequence[Sample], wrong: Sequence[WrongAnswe
     """Writes the sheet, white what the labels say, a colour a class what the model does.
 
     Args:
-        path: .jpg or .png; replaced if it exists, its folder made.
+        path: .jpg or .png in a folder that is there; replaced if it exists.
         samples: the pictures that `wrong` speaks of, in its order.
         wrong: at least one.
 
@@ -30,7 +29,6 @@ def draw_wrong(path: Path, samples: Sequence[Sample], wrong: Sequence[WrongAnswe
         UsageError: a file ending that is no picture's.
         PictureError: a picture that can no longer be read.
     """
-    make_folder(path.parent)
     cells = [_cell(samples[one.index], one) for one in wrong]
     write_sheet(path, cells, columns=6)
 
