@@ -93,7 +93,7 @@ def evaluate(
 
     Examples:
         edgekit eval hornets.onnx --data hornets/
-        edgekit eval hornets.onnx --data hornets/ --sheet wrong.jpg
+        edgekit eval hornets.onnx -d hornets/ --sheet wrong.jpg
         edgekit eval hornets.onnx -d hornets/ --alarms winter/
         edgekit eval bees.onnx --data boxes/ --erase
     """

@@ -299,7 +299,7 @@ def test_a_recipe_says_which_of_several_nets_its_weights_are_of(tmp_path: Path) 
     torch.save(state, tmp_path / "net.pth")
     found = read_weights(str(tmp_path / "net.pth"), "timm:tf_efficientnet_lite0", {})
     assert found is not None
-    assert found.keys() == state.keys()
+    assert found.state.keys() == state.keys()
     with pytest.raises(UsageError, match="--arch contradicts the keys"):
         read_weights(str(tmp_path / "net.pth"), "timm:test_vit", {})
 
