@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from edgekit import nets
 from edgekit.checkpoints.pretrained import read_weights, start_from
 from edgekit.config.recipe import Recipe
+from edgekit.errors import CheckpointError
 from edgekit.nets.library import preprocess
 from edgekit.nets.pyramid import pyramid_state
 from edgekit.nets.weights import load_weights
@@ -134,13 +135,21 @@ def _normalization(spec: PreprocessSpec) -> tuple[object, ...]:
 
 def _all(net: nn.Module, state: Mapping[str, Tensor], theirs: Sequence[str], ours: Sequence[str], source: str) -> str:
     own, kept = net.state_dict(), [name for name in ours if name in theirs]
-    for name, value in own.items():
-        if not name.startswith(f"{net.by_class}."):
-            continue
+    by_class = {name: value for name, value in own.items() if name.startswith(f"{net.by_class}.")}
+    shapes = {name: value.shape for name, value in own.items()}
+    shapes |= {name: torch.Size((len(theirs), *value.shape[1:])) for name, value in by_class.items()}
+    wrong = [name for name, shape in shapes.items() if name not in state or state[name].shape != shape]
+    if wrong:
+        raise CheckpointError(
+            f"{source} does not have the weights of the net that it names.",
+            got=f"{len(wrong)} of {len(own)} tensors are missing or have another shape: {', '.join(wrong[:4])}",
+            expected=f"all of them, for {count_of(len(theirs), 'class')}",
+            fix="save the whole net.state_dict() again",
+        )
+    for name, value in by_class.items():
         for label in kept:
             value[ours.index(label)] = state[name][theirs.index(label)]
-    by_class = {name: value for name, value in own.items() if name.startswith(f"{net.by_class}.")}
-    load_weights(net, {**state, **by_class})
+    load_weights(net, {**{name: state[name] for name in own}, **by_class})
     new, gone = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
     told = [f"the whole net from {source}, {count_of(len(own), 'tensor')}", f"its classes {some(kept)}" if kept else ""]
     told += [f"new are {some(new)}" if new else "", f"left out {some(gone)}" if gone else ""]

@@ -230,6 +230,10 @@ def test_a_detector_goes_on_with_other_classes(tmp_path: Path) -> None:
         layer = f"branches.heatmap.2.{name}"
         assert torch.equal(own[layer][1], rows[name][0]), "hornet's row is where hornet is here"
         assert torch.equal(own[layer][0], fresh[layer][0]), "bee starts as it always does"
+    state.pop("neck.top.0.weight")
+    save_checkpoint(tmp_path / "broken.pt", Checkpoint(spec, state))
+    with pytest.raises(CheckpointError, match="does not have the weights of the net that it names"):
+        DetectionTraining(small(f"net.weights={tmp_path / 'broken.pt'}"), splits.train, splits.val)
     other = small(f"net.weights={tmp_path / 'three.pt'}", "net.head=offset_size")
     said.clear()
     DetectionTraining(other, splits.train, splits.val, said.append)
