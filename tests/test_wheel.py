@@ -126,7 +126,7 @@ def readme() -> list[list[str]]:
 
 def test_the_readmes_lines_run(device: Device, pictures: Path) -> None:
     """With a small detector and a made hive entrance under the names that the README has."""
-    assert len(readme()) == 8
+    assert len(readme()) == 9
     place = device.python("-c", "from edgekit.recipes import __path__ as p; print(*p)").strip()
     for name in ("hornets.onnx", "hornets.int8-x86.onnx"):
         shutil.copy2(Path(place) / "centernet-tiny.onnx", device.folder / name)

@@ -173,12 +173,15 @@ def losses(run: Path) -> np.ndarray:
 
 @pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
-    """Objects are counted over both, so pictures with few do not weigh more."""
-    changes = ("schedule.batch=4", "schedule.epochs=3", "schedule.lr_head=1e-3", "schedule.lr_trunk=1e-3")
+    """Objects are counted over both, so pictures with few do not weigh more.
+
+    At small rates: at 1e-3 what the two round differently has grown to 1e-4 after three epochs, at 1e-4 it is 2e-7.
+    """
+    changes = ("schedule.batch=4", "schedule.epochs=3", "schedule.lr_head=1e-4", "schedule.lr_trunk=1e-4")
     for name, processes in (("one", 1), ("two", 2)):
         done = in_a_process(tmp_path / name, *changes, processes=processes)
         assert done.returncode == 0, done.stderr[-2000:]
-    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4)
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-5)
 
 
 def test_a_trunk_comes_from_a_classifier_or_a_detector(tmp_path: Path, resnet_weights: Path) -> None:
