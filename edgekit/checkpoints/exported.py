@@ -21,7 +21,7 @@ from edgekit.config.target import COMPACT
 from edgekit.errors import CheckpointError, UsageError
 from edgekit.graph.fold_bn import fold_bn
 from edgekit.graph.passes.half_weights import HALF
-from edgekit.graph.to_onnx import first_convolution
+from edgekit.graph.to_onnx import first_convolution, of_normalized
 from edgekit.spec import ModelSpec
 
 EXACT = ("fp32", COMPACT)
@@ -107,6 +107,4 @@ def _of_normalized(stored: dict[str, Tensor], folded: torch.nn.Module, spec: Mod
     if first is None:
         return
     name = next(f"{path}.weight" for path, module in folded.named_modules() if module is first)
-    order = [2, 1, 0] if preprocess.color == "rgb" else [0, 1, 2]
-    scale = torch.tensor(preprocess.std, dtype=torch.float64).reshape(1, 3, 1, 1) * 255
-    stored[name] = (stored[name].double()[:, order] * scale).float()
+    stored[name] = of_normalized(stored[name], preprocess)

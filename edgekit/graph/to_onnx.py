@@ -37,8 +37,7 @@ class Deploy(nn.Module):
     def __init__(self, net: nn.Module, spec: PreprocessSpec) -> None:
         super().__init__()
         self.net = copy.deepcopy(net)
-        order = [2, 1, 0] if spec.color == "rgb" else [0, 1, 2]  # where the net's channels are in BGR, and back
-        std = torch.tensor(spec.std, dtype=torch.float64) * 255
+        order, std = _order(spec), _deviation(spec)
         mean = torch.tensor(spec.mean, dtype=torch.float64) * 255
         # one number where all channels have it, else a row of pixels before the transpose: onnxruntime runs int8 nets
         # with channels last, where subtracting three numbers at a time took 0.3 of EfficientNet-Lite0's 3.2 ms
@@ -46,8 +45,7 @@ class Deploy(nn.Module):
         self.register_buffer("mean", row[:1, :1].reshape(()) if len(set(spec.mean)) == 1 else row)
         first = first_convolution(self.net, torch.zeros(1, 3, spec.height, spec.width))
         if first is not None:
-            weight = first.weight.detach().double() / std.reshape(1, 3, 1, 1)
-            first.weight = nn.Parameter(weight[:, order].float())
+            first.weight = nn.Parameter(_of_bytes(first.weight.detach(), spec))
         scale = None if first is not None else (1 / std[order]).float().reshape(1, 3, 1, 1)
         self.register_buffer("scale", scale)
         self.register_buffer("order", torch.tensor(order))
@@ -57,6 +55,26 @@ class Deploy(nn.Module):
         if self.scale is not None:
             x = (x * self.scale).index_select(1, self.order)
         return self.net(x)
+
+
+def _order(spec: PreprocessSpec) -> list[int]:
+    """Where the net's channels are in BGR, and back."""
+    return [2, 1, 0] if spec.color == "rgb" else [0, 1, 2]
+
+
+def _deviation(spec: PreprocessSpec) -> Tensor:
+    """float64 [3]: the deviation of bytes, in the order of the net's channels."""
+    return torch.tensor(spec.std, dtype=torch.float64) * 255
+
+
+def _of_bytes(weight: Tensor, spec: PreprocessSpec) -> Tensor:
+    """A first convolution's weights as `Deploy` has them, of those that take normalized pictures."""
+    return (weight.double() / _deviation(spec).reshape(1, 3, 1, 1))[:, _order(spec)].float()
+
+
+def of_normalized(weight: Tensor, spec: PreprocessSpec) -> Tensor:
+    """A first convolution's weights as the net has them, of those in a graph that `Deploy` made."""
+    return (weight.double()[:, _order(spec)] * _deviation(spec).reshape(1, 3, 1, 1)).float()
 
 
 def first_convolution(net: nn.Module, example: Tensor) -> nn.Conv2d | None:

@@ -7,8 +7,10 @@ alone were mended; the costs are no parts of a whole.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -74,7 +76,11 @@ class Mistakes:
 
     def count(self, kind: Kind, label: int | None = None) -> int:
         """Mistakes of this kind, of all classes or one."""
-        return sum(m.kind == kind and label in (None, m.label) for m in self.wrong)
+        return sum(n for (of, at), n in self._counts.items() if of == kind and label in (None, at))
+
+    @cached_property
+    def _counts(self) -> Counter[tuple[Kind, int]]:
+        return Counter((m.kind, m.label) for m in self.wrong)
 
 
 def mistakes(truths: Sequence[GroundTruth], founds: Sequence[Predictions], n_classes: int) -> Mistakes:
